@@ -1,0 +1,48 @@
+# Nothing is needed but Python 3.11 or later, git and make: every target builds .venv first when it is missing.
+
+PYTHON ?= python3
+# pytest processes; each one that trains a small model takes about 1 GB.
+WORKERS ?= 2
+
+PACKAGES := corpus selection training monitor reports entropylaw
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+# Two processes with a thread pool each would fight for the same cores.
+test: export OMP_NUM_THREADS ?= 1
+test: export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
+
+install: $(INSTALLED) ## build .venv with everything the other targets use
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed, and '$(PYTHON)' is not it. Name another: make PYTHON=python3.11" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "Installing into .venv (several minutes and 2 GB the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,ray]'
+	@touch $@
+
+demo: $(INSTALLED) ## five data versions of real conversations; the risky one is stopped before training
+	@$(BIN)/entropylaw demo $(ARGS)
+
+test: $(INSTALLED) ## every test and every example in a docstring; one file: make test ARGS=tests/test_x.py
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: $(INSTALLED) ## ruff and mypy
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format ." >&2; exit 1; }
+	@$(BIN)/mypy
+
+bench: $(INSTALLED) ## measure speed and memory; prints tables
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean: ## remove .venv, caches and builds; data, models and results stay
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

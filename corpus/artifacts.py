@@ -1,0 +1,125 @@
+"""Files written whole or not at all: temporary file beside the target, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from corpus.errors import EntropylawError
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file that replaces ``path`` when the block ends well and vanishes when it does not.
+
+    Folders on the way are made. A symbolic link is replaced, not followed: DVC links a stage's outputs to its cache.
+    Raises EntropylawError when the file cannot be made or replaced.
+    """
+    target = Path(path)
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise EntropylawError(f"{target}: cannot be written: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, mode, **text) as handle:  # type: ignore[call-overload]
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        # mkstemp makes files private; results are meant to be shared like any other file of the repository.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    with atomic_writer(path) as handle:
+        handle.write(text)
+
+
+def to_json(result: Any) -> str:
+    """Indented JSON with stable key order. Dataclasses become objects; NaN and infinity become null.
+
+    >>> print(to_json({"r": 2.5, "l": float("nan")}))
+    {
+      "r": 2.5,
+      "l": null
+    }
+    <BLANKLINE>
+    """
+    return json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        # Nine significant digits: enough for every threshold, and the last bits of a sum that differ between
+        # processors do not change the file.
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return _plain(value.tolist())
+    return value
+
+
+def write_json(path: str | os.PathLike[str], result: Any) -> None:
+    write_text(path, to_json(result))
+
+
+def read_json(path: str | os.PathLike[str], made_by: str = "") -> Any:
+    """Read a JSON result; ``made_by`` names the command to run when it is missing.
+
+    Raises EntropylawError when the file is missing or is not JSON.
+    """
+    hint = f"; run `{made_by}` first" if made_by else ""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise EntropylawError(f"{path}: no such file{hint}") from None
+    except OSError as error:
+        raise EntropylawError(f"{path}: cannot be read: {error.strerror}{hint}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EntropylawError(f"{path}: not a readable JSON result ({error}){hint}") from None
+
+
+def fingerprint(value: Any) -> str:
+    """64-bit BLAKE2b, as 16 hex digits, of a JSON-able value or dataclass: equal configurations, equal fingerprints."""
+    payload = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+    return hashlib.blake2b(payload, digest_size=8).hexdigest()
+
+
+def hash_folder(folder: str | os.PathLike[str]) -> str:
+    """128-bit BLAKE2b of the names and bytes of every file below a folder, as 32 hex digits.
+
+    Raises EntropylawError when there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise EntropylawError(f"{folder}: no such folder")
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(item for item in root.rglob("*") if item.is_file()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        with path.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).digest())
+    return digest.hexdigest()

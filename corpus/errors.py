@@ -1,0 +1,51 @@
+"""The errors a user can cause. The command line prints them as one line and exits with their code."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class EntropylawError(Exception):
+    """A problem the user can act on: what is wrong, where, and what to do.
+
+    ``exit_code`` is part of the command-line contract: 1 risky, 2 usage or configuration, 3 could not be assessed.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        # One line, even where a file name, a key or a library's message that is quoted has several.
+        super().__init__(" ".join(message.splitlines()))
+
+
+class DataError(EntropylawError):
+    """A data file that cannot be read as training records.
+
+    ``unit`` is what ``line`` counts: a parquet file and a JSON array have rows, not lines.
+
+    >>> str(DataError("data/sft.jsonl", "not JSON: Expecting value", line=3))
+    'data/sft.jsonl, line 3: not JSON: Expecting value'
+    >>> str(DataError("data/sft.parquet", "no assistant turn", line=7, unit="row"))
+    'data/sft.parquet, row 7: no assistant turn'
+    """
+
+    def __init__(
+        self, path: object, cause: str, line: int | None = None, unit: Literal["line", "row"] = "line"
+    ) -> None:
+        self.path, self.cause, self.line, self.unit = str(path), cause, line, unit
+        where = f"{path}, {unit} {line}" if line is not None else f"{path}"
+        super().__init__(f"{where}: {cause}")
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[object, ...]]:
+        # An exception is pickled by its message alone, which would not build this one in another process.
+        return type(self), (self.path, self.cause, self.line, self.unit)
+
+
+class ParamsError(EntropylawError):
+    """A params.yaml that does not say what the tool needs to know."""
+
+
+class NotAssessedError(EntropylawError):
+    """A measurement or a verdict that could not be made. Never to be read as a pass."""
+
+    exit_code = 3

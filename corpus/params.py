@@ -1,0 +1,116 @@
+"""params.yaml: one section per frozen dataclass, field by field; anything else is an error that names the key."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from corpus.errors import ParamsError
+
+PARAMS_FILE = "params.yaml"
+
+T = TypeVar("T")
+
+
+def parse_section(cls: type[T], mapping: object, where: str) -> T:
+    """Build a parameter dataclass from one section.
+
+    Raises ParamsError naming ``where`` and the key when a key is unknown, missing or of another type.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class CodecParams:
+    ...     level: int = 9
+    >>> parse_section(CodecParams, {"level": 3}, "params.yaml: compression")
+    CodecParams(level=3)
+    >>> parse_section(CodecParams, {"level": "high"}, "params.yaml: compression")
+    Traceback (most recent call last):
+    corpus.errors.ParamsError: params.yaml: compression.level: expected int, found 'high'
+    """
+    if not isinstance(mapping, Mapping):
+        raise ParamsError(f"{where}: expected a section of keys, found {mapping!r}")
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in names:
+            raise ParamsError(f"{where}.{key}: unknown key; known are {', '.join(names)}")
+    values = {}
+    for name in names:
+        if name not in mapping:
+            raise ParamsError(f"{where}.{name}: missing key")
+        values[name] = _convert(hints[name], mapping[name], f"{where}.{name}")
+    try:
+        return cls(**values)
+    except ValueError as error:  # a dataclass's own range check, raised by its __post_init__
+        raise ParamsError(f"{where}: {error}") from None
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in typing.get_args(hint):
+            return None
+        (hint,) = [option for option in typing.get_args(hint) if option is not type(None)]
+        return _convert(hint, value, where)
+    if origin is typing.Literal:
+        options = typing.get_args(hint)
+        if (type(value), value) not in [(type(option), option) for option in options]:
+            raise ParamsError(f"{where}: expected one of {', '.join(map(str, options))}, found {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ParamsError(f"{where}: expected a list, found {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ParamsError(f"{where}: expected a section of keys, found {value!r}")
+        of = typing.get_args(hint)[1]
+        return {str(key): _convert(of, item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return parse_section(hint, value, where)  # type: ignore[arg-type]
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        # A threshold that is not a number would let everything pass: no comparison with it is ever true.
+        if not -sys.float_info.max <= value <= sys.float_info.max:
+            raise ParamsError(f"{where}: expected a finite number, found {value!r}")
+        return float(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise ParamsError(f"{where}: expected {hint.__name__}, found {value!r}")
+    return value
+
+
+def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
+    """The whole params.yaml as plain sections. Raises ParamsError when it is missing or is not a YAML mapping."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        sections = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run `entropylaw init` in the root of your data repository") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a day like 2026-02-30
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        cause = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ParamsError(f"{path}{line}: not YAML: {cause}") from None
+    if not isinstance(sections, dict):
+        raise ParamsError(f"{path}: expected sections of keys at the top level")
+    return sections
+
+
+def read_section(cls: type[T], name: str, path: str | Path = PARAMS_FILE) -> T:
+    """One section of params.yaml as its dataclass; the dataclass's own defaults where there is no params.yaml.
+
+    The defaults serve commands run on a plain file outside a repository; inside one, every key must be there.
+    """
+    if not Path(path).exists():
+        return cls()
+    sections = read_params(path)
+    if name not in sections:
+        raise ParamsError(f"{path}: missing section {name!r}")
+    return parse_section(cls, sections[name], f"{path}: {name}")

@@ -1,0 +1,95 @@
+"""What one training record is: a conversation, or a preference between two answers to the same prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages in order. ``row`` is the 1-based number of the record in the file it was read from."""
+
+    messages: tuple[Message, ...]
+    source: str = ""
+    row: int = 0
+
+    def turns(self) -> tuple[tuple[str, Message], ...]:
+        return tuple((message.role, message) for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt with a chosen answer, a rejected answer, or both.
+
+    A pair has both. An unpaired row (KTO's boolean label) has one: ``chosen`` where the label is true,
+    ``rejected`` where it is false; the other is empty. ``chosen_score`` is the judge's grade of the chosen
+    answer where the data carries one (Table 2's *Score* baseline sorts by it).
+    """
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...] = ()
+    rejected: tuple[Message, ...] = ()
+    source: str = ""
+    row: int = 0
+    chosen_score: float | None = None
+
+    def turns(self) -> tuple[tuple[str, Message], ...]:
+        tagged: list[tuple[str, Message]] = [(message.role, message) for message in self.prompt]
+        tagged += [(f"chosen {message.role}", message) for message in self.chosen]
+        tagged += [(f"rejected {message.role}", message) for message in self.rejected]
+        return tuple(tagged)
+
+
+Record = Conversation | Preference
+
+
+def canonical_text(record: Record) -> str:
+    r"""The text that is measured: role tags and content, never ids, keys or sources.
+
+    >>> canonical_text(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
+    'user: Hi\nassistant: Hello!\n\n'
+    """
+    return "".join(f"{tag}: {message.content}\n" for tag, message in record.turns()) + "\n"
+
+
+def content_hash(record: Record) -> str:
+    """128-bit BLAKE2b of the roles and contents, as 32 hex digits. Row number and source do not enter.
+
+    >>> content_hash(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
+    '3d2c4d70bce98d71d0d92789f03bf59d'
+    """
+    # JSON, not canonical_text: a content that itself contains "\nuser: " must not collide with two messages.
+    tagged = [(tag, message.content) for tag, message in record.turns()]
+    payload = json.dumps(tagged, ensure_ascii=False, separators=(",", ":")).encode()
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def hash_fraction(digest: str) -> float:
+    """A content hash as a uniform number in [0, 1): the same row lands on the same side of a split in every version.
+
+    >>> hash_fraction("80000000000000000000000000000000")
+    0.5
+    """
+    # 52 bits fit a float exactly, so the result is always below 1.
+    return int(digest[:13], 16) / 16**13
+
+
+def data_hash(row_hashes: Iterable[str]) -> str:
+    """The identity of a data version: BLAKE2b over its rows' content hashes in file order, as 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    for row_hash in row_hashes:
+        digest.update(bytes.fromhex(row_hash))
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""The command `entropylaw`: each command reads files, calls one function and writes files."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from corpus.errors import EntropylawError
+from entropylaw import __version__, judge, ledger, measure, scaffold, train
+from entropylaw import demo as demo_command
+from entropylaw import release as release_command
+from entropylaw import select as select_command
+
+
+class Commands(TyperGroup):
+    """Prints a user's mistake as one line and exits by the contract: 1 risky, 2 usage, 3 could not be assessed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EntropylawError as error:
+            message = " ".join(str(error).split())
+            sys.stderr.write(f"entropylaw: {message}\n")
+            raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:  # the reader of our output left, as `| head` does
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            sys.stderr.write(f"entropylaw: {where}{error.strerror or error}\n")
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="entropylaw",
+    help="Tells whether a new version of fine-tuning data is safe to train on, before anyone trains on it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"entropylaw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of the whole program."""
+
+
+app.command("demo")(demo_command.demo)
+app.command("init")(scaffold.init)
+app.command("check")(judge.check)
+app.command("accept")(ledger.accept)
+app.command("history")(ledger.show_history)
+app.command("score")(ledger.score)
+app.command("waive")(ledger.waive)
+app.command("prepare", rich_help_panel="Stages")(measure.prepare)
+app.command("compress", rich_help_panel="Stages")(measure.compress)
+app.command("consistency", rich_help_panel="Stages")(measure.consistency)
+app.command("base-model", rich_help_panel="Stages")(measure.base_model)
+app.command("probe", rich_help_panel="Stages")(measure.probe)
+app.command("calibrate", rich_help_panel="Stages")(measure.calibrate)
+app.command("assess", rich_help_panel="Stages")(judge.assess)
+app.command("report", rich_help_panel="Stages")(judge.report)
+app.command("gate", rich_help_panel="Stages")(judge.gate)
+app.add_typer(select_command.app, name="select")
+app.add_typer(train.app, name="train")
+app.command("evaluate", rich_help_panel="Stages")(train.evaluate)
+app.add_typer(release_command.app, name="release")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,93 @@
+"""The demo's story as data: a careless first export, three honest repairs, a harmless update and an accident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from entropylaw.chitchat import ChatLog, pair_by_rating, to_conversation
+
+Row = dict[str, Any]
+
+# The first export walked the archive in pages of this many rows, and each began with the end of the page before.
+PAGE_ROWS = 40
+# Every later version changes a minor part of the rows, as in the paper's section 5.3.
+CHANGED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """``versions``: name to rows, in the order they are committed; ``harmless`` and ``x5`` both start from x4."""
+
+    versions: dict[str, list[Row]]
+    preferences: list[Row]
+    heldout: list[Row]
+
+
+def build_versions(logs: Sequence[ChatLog], rows: int, heldout_rows: int, pairs: int, seed: int) -> DemoData:
+    """Five versions of ``rows`` conversations and a harmless sixth. The held-out rows are the latest by date.
+
+    ``seed`` draws which conversations the team has, so that another seed is another team's data.
+    """
+    rng = numpy.random.default_rng(seed)
+    heldout, archive = list(logs[-heldout_rows:]), list(logs[:-heldout_rows])
+    changed = round(CHANGED_SHARE * rows)
+    # In order of time: the first export, then what the team collects afterwards.
+    drawn = [archive[i] for i in sorted(rng.permutation(len(archive))[: rows + 2 * changed])]
+    first, fresh = list(drawn[: rows - 3 * changed]), list(drawn[rows - 3 * changed :])
+
+    x1 = export_with_overlap(first, rows)
+    versions = {"x1": x1}
+    current = x1
+    for name in ("x2", "x3", "x4"):
+        current = replace_copies(current, [fresh.pop(0) for _ in range(changed)])
+        versions[name] = current
+    versions["harmless"] = current[changed:] + [to_conversation(fresh.pop(0)) for _ in range(changed)]
+    versions["x5"] = merge_rescrape(current, changed, rng)
+    return DemoData(versions, pair_by_rating(first, pairs), [to_conversation(log) for log in heldout])
+
+
+def export_with_overlap(logs: Sequence[ChatLog], rows: int) -> list[Row]:
+    """Pages of an export, each but the first repeating the end of the page before, ``rows`` rows in all."""
+    starts = range(0, len(logs), PAGE_ROWS)
+    # The copies spread evenly over the pages.
+    ends = numpy.linspace(0, rows - len(logs), len(starts)).round().astype(int)
+    exported: list[Row] = []
+    for start, repeated in zip(starts, numpy.diff(ends, prepend=0), strict=True):
+        exported += [to_conversation(log) for log in logs[start - repeated : start + PAGE_ROWS]]
+    return exported
+
+
+def replace_copies(rows: Sequence[Row], fresh: Sequence[ChatLog]) -> list[Row]:
+    """The honest repair: as many copies as there are fresh conversations make way for these."""
+    seen: set[str] = set()
+    copies = []
+    for i, row in enumerate(rows):
+        if row["id"] in seen:
+            copies.append(i)
+        seen.add(row["id"])
+    gone = set(copies[: len(fresh)])
+    return [row for i, row in enumerate(rows) if i not in gone] + [to_conversation(log) for log in fresh]
+
+
+def merge_rescrape(rows: Sequence[Row], changed: int, rng: numpy.random.Generator) -> list[Row]:
+    """The accident: some conversations were scraped again, through a decoder that took UTF-8 for UTF-16; the job was
+    retried, and the outputs of both attempts were merged over the old rows by id.
+    """
+    rescraped = {rows[i]["id"] for i in rng.permutation(len(rows))[: changed // 2]}
+    merged: list[Row] = []
+    for row in rows:
+        merged += [misread_utf16(row)] * 2 if row["id"] in rescraped else [row]
+    return merged
+
+
+def misread_utf16(row: Row) -> Row:
+    """A row whose texts' UTF-8 bytes were decoded as UTF-16: plain English turns into rare Chinese characters."""
+    turns = []
+    for turn in row["conversations"]:
+        raw = turn["value"].encode()
+        turns.append({"from": turn["from"], "value": (raw + b" " * (len(raw) % 2)).decode("utf-16-le", "replace")})
+    return {**row, "conversations": turns}

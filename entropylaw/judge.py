@@ -1,0 +1,127 @@
+"""Stages and commands that judge: assess, report, gate, check."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from entropylaw import layout
+
+if TYPE_CHECKING:
+    from reports.report_data import ReportData
+
+
+class CheckFormat(StrEnum):
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+    junit = "junit"
+    github = "github"
+
+
+def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
+    """Compare the measured version with its parent in history/ and write results/verdict.json. Always exits 0 when it
+    could write one: the gate is what stops.
+
+    Example: entropylaw assess --json
+    """
+    from corpus.artifacts import write_json
+    from corpus.params import read_section
+    from entropylaw import __version__
+    from entropylaw.evidence import load_calibration, load_configuration, load_evidence, read_datasets
+    from entropylaw.terminal import print_result
+    from monitor.assess import assess_version
+    from monitor.history import read_history
+    from monitor.rules import RuleParams
+
+    datasets = list(read_datasets())
+    params = read_section(RuleParams, "rules")
+    calibration = load_calibration()
+    verdict = assess_version(
+        [load_evidence(dataset) for dataset in datasets],
+        calibration,
+        read_history(layout.HISTORY),
+        load_configuration(calibration, datasets),
+        params,
+        __version__,
+    )
+    write_json(layout.VERDICT, verdict)
+    print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
+
+
+def load_report_data(verdict: Path, today: datetime.date | None) -> ReportData:
+    from entropylaw.evidence import load_verdict
+    from monitor.history import read_history
+    from monitor.waivers import read_waivers
+    from reports.report_data import build_report_data
+
+    return build_report_data(
+        load_verdict(verdict), read_history(layout.HISTORY), read_waivers(layout.WAIVERS), today
+    )
+
+
+def report() -> None:
+    """Write results/report.html, report.md and plots/ from the verdict and the history.
+
+    Example: entropylaw report && open results/report.html
+    """
+    from corpus.artifacts import write_text
+    from reports.figures import draw_figures
+    from reports.html import render_html
+    from reports.markdown import render_markdown_report
+
+    data = load_report_data(layout.VERDICT, None)
+    figures = draw_figures(data)
+    for chart in figures.charts():
+        write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
+    write_text(layout.REPORT_HTML, render_html(data, figures))
+    write_text(layout.REPORT_MD, render_markdown_report(data))
+    typer.echo(f"{layout.REPORT_HTML}: {data.headline}")
+
+
+def gate(
+    strict: Annotated[bool, typer.Option("--strict", help="A warning blocks too.")] = False,
+) -> None:
+    """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
+
+    Example: entropylaw gate && echo approved
+    """
+    from corpus.artifacts import write_json
+    from entropylaw.evidence import load_verdict
+    from monitor.gate import decide_gate
+    from monitor.waivers import read_waivers
+
+    # An approval of earlier data must not outlive this decision.
+    layout.APPROVAL.unlink(missing_ok=True)
+    decision = decide_gate(load_verdict(), read_waivers(layout.WAIVERS), datetime.date.today(), strict)
+    if decision.approved:
+        write_json(layout.APPROVAL, decision)
+        typer.echo(decision.reason)
+        return
+    sys.stderr.write(f"entropylaw: {decision.reason}\n")
+    raise typer.Exit(decision.exit_code)
+
+
+def check(
+    format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
+    verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
+) -> None:
+    """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
+
+    Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
+    """
+    from entropylaw.evidence import load_verdict
+    from monitor.gate import decide_gate
+    from monitor.waivers import read_waivers
+    from reports.checks import render_check
+
+    today = datetime.date.today()
+    sys.stdout.write(render_check(load_report_data(verdict, today), format.value))
+    decision = decide_gate(load_verdict(verdict), read_waivers(layout.WAIVERS), today, strict)
+    raise typer.Exit(decision.exit_code)

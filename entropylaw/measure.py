@@ -1,0 +1,209 @@
+"""Stages that measure: prepare, compress, consistency, base-model, probe, calibrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corpus.artifacts import atomic_writer, write_json
+from corpus.params import read_section
+from entropylaw.layout import BASE_MODEL, PREFERENCES, SFT
+from entropylaw.terminal import print_result, show_progress
+
+if TYPE_CHECKING:
+    from corpus.records import Record
+
+Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
+HeldOut = Annotated[
+    Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def load_rows(path: Path, held_out: Path | None = None) -> list[tuple[Record, str]]:
+    """The usable records of a data file in any format, prepared or not, with their content hashes."""
+    from corpus.formats import read_records
+    from corpus.prepare import PrepareParams, prepare_records
+
+    params = read_section(PrepareParams, "prepare")
+    hashes = held_out_hashes(held_out)
+    decisions = prepare_records(read_records(path, params.format, max_row_bytes=params.max_row_bytes), params, hashes)
+    return [(decision.record, decision.hash) for decision in decisions if decision.reason is None]
+
+
+def held_out_hashes(path: Path | None) -> frozenset[str]:
+    """Content hashes of the rows that training must not see; none without a file."""
+    from corpus.formats import read_records
+    from corpus.records import content_hash
+
+    return frozenset(content_hash(record) for record in read_records(path)) if path else frozenset()
+
+
+def prepare(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Where the canonical rows go, as JSON lines.", show_default=False)],
+    report: Annotated[Path | None, typer.Option(help="Where counts and dropped rows go.", show_default=False)] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help=f"{SFT}: only conversations; {PREFERENCES}: only preferences.")
+    ] = None,
+    held_out: HeldOut = None,
+    json: AsJson = False,
+) -> None:
+    """Any accepted format into canonical rows; every row left out is listed with its reason.
+
+    Example: entropylaw prepare data/sft.parquet --out data/prepared/sft.jsonl --json
+    """
+    from corpus.formats import Kind
+    from corpus.prepare import PrepareParams, prepare_file
+
+    kinds: dict[str | None, Kind] = {SFT: "conversations", PREFERENCES: "preferences"}
+    result = prepare_file(
+        data, out, read_section(PrepareParams, "prepare"), held_out_hashes(held_out), kinds.get(dataset)
+    )
+    if report:
+        write_json(report, result)
+    dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped_counts.items()) or "none"
+    print_result(
+        result, json, [f"{data}: {result.format}, {result.rows_kept} of {result.rows_read} rows kept (left out: {dropped})"]
+    )
+
+
+def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
+    """R: the compression ratio, as in the paper and over a long window.
+
+    Example: entropylaw compress data/sft.jsonl --json
+    """
+    from corpus.formats import read_records
+    from corpus.prepare import PrepareParams
+    from monitor.compression import CompressionParams, profile_compression
+
+    prepare_params = read_section(PrepareParams, "prepare")
+    records = read_records(data, prepare_params.format, max_row_bytes=prepare_params.max_row_bytes)
+    result = profile_compression(records, read_section(CompressionParams, "compression"))
+    if out:
+        write_json(out, result)
+    print_result(result, json, [f"{data}: R {result.r:.3f}, over the long window {result.r_long:.3f} ({result.rows} rows)"])
+
+
+def consistency(
+    data: Data,
+    out: Out = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Write each row's agreement to this NumPy file.", show_default=False)
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """C: whether answers belong to their prompts, duplicates and contradictions.
+
+    Example: entropylaw consistency data/sft.jsonl --json
+    """
+    import numpy
+
+    from monitor.consistency import ConsistencyParams, profile_consistency
+
+    result, agreement = profile_consistency(load_rows(data), read_section(ConsistencyParams, "consistency"))
+    if rows:
+        with atomic_writer(rows, "wb") as handle:
+            # Six decimals: the last bits of a sum differ between processors and must not make another file.
+            numpy.save(handle, agreement.round(6).astype(numpy.float32))
+    if out:
+        write_json(out, result)
+    print_result(
+        result,
+        json,
+        [
+            f"{data}: agreement C {result.agreement:.3f}; {result.exact_duplicates} exact and "
+            f"{result.near_duplicates} near-duplicates, {result.contradictions} contradictions in {result.rows} rows"
+        ],
+    )
+
+
+def base_model(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The model's folder.")] = BASE_MODEL,
+    held_out: HeldOut = None,
+    json: AsJson = False,
+) -> None:
+    """The fixed model that every version is probed from, trained on the baseline or pretrained (params.yaml).
+
+    Example: entropylaw base-model data/baseline.jsonl --out models/base
+    """
+    from corpus.records import data_hash
+    from training.base_model import BaseModelParams, build_base_model
+    from training.fine_tuning import quiet_libraries
+
+    params = read_section(BaseModelParams, "base_model")
+    records = load_rows(data, held_out)
+    quiet_libraries()
+    with show_progress("base model") as progress:
+        card = build_base_model(records, data_hash(row_hash for _, row_hash in records), params, out, progress)
+    loss = "" if card.last_loss_nats is None else f", loss {card.first_loss_nats:.2f} to {card.last_loss_nats:.2f} nats"
+    print_result(card, json, [f"{out}: {card.parameters:,} parameters, {card.tokens:,} tokens{loss}"])
+
+
+def probe(
+    data: Data,
+    base: Annotated[str, typer.Option(help="Folder of the base model, or any model folder or Hub id.")] = str(
+        BASE_MODEL
+    ),
+    out: Out = None,
+    curve: Annotated[Path | None, typer.Option(help="Write the loss of each step as CSV.", show_default=False)] = None,
+    rows: Annotated[Path | None, typer.Option(help="Write the loss of each row as CSV.", show_default=False)] = None,
+    json: AsJson = False,
+) -> None:
+    """L: the mean loss of a short first-epoch run from the base model.
+
+    Example: entropylaw probe data/sft.jsonl --base models/base --json
+    """
+    from monitor.probe_files import summarise_probe, write_probe_rows, write_step_curve
+    from training.base_model import load_base_model
+    from training.fine_tuning import quiet_libraries
+    from training.probe import ProbeParams, probe_loss
+
+    params = read_section(ProbeParams, "probe")
+    records = load_rows(data)
+    quiet_libraries()
+    model, tokenizer, card = load_base_model(base)
+    with show_progress("probe") as progress:
+        result = probe_loss(model, tokenizer, records, params, card.trained_from, progress)
+    summary = summarise_probe(result, card.identity)
+    if rows:
+        write_probe_rows(rows, result.rows)
+    if curve:
+        write_step_curve(curve, "loss_nats", enumerate(result.curve, start=1))
+    if out:
+        write_json(out, summary)
+    print_result(summary, json, [f"{data}: L {result.l:.4f} nats per token over {result.steps} steps"])
+
+
+def calibrate(
+    data: Data,
+    base: Annotated[Path, typer.Option(help="Folder of the base model.")] = BASE_MODEL,
+    held_out: HeldOut = None,
+    out: Out = None,
+    json: AsJson = False,
+) -> None:
+    """What is normal here: noise of L, harmless changes, and small runs to fit the entropy law on.
+
+    Example: entropylaw calibrate data/baseline.jsonl --base models/base --out results/calibration.json
+    """
+    from monitor.calibration import CalibrationParams, calibrate
+    from monitor.compression import CompressionParams
+    from monitor.entropy_law import fit_entropy_law
+    from training.fine_tuning import quiet_libraries
+    from training.probe import ProbeParams
+
+    params = read_section(CalibrationParams, "calibration")
+    probe_params, compression = read_section(ProbeParams, "probe"), read_section(CompressionParams, "compression")
+    records = load_rows(data, held_out)
+    quiet_libraries()
+    with show_progress("calibration runs") as progress:
+        result = calibrate(records, str(base), probe_params, compression, params, progress)
+    if out:
+        write_json(out, result)
+    law = fit_entropy_law(result.points).sentence
+    print_result(result, json, [f"{data}: L over {len(result.noise_l)} seeds {min(result.noise_l):.3f} to "
+                                f"{max(result.noise_l):.3f}. {law}"])  # fmt: skip

@@ -1,0 +1,332 @@
+"""From measurements to a verdict: compare the version with its parent, apply the rules, name the rows."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from corpus.artifacts import fingerprint
+from corpus.records import Record
+from monitor.calibration import Calibration
+from monitor.compression import CompressionParams, CompressionProfile
+from monitor.consistency import ConsistencyParams, ConsistencyProfile
+from monitor.entropy_law import EntropyLaw, fit_entropy_law, predict_change
+from monitor.history import DatasetReference, HistoryEntry, parent_of
+from monitor.row_sketch import RowSketch
+from monitor.rows import flag_outlying, flag_redundant
+from monitor.rules import Comparison, RuleParams, apply_rules, predict_version_change
+from monitor.verdict import (
+    FlaggedRow,
+    Forecast,
+    Measurements,
+    RuleResult,
+    RuleStatus,
+    Status,
+    Verdict,
+    Version,
+    worst,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.probe import ProbeParams
+
+# The dataset whose models are scored, and the scale of Z that every pipeline measures.
+SCORED_DATASET = "sft"
+HELDOUT = "heldout"
+
+ROWS_PER_RULE = 50
+CURVE_POINTS = 60
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything measured on one dataset of the version under test.
+
+    ``records``: (record, content hash) in file order; ``agreement``: shape (records,), nan where a row has none;
+    ``probe_hashes``, ``probe_rows``, ``probe_losses``: the probed rows, by row number and content hash, in nats.
+    """
+
+    dataset: str
+    data_hash: str
+    records: Sequence[tuple[Record, str]]
+    compression: CompressionProfile
+    consistency: ConsistencyProfile
+    agreement: NDArray[numpy.float64]
+    l: float  # noqa: E741 - the paper's letter
+    probe_rows: Sequence[int]
+    probe_hashes: Sequence[str]
+    probe_losses: NDArray[numpy.float64]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What must be equal for two versions to be comparable."""
+
+    compression: CompressionParams
+    consistency: ConsistencyParams
+    probe: ProbeParams
+    base_identity: str
+
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+def version_hash(data_hashes: dict[str, str]) -> str:
+    """The identity of a version of several datasets, as 32 hex digits; of one dataset, that dataset's own."""
+    if len(data_hashes) == 1:
+        return next(iter(data_hashes.values()))
+    joined = "\n".join(f"{name}={digest}" for name, digest in sorted(data_hashes.items()))
+    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+def assess_version(
+    evidence: Sequence[Evidence],
+    calibration: Calibration,
+    history: Sequence[HistoryEntry],
+    configuration: Configuration,
+    params: RuleParams,
+    tool_version: str,
+) -> Verdict:
+    """Compare a version with its parent in ``history`` and decide.
+
+    The first version is a ``baseline``. A history in which nothing is comparable gives ``not_assessed``: changing
+    the configuration must not open the gate.
+    """
+    data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
+    config_fingerprint = configuration.fingerprint()
+    law = fit_entropy_law(calibration.points)
+    rows = sum(len(item.records) for item in evidence)
+    version = Version(data_hash[:8], data_hash, rows)
+    parent = parent_of(history, config_fingerprint, data_hash)
+    others = [entry for entry in history if entry.data_hash != data_hash]
+
+    def verdict(status: Status, summary: str, **parts: Any) -> Verdict:
+        return Verdict(
+            status=status,
+            summary=summary,
+            version=version,
+            parent=Version(parent.name, parent.data_hash, parent.rows) if parent else None,
+            law=describe_law(law),
+            config_fingerprint=config_fingerprint,
+            tool_version=tool_version,
+            **{"forecast": None, "rows": (), "rules": (), "parent_measurements": {}, **parts},
+        )
+
+    if parent is None:
+        measured = {item.dataset: measure(item) for item in evidence}
+        if not others:
+            return verdict("baseline", "First version: measured, nothing to compare it with yet.", measurements=measured)
+        return verdict(
+            "not_assessed",
+            f"None of the {len(others)} versions in the history was measured with this configuration "
+            "(codec, probe or base model changed). Restore the configuration, or start a new baseline with "
+            "`entropylaw accept --baseline`.",
+            measurements=measured,
+        )
+
+    comparisons, measurements, additions = [], {}, {}
+    unmatched: list[RuleResult] = []
+    for item in evidence:
+        reference = parent.datasets.get(item.dataset)
+        if reference is None:
+            measurements[item.dataset] = measure(item)
+            unmatched.append(
+                RuleResult(
+                    "redundancy", item.dataset, "not_assessed", f"{parent.name} has no dataset {item.dataset!r}; "
+                    "accept a version that has it with `entropylaw accept --baseline`.",
+                )
+            )  # fmt: skip
+            continue
+        hashes = [row_hash for _, row_hash in item.records]
+        difference = reference.sketch.difference(hashes)
+        now = measure(item, difference.added, difference.removed, difference.kept)
+        measurements[item.dataset] = now
+        # None (outside the sketch's sample) is neither kept nor added: it is left out of the comparison.
+        known = reference.sketch.contains(hashes)
+        is_kept = numpy.array([flag is True for flag in known], dtype=bool)
+        is_added = numpy.array([flag is False for flag in known], dtype=bool)
+        additions[item.dataset] = is_added
+        comparisons.append(compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added))
+
+    rules = unmatched + list(apply_rules(comparisons, calibration, law, params))
+    statuses: list[RuleStatus] = [rule.status for rule in rules]
+    status = worst(statuses)
+    return verdict(
+        status,
+        summarise(status, rules, parent.name),
+        measurements=measurements,
+        parent_measurements=dict(parent.measurements),
+        rules=tuple(rules),
+        forecast=forecast_version(comparisons, law, parent),
+        rows=tuple(
+            row
+            for item in evidence
+            if item.dataset in additions
+            for row in flag_rows(item, additions[item.dataset], rules, configuration.compression)
+        ),
+    )
+
+
+def measure(
+    item: Evidence, added: int | None = None, removed: int | None = None, kept: int | None = None
+) -> Measurements:
+    return Measurements(
+        rows=len(item.records),
+        r=item.compression.r,
+        r_long=item.compression.r_long,
+        l=item.l,
+        c=item.consistency.agreement,
+        added=added,
+        removed=removed,
+        kept=kept,
+        near_duplicates=item.consistency.near_duplicates,
+        contradictions=item.consistency.contradictions,
+    )
+
+
+def compare(
+    item: Evidence,
+    reference: DatasetReference,
+    before: Measurements,
+    now: Measurements,
+    is_kept: NDArray[numpy.bool_],
+    is_added: NDArray[numpy.bool_],
+) -> Comparison:
+    """Split what was measured per row into rows the parent had and rows it did not have.
+
+    Where a version shares almost nothing with its parent, the parent's own rows, kept in the history, stand in.
+    """
+    place = {record.row: i for i, (record, _) in enumerate(item.records)}
+    probed = numpy.array([place[row] for row in item.probe_rows], dtype=int)
+    loss_kept = item.probe_losses[is_kept[probed]]
+    agreement_kept = item.agreement[is_kept]
+    if len(loss_kept) < 30:
+        loss_kept = numpy.array(reference.probe_losses)
+    if numpy.count_nonzero(~numpy.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
+        # Only mean and deviation of the parent's rows are stored: two points that have exactly these.
+        half = reference.agreement_sd * math.sqrt((reference.agreement_n - 1) / reference.agreement_n)
+        signs = numpy.resize([1.0, -1.0], reference.agreement_n)
+        agreement_kept = reference.agreement_mean + half * (signs - signs.mean())
+    return Comparison(
+        dataset=item.dataset,
+        now=now,
+        before=before,
+        loss_kept=loss_kept,
+        loss_added=item.probe_losses[is_added[probed]],
+        agreement_kept=agreement_kept,
+        agreement_added=item.agreement[is_added],
+    )
+
+
+def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
+    """One sentence: what was found, or that nothing was."""
+    if status == "pass":
+        return f"No rule found more than harmless updates do, against {parent}."
+    named = [rule for rule in rules if rule.status == status]
+    where = "; ".join(dict.fromkeys(f"{rule.id.replace('_', ' ')} in {rule.dataset}" for rule in named))
+    words = {"risky": "Stopped", "warn": "Worth a look", "not_assessed": "Could not be assessed"}[status]
+    return f"{words}, against {parent}: {where}. {named[0].reason}"
+
+
+def flag_rows(
+    item: Evidence, is_added: NDArray[numpy.bool_], rules: Sequence[RuleResult], compression: CompressionParams
+) -> list[FlaggedRow]:
+    """The added rows behind every rule of this dataset that warns or worse, at most ROWS_PER_RULE each."""
+    losses = numpy.full(len(item.records), numpy.nan)
+    place = {record.row: i for i, (record, _) in enumerate(item.records)}
+    for row, loss in zip(item.probe_rows, item.probe_losses, strict=True):
+        losses[place[row]] = loss
+    flagged: list[FlaggedRow] = []
+    for rule in rules:
+        if rule.dataset != item.dataset or rule.status not in ("warn", "risky") or not is_added.any():
+            continue
+        name = item.dataset
+        if rule.id == "redundancy":
+            flagged += flag_redundant(name, rule.id, item.records, is_added, compression, ROWS_PER_RULE)
+        elif rule.id in ("consistency", "both_rise"):
+            scores = numpy.where(is_added, losses, numpy.nan)
+            flagged += flag_outlying(name, rule.id, item.records, scores, True, "nats per token", ROWS_PER_RULE)
+        elif rule.id == "agreement":
+            scores = numpy.where(is_added, item.agreement, numpy.nan)
+            flagged += flag_outlying(name, rule.id, item.records, scores, False, "cosine", ROWS_PER_RULE)
+    return flagged
+
+
+def forecast_version(comparisons: Sequence[Comparison], law: EntropyLaw, parent: HistoryEntry) -> Forecast | None:
+    """Z of this version from its parent's Z and the law's change; None where the law or the parent's Z is missing."""
+    z = parent.scores.get(HELDOUT)
+    scored = [comparison for comparison in comparisons if comparison.dataset == SCORED_DATASET]
+    if z is None or not law.holds or not scored:
+        return None
+    change = predict_version_change(scored[0], law)
+    return Forecast(HELDOUT, z + change.value, z + change.low, z + change.high)
+
+
+def describe_law(law: EntropyLaw) -> dict[str, Any]:
+    """The law as the reports show it: sentence, runs, and Z over long R at the runs' mean L with its band."""
+    document: dict[str, Any] = {
+        "holds": law.holds,
+        "sentence": law.sentence,
+        "n_points": law.n_points,
+        "points": list(law.points),
+    }
+    if law.holds is None:
+        return document
+    low, high = min(p.r_long for p in law.points), max(p.r_long for p in law.points)
+    mean_log = sum(math.log(p.r_long) for p in law.points) / law.n_points
+    mean_l = sum(p.l for p in law.points) / law.n_points
+    ratios = numpy.geomspace(low, high, CURVE_POINTS)
+    centre = law.intercept + law.slope_log_r * mean_log + law.slope_l * mean_l
+    changes = [predict_change(law, math.log(ratio) - mean_log, 0.0) for ratio in ratios]
+    document["slopes"] = {"log_r_long": law.slope_log_r, "l": law.slope_l}
+    document["r_squared_loo"] = law.r_squared_loo
+    document["curve"] = {
+        "r_long": ratios.tolist(),
+        "z": [centre + change.value for change in changes],
+        "low": [centre + change.low for change in changes],
+        "high": [centre + change.high for change in changes],
+    }
+    return document
+
+
+def accept_version(
+    verdict: Verdict,
+    evidence: Sequence[Evidence],
+    name: str,
+    scores: dict[str, float],
+    waivers: Sequence[dict[str, str]],
+    as_baseline: bool,
+    tool_version: str,
+) -> HistoryEntry:
+    """What the history keeps of an accepted version: numbers, row sketch and probe, never text."""
+    return HistoryEntry(
+        name=name,
+        data_hash=verdict.version.data_hash,
+        config_fingerprint=verdict.config_fingerprint,
+        status="baseline" if as_baseline else verdict.status,
+        waived=bool(waivers),
+        waivers=tuple(waivers),
+        rows=verdict.version.rows,
+        measurements=dict(verdict.measurements),
+        datasets={
+            item.dataset: DatasetReference(
+                data_hash=item.data_hash,
+                sketch=RowSketch.of(row_hash for _, row_hash in item.records),
+                probe_hashes=tuple(item.probe_hashes),
+                probe_losses=tuple(item.probe_losses.tolist()),
+                agreement_mean=item.consistency.agreement,
+                agreement_sd=item.consistency.agreement_sd,
+                agreement_n=item.consistency.measured,
+            )
+            for item in evidence
+        },
+        scores=scores,
+        tool_version=tool_version,
+    )

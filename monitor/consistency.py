@@ -1,0 +1,165 @@
+"""C: whether answers belong to their prompts. The paper names it and leaves it unmeasured; this is our estimate."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy
+
+from corpus.records import Message, Preference, Record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MINHASH_PERMUTATIONS = 128
+SHINGLE_WORDS = 3
+
+
+@dataclass(frozen=True)
+class ConsistencyParams:
+    """``near_duplicate_jaccard``: similarity of word 3-shingles from which two rows are near-duplicates.
+    ``contradiction_cosine``: two answers to the same prompt contradict each other below it.
+    """
+
+    near_duplicate_jaccard: float = 0.8
+    contradiction_cosine: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.near_duplicate_jaccard < 1 or not -1 <= self.contradiction_cosine <= 1:
+            raise ValueError("near_duplicate_jaccard must be in (0, 1) and contradiction_cosine in [-1, 1]")
+
+
+@dataclass(frozen=True)
+class ConsistencyProfile:
+    """``agreement``: mean cosine of a row's prompt and response (C), over ``measured`` rows, with its deviation.
+
+    ``exact_duplicates``, ``near_duplicates``: rows that repeat an earlier row. ``contradictions``: rows whose prompt
+    stands elsewhere with an unrelated answer. For preferences, ``chosen_margin`` is the mean agreement of the chosen
+    minus that of the rejected answer.
+    """
+
+    rows: int
+    measured: int
+    agreement: float
+    agreement_sd: float
+    exact_duplicates: int
+    near_duplicates: int
+    contradictions: int
+    chosen_margin: float | None
+
+
+def prompt_and_response(record: Record) -> tuple[str, str]:
+    """All text the model is given, and all text it should give (the chosen, else the rejected answer)."""
+
+    def text(messages: Sequence[Message], answers: bool) -> str:
+        return "\n".join(m.content for m in messages if (m.role == "assistant") == answers)
+
+    if isinstance(record, Preference):
+        prompt = "\n".join(m.content for m in record.prompt)
+        return prompt, text(record.chosen or record.rejected, True)
+    return text(record.messages, False), text(record.messages, True)
+
+
+def normalise_text(text: str) -> str:
+    """Lower-case words only: copies in other case, spacing and punctuation become the same text.
+
+    >>> normalise_text("Hello,   WORLD!")
+    'hello world'
+    """
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def row_agreement(records: Sequence[Record]) -> tuple[NDArray[numpy.float64], NDArray[numpy.float32]]:
+    """Cosine of prompt and response of each row, shape (rows,), nan where one of them has no known token; and the
+    response embeddings, shape (rows, 256).
+
+    Both sides are centred on the version's mean first. What all prompts, or all answers, have in common says nothing
+    about whether two of them belong together, and long texts share more of it than short ones: on chit-chat centring
+    doubles the distance between true and swapped pairs, measured in standard deviations between topics.
+    """
+    from corpus.embeddings import embed_texts, load_embedder
+
+    embedder = load_embedder()
+    texts = [prompt_and_response(record) for record in records]
+    prompts = embed_texts(embedder, [prompt for prompt, _ in texts])
+    responses = embed_texts(embedder, [response for _, response in texts])
+    known = prompts.any(axis=1) & responses.any(axis=1)
+    prompts, responses = _centre(prompts, known), _centre(responses, known)
+    cosine = numpy.einsum("ij,ij->i", prompts, responses).astype(numpy.float64)
+    return numpy.where(known, cosine, numpy.nan), responses
+
+
+def _centre(vectors: NDArray[numpy.float32], known: NDArray[numpy.bool_]) -> NDArray[numpy.float32]:
+    centred = vectors - vectors[known].mean(axis=0) if known.any() else vectors
+    norms = numpy.linalg.norm(centred, axis=1, keepdims=True)
+    unit: NDArray[numpy.float32] = numpy.divide(centred, norms, out=numpy.zeros_like(centred), where=norms > 1e-6)
+    return unit
+
+
+def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool]:
+    """For each row, whether an earlier row has about the same words (MinHash over word 3-shingles)."""
+    from rensa import RMinHash, RMinHashDeduplicator
+
+    deduplicator = RMinHashDeduplicator(jaccard, MINHASH_PERMUTATIONS, use_lsh=True, num_bands=16, seed=0)
+    flags = []
+    for i, record in enumerate(records):
+        words = normalise_text("\n".join(message.content for _, message in record.turns())).split()
+        shingles = {" ".join(words[j : j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))}
+        sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
+        sketch.update(sorted(shingles))
+        flags.append(not deduplicator.add(str(i), sketch))
+    return flags
+
+
+def flag_contradictions(records: Sequence[Record], responses: NDArray[numpy.float32], cosine: float) -> list[bool]:
+    """For each row, whether its prompt stands elsewhere and no answer given there resembles this row's.
+
+    ``responses``: unit response embeddings, shape (rows, 256).
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, record in enumerate(records):
+        groups[normalise_text(prompt_and_response(record)[0])].append(i)
+    flags = [False] * len(records)
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        similarity = responses[members] @ responses[members].T
+        numpy.fill_diagonal(similarity, -1.0)
+        for i, nearest in zip(members, similarity.max(axis=1), strict=True):
+            flags[i] = bool(nearest < cosine)
+    return flags
+
+
+def profile_consistency(
+    records: Sequence[tuple[Record, str]], params: ConsistencyParams
+) -> tuple[ConsistencyProfile, NDArray[numpy.float64]]:
+    """The profile of a version, and each row's agreement, shape (rows,), nan where it has none.
+
+    ``records``: (record, content hash).
+    """
+    rows = [record for record, _ in records]
+    agreement, responses = row_agreement(rows)
+    known = agreement[~numpy.isnan(agreement)]
+    margins = []
+    pairs = [record for record in rows if isinstance(record, Preference) and record.chosen and record.rejected]
+    if pairs:
+        flipped = [Preference(pair.prompt, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
+        chosen, rejected = row_agreement(pairs)[0], row_agreement(flipped)[0]
+        margins = (chosen - rejected)[~numpy.isnan(chosen - rejected)]
+    return (
+        ConsistencyProfile(
+            rows=len(rows),
+            measured=len(known),
+            agreement=float(known.mean()) if len(known) else float("nan"),
+            agreement_sd=float(known.std(ddof=1)) if len(known) > 1 else 0.0,
+            exact_duplicates=len(rows) - len({row_hash for _, row_hash in records}),
+            near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard)),
+            contradictions=sum(flag_contradictions(rows, responses, params.contradiction_cosine)),
+            chosen_margin=float(numpy.mean(margins)) if len(margins) else None,
+        ),
+        agreement,
+    )

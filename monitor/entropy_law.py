@@ -1,0 +1,127 @@
+"""The entropy law on the user's own data: performance Z as a linear function of log R and L, with honest intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+# A plane has three coefficients; below this many runs its intervals are too wide to say anything.
+MIN_POINTS = 8
+
+
+@dataclass(frozen=True)
+class LawPoint:
+    """One small training run: what was measured on its data and how the model performed (higher ``z`` is better)."""
+
+    name: str
+    r: float
+    r_long: float
+    l: float  # noqa: E741 - the paper's letter
+    z: float
+
+
+@dataclass(frozen=True)
+class EntropyLaw:
+    """Z = intercept + slope_log_r · ln(long R) + slope_l · L, by least squares over ``n_points`` runs.
+
+    No sign is assumed: the paper contradicts itself on R against L, and a weak model need not follow either.
+    ``covariance``: (3, 3) of the coefficients; ``residual_sd`` in Z; ``r_squared_loo``: 1 - PRESS / total, that is, of
+    each run predicted from the others; ``p_value`` of the F test against a constant; ``holds``: None with too few runs.
+    """
+
+    n_points: int
+    intercept: float
+    slope_log_r: float
+    slope_l: float
+    covariance: tuple[tuple[float, ...], ...]
+    residual_sd: float
+    r_squared_loo: float
+    p_value: float
+    holds: bool | None
+    sentence: str
+    points: tuple[LawPoint, ...]
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        return self.n_points - 3
+
+
+@dataclass(frozen=True)
+class PredictedChange:
+    """Predicted change of Z with its two-sided Student-t interval; ``sd`` of one new run's change."""
+
+    value: float
+    low: float
+    high: float
+    sd: float
+    degrees_of_freedom: int
+
+
+def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
+    """Fit the plane and say in a sentence whether it explains the user's own runs.
+
+    It holds when it beats a constant (F test, 1%) and predicts left-out runs better than their mean does by half.
+    """
+    from scipy import stats
+
+    n = len(points)
+    if n < MIN_POINTS:
+        return EntropyLaw(
+            n, math.nan, math.nan, math.nan, (), math.nan, math.nan, math.nan, None,
+            f"Too few points: {n} training runs were measured and the law needs {MIN_POINTS}.", tuple(points),
+        )  # fmt: skip
+    design = numpy.array([[1.0, math.log(point.r_long), point.l] for point in points])
+    z = numpy.array([point.z for point in points])
+    coefficients, _, rank, _ = numpy.linalg.lstsq(design, z, rcond=None)
+    residuals = z - design @ coefficients
+    total = float(((z - z.mean()) ** 2).sum())
+    if rank < 3 or total == 0.0:
+        return EntropyLaw(
+            n, math.nan, math.nan, math.nan, (), math.nan, math.nan, math.nan, None,
+            "Too few points: the training runs do not differ enough in R and L to fit the law.", tuple(points),
+        )  # fmt: skip
+    inverse = numpy.linalg.inv(design.T @ design)
+    residual_square = float(residuals @ residuals)
+    variance = residual_square / (n - 3)
+    leverage = numpy.einsum("ij,jk,ik->i", design, inverse, design)
+    press = float(((residuals / numpy.maximum(1 - leverage, 1e-9)) ** 2).sum())
+    r_squared_loo = 1 - press / total
+    f = ((total - residual_square) / 2) / variance if variance else math.inf
+    p_value = float(stats.f.sf(f, 2, n - 3))
+    holds = bool(p_value < 0.01 and r_squared_loo > 0.5)
+    slope_log_r, slope_l = float(coefficients[1]), float(coefficients[2])
+    trend = (
+        f"Z {'falls' if slope_log_r < 0 else 'rises'} with long R and {'falls' if slope_l < 0 else 'rises'} with L; "
+        f"left-out runs are predicted with R² {r_squared_loo:.2f} ({n} runs)."
+    )
+    return EntropyLaw(
+        n_points=n,
+        intercept=float(coefficients[0]),
+        slope_log_r=slope_log_r,
+        slope_l=slope_l,
+        covariance=tuple(tuple(float(v) for v in row) for row in inverse * variance),
+        residual_sd=math.sqrt(variance),
+        r_squared_loo=r_squared_loo,
+        p_value=p_value,
+        holds=holds,
+        sentence=("The entropy law holds on your data: " if holds else "The entropy law does not hold on your data: ")
+        + trend,
+        points=tuple(points),
+    )
+
+
+def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confidence: float = 0.95) -> PredictedChange:
+    """Predicted change of Z between two versions, from the changes of ln(long R) and L; the intercept cancels.
+
+    Two runs each carry the residual noise, hence twice its variance beside the coefficients'.
+    """
+    from scipy import stats
+
+    change = numpy.array([0.0, change_log_r, change_l])
+    value = float(change @ [law.intercept, law.slope_log_r, law.slope_l])
+    sd = math.sqrt(float(change @ numpy.array(law.covariance) @ change) + 2 * law.residual_sd**2)
+    half = float(stats.t.ppf((1 + confidence) / 2, law.degrees_of_freedom)) * sd
+    return PredictedChange(value, value - half, value + half, sd, law.degrees_of_freedom)

@@ -1,0 +1,74 @@
+"""The gate: may this data version be trained on? It obeys the verdict and fails closed."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.verdict import Verdict
+from monitor.waivers import Waiver, valid_waivers, waiver_problems
+
+SCHEMA_VERSION = 1
+
+# Part of the command-line contract: 0 approved, 1 risky, 3 could not be assessed.
+ExitCode = Literal[0, 1, 3]
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """Written as results/approval.json. ``waivers`` are those the approval rests on."""
+
+    approved: bool
+    exit_code: ExitCode
+    status: str
+    reason: str
+    version: str
+    data_hash: str
+    config_fingerprint: str
+    waivers: tuple[Waiver, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+def decide_gate(
+    verdict: Verdict, waivers: Iterable[Waiver], today: datetime.date, strict: bool = False
+) -> GateDecision:
+    """Approve, or say what blocks and what to do.
+
+    A risky rule blocks unless a waiver bound to this data holds ``today``; ``strict`` makes a warning block likewise.
+    What was not assessed blocks and cannot be waived: a check that could not run is never a pass.
+    """
+    waivers = tuple(waivers)
+    blocking_statuses = ("risky", "warn") if strict else ("risky",)
+    blocking = list(dict.fromkeys(rule.id for rule in verdict.rules if rule.status in blocking_statuses))
+    valid = [w for w in valid_waivers(waivers, verdict.version.data_hash, today) if w.rule in blocking]
+    open_rules = [rule for rule in blocking if rule not in {waiver.rule for waiver in valid}]
+    unassessed = list(dict.fromkeys(rule.id for rule in verdict.rules if rule.status == "not_assessed"))
+    name = verdict.version.name
+
+    def decide(exit_code: ExitCode, reason: str) -> GateDecision:
+        return GateDecision(
+            approved=exit_code == 0,
+            exit_code=exit_code,
+            status=verdict.status,
+            reason=reason,
+            version=name,
+            data_hash=verdict.version.data_hash,
+            config_fingerprint=verdict.config_fingerprint,
+            waivers=tuple(valid) if exit_code == 0 else (),
+        )
+
+    # A verdict that is risky without naming a rule has nothing a waiver could be bound to.
+    if open_rules or (verdict.status in blocking_statuses and not blocking):
+        problems = waiver_problems(waivers, verdict.version.data_hash, today)
+        found = ", ".join(f"{rule} ({problems[rule]})" if rule in problems else rule for rule in open_rules)
+        todo = "repair the rows that results/verdict.json lists, or let it through with `entropylaw waive`"
+        return decide(1, f"{name} is {verdict.status}: {found or 'no rule named'}; {todo}")
+    if unassessed or verdict.status not in ("baseline", "pass", "warn", "risky"):
+        found = f" ({', '.join(unassessed)})" if unassessed else ""
+        return decide(3, f"{name} could not be assessed{found}, which cannot be waived: {verdict.summary}")
+    if valid:
+        names = ", ".join(f"{waiver.rule} (by {waiver.owner}, until {waiver.expires})" for waiver in valid)
+        return decide(0, f"{name} is {verdict.status} and approved under a waiver of {names}")
+    return decide(0, f"{name} is approved: {verdict.status}")

@@ -1,0 +1,219 @@
+"""The ledger of accepted versions: one small JSON file each, enough to compare the next version row by row."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corpus.artifacts import read_json, write_json
+from corpus.errors import EntropylawError
+from monitor.row_sketch import MAX_KEYS, RowSketch
+from monitor.verdict import Measurements
+
+HISTORY_FOLDER = "history"
+SCHEMA_VERSION = 1
+# Accepted as they are, or risky and released under a waiver.
+STATUSES = ("baseline", "pass", "warn", "risky")
+
+
+@dataclass(frozen=True)
+class DatasetReference:
+    """What the next version needs to know of one dataset of this one.
+
+    ``probe_hashes`` and ``probe_losses`` (nats per response token, kept in single precision) are the probe's rows in
+    the order they were trained on. ``agreement_*`` are mean, standard deviation and number of the prompt-response
+    cosines; the first two are NaN where no row had one.
+    """
+
+    data_hash: str
+    sketch: RowSketch
+    probe_hashes: tuple[str, ...]
+    probe_losses: tuple[float, ...]
+    agreement_mean: float
+    agreement_sd: float
+    agreement_n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """An accepted version. ``scores`` maps a benchmark to Z; higher is better.
+
+    ``number`` is given by ``write_entry``; until then it is 0. A version released under a waiver is ``waived``,
+    carries its waivers and never serves as a reference.
+    """
+
+    number: int = 0
+    name: str
+    data_hash: str
+    config_fingerprint: str
+    status: str
+    waived: bool = False
+    waivers: tuple[dict[str, str], ...] = ()
+    rows: int
+    measurements: dict[str, Measurements]
+    datasets: dict[str, DatasetReference]
+    scores: dict[str, float] = field(default_factory=dict)
+    tool_version: str
+    schema_version: int = SCHEMA_VERSION
+
+
+def read_history(folder: str | Path = HISTORY_FOLDER) -> tuple[HistoryEntry, ...]:
+    """Every accepted version, by number and, where branches were merged, name. No folder is an empty history.
+
+    Raises EntropylawError naming the file when one is damaged.
+    """
+    return tuple(entry for _, entry in _read_files(folder))
+
+
+def comparable(
+    history: Iterable[HistoryEntry], config_fingerprint: str, exclude_data_hash: str
+) -> tuple[HistoryEntry, ...]:
+    """The versions a new one may be compared with: measured alike, of other data, not released under a waiver."""
+    return tuple(
+        entry
+        for entry in history
+        if entry.config_fingerprint == config_fingerprint and entry.data_hash != exclude_data_hash and not entry.waived
+    )
+
+
+def parent_of(history: Sequence[HistoryEntry], config_fingerprint: str, exclude_data_hash: str) -> HistoryEntry | None:
+    """The latest comparable version, or None."""
+    candidates = comparable(history, config_fingerprint, exclude_data_hash)
+    return candidates[-1] if candidates else None
+
+
+def write_entry(folder: str | Path, entry: HistoryEntry) -> Path:
+    """Add a version under the next free number, as ``0003-x3.json``.
+
+    Raises EntropylawError when the version was not accepted, is there already, or has a name taken by other data.
+    """
+    if entry.status not in STATUSES or (entry.status == "risky" and not entry.waived):
+        raise EntropylawError(f"{entry.name}: {entry.status} versions do not enter the history; only accepted ones do")
+    history = _read_files(folder)
+    for path, past in history:
+        if (past.data_hash, past.config_fingerprint) == (entry.data_hash, entry.config_fingerprint):
+            raise EntropylawError(f"{path}: this data version is in the history already")
+        if past.name == entry.name and past.data_hash != entry.data_hash:
+            raise EntropylawError(f"{path}: the name {entry.name!r} belongs to other data; choose another")
+    numbered = replace(entry, number=max((past.number for _, past in history), default=0) + 1)
+    path = _entry_path(folder, numbered)
+    write_json(path, _entry_to_json(numbered))
+    return path
+
+
+def record_score(folder: str | Path, name: str, benchmark: str, value: float) -> Path:
+    """Set Z of the latest version of that name on a benchmark, replacing an earlier value.
+
+    Raises EntropylawError when no version has the name or the value is not a finite number.
+    """
+    if not math.isfinite(value):
+        raise EntropylawError(f"score of {name} on {benchmark}: expected a finite number, found {value}")
+    history = _read_files(folder)
+    named = [(path, entry) for path, entry in history if entry.name == name]
+    if not named:
+        known = ", ".join(dict.fromkeys(entry.name for _, entry in history)) or "none yet"
+        raise EntropylawError(f"{folder}: no version is named {name!r}; known are: {known}")
+    path, entry = named[-1]
+    write_json(path, _entry_to_json(replace(entry, scores={**entry.scores, benchmark: value})))
+    return path
+
+
+def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
+    entries = [(path, _read_entry(path)) for path in Path(folder).glob("*.json")]
+    return sorted(entries, key=lambda item: (item[1].number, item[1].name))
+
+
+def _entry_path(folder: str | Path, entry: HistoryEntry) -> Path:
+    """
+    >>> entry = HistoryEntry(number=3, name="Mai & Juni/2", data_hash="", config_fingerprint="", status="pass",
+    ...     rows=0, measurements={}, datasets={}, tool_version="")
+    >>> _entry_path("history", entry).as_posix()
+    'history/0003-Mai-Juni-2.json'
+    """
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", entry.name)[:60].strip("-.") or "version"
+    return Path(folder) / f"{entry.number:04d}-{slug}.json"
+
+
+def _read_entry(path: Path) -> HistoryEntry:
+    document = read_json(path)
+    try:
+        if document["schema_version"] > SCHEMA_VERSION:
+            raise EntropylawError(f"{path}: written by a newer entropylaw; update this one to read it")
+        return _entry_from_json(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        cause = f"missing key {error}" if isinstance(error, KeyError) else error
+        raise EntropylawError(f"{path}: not a readable history entry ({cause}); restore it from Git") from None
+
+
+def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
+    shares = _share_keys({name: reference.sketch.kept for name, reference in entry.datasets.items()}, MAX_KEYS)
+    document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
+    document["datasets"] = {
+        name: {
+            "data_hash": reference.data_hash,
+            "sketch": reference.sketch.thinned(shares[name]),
+            "probe_hashes": _to_base64(bytes.fromhex("".join(reference.probe_hashes))),
+            "probe_losses": _to_base64(np.array(reference.probe_losses, dtype="<f4").tobytes()),
+            "agreement_mean": reference.agreement_mean,
+            "agreement_sd": reference.agreement_sd,
+            "agreement_n": reference.agreement_n,
+        }
+        for name, reference in entry.datasets.items()
+    }
+    return document
+
+
+def _entry_from_json(document: dict[str, Any]) -> HistoryEntry:
+    entry = HistoryEntry(
+        **{
+            **document,
+            "waivers": tuple(document["waivers"]),
+            "measurements": {name: Measurements(**part) for name, part in document["measurements"].items()},
+            "datasets": {name: _reference_from_json(part) for name, part in document["datasets"].items()},
+        }
+    )
+    if entry.status not in STATUSES:
+        raise ValueError(f"status is {entry.status!r}")
+    return entry
+
+
+def _reference_from_json(part: dict[str, Any]) -> DatasetReference:
+    hashes = base64.b64decode(part["probe_hashes"], validate=True)
+    losses = np.frombuffer(base64.b64decode(part["probe_losses"], validate=True), dtype="<f4")
+    if len(hashes) != 16 * losses.size:
+        raise ValueError("as many probe losses as probe hashes are needed")
+    means = {key: float("nan") if part[key] is None else part[key] for key in ("agreement_mean", "agreement_sd")}
+    return DatasetReference(
+        **{
+            **part,
+            **means,
+            "sketch": RowSketch.from_json(part["sketch"]),
+            "probe_hashes": tuple(hashes[i : i + 16].hex() for i in range(0, len(hashes), 16)),
+            "probe_losses": tuple(losses.tolist()),
+        }
+    )
+
+
+def _share_keys(kept: dict[str, int], total: int) -> dict[str, int]:
+    """Shares of ``total`` sketch keys: small datasets stay whole, the others divide what is left.
+
+    >>> _share_keys({"sft": 500, "preferences": 10}, 100)
+    {'preferences': 10, 'sft': 90}
+    """
+    shares = {}
+    for waiting, name in zip(range(len(kept), 0, -1), sorted(kept, key=lambda name: kept[name]), strict=True):
+        shares[name] = min(kept[name], total // waiting)
+        total -= shares[name]
+    return shares
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,145 @@
+"""The verdict: one result, decided once, that every rendering shows and the gate obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Status = Literal["baseline", "pass", "warn", "risky", "not_assessed"]
+# A rule may also be skipped: it does not apply here, by its own definition, and its reason says why
+# (no rows were added; the law does not hold on this data). A rule that should have run and could not is not_assessed.
+RuleStatus = Literal["pass", "warn", "risky", "not_assessed", "skipped"]
+RuleId = Literal["redundancy", "consistency", "agreement", "both_rise", "forecast"]
+
+# Worst first. not_assessed ranks above warn and pass: a check that could not run is never a pass.
+SEVERITY: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass")
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule's decision with its reason in one sentence.
+
+    ``statistic`` and ``threshold`` are in ``unit``; ``p_value`` is one-sided, before Holm's correction, for the
+    hypothesis that the change is no larger than ``threshold``. All three are None where the rule was not computed.
+    """
+
+    id: RuleId
+    dataset: str
+    status: RuleStatus
+    reason: str
+    statistic: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class FlaggedRow:
+    """An added row that drives a rule. ``row`` is its 1-based number in the input file; ``score`` in ``unit``."""
+
+    row: int
+    hash: str
+    source: str
+    dataset: str
+    rule: RuleId
+    score: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured on one dataset of a version.
+
+    ``r``: compression ratio, zlib 9, file order (the paper's R). ``r_long``: the same over a long window.
+    ``l``: mean probe loss in nats per response token. ``c``: mean cosine of prompt and response.
+    ``added``, ``removed``, ``kept``: rows against the parent version; None without one.
+    """
+
+    rows: int
+    r: float
+    r_long: float
+    l: float  # noqa: E741 - the paper's letter
+    c: float
+    added: int | None = None
+    removed: int | None = None
+    kept: int | None = None
+    near_duplicates: int = 0
+    contradictions: int = 0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Predicted performance Z with its prediction interval; ``benchmark`` names the scale of Z."""
+
+    benchmark: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Version:
+    name: str
+    data_hash: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    status: Status
+    summary: str
+    version: Version
+    parent: Version | None
+    rules: tuple[RuleResult, ...]
+    measurements: dict[str, Measurements]
+    parent_measurements: dict[str, Measurements]
+    forecast: Forecast | None
+    law: dict[str, Any]
+    rows: tuple[FlaggedRow, ...]
+    config_fingerprint: str
+    tool_version: str
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def risky_rules(self) -> tuple[RuleResult, ...]:
+        return tuple(rule for rule in self.rules if rule.status == "risky")
+
+
+def worst(statuses: list[RuleStatus]) -> Status:
+    """The version's status from its rules' statuses; skipped rules say nothing.
+
+    >>> worst(["pass", "warn", "skipped"])
+    'warn'
+    >>> worst(["warn", "not_assessed"])
+    'not_assessed'
+    >>> worst(["skipped"])
+    'pass'
+    """
+    for status in SEVERITY:
+        if status in statuses:
+            return status  # type: ignore[return-value]
+    return "pass"
+
+
+def verdict_from_json(document: dict[str, Any]) -> Verdict:
+    """The inverse of writing a verdict as JSON. Raises KeyError or TypeError on a document of another shape."""
+
+    def version(part: dict[str, Any] | None) -> Version | None:
+        return Version(**part) if part else None
+
+    def measurements(part: dict[str, Any]) -> dict[str, Measurements]:
+        return {dataset: Measurements(**values) for dataset, values in part.items()}
+
+    return Verdict(
+        **{
+            **document,
+            "version": Version(**document["version"]),
+            "parent": version(document["parent"]),
+            "rules": tuple(RuleResult(**rule) for rule in document["rules"]),
+            "measurements": measurements(document["measurements"]),
+            "parent_measurements": measurements(document["parent_measurements"]),
+            "forecast": Forecast(**document["forecast"]) if document["forecast"] else None,
+            "rows": tuple(FlaggedRow(**row) for row in document["rows"]),
+        }
+    )

@@ -1,0 +1,158 @@
+"""waivers.yaml: who lets a risky version through one rule, why, and until when. Bound to one data version."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from corpus.artifacts import write_text
+from corpus.errors import ParamsError
+from corpus.params import parse_section
+from monitor.verdict import RuleId
+
+WAIVERS_FILE = "waivers.yaml"
+
+HEADER = "# Data versions let through a rule that found them risky; `entropylaw waive` adds to this list.\n"
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """``expires`` is the last day on which it holds, as an ISO date. It holds for one ``data_hash`` only."""
+
+    rule: str
+    data_hash: str
+    reason: str
+    owner: str
+    expires: str
+
+
+def read_waivers(path: str | Path = WAIVERS_FILE) -> tuple[Waiver, ...]:
+    """The waivers of a file; none where there is no file.
+
+    Raises ParamsError naming the entry and the key when the file is ill-formed.
+    """
+    sections = _load_strings(path) or {}
+    if not isinstance(sections, dict):
+        raise ParamsError(f"{path}: expected a section `waivers`, found {sections!r}")
+    for key in sections:
+        if key != "waivers":
+            raise ParamsError(f"{path}: {key}: unknown key; expected only `waivers`")
+    entries = sections.get("waivers") or []
+    if not isinstance(entries, list):
+        raise ParamsError(f"{path}: waivers: expected a list, found {entries!r}")
+    waivers = []
+    for index, entry in enumerate(entries):
+        where = f"{path}: waivers[{index}]"
+        waivers.append(parse_section(Waiver, entry, where))
+        _check_waiver(waivers[-1], where)
+    return tuple(waivers)
+
+
+def add_waiver(path: str | Path, waiver: Waiver) -> None:
+    """Write a waiver into the file, in place of one for the same rule and data; comments stay.
+
+    Raises ParamsError when the waiver or the file is ill-formed; the file is then left as it was.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    _check_waiver(waiver, "waiver")
+    existing = read_waivers(path)
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 120
+    document = yaml.load(Path(path).read_text(encoding="utf-8") if Path(path).exists() else HEADER + "waivers: []\n")
+    if not document.get("waivers"):
+        document["waivers"] = CommentedSeq()
+    entries = document["waivers"]
+    entries.fa.set_block_style()
+    # Quoted, because other readers of YAML would take a hash of digits alone for a number.
+    values = {
+        **asdict(waiver),
+        "data_hash": DoubleQuotedScalarString(waiver.data_hash),
+        "expires": datetime.date.fromisoformat(waiver.expires),
+    }
+    same = [i for i, old in enumerate(existing) if (old.rule, old.data_hash) == (waiver.rule, waiver.data_hash)]
+    if same:
+        entries[same[0]].update(values)
+        for index in reversed(same[1:]):
+            del entries[index]
+    else:
+        entries.append(values)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    write_text(path, text.getvalue())
+
+
+def valid_waivers(waivers: Iterable[Waiver], data_hash: str, today: datetime.date) -> tuple[Waiver, ...]:
+    """The waivers that hold today for a data version."""
+    return tuple(waiver for waiver in waivers if _problem(waiver, data_hash, today) is None)
+
+
+def waiver_problems(waivers: Iterable[Waiver], data_hash: str, today: datetime.date) -> dict[str, str]:
+    """For each rule with waivers of which none holds today for a data version, why not.
+
+    >>> waivers = [Waiver("agreement", "aa", "known glitch", "kim", "2026-01-31")]
+    >>> waiver_problems(waivers, "aa", datetime.date(2026, 2, 1))
+    {'agreement': 'its waiver expired on 2026-01-31'}
+    >>> waiver_problems(waivers, "bb", datetime.date(2026, 1, 1))
+    {'agreement': 'its waiver is bound to other data (aa)'}
+    """
+    waivers = tuple(waivers)
+    covered = {waiver.rule for waiver in valid_waivers(waivers, data_hash, today)}
+    problems: dict[str, str] = {}
+    # The nearest miss is told: one for this very data, and among equals the one added last.
+    for waiver in sorted(waivers, key=lambda waiver: waiver.data_hash == data_hash):
+        problem = _problem(waiver, data_hash, today)
+        if problem and waiver.rule not in covered:
+            problems[waiver.rule] = problem
+    return problems
+
+
+def _problem(waiver: Waiver, data_hash: str, today: datetime.date) -> str | None:
+    if waiver.data_hash != data_hash:
+        return f"its waiver is bound to other data ({waiver.data_hash[:12]})"
+    if datetime.date.fromisoformat(waiver.expires) < today:
+        return f"its waiver expired on {waiver.expires}"
+    return None
+
+
+def _load_strings(path: str | Path) -> Any:
+    """A YAML file with every scalar as the text it was written in: a hash of digits alone is no number."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="base", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ParamsError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+
+
+def _check_waiver(waiver: Waiver, where: str) -> None:
+    if waiver.rule not in get_args(RuleId):
+        raise ParamsError(f"{where}.rule: unknown rule {waiver.rule!r}; known are {', '.join(get_args(RuleId))}")
+    if not re.fullmatch("[0-9a-f]{32}", waiver.data_hash):
+        raise ParamsError(f"{where}.data_hash: expected the 32 hex digits of verdict.json, found {waiver.data_hash!r}")
+    for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):
+        if not text.strip():
+            raise ParamsError(f"{where}.{key}: must not be empty")
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", waiver.expires) or not _is_date(waiver.expires):
+        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {waiver.expires!r}")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

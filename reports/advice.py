@@ -1,0 +1,84 @@
+"""What to do now: a headline and the next steps for every status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor.verdict import Status
+
+if TYPE_CHECKING:
+    from reports.report_data import RuleView
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: a sentence, and the commands that do it where there are any."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+ACCEPT = Step("After training, record the version; the next one is compared with it.", ("entropylaw accept",))
+REPAIR = Step("Repair what is named above and run the pipeline again; until then the gate is closed.", ("dvc repro",))
+RERUN = Step("Mend or revert the data, then run the pipeline again.", ("dvc repro",))
+
+
+def write_headline(status: Status, name: str, released: bool) -> str:
+    """``released``: risky, yet let through by waivers. A version without a name yet is "this version".
+
+    >>> write_headline("risky", "x5", released=False), write_headline("pass", "", released=False)
+    ('Do not train on x5', 'This version shows no risk')
+    """
+    if not name:
+        headline = write_headline(status, "this version", released)
+        return headline[0].upper() + headline[1:]
+    if released:
+        return f"{name} is risky, and let through under a waiver"
+    return {
+        "baseline": f"{name} is the baseline",
+        "pass": f"{name} shows no risk",
+        "warn": f"Look at {name} before training on it",
+        "risky": f"Do not train on {name}",
+        "not_assessed": f"{name} could not be assessed",
+    }[status]
+
+
+def list_steps(status: Status, rules: Sequence[RuleView], released: bool) -> tuple[Step, ...]:
+    """The next steps in order, first the rows to look at. ``rules``: worst first."""
+    # Rules that could not run keep the gate closed beside the risky ones; no waiver opens it.
+    causes = (status, "not_assessed") if status == "risky" else (status,)
+    looks = tuple(_look_at(rule) for rule in rules if rule.status in causes)
+    match status:
+        case "baseline":
+            return (Step("Record it as the first reference.", ("entropylaw accept",)),)
+        case "pass":
+            return (ACCEPT,)
+        case "warn":
+            return (*looks, Step("If the change is meant, go on: the gate lets a warning through."), ACCEPT)
+        case "not_assessed":
+            return (*looks, REPAIR)
+    if released:
+        return (*looks, Step("Training may go on. The version will not serve as a reference for later ones."))
+    unwaived = dict.fromkeys(rule.id for rule in rules if rule.status == "risky" and not rule.waiver)
+    waive = Step(
+        "Only if the change is meant: name who answers for it.",
+        tuple(f'entropylaw waive {rule} --reason "…" --owner NAME --expires DATE' for rule in unwaived),
+    )
+    return (*looks, RERUN, waive) if unwaived else (*looks, REPAIR)
+
+
+def _look_at(rule: RuleView) -> Step:
+    where = f"{rule.title} ({rule.dataset})"
+    if rule.status == "not_assessed":
+        return Step(f"{where}: {rule.reason}")
+    if not rule.rows:
+        return Step(f"{where}: {rule.advice}")
+    numbers = ", ".join(str(row.row) for row in rule.first_rows)
+    sources = ", ".join(dict.fromkeys(row.source for row in rule.first_rows if row.source))
+    return Step(
+        f"{where}: start with {'rows' if len(rule.first_rows) > 1 else 'row'} {numbers} of the input file"
+        + (f" (source {sources}). " if sources else ". ")
+        + rule.advice
+    )

@@ -1,0 +1,139 @@
+"""The verdict for people and machines in CI: one result in the formats that terminals, forges and CI systems read."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from reports.escaping import escape_command_data, escape_command_property, escape_log, log_json
+from reports.markdown import render_markdown_check
+from reports.report_data import ReportData, RuleView
+from reports.text import render_text
+
+CheckFormat = Literal["text", "markdown", "json", "junit", "github"]
+CHECK_SCHEMA_VERSION = 1
+# GitHub shows ten annotations of each level per step and drops the rest.
+ANNOTATIONS_PER_LEVEL = 10
+
+
+def render_check(data: ReportData, format: CheckFormat) -> str:
+    """The verdict in one format, ending in a newline. Nothing in the data can act in the place it is shown."""
+    return {
+        "text": render_text,
+        "markdown": render_markdown_check,
+        "json": _render_json,
+        "junit": _render_junit,
+        "github": _render_github,
+    }[format](data)
+
+
+def _render_json(data: ReportData) -> str:
+    def describe(rule: RuleView) -> dict[str, Any]:
+        return {
+            "id": rule.id,
+            "dataset": rule.dataset,
+            "status": rule.status,
+            "reason": rule.reason,
+            "statistic": rule.statistic,
+            "threshold": rule.threshold,
+            "p_value": rule.p_value,
+            "unit": rule.unit,
+            "waiver": rule.waiver,
+            "rows_total": rule.rows_total,
+            "rows": [
+                {"row": row.row, "hash": row.hash, "source": row.source, "score": row.score, "unit": row.unit}
+                for row in rule.rows
+            ],
+        }
+
+    return log_json(
+        {
+            "schema_version": CHECK_SCHEMA_VERSION,
+            "status": data.status,
+            "blocked": data.blocked,
+            "headline": data.headline,
+            "summary": data.summary,
+            "steps": data.steps,
+            "version": data.version,
+            "parent": data.parent,
+            "rules": [describe(rule) for rule in data.rules],
+            "measurements": {
+                dataset.name: {
+                    change.measure.key: {"value": change.value, "parent": change.parent, "change": change.change}
+                    for change in dataset.changes
+                }
+                | {
+                    "rows": dataset.measurements.rows,
+                    "added": dataset.measurements.added,
+                    "removed": dataset.measurements.removed,
+                    "kept": dataset.measurements.kept,
+                }
+                for dataset in data.datasets
+            },
+            "forecast": data.forecast,
+            "law": {"sentence": data.law.sentence, "holds": data.law.holds, "n_points": data.law.n_points},
+            "waivers": data.waivers,
+            "config_fingerprint": data.config_fingerprint,
+            "tool_version": data.tool_version,
+        }
+    )
+
+
+def _render_junit(data: ReportData) -> str:
+    """One test case per rule and dataset: risky is a failure, not assessed an error, skipped and waived are skipped.
+
+    A verdict that none of its rules carries is a case of its own: a report without a case would read as success.
+    """
+    suite = ElementTree.Element("testsuite", name="entropylaw")
+    outcomes = {"risky": "failure", "not_assessed": "error", "skipped": "skipped"}
+    for rule in data.rules:
+        outcome = "skipped" if rule.waiver else outcomes.get(rule.status)
+        message = rule.reason + (f" Waived by {rule.waiver.owner} {rule.waiver.note}." if rule.waiver else "")
+        _add_case(suite, rule.dataset, rule.id, outcome, message, _list_rows(rule))
+    if not any(rule.status == data.status for rule in data.rules):
+        _add_case(suite, "verdict", data.status, outcomes.get(data.status), data.summary, "")
+    counts = {f"{name}s" if name != "skipped" else name: len(suite.findall(f"*/{name}")) for name in outcomes.values()}
+    suite.attrib |= {"tests": str(len(suite)), **{name: str(count) for name, count in counts.items()}}
+    suites = ElementTree.Element("testsuites")
+    suites.append(suite)
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _add_case(suite: ElementTree.Element, group: str, name: str, outcome: str | None, message: str, rows: str) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=f"entropylaw.{escape_log(group)}", name=name, time="0")
+    if outcome:
+        part = ElementTree.SubElement(case, outcome, message=escape_log(message))
+        part.text = escape_log(rows) or None
+    else:
+        ElementTree.SubElement(case, "system-out").text = escape_log(message)
+
+
+def _list_rows(rule: RuleView) -> str:
+    if not rule.rows:
+        return ""
+    numbers = ", ".join(str(row.row) for row in rule.first_rows)
+    more = rule.rows_total - len(rule.first_rows)
+    return f"Rows of {rule.dataset}: {numbers}" + (f" and {more} more." if more else ".")
+
+
+def _render_github(data: ReportData) -> str:
+    """GitHub workflow commands, at most ten a level: the verdict first, then every rule that is not well."""
+    level = "error" if data.blocked else "warning" if data.status in ("warn", "risky") else "notice"
+    found: dict[str, list[tuple[str, str]]] = {level: [(f"{data.words.word}: {data.headline}", data.summary)]}
+    levels = {"risky": "error", "not_assessed": "error", "warn": "warning"}
+    for rule in data.rules:
+        if rule.status not in levels:
+            continue
+        message = " ".join(part for part in (rule.reason, _list_rows(rule)) if part)
+        kind = "warning" if rule.waiver else levels[rule.status]
+        found.setdefault(kind, []).append((f"{rule.words.word}: {rule.title} ({rule.dataset})", message))
+    lines = []
+    for kind, entries in found.items():
+        if len(entries) > ANNOTATIONS_PER_LEVEL:
+            left = len(entries) - ANNOTATIONS_PER_LEVEL + 1
+            more = ("More checks", f"{left} more are listed by entropylaw check.")
+            entries = [*entries[: ANNOTATIONS_PER_LEVEL - 1], more]
+        for title, message in entries:
+            lines.append(f"::{kind} title={escape_command_property(title)}::{escape_command_data(message)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,49 @@
+"""results/report.html: one file that asks nothing of the network and runs no script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reports.escaping import escape_invisible
+from reports.figures import Figures
+from reports.numbers import format_change, format_count, format_number, format_p_value
+from reports.report_data import ReportData
+from reports.words import MEASURES, WORDS
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_html(data: ReportData, figures: Figures) -> str:
+    """The whole report as one page. Data appears in it as text only, with what is invisible made visible."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=_show,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "change": format_change,
+        "count": format_count,
+        "number": format_number,
+        "p_value": format_p_value,
+    }
+    curve = data.law.curve
+    return environment.get_template("report.html.j2").render(
+        data=data,
+        figures=figures,
+        findings=[rule for rule in data.rules if rule.status in ("risky", "not_assessed", "warn")],
+        measures=MEASURES,
+        tones=WORDS,
+        curve_steps=list(zip(curve.r_long, curve.z, curve.low, curve.high, strict=True)) if curve else [],
+    )
+
+
+def _show(value: Any) -> Any:
+    """Plain strings made visible; markup the templates built themselves passes."""
+    return escape_invisible(value) if type(value) is str else value

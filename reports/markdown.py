@@ -1,0 +1,189 @@
+"""Markdown: the check for a step summary or a pull request's one sticky comment, and results/report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from reports.escaping import escape_markdown, markdown_code
+from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
+from reports.report_data import DatasetView, ReportData, RuleView
+from reports.words import MEASURES
+
+# By this a CI job finds the comment it wrote before, to replace it.
+COMMENT_MARKER = "<!-- entropylaw-check -->"
+HASH_DIGITS = 12
+
+
+def render_markdown_check(data: ReportData) -> str:
+    """Short enough for a comment: verdict, next steps, checks; measures and first rows folded away."""
+    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), _rule_table(data.rules)]
+    blocks += _fold("Measures", [table for dataset in data.datasets for table in _measures(dataset, data)])
+    blocks += _fold("Rows to look at", _rows(data.rules, first=True))
+    blocks += _waivers(data, "####")
+    return _join([*blocks, _identity(data)])
+
+
+def render_markdown_report(data: ReportData) -> str:
+    """The whole report as Markdown: the same numbers as the HTML page, without its figures."""
+    blocks = [*_verdict(data, 1), "## What to do first", *_steps(data)]
+    blocks += ["## Checks", _rule_table(data.rules), *_waivers(data, "##")]
+    blocks += ["## Versions"]
+    for dataset in data.datasets:
+        blocks += [f"### {escape_markdown(dataset.name)}", _version_table(dataset.name, data)]
+    blocks += ["## What changed"]
+    for dataset in data.datasets:
+        blocks += [f"### {escape_markdown(dataset.name)}", *_measures(dataset, data)]
+    blocks += ["## Rows to look at", *(_rows(data.rules) or ["No rows were singled out."])]
+    blocks += ["## Entropy law", escape_markdown(data.law.sentence), *_law(data)]
+    blocks += ["## How to reproduce", _identity(data), "```sh\ndvc pull\ndvc repro report\n```"]
+    return _join(blocks)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+    """A Markdown table of cells already escaped; ``align`` has one of l, r for each column.
+
+    >>> print(table(["name", "R"], [["x1", "2.861"]], "lr"))
+    | name | R |
+    | :--- | ---: |
+    | x1 | 2.861 |
+    """
+    rule = [{"l": ":---", "r": "---:"}[column] for column in align]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def _join(blocks: Iterable[str]) -> str:
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _verdict(data: ReportData, level: int) -> list[str]:
+    title = f"{data.words.icon} {data.words.word}: {escape_markdown(data.headline)}"
+    return [f"{'#' * level} {title}", escape_markdown(data.summary)]
+
+
+def _steps(data: ReportData) -> list[str]:
+    lines = []
+    for number, step in enumerate(data.steps, start=1):
+        lines.append(f"{number}. {escape_markdown(step.text)}")
+        lines += [f"   - `{command}`" for command in step.commands]
+    return ["\n".join(lines)]
+
+
+def _rule_table(rules: Sequence[RuleView]) -> str:
+    if not rules:
+        return ""
+    rows = [
+        [
+            f"{rule.words.icon} {rule.words.word}" + (", waived" if rule.waiver else ""),
+            rule.title,
+            escape_markdown(rule.dataset),
+            format_number(rule.statistic),
+            format_number(rule.threshold),
+            escape_markdown(rule.unit) or MISSING,
+            format_p_value(rule.p_value),
+            escape_markdown(rule.reason),
+        ]
+        for rule in rules
+    ]
+    return table(["Result", "Check", "Dataset", "Measured", "Limit", "Unit", "p", "Why"], rows, "lllrrlrl")
+
+
+def _measures(dataset: DatasetView, data: ReportData) -> list[str]:
+    """The measures beside the parent's, and the rows added, removed and kept."""
+    parent = markdown_code(data.parent.name) if data.parent else "parent"
+    rows = [
+        [
+            f"{change.measure.symbol}, {change.measure.label}",
+            format_number(change.parent),
+            format_number(change.value),
+            format_change(change.change),
+            change.measure.meaning,
+        ]
+        for change in dataset.changes
+    ]
+    here = dataset.measurements
+    counts = (
+        f"{escape_markdown(dataset.name)}: {format_count(here.rows)} rows; {format_count(here.added)} added, "
+        f"{format_count(here.removed)} removed, {format_count(here.kept)} kept; "
+        f"near-duplicates {format_count(here.near_duplicates)}, contradictions {format_count(here.contradictions)}."
+    )
+    header = ["Measure", parent, markdown_code(data.version.name), "Change", "Meaning"]
+    return [counts, table(header, rows, "lrrrl")]
+
+
+def _version_table(dataset: str, data: ReportData) -> str:
+    rows = []
+    for version in data.versions:
+        measured = version.measurements.get(dataset)
+        name = f"**{markdown_code(version.name)}** (this version)" if version.current else markdown_code(version.name)
+        status = f"{version.words.icon} {escape_markdown(version.words.word)}" + (", waived" if version.waived else "")
+        if not version.comparable:
+            status += ", other configuration"
+        numbers = [format_number(getattr(measured, measure.key) if measured else None) for measure in MEASURES]
+        count = format_count(measured.rows if measured else None)
+        rows.append([name, status, count, *numbers, format_number(version.z)])
+    symbols = [measure.symbol for measure in MEASURES]
+    header = ["Version", "Verdict", "Rows", *symbols, f"Z ({escape_markdown(data.benchmark)})"]
+    return table(header, rows, "llrrrrrr")
+
+
+def _rows(rules: Sequence[RuleView], first: bool = False) -> list[str]:
+    blocks = []
+    for rule in rules:
+        shown = rule.first_rows if first else rule.rows
+        if not shown:
+            continue
+        blocks.append(f"**{rule.title}** in {escape_markdown(rule.dataset)}, {len(shown)} of {rule.rows_total} rows:")
+        cells = [
+            [
+                str(row.row),
+                markdown_code(row.hash[:HASH_DIGITS]),
+                markdown_code(row.source) if row.source else MISSING,
+                format_number(row.score),
+                escape_markdown(row.unit),
+            ]
+            for row in shown
+        ]
+        blocks.append(table(["Row", "Hash", "Source", "Score", "Unit"], cells, "rllrl"))
+    return blocks
+
+
+def _law(data: ReportData) -> list[str]:
+    blocks = []
+    if data.forecast:
+        low, value, high = (format_number(x) for x in (data.forecast.low, data.forecast.value, data.forecast.high))
+        name, scale = markdown_code(data.version.name), escape_markdown(data.forecast.benchmark)
+        blocks.append(f"Forecast for {name}: Z ({scale}) = {value}, between {low} and {high}.")
+    if data.law.points:
+        rows = [
+            [escape_markdown(point.name), *(format_number(x) for x in (point.r, point.r_long, point.l, point.z))]
+            for point in data.law.points
+        ]
+        blocks.append(table(["Run", "R", "R long", "L", "Z"], rows, "lrrrr"))
+    return blocks
+
+
+def _waivers(data: ReportData, heading: str) -> list[str]:
+    if not data.waivers:
+        return []
+    rows = [
+        [escape_markdown(cell) for cell in (waiver.rule, waiver.owner, waiver.reason, waiver.note)]
+        for waiver in data.waivers
+    ]
+    return [f"{heading} Waivers", table(["Check", "Owner", "Reason", "Standing"], rows, "llll")]
+
+
+def _identity(data: ReportData) -> str:
+    parent = (
+        f"parent {markdown_code(data.parent.name)} (data {markdown_code(data.parent.data_hash)})"
+        if data.parent
+        else "no parent"
+    )
+    return (
+        f"Version {markdown_code(data.version.name)}, {format_count(data.version.rows)} rows, "
+        f"data {markdown_code(data.version.data_hash)}, {parent}, "
+        f"configuration {markdown_code(data.config_fingerprint)}, entropylaw {escape_markdown(data.tool_version)}."
+    )
+
+
+def _fold(summary: str, blocks: Sequence[str]) -> list[str]:
+    return ["<details>", f"<summary>{summary}</summary>", *blocks, "</details>"] if blocks else []

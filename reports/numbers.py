@@ -1,0 +1,68 @@
+"""Numbers as people read them: fixed decimals, a true minus sign, and a dash where there is no number."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+
+def finite(value: float | None) -> float | None:
+    """A number that can be shown, or None: a result file holds null where a measurement has no value.
+
+    >>> finite(float("nan")), finite(2.5)
+    (None, 2.5)
+    """
+    return value if value is not None and math.isfinite(value) else None
+
+
+def format_number(value: float | None) -> str:
+    """Three decimals, or three significant digits where these would say nothing.
+
+    >>> [format_number(value) for value in (2.8614, -4.91, 0.00004, 123456.7, None)]
+    ['2.861', '−4.910', '4.00e−05', '1.23e+05', '–']
+    """
+    value = finite(value)
+    if value is None:
+        return MISSING
+    plain = value == 0 or 0.0005 <= abs(value) < 10_000
+    return (f"{value:.3f}" if plain else f"{value:.2e}").replace("-", "−")
+
+
+def format_change(value: float | None) -> str:
+    """A signed difference; what rounds to nothing is shown as ±0.
+
+    >>> [format_change(value) for value in (0.306, -0.032, 0.0001, None)]
+    ['+0.306', '−0.032', '±0.000', '–']
+    """
+    value = finite(value)
+    if value is None:
+        return MISSING
+    return f"{value:+.3f}".replace("-", "−") if abs(value) >= 0.0005 else "±0.000"
+
+
+def format_count(value: int | None) -> str:
+    """
+    >>> format_count(12345), format_count(None)
+    ('12,345', '–')
+    """
+    return MISSING if value is None else f"{value:,}"
+
+
+def format_added(value: int) -> str:
+    """
+    >>> format_added(160), format_added(-3), format_added(0)
+    ('+160', '−3', '±0')
+    """
+    return f"{value:+,}".replace("-", "−") if value else "±0"
+
+
+def format_p_value(value: float | None) -> str:
+    """
+    >>> [format_p_value(value) for value in (0.0301, 0.00002, None)]
+    ['0.030', '<0.001', '–']
+    """
+    value = finite(value)
+    if value is None:
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

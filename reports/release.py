@@ -1,0 +1,108 @@
+"""results/release.md: what an approver reads and signs before a model goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from corpus.errors import EntropylawError
+from reports.escaping import escape_markdown, markdown_code
+from reports.markdown import table
+from reports.numbers import MISSING, finite, format_change, format_count, format_number
+from reports.words import WORDS, Words
+
+
+def render_release(release: Mapping[str, Any]) -> str:
+    """The release as Markdown: the verdict, what the models were made from, their scores, waivers, and the sign-off.
+
+    ``release`` is the content of results/release.json. Raises EntropylawError naming the key when one is missing.
+    """
+    try:
+        blocks = [
+            *_verdict(release),
+            "## Scores",
+            _scores(release),
+            "## Waivers",
+            _waivers(release),
+            "## What this release binds together",
+            "A change of any of these hashes makes it another release.",
+            _bindings(release),
+            _datasets(release),
+            _models(release),
+            "## Sign-off",
+            _sign_off(release),
+        ]
+    except KeyError as error:
+        raise EntropylawError(f"results/release.json: missing key {error}; run `entropylaw release` again") from None
+    return "\n\n".join(blocks) + "\n"
+
+
+def _verdict(release: Mapping[str, Any]) -> list[str]:
+    words = WORDS.get(release["status"], Words(str(release["status"]), "?"))
+    return [
+        f"# Release of {escape_markdown(release['version']['name'])}",
+        f"**{words.icon} {escape_markdown(words.word)}.** {escape_markdown(release['verdict_summary'])}",
+    ]
+
+
+def _scores(release: Mapping[str, Any]) -> str:
+    previous = release["previous"] or {"name": "", "scores": {}}
+    rows = []
+    for benchmark, score in release["scores"].items():
+        value, before = finite(score), finite(previous["scores"].get(benchmark))
+        change = value - before if value is not None and before is not None else None
+        rows.append([escape_markdown(benchmark), format_number(before), format_number(value), format_change(change)])
+    if not rows:
+        return "No score was recorded for this release."
+    before_name = markdown_code(previous["name"]) if previous["name"] else "no earlier release"
+    header = ["Benchmark (higher is better)", before_name, markdown_code(release["version"]["name"]), "Change"]
+    return table(header, rows, "lrrr")
+
+
+def _waivers(release: Mapping[str, Any]) -> str:
+    if not release["waivers"]:
+        return "None."
+    keys = ("rule", "owner", "reason", "expires")
+    rows = [[escape_markdown(str(waiver[key])) for key in keys] for waiver in release["waivers"]]
+    return table(["Rule", "Owner", "Reason", "Expires"], rows, "llll")
+
+
+def _bindings(release: Mapping[str, Any]) -> str:
+    version = release["version"]
+    return "\n".join(
+        [
+            f"- Version: {markdown_code(version['name'])}, {format_count(version['rows'])} rows",
+            f"- Data: {markdown_code(release['data_hash'])}",
+            f"- Configuration: {markdown_code(release['config_fingerprint'])}",
+        ]
+    )
+
+
+def _datasets(release: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            markdown_code(name),
+            format_count(dataset["rows"]),
+            format_count(dataset["selected_rows"]),
+            escape_markdown(dataset["method"]),
+            markdown_code(dataset["data_hash"]),
+        ]
+        for name, dataset in release["datasets"].items()
+    ]
+    return table(["Dataset", "Rows", "Trained on", "Selection", "Data hash"], rows, "lrrll")
+
+
+def _models(release: Mapping[str, Any]) -> str:
+    rows = [
+        [markdown_code(name), markdown_code(model["path"]), markdown_code(model["hash"]) if model["hash"] else MISSING]
+        for name, model in release["models"].items()
+    ]
+    return table(["Model", "Path", "Hash"], rows, "lll")
+
+
+def _sign_off(release: Mapping[str, Any]) -> str:
+    checks = ["The verdict and its reasons are understood.", "The scores are good enough for the use intended."]
+    if release["waivers"]:
+        checks.append("Every waiver above is justified and has not expired.")
+    lines = [f"- [ ] {check}" for check in checks]
+    return "\n".join([*lines, "", "Approved by: ____________________  Date: ____________"])

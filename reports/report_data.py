@@ -1,0 +1,259 @@
+"""Everything a rendering of a verdict shows, decided once: renderings hold no thresholds and choose no words."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from monitor.gate import decide_gate
+from monitor.verdict import FlaggedRow, Forecast, Measurements, RuleResult, RuleStatus, Status, Verdict, Version
+from monitor.waivers import Waiver, waiver_problems
+from reports.advice import Step, list_steps, write_headline
+from reports.numbers import finite
+from reports.versions import VersionRow, choose_benchmark, list_versions
+from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words
+
+if TYPE_CHECKING:
+    from monitor.history import HistoryEntry
+
+# A page is read, not searched: results/verdict.json lists every row.
+ROWS_PER_RULE = 20
+# In a terminal, a comment or an annotation, where a reader has ten seconds.
+FIRST_ROWS = 5
+# The dataset whose models are scored, where a repository has it.
+SCORED_DATASET = "sft"
+
+
+@dataclass(frozen=True)
+class WaiverView:
+    """A waiver a reader should know of; ``note`` says until when it applies, or why it does not."""
+
+    rule: str
+    reason: str
+    owner: str
+    expires: str
+    applies: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """A rule's result with its words, the waiver that lifts it, and the rows to look at in the verdict's order."""
+
+    id: str
+    dataset: str
+    status: RuleStatus
+    words: Words
+    title: str
+    question: str
+    advice: str
+    reason: str
+    statistic: float | None
+    threshold: float | None
+    p_value: float | None
+    unit: str
+    waiver: WaiverView | None
+    rows: tuple[FlaggedRow, ...]
+    rows_total: int
+
+    @property
+    def first_rows(self) -> tuple[FlaggedRow, ...]:
+        return self.rows[:FIRST_ROWS]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A measure of this version beside its parent's; None where it was not measured or there is no parent."""
+
+    measure: Measure
+    value: float | None
+    parent: float | None
+    change: float | None
+
+
+@dataclass(frozen=True)
+class DatasetView:
+    name: str
+    measurements: Measurements
+    parent: Measurements | None
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class LawPoint:
+    name: str
+    r: float | None
+    r_long: float | None
+    l: float | None  # noqa: E741 - the paper's letter
+    z: float
+
+
+@dataclass(frozen=True)
+class LawCurve:
+    """The fitted law over long R with its band: four sequences of one length."""
+
+    r_long: tuple[float, ...]
+    z: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LawView:
+    """``dataset``: the one whose Z is forecast."""
+
+    sentence: str
+    dataset: str
+    holds: bool | None
+    n_points: int
+    points: tuple[LawPoint, ...]
+    curve: LawCurve | None
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """``blocked``: the gate lets no training start. ``benchmark``: the scale of every Z shown.
+
+    ``version`` has the name it was accepted under, if it was.
+    """
+
+    status: Status
+    words: Words
+    headline: str
+    summary: str
+    blocked: bool
+    steps: tuple[Step, ...]
+    version: Version
+    parent: Version | None
+    rules: tuple[RuleView, ...]
+    datasets: tuple[DatasetView, ...]
+    versions: tuple[VersionRow, ...]
+    benchmark: str
+    forecast: Forecast | None
+    law: LawView
+    waivers: tuple[WaiverView, ...]
+    config_fingerprint: str
+    tool_version: str
+
+
+def build_report_data(
+    verdict: Verdict,
+    history: Sequence[HistoryEntry],
+    waivers: Sequence[Waiver],
+    today: datetime.date | None = None,
+) -> ReportData:
+    """Gather what the renderings show.
+
+    Without ``today`` no waiver counts as expired: a report kept as a pipeline output shows the date and leaves the
+    calendar to the gate, so that the same inputs give the same bytes.
+    """
+    day = today or datetime.date.min
+    gate = decide_gate(verdict, waivers, day)
+    views = tuple(_view_waiver(waiver, verdict, day) for waiver in waivers if _concerns(waiver, verdict))
+    applying = {view.rule: view for view in views if view.applies}
+    rules = tuple(
+        sorted(
+            (_view_rule(rule, verdict, applying) for rule in verdict.rules),
+            key=lambda rule: RULE_ORDER.index(rule.status),
+        )
+    )
+    released = verdict.status == "risky" and gate.approved
+    benchmark = choose_benchmark(verdict, history)
+    versions = list_versions(verdict, history, benchmark)
+    name = next(version.name for version in versions if version.current)
+    # Until it is accepted, a version is called by the first digits of its hash, which say nothing to a reader.
+    unnamed = verdict.version.data_hash.startswith(name)
+    return ReportData(
+        status=verdict.status,
+        words=WORDS[verdict.status],
+        headline=write_headline(verdict.status, "" if unnamed else name, released),
+        summary=verdict.summary,
+        blocked=not gate.approved,
+        steps=list_steps(verdict.status, rules, released),
+        version=replace(verdict.version, name=name),
+        parent=verdict.parent,
+        rules=rules,
+        datasets=tuple(_view_dataset(dataset, verdict) for dataset in verdict.measurements),
+        versions=versions,
+        benchmark=benchmark,
+        forecast=verdict.forecast,
+        law=_view_law(verdict),
+        waivers=views,
+        config_fingerprint=verdict.config_fingerprint,
+        tool_version=verdict.tool_version,
+    )
+
+
+def _concerns(waiver: Waiver, verdict: Verdict) -> bool:
+    """Waivers of other data are shown only where a reader may believe they cover a rule that is risky here."""
+    risky = {rule.id for rule in verdict.risky_rules()}
+    return waiver.data_hash == verdict.version.data_hash or waiver.rule in risky
+
+
+def _view_waiver(waiver: Waiver, verdict: Verdict, day: datetime.date) -> WaiverView:
+    problem = waiver_problems([waiver], verdict.version.data_hash, day).get(waiver.rule)
+    note = f"does not apply: {problem}" if problem else f"until {waiver.expires}"
+    return WaiverView(waiver.rule, waiver.reason, waiver.owner, waiver.expires, problem is None, note)
+
+
+def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, WaiverView]) -> RuleView:
+    words = RULES[rule.id]
+    rows = tuple(row for row in verdict.rows if row.rule == rule.id and row.dataset == rule.dataset)
+    return RuleView(
+        id=rule.id,
+        dataset=rule.dataset,
+        status=rule.status,
+        words=WORDS[rule.status],
+        title=words.title,
+        question=words.question,
+        advice=words.advice,
+        reason=rule.reason,
+        statistic=finite(rule.statistic),
+        threshold=finite(rule.threshold),
+        p_value=finite(rule.p_value),
+        unit=rule.unit,
+        waiver=applying.get(rule.id) if rule.status == "risky" else None,
+        rows=rows[:ROWS_PER_RULE],
+        rows_total=len(rows),
+    )
+
+
+def _view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
+    here = verdict.measurements[dataset]
+    parent = verdict.parent_measurements.get(dataset)
+    changes = []
+    for measure in MEASURES:
+        value = finite(getattr(here, measure.key))
+        before = finite(getattr(parent, measure.key)) if parent else None
+        change = value - before if value is not None and before is not None else None
+        changes.append(Change(measure, value, before, change))
+    return DatasetView(dataset, here, parent, tuple(changes))
+
+
+def _view_law(verdict: Verdict) -> LawView:
+    law = verdict.law
+    points = tuple(
+        LawPoint(
+            name=str(point.get("name", "")),
+            r=finite(point.get("r")),
+            r_long=finite(point.get("r_long")),
+            l=finite(point.get("l")),
+            z=z,
+        )
+        for point in law.get("points") or ()
+        if (z := finite(point.get("z"))) is not None
+    )
+    curve = law.get("curve") or {}
+    columns = [curve.get(key) or () for key in ("r_long", "z", "low", "high")]
+    # A place on the curve without its band, or the reverse, is not drawn.
+    steps = [step for step in zip(*columns, strict=False) if all(finite(value) is not None for value in step)]
+    return LawView(
+        sentence=law.get("sentence") or "No entropy law has been fitted for this configuration yet.",
+        dataset=SCORED_DATASET if SCORED_DATASET in verdict.measurements else next(iter(verdict.measurements), ""),
+        holds=law.get("holds"),
+        n_points=law.get("n_points", len(points)),
+        points=points,
+        curve=LawCurve(*zip(*steps, strict=True)) if len(steps) > 1 else None,
+    )

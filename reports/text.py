@@ -1,0 +1,99 @@
+"""The verdict in a terminal of 80 columns: what is wrong, what was measured, what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from reports.escaping import escape_log
+from reports.numbers import format_added, format_change, format_count, format_number, format_p_value
+from reports.report_data import DatasetView, ReportData, RuleView
+from reports.words import MEASURES
+
+WIDTH = 80
+HASH_DIGITS = 12
+
+
+def render_text(data: ReportData) -> str:
+    waivers = [f"WAIVER {waiver.rule}: {waiver.reason} ({waiver.owner}; {waiver.note})" for waiver in data.waivers]
+    blocks = [
+        wrap(f"{data.words.icon} {data.words.word.upper()}: {data.headline}"),
+        wrap(data.summary),
+        _list_checks(data.rules),
+        _list_measures(data),
+        [line for waiver in waivers for line in wrap(waiver, rest="  ")],
+        ["NEXT", *_list_steps(data)],
+        _identify(data),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def wrap(text: str, first: str = "", rest: str = "") -> list[str]:
+    """Lines of at most 80 columns, safe to print; ``first`` and ``rest`` indent the first line and the others."""
+    return textwrap.wrap(escape_log(text), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+
+
+def _fit(name: str, width: int) -> str:
+    return f"{escape_log(name)[:width]:<{width}}"
+
+
+def _list_checks(rules: Sequence[RuleView]) -> list[str]:
+    """A line for every check; below it the reason, unless all is well."""
+    if not rules:
+        return []
+    lines = [f"{'CHECKS':<48}" + "".join(f"{column:>9}" for column in ("measured", "limit", "p"))]
+    for rule in rules:
+        line = f"  {rule.words.icon} {rule.words.word:<12} {rule.title:<17} {_fit(rule.dataset, 12)} "
+        if rule.statistic is not None:
+            line += f"{format_number(rule.statistic):>9}{format_number(rule.threshold):>9}"
+            line += f"{format_p_value(rule.p_value):>9}"
+        lines.append(line.rstrip())
+        if rule.status in ("risky", "not_assessed", "warn"):
+            lines += wrap(rule.reason, first="      ", rest="      ")
+        if rule.waiver:
+            lines += wrap(f"Waived by {rule.waiver.owner} {rule.waiver.note}.", first="      ", rest="      ")
+    return lines
+
+
+def _list_measures(data: ReportData) -> list[str]:
+    columns = [*(measure.symbol for measure in MEASURES), "rows"]
+    lines = [f"{'MEASURES':<26}" + "".join(f"{column:>9}" for column in columns)]
+    for dataset in data.datasets:
+        lines += _describe_dataset(dataset, data)
+    return lines
+
+
+def _describe_dataset(dataset: DatasetView, data: ReportData) -> list[str]:
+    here, before = dataset.measurements, dataset.parent
+    values = [*(format_number(change.value) for change in dataset.changes), format_count(here.rows)]
+    if before is None or data.parent is None:
+        return [_number_line(dataset.name, data.version.name, values)]
+    parents = [*(format_number(change.parent) for change in dataset.changes), format_count(before.rows)]
+    changes = [*(format_change(change.change) for change in dataset.changes), format_added(here.rows - before.rows)]
+    lines = [
+        _number_line(dataset.name, data.parent.name, parents),
+        _number_line("", data.version.name, values),
+        _number_line("", "change", changes),
+    ]
+    if here.added is not None:
+        added, removed, kept = (format_count(count) for count in (here.added, here.removed, here.kept))
+        lines.append(f"{'':<15}{added} rows added, {removed} removed, {kept} kept")
+    return lines
+
+
+def _number_line(dataset: str, name: str, numbers: Sequence[str]) -> str:
+    return f"  {_fit(dataset, 12)} {_fit(name, 10)} " + "".join(f"{number:>9}" for number in numbers)
+
+
+def _list_steps(data: ReportData) -> list[str]:
+    lines = []
+    for number, step in enumerate(data.steps, start=1):
+        lines += wrap(step.text, first=f"  {number}. ", rest="     ")
+        lines += [f"       {command}" for command in step.commands]
+    return lines
+
+
+def _identify(data: ReportData) -> list[str]:
+    here = f"{data.version.name}: {format_count(data.version.rows)} rows, data {data.version.data_hash[:HASH_DIGITS]}"
+    parent = f"; against {data.parent.name}, data {data.parent.data_hash[:HASH_DIGITS]}" if data.parent else ""
+    return [*wrap(here + parent), *wrap(f"Configuration {data.config_fingerprint}, entropylaw {data.tool_version}")]

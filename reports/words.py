@@ -1,0 +1,86 @@
+"""The words of a report: what each status, rule and measure is called, and what it means to a reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.verdict import RuleStatus
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a status is named: always a word and a sign, so that colour is never the only carrier."""
+
+    word: str
+    icon: str
+
+
+# By the statuses of monitor.verdict, of versions and of rules.
+WORDS: dict[str, Words] = {
+    "baseline": Words("Baseline", "•"),
+    "pass": Words("Pass", "✓"),
+    "warn": Words("Warning", "!"),
+    "risky": Words("Risky", "✗"),
+    "not_assessed": Words("Not assessed", "?"),
+    "skipped": Words("Skipped", "–"),
+}
+
+# What a reader must see first.
+RULE_ORDER: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass", "skipped")
+
+
+@dataclass(frozen=True)
+class RuleWords:
+    """A rule's name, what it asks, and what its answer most often comes from."""
+
+    title: str
+    question: str
+    advice: str
+
+
+RULES: dict[str, RuleWords] = {
+    "redundancy": RuleWords(
+        "Redundancy",
+        "Do the added rows repeat what the data already says?",
+        "Look for copies: an export merged twice, a stock answer, the same thread scraped again.",
+    ),
+    "consistency": RuleWords(
+        "Consistency",
+        "Are the added rows harder to learn than good rows of another topic?",
+        "Look for damaged text: a wrong decoder, scrambled words, turns in the wrong order.",
+    ),
+    "agreement": RuleWords(
+        "Agreement",
+        "Do the answers of the added rows fit their prompts?",
+        "Look for answers of other prompts, stock answers, and answers cut short.",
+    ),
+    "both_rise": RuleWords(
+        "R and L both rise",
+        "Is the data at once more redundant and harder to learn?",
+        "Look for damaged text that also repeats: often one source merged again through another decoder.",
+    ),
+    "forecast": RuleWords(
+        "Forecast",
+        "Does the entropy law predict a worse model?",
+        "Compare the added rows with the rows they replaced.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measured quantity: its symbol in the paper (section 3), its name, and what a change of it means."""
+
+    key: Literal["r", "r_long", "l", "c"]
+    symbol: str
+    label: str
+    meaning: str
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("r", "R", "compression ratio, 32 KiB window", "higher: neighbouring rows repeat each other"),
+    Measure("r_long", "R long", "compression ratio, long window", "higher: rows repeat each other anywhere"),
+    Measure("l", "L", "mean probe loss, nats per token", "higher: new, noisy or inconsistent to the base model"),
+    Measure("c", "C", "mean cosine of prompt and answer", "lower: answers fit their prompts less"),
+)

@@ -1,0 +1,153 @@
+"""What runs the workers of a sharded pool: this process, several processes, or Ray actors."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+from corpus.errors import EntropylawError
+from selection.redundancy import StateKind
+from selection.shards import Engine, ShardWorker
+
+EngineName = Literal["processes", "ray"]
+
+# How long a worker that was told to end may take before it is stopped.
+_JOIN_SECONDS = 5.0
+
+
+def count_cores() -> int:
+    """Cores this process may use: the number of workers meant by ``auto``."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def start_engine(name: EngineName, kind: StateKind, workers: int) -> Iterator[Engine]:
+    """Workers for as long as the block runs; one worker of ``processes`` needs no process of its own.
+
+    Ray actors run on the cluster named by the environment variable RAY_ADDRESS, or on this machine.
+    Raises EntropylawError on fewer than one worker, and when ray is asked for and not installed.
+    """
+    if workers < 1:
+        raise EntropylawError(f"cannot select with {workers} workers: give a number of at least 1")
+    if name == "ray":
+        with _start_ray(kind, workers) as engine:
+            yield engine
+    elif workers == 1:
+        yield InProcess(kind)
+    else:
+        with _start_processes(kind, workers) as engine:
+            yield engine
+
+
+class InProcess:
+    """One worker in this process. It refers to the texts it is given and copies none."""
+
+    workers = 1
+
+    def __init__(self, kind: StateKind) -> None:
+        self._worker = ShardWorker(kind)
+
+    def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return [getattr(self._worker, method)(*arguments[0])]
+
+
+class Processes:
+    """One worker in each of several processes, asked through pipes."""
+
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        self._connections = connections
+        self.workers = len(connections)
+
+    def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        try:
+            for connection, own in zip(self._connections, arguments, strict=True):
+                connection.send((method, own))
+            answers = [connection.recv() for connection in self._connections]
+        except (EOFError, ConnectionError):
+            raise EntropylawError(
+                "a selection worker was stopped from outside, most often because memory ran out; use fewer workers"
+            ) from None
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+
+@contextlib.contextmanager
+def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
+    # Not fork: the parent may run threads of numpy, pyarrow or Ray, which a forked child inherits half-alive.
+    context = multiprocessing.get_context("spawn")
+    processes, connections = [], []
+    try:
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, kind), daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            connections.append(ours)
+        yield Processes(connections)
+        for process, connection in zip(processes, connections, strict=True):
+            connection.close()
+            process.join(_JOIN_SECONDS)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _serve(connection: Connection, kind: StateKind) -> None:
+    """Answer questions until the other end closes its pipe."""
+    # Ctrl-C reaches every process of the terminal; the parent is the one to decide what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = ShardWorker(kind)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            method, arguments = connection.recv()
+            try:
+                answer = getattr(worker, method)(*arguments)
+            except Exception as error:
+                answer = error
+            connection.send(answer)
+
+
+class RayActors:
+    """One worker in each of several Ray actors."""
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._actors = actors
+        self.workers = len(actors)
+
+    def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        import ray
+
+        try:
+            calls = zip(self._actors, arguments, strict=True)
+            answers: list[Any] = ray.get([getattr(actor, method).remote(*own) for actor, own in calls])
+        except ray.exceptions.RayActorError as error:
+            raise EntropylawError(f"a selection worker on the Ray cluster died: {error}".splitlines()[0]) from None
+        return answers
+
+
+@contextlib.contextmanager
+def _start_ray(kind: StateKind, workers: int) -> Iterator[RayActors]:
+    try:
+        import ray
+    except ImportError:
+        raise EntropylawError("engine ray is not installed; run `pip install 'entropylaw[ray]'`") from None
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        # "local" starts a cluster of its own even where another one runs on this machine.
+        local: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+        ray.init(log_to_driver=False, **({} if os.environ.get("RAY_ADDRESS") else local))
+    try:
+        remote_worker = ray.remote(ShardWorker)
+        yield RayActors([remote_worker.options(num_cpus=1).remote(kind) for _ in range(workers)])
+    finally:
+        if is_ours:
+            ray.shutdown()

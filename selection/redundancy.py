@@ -1,0 +1,181 @@
+"""The redundancy of a growing set: its compressed size were one more row to join it.
+
+Recompressing the whole set for every candidate costs the square of the set. A codec that remembers what it has read
+asks only the candidate's own bytes:
+
+- DEFLATE is a stream. A copy of the compressor that has read the set, fed one candidate and finished, gives to the
+  byte what compressing set and candidate anew would give (`DeflateState`).
+- zstd takes a dictionary. With the set as its raw content, a candidate finds its repetitions anywhere in the set,
+  not only in the 32 KiB before it (`DictionaryState`). Its sizes estimate those of one stream with a long window.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from corpus.codecs import LONG_WINDOW_LOG
+
+if TYPE_CHECKING:
+    import zstandard
+
+# zstd's hash table has 2**hash_log slots of 4 bytes, and it indexes no more than the last 2**(hash_log + 3) bytes
+# of a dictionary, whatever its window. 2**20 is its own choice at level 7; 2**26 (256 MiB of table) reaches 512 MiB.
+_MIN_HASH_LOG = 20
+_MAX_HASH_LOG = 26
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The bytes around and between the rows of a set before it is compressed.
+
+    >>> PYTHON_LIST.raw_bytes(text_bytes=7, rows=2) == len("[1234, 567]")
+    True
+    """
+
+    opening: bytes = b""
+    separator: bytes = b""
+    closing: bytes = b""
+
+    def raw_bytes(self, text_bytes: Any, rows: int) -> Any:
+        """Bytes of a set of ``rows`` rows with ``text_bytes`` bytes of text in all (an int or an integer array)."""
+        return text_bytes + len(self.opening) + len(self.closing) + len(self.separator) * max(rows - 1, 0)
+
+
+PLAIN = Framing()
+# What Python's str() makes of a list of rows, which is what the paper's authors compress in their program.
+PYTHON_LIST = Framing(b"[", b", ", b"]")
+
+
+def reference_text(row: Mapping[str, Any]) -> bytes:
+    """A row as it stands in the ``str()`` of a list of rows, to select as the authors' program does.
+
+    >>> reference_text({"id": "a", "conversations": []})
+    b"{'id': 'a', 'conversations': []}"
+    """
+    return repr(row).encode()
+
+
+class CodecState(Protocol):
+    """A set of rows as its codec remembers it."""
+
+    def size_with(self, candidate: bytes) -> int:
+        """Compressed bytes of the set with ``candidate`` after its last row. The set stays as it is."""
+        ...
+
+    def add(self, row: bytes) -> None:
+        """Append a row to the set."""
+        ...
+
+
+class DeflateState:
+    """Exact: every size is that of ``zlib.compress`` over the framed set, for levels 1 to 9.
+
+    >>> state = DeflateState(level=9)
+    >>> state.add(b"the entropy law ")
+    >>> state.size_with(b"and the entropy law") == len(zlib.compress(b"the entropy law and the entropy law", 9))
+    True
+    """
+
+    def __init__(self, level: int, framing: Framing = PLAIN) -> None:
+        self._framing = framing
+        self._stream = zlib.compressobj(level)
+        self._emitted = len(self._stream.compress(framing.opening))
+        self._empty = True
+
+    def size_with(self, candidate: bytes) -> int:
+        stream = self._stream.copy()
+        emitted = self._emitted
+        for part in self._joined(candidate):
+            emitted += len(stream.compress(part))
+        if self._framing.closing:
+            emitted += len(stream.compress(self._framing.closing))
+        return emitted + len(stream.flush())
+
+    def add(self, row: bytes) -> None:
+        for part in self._joined(row):
+            self._emitted += len(self._stream.compress(part))
+        self._empty = False
+
+    def _joined(self, row: bytes) -> tuple[bytes, ...]:
+        return (row,) if self._empty or not self._framing.separator else (self._framing.separator, row)
+
+
+class DictionaryState:
+    """zstd with the set as raw-content dictionary: a copy of any row of the set costs a few dozen bytes.
+
+    ``reach_bytes`` limits the dictionary to the last bytes of the set; None keeps all of it. A candidate's size is the
+    set's plus its own against the dictionary. Rows added between two questions enter the set's size as one piece,
+    so that a round of selection digests one new dictionary and not one per row.
+
+    >>> state = DictionaryState(level=7, reach_bytes=None)
+    >>> row = b"the entropy law connects the performance of a model with the compression of its data"
+    >>> state.add(row)
+    >>> state.size_with(b"a different text") - state.size_with(row) > 0
+    True
+    """
+
+    def __init__(self, level: int, reach_bytes: int | None) -> None:
+        self._level, self._reach_bytes = level, reach_bytes
+        self._content = b""
+        self._content_bytes = 0
+        self._added: list[bytes] = []
+        self._compressor = self._digest(b"")
+
+    def size_with(self, candidate: bytes) -> int:
+        if self._added:
+            self._settle()
+        return self._content_bytes + len(self._compressor.compress(candidate))
+
+    def add(self, row: bytes) -> None:
+        self._added.append(row)
+
+    def _settle(self) -> None:
+        piece = b"".join(self._added)
+        self._added.clear()
+        self._content_bytes += len(self._compressor.compress(piece))
+        content = self._content + piece
+        self._content = content if self._reach_bytes is None else content[-self._reach_bytes :]
+        self._compressor = self._digest(self._content)
+
+    def _digest(self, content: bytes) -> zstandard.ZstdCompressor:
+        import zstandard
+
+        # One slot per 4 bytes of dictionary: at one per 8, the limit, rows from far back were found only in part.
+        hash_log = min(max(len(content).bit_length() - 2, _MIN_HASH_LOG), _MAX_HASH_LOG)
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            self._level,
+            window_log=LONG_WINDOW_LOG,
+            hash_log=hash_log,
+            format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+            write_content_size=False,
+            write_dict_id=False,
+        )
+        if not content:
+            return zstandard.ZstdCompressor(compression_params=parameters)
+        dictionary = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        dictionary.precompute_compress(compression_params=parameters)
+        return zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+
+
+@dataclass(frozen=True)
+class StateKind:
+    """Which codec's state to start: what a worker needs to know to hold the same set as every other worker."""
+
+    codec: Literal["zlib", "zstd"]
+    level: int
+    window: Literal["codec", "global"] = "codec"
+    framing: Framing = PLAIN
+
+    def start(self) -> CodecState:
+        """The state of the empty set."""
+        if self.codec == "zlib":
+            return DeflateState(self.level, self.framing)
+        if self.window == "global":
+            return DictionaryState(self.level, reach_bytes=None)
+        import zstandard
+
+        own_window = zstandard.ZstdCompressionParameters.from_level(self.level).window_log
+        return DictionaryState(self.level, reach_bytes=1 << own_window)

@@ -1,0 +1,144 @@
+"""Strings that try to act where a report is shown, and verdicts that carry them in every place data can reach."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from hypothesis import strategies as st
+from sample_verdicts import history, sample_verdict, waiver
+
+from monitor.verdict import Measurements
+from reports.report_data import ReportData, build_report_data
+
+FRAGMENTS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</details></code></td>",
+    "<!-- entropylaw-check -->",
+    "]]>",
+    "&lt;b&gt;",
+    "| a | b |",
+    "\n| --- |\n",
+    "`",
+    "```\n",
+    "**bold** _it_ ~~no~~",
+    "[x](javascript:alert(1))",
+    "![i](https://example.org/p.png)",
+    "https://example.org",
+    "www.example.org",
+    "a@example.org",
+    "@octocat",
+    "#12",
+    "!3",
+    "GH-4",
+    "$x^2$",
+    "\n# title\n",
+    "\n- [ ] task\n",
+    "1. one",
+    "/close",
+    "::error::no",
+    "\n::add-mask::x\n",
+    "##[error]no",
+    "##vso[task.complete]",
+    "%0A%25",
+    "=cmd|'/c calc'!A1",
+    "\x1b[31mred\x1b[0m",
+    "\x9b1m",
+    "\r\n",
+    "\x00\x07\x08",
+    "\u202egnp.exe",
+    "\u2028",
+    "\ud800",
+    "\ufffe",
+    "{{ 7 * 7 }}{% raw %}",
+    "\\",
+    "\\|",
+    "字" * 30,
+    "x" * 3000,
+)
+
+hostile_text = (
+    st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), min_size=1, max_size=5).map("".join).filter(str.strip)
+)
+
+
+# Few strings, dealt out in turn to the many places: so that a failing case is soon made small.
+hostile_data = st.lists(hostile_text, min_size=1, max_size=3).map(lambda texts: report_with(*texts))
+
+
+def report_with(*texts: str) -> ReportData:
+    """A risky verdict with the texts, in turn, in every place that data, names or files can set."""
+    dealt = itertools.cycle(texts)
+
+    def text() -> str:
+        return next(dealt)
+
+    verdict = sample_verdict("risky")
+    datasets = {name: text() + name for name in verdict.measurements}
+    law = {**verdict.law, "sentence": text(), "points": [{**point, "name": text()} for point in verdict.law["points"]]}
+
+    def rename(measurements: dict[str, Measurements]) -> dict[str, Measurements]:
+        return {datasets[name]: values for name, values in measurements.items()}
+
+    changed = replace(
+        verdict,
+        summary=text(),
+        version=replace(verdict.version, name=text()),
+        parent=replace(verdict.parent, name=text()),
+        rules=tuple(
+            replace(rule, dataset=datasets[rule.dataset], reason=text(), unit=text()) for rule in verdict.rules
+        ),
+        rows=tuple(replace(row, dataset=datasets[row.dataset], source=text(), unit=text()) for row in verdict.rows),
+        measurements=rename(verdict.measurements),
+        parent_measurements=rename(verdict.parent_measurements),
+        forecast=replace(verdict.forecast, benchmark=text()),
+        law=law,
+        tool_version=text(),
+    )
+    past = [replace(entry, name=text(), measurements=rename(entry.measurements)) for entry in history()]
+    waivers = [replace(waiver(rule), reason=text(), owner=text()) for rule in ("redundancy", "both_rise")]
+    return build_report_data(changed, past, waivers)
+
+
+class TagReader(HTMLParser):
+    """The tags of a page in order, with their attributes' names, its text, and the text outside code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.comments: list[str] = []
+        self.words: list[str] = []
+        self.words_outside_code: list[str] = []
+        self.code_depth = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, *(name for name, _ in attrs)))
+        self.code_depth += tag == "code"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append((f"/{tag}",))
+        self.code_depth -= tag == "code"
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data.strip())
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        self.words_outside_code.append("" if self.code_depth else data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+    @property
+    def text_outside_code(self) -> str:
+        return "".join(self.words_outside_code)
+
+
+def read_tags(page: str) -> TagReader:
+    reader = TagReader()
+    reader.feed(page)
+    reader.close()
+    return reader

@@ -1,0 +1,315 @@
+"""Made-up verdicts of every status, with the sizes of effects measured on real conversations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from monitor.history import HistoryEntry
+from monitor.verdict import FlaggedRow, Forecast, Measurements, RuleResult, Verdict, Version
+from monitor.waivers import Waiver
+
+FINGERPRINT = "9f3c2a7be1d04586"
+STATUSES = ("baseline", "pass", "warn", "risky", "not_assessed")
+
+
+def data_hash(number: int) -> str:
+    return f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC834:032x}"[-32:]
+
+
+# x1 carries the redundancy of a careless export; x2 to x4 lower it; x5 raises R and L.
+SFT = {
+    "x1": Measurements(1600, 3.021, 4.872, 5.004, 0.389),
+    "x2": Measurements(1604, 2.968, 4.391, 5.009, 0.393, 161, 157, 1443, 12, 3),
+    "x3": Measurements(1598, 2.913, 4.012, 5.011, 0.396, 154, 160, 1444, 9, 3),
+    "x4": Measurements(1600, 2.868, 3.640, 5.013, 0.398, 160, 158, 1440, 4, 2),
+    "x5": Measurements(1760, 2.914, 3.946, 5.306, 0.361, 160, 0, 1600, 163, 21),
+    "x6": Measurements(1760, 2.865, 3.628, 5.019, 0.399, 160, 0, 1600, 5, 2),
+}
+PREFERENCES = {
+    "x1": Measurements(466, 2.611, 3.120, 5.221, 0.352),
+    "x2": Measurements(470, 2.609, 3.101, 5.219, 0.353, 24, 20, 446, 2, 0),
+    "x3": Measurements(468, 2.607, 3.094, 5.224, 0.351, 20, 22, 448, 2, 0),
+    "x4": Measurements(471, 2.604, 3.088, 5.222, 0.354, 25, 22, 446, 1, 0),
+    "x5": Measurements(471, 2.604, 3.088, 5.222, 0.354, 0, 0, 471, 1, 0),
+    "x6": Measurements(480, 2.606, 3.091, 5.225, 0.353, 9, 0, 471, 1, 0),
+}
+HELDOUT = {"x1": -5.061, "x2": -4.992, "x3": -4.948, "x4": -4.911}
+
+
+def history(length: int = 4) -> list[HistoryEntry]:
+    return [
+        HistoryEntry(
+            number=i,
+            name=f"x{i}",
+            data_hash=data_hash(i),
+            config_fingerprint=FINGERPRINT,
+            status="baseline" if i == 1 else "pass",
+            rows=SFT[f"x{i}"].rows + PREFERENCES[f"x{i}"].rows,
+            measurements={"sft": SFT[f"x{i}"], "preferences": PREFERENCES[f"x{i}"]},
+            datasets={},
+            scores={"heldout": HELDOUT[f"x{i}"]},
+            tool_version="0.1.0",
+        )
+        for i in range(1, length + 1)
+    ]
+
+
+def long_history(length: int) -> list[HistoryEntry]:
+    """A slowly improving series with a gap in Z at every fifth and a waived version at every ninth version."""
+    entries = []
+    for i in range(1, length + 1):
+        waived = i % 9 == 0
+        step = 1 / i + 0.02 * ((i * 7) % 5) + 0.2 * waived
+        sft = Measurements(1600 + i, 2.86 + 0.1 * step, 3.6 + step, 5.0 + 0.1 * step, 0.4 - 0.02 * step, 160, 158, 1440)
+        entries.append(
+            HistoryEntry(
+                number=i,
+                name=f"2031-w{i:02d}",
+                data_hash=data_hash(1000 + i),
+                config_fingerprint=FINGERPRINT,
+                status="risky" if waived else "pass",
+                waived=waived,
+                rows=sft.rows,
+                measurements={"sft": sft},
+                datasets={},
+                scores={} if i % 5 == 0 else {"heldout": -4.9 - 0.15 * step},
+                tool_version="0.1.0",
+            )
+        )
+    return entries
+
+
+def waiver(rule: str, of: int = 5, expires: str = "2031-03-31") -> Waiver:
+    return Waiver(rule, data_hash(of), "The re-scrape is meant: it has the new names.", "ada@example.org", expires)
+
+
+def law() -> dict[str, Any]:
+    subsets = [
+        ("random, draw 1", 2.866, 3.641, 5.012, -4.905),
+        ("random, draw 2", 2.861, 3.623, 5.017, -4.899),
+        ("random, draw 3", 2.870, 3.659, 5.009, -4.918),
+        ("a quarter duplicated", 2.864, 4.835, 4.994, -4.934),
+        ("half duplicated", 2.859, 7.031, 4.971, -4.973),
+        ("three quarters duplicated", 2.852, 13.452, 4.829, -5.181),
+        ("ZIP", 2.763, 3.221, 5.071, -4.977),
+        ("a quarter garbled", 2.601, 3.128, 5.318, -4.931),
+    ]
+    points = [dict(zip(("name", "r", "r_long", "l", "z"), subset, strict=True)) for subset in subsets]
+    xs = [3.0 + 0.75 * i for i in range(15)]
+    zs = [-4.87 - 0.0225 * (x - 3.0) for x in xs]
+    return {
+        "sentence": "The entropy law holds on your data: Z falls with long R and falls with L; left-out runs are "
+        "predicted with R² 0.88 (8 runs).",
+        "holds": True,
+        "n_points": len(points),
+        "points": points,
+        "curve": {
+            "r_long": xs,
+            "z": zs,
+            "low": [z - 0.05 - 0.001 * (x - 6) ** 2 for x, z in zip(xs, zs, strict=True)],
+            "high": [z + 0.05 + 0.001 * (x - 6) ** 2 for x, z in zip(xs, zs, strict=True)],
+        },
+    }
+
+
+def sample_verdict(status: str) -> Verdict:
+    """A verdict of the given status: on x1 for a baseline, else on x5, compared with x4."""
+    return {
+        "baseline": _baseline,
+        "pass": _pass,
+        "warn": _warn,
+        "risky": _risky,
+        "not_assessed": _not_assessed,
+    }[status]()
+
+
+def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: Any) -> Verdict:
+    return Verdict(
+        **{
+            "status": status,
+            "summary": summary,
+            "version": Version("x5", data_hash(5), 2231),
+            "parent": Version("x4", data_hash(4), 2071),
+            "rules": rules,
+            "measurements": {"sft": SFT["x5"], "preferences": PREFERENCES["x5"]},
+            "parent_measurements": {"sft": SFT["x4"], "preferences": PREFERENCES["x4"]},
+            "forecast": None,
+            "law": law(),
+            "rows": (),
+            "config_fingerprint": FINGERPRINT,
+            "tool_version": "0.1.0",
+            **parts,
+        }
+    )
+
+
+def _baseline() -> Verdict:
+    return _verdict(
+        "baseline",
+        "First version: measured, nothing to compare it with yet.",
+        (),
+        version=Version("x1", data_hash(1), 2066),
+        parent=None,
+        measurements={"sft": SFT["x1"], "preferences": PREFERENCES["x1"]},
+        parent_measurements={},
+        law={},
+    )
+
+
+def _pass() -> Verdict:
+    calm = "within what a batch of another topic may differ"
+    return _verdict(
+        "pass",
+        "No rule found more than harmless updates do, against x4.",
+        (
+            RuleResult(
+                "redundancy",
+                "sft",
+                "pass",
+                "R over the long window went from 3.640 to 3.628 (-0.3%), no more redundant than its parent beyond "
+                "what harmless updates do.",
+                -0.0033,
+                0.0071,
+                0.981,
+                "relative change of R",
+            ),
+            RuleResult(
+                "consistency", "sft", "pass", f"Mean loss 5.081 against 5.013: {calm}.", 0.068, 0.21, 0.41, "nats"
+            ),
+            RuleResult(
+                "agreement", "sft", "pass", f"Agreement 0.408 against 0.398: {calm}.", 0.01, -0.052, 0.87, "cosine"
+            ),
+            RuleResult(
+                "both_rise",
+                "sft",
+                "pass",
+                "R over the long window went from 3.640 to 3.628 and L from 5.013 to 5.019: they do not both rise.",
+                0.981,
+                None,
+                0.981,
+                "larger of the two p-values",
+            ),
+            RuleResult("forecast", "sft", "pass", "Z is predicted to change by +0.007.", 0.007, -0.02, 0.94, "Z"),
+            RuleResult(
+                "redundancy", "preferences", "pass", "R rose by 0.1%.", 0.001, 0.005, 0.77, "relative change of R"
+            ),
+            RuleResult("consistency", "preferences", "skipped", "None of the 9 added rows fell in the probe."),
+        ),
+        version=Version("x5", data_hash(6), 2240),
+        measurements={"sft": SFT["x6"], "preferences": PREFERENCES["x6"]},
+        forecast=Forecast("heldout", -4.904, -4.962, -4.846),
+    )
+
+
+def _warn() -> Verdict:
+    verdict = _pass()
+    finding = RuleResult(
+        "agreement",
+        "sft",
+        "warn",
+        "The mean prompt-response agreement of the 158 added rows measured is 0.316 against 0.398 of the kept rows "
+        "(-0.082 cosine, further from their prompts than an honest batch of another topic: limit -0.052); this moves "
+        "the version's prompt-response agreement by -0.007.",
+        -0.082,
+        -0.052,
+        0.0061,
+        "cosine",
+    )
+    return replace(
+        verdict,
+        status="warn",
+        summary=f"Worth a look, against x4: agreement in sft. {finding.reason}",
+        rules=tuple(finding if (rule.id, rule.dataset) == ("agreement", "sft") else rule for rule in verdict.rules),
+        measurements={**verdict.measurements, "sft": replace(SFT["x6"], c=0.391)},
+        rows=tuple(
+            FlaggedRow(1604 + 7 * i, data_hash(400 + i), "support-forum", "sft", "agreement", 0.02 + 0.03 * i, "cosine")
+            for i in range(3)
+        ),
+    )
+
+
+def _risky() -> Verdict:
+    source, ratio = "rescrape-2019", "raw / compressed bytes"
+    findings = (
+        RuleResult(
+            "redundancy",
+            "sft",
+            "risky",
+            "R over the long window went from 3.640 to 3.946 (+8.4%); harmless updates of this size stay below +0.7%: "
+            "the added rows repeat what the data already says.",
+            0.084,
+            0.0071,
+            0.00004,
+            "relative change of R",
+        ),
+        RuleResult(
+            "consistency",
+            "sft",
+            "risky",
+            "The mean loss of the 37 added rows measured is 8.236 against 5.013 of the kept rows (+3.223 nats, harder "
+            "for the base model than an honest batch of another topic: limit +0.210); this moves the version's loss by "
+            "+0.293.",
+            3.223,
+            0.21,
+            0.0003,
+            "nats",
+        ),
+        RuleResult(
+            "agreement", "sft", "warn", "The version's agreement moves by -0.037.", -0.41, -0.052, 0.0081, "cosine"
+        ),
+        RuleResult(
+            "both_rise",
+            "sft",
+            "risky",
+            "R over the long window went from 3.640 to 3.946 and L from 5.013 to 5.306 nats: both rise, as in the "
+            "paper's x5, the sign of repetitive and inconsistent data.",
+            0.0003,
+            None,
+            0.0003,
+            "larger of the two p-values",
+        ),
+        RuleResult("forecast", "sft", "pass", "Z is predicted to change by -0.041.", -0.041, -0.02, 0.12, "Z"),
+    )
+    untouched = tuple(
+        RuleResult(rule, "preferences", "skipped", "No rows were added.")
+        for rule in ("consistency", "agreement", "both_rise")
+    )
+    rows = [
+        *(FlaggedRow(1601 + i, data_hash(100 + i), source, "sft", "redundancy", 58 - i, ratio) for i in range(26)),
+        *(
+            FlaggedRow(1640 + 3 * i, data_hash(200 + i), source, "sft", "consistency", 9.4 - 0.1 * i, "nats per token")
+            for i in range(14)
+        ),
+        *(
+            FlaggedRow(1601 + 3 * i, data_hash(300 + i), source, "sft", "both_rise", 9.4 - 0.2 * i, "nats per token")
+            for i in range(8)
+        ),
+    ]
+    return _verdict(
+        "risky",
+        f"Stopped, against x4: redundancy in sft; consistency in sft; both rise in sft. {findings[0].reason}",
+        (*findings, *untouched),
+        forecast=Forecast("heldout", -4.952, -5.021, -4.883),
+        rows=tuple(rows),
+    )
+
+
+def _not_assessed() -> Verdict:
+    few = "Only 3 rows of the parent to compare with."
+    return _verdict(
+        "not_assessed",
+        f"Could not be assessed, against x4: consistency in sft; both rise in sft. {few}",
+        (
+            RuleResult("redundancy", "sft", "pass", "R fell by 0.3%.", -0.0033, 0.0071, 0.981, "relative change of R"),
+            RuleResult("consistency", "sft", "not_assessed", few, unit="nats"),
+            RuleResult("both_rise", "sft", "not_assessed", f"Needs both R and L of the added rows. {few}"),
+        ),
+        measurements={"sft": replace(SFT["x6"], l=float("nan"))},
+        parent_measurements={"sft": SFT["x4"]},
+        law={
+            "sentence": "Too few points: 2 training runs were measured and the law needs 8.",
+            "holds": None,
+            "n_points": 2,
+        },
+    )

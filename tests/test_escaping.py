@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from hostile import hostile_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.escaping import MAX_CHARACTERS, escape_invisible, escape_log
+
+
+@given(hostile_text | st.text())
+def test_what_is_shown_is_one_printable_line_of_bounded_length(text: str) -> None:
+    shown = escape_invisible(text)
+    assert shown.isprintable() and len(shown) <= MAX_CHARACTERS
+    shown.encode("utf-8")
+
+
+@given(st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), max_size=MAX_CHARACTERS))
+def test_visible_text_is_shown_as_it_is(text: str) -> None:
+    assert escape_invisible(text) == text
+
+
+@given(hostile_text | st.text())
+def test_a_log_line_holds_no_doubled_colon_or_number_sign_and_only_gains_spaces(text: str) -> None:
+    line = escape_log(text)
+    assert "::" not in line and "##" not in line
+    assert line.replace(" ", "") == escape_invisible(text).replace(" ", "")

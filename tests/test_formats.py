@@ -1,0 +1,490 @@
+"""Every accepted format, worked by hand, and every row that is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus.errors import DataError
+from corpus.files import SUFFIXES, write_rows
+from corpus.formats import Format, Kind, detect_format, kind_of, parse_row, read_records
+from corpus.records import Conversation, Message, Preference, Record, content_hash
+
+SYSTEM, ASK = Message("system", "Be brief."), Message("user", "2+2?")
+FOUR, FIVE = Message("assistant", "4"), Message("assistant", "5")
+MORE, NINE = Message("user", "Plus 5?"), Message("assistant", "9")
+
+ask, four, five = ({"role": message.role, "content": message.content} for message in (ASK, FOUR, FIVE))
+system, more, nine = ({"role": message.role, "content": message.content} for message in (SYSTEM, MORE, NINE))
+
+
+def said(role: str, text: str) -> dict[str, str]:
+    return {"from": role, "value": text}
+
+
+ROWS: dict[str, tuple[Format, dict[str, object], Record]] = {
+    "messages": ("messages", {"messages": [system, ask, four]}, Conversation((SYSTEM, ASK, FOUR))),
+    "messages with content parts": (
+        "messages",
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]},
+                {"role": "assistant", "content": [{"type": "text", "text": "4"}]},
+            ]
+        },
+        Conversation((ASK, FOUR)),
+    ),
+    "messages as parquet fills them with nulls": (
+        "messages",
+        {"messages": [{**ask, "name": None, "tool_calls": None}, four], "prompt": None, "completion": None},
+        Conversation((ASK, FOUR)),
+    ),
+    "messages with a tool": (
+        "messages",
+        {"messages": [ask, {"role": "tool", "content": "4"}, four]},
+        Conversation((ASK, Message("tool", "4"), FOUR)),
+    ),
+    "sharegpt": (
+        "sharegpt",
+        {"id": "x", "conversations": [said("human", "2+2?"), said("gpt", "4")]},
+        Conversation((ASK, FOUR)),
+    ),
+    "sharegpt with a system turn": (
+        "sharegpt",
+        {"conversations": [said("system", "Be brief."), said("human", "2+2?"), said("gpt", "4")]},
+        Conversation((SYSTEM, ASK, FOUR)),
+    ),
+    "sharegpt with a system field": (
+        "sharegpt",
+        {"system": "Be brief.", "conversations": [said("human", "2+2?"), said("gpt", "4")]},
+        Conversation((SYSTEM, ASK, FOUR)),
+    ),
+    "sharegpt with an empty system field": (
+        "sharegpt",
+        {"system": "", "conversations": [said("human", "2+2?"), said("gpt", "4")]},
+        Conversation((ASK, FOUR)),
+    ),
+    "sharegpt with tools": (
+        "sharegpt",
+        {
+            "conversations": [
+                said("human", "2+2?"),
+                said("function_call", "add(2, 2)"),
+                said("observation", "4"),
+                said("gpt", "4"),
+            ]
+        },
+        Conversation((ASK, Message("assistant", "add(2, 2)"), Message("tool", "4"), FOUR)),
+    ),
+    "sharegpt keys around OpenAI roles": (
+        "sharegpt",
+        {"conversations": [ask, four]},
+        Conversation((ASK, FOUR)),
+    ),
+    "alpaca": ("alpaca", {"instruction": "2+2?", "input": "", "output": "4"}, Conversation((ASK, FOUR))),
+    "alpaca without input": ("alpaca", {"instruction": "2+2?", "output": "4"}, Conversation((ASK, FOUR))),
+    "alpaca with input": (
+        "alpaca",
+        {"instruction": "Add.", "input": "2 and 2", "output": "4", "system": "Be brief."},
+        Conversation((SYSTEM, Message("user", "Add.\n\n2 and 2"), FOUR)),
+    ),
+    "prompt and completion": ("prompt_completion", {"prompt": "2+2?", "completion": "4"}, Conversation((ASK, FOUR))),
+    "prompt and completion messages": (
+        "prompt_completion",
+        {"prompt": [system, ask], "completion": [four]},
+        Conversation((SYSTEM, ASK, FOUR)),
+    ),
+    "a label that is no boolean": (
+        "prompt_completion",
+        {"prompt": "2+2?", "completion": "4", "label": "maths"},
+        Conversation((ASK, FOUR)),
+    ),
+    "preference": (
+        "preference",
+        {"prompt": "2+2?", "chosen": "4", "rejected": "5"},
+        Preference((ASK,), (FOUR,), (FIVE,)),
+    ),
+    "preference, answers as messages": (
+        "preference",
+        {"prompt": [ask], "chosen": [four], "rejected": [five]},
+        Preference((ASK,), (FOUR,), (FIVE,)),
+    ),
+    "preference, prompt repeated in the answers": (
+        "preference",
+        {"prompt": [ask], "chosen": [ask, four], "rejected": [ask, five]},
+        Preference((ASK,), (FOUR,), (FIVE,)),
+    ),
+    "preference, two answers that begin alike": (
+        "preference",
+        {"prompt": [ask], "chosen": [four, more, nine], "rejected": [four, more, five]},
+        Preference((ASK,), (FOUR, MORE, NINE), (FOUR, MORE, FIVE)),
+    ),
+    "preference, prompt repeated and answers that begin alike": (
+        "preference",
+        {"prompt": [ask], "chosen": [ask, four, more, nine], "rejected": [ask, four, more, five]},
+        Preference((ASK,), (FOUR, MORE, NINE), (FOUR, MORE, FIVE)),
+    ),
+    "UltraFeedback": (
+        "preference",
+        {
+            "prompt": "2+2?",
+            "messages": [ask, four],
+            "chosen": [ask, four],
+            "rejected": [ask, five],
+            "score_chosen": 8.5,
+            "score_rejected": 2.0,
+        },
+        Preference((ASK,), (FOUR,), (FIVE,), chosen_score=8.5),
+    ),
+    "preference, prompt string inside whole conversations": (
+        "preference",
+        {"prompt": "2+2? ", "chosen": [system, ask, four], "rejected": [system, ask, five]},
+        Preference((SYSTEM, ASK), (FOUR,), (FIVE,)),
+    ),
+    "implicit prompt": (
+        "preference",
+        {"chosen": [ask, four, more, nine], "rejected": [ask, four, more, five], "chosen_score": 4},
+        Preference((ASK, FOUR, MORE), (NINE,), (FIVE,), chosen_score=4.0),
+    ),
+    "implicit prompt of two equal conversations": (
+        "preference",
+        {"chosen": [ask, four], "rejected": [ask, four]},
+        Preference((ASK,), (FOUR,), (FOUR,)),
+    ),
+    "implicit prompt, one conversation longer": (
+        "preference",
+        {"chosen": [ask, four], "rejected": [ask, four, more, nine]},
+        Preference((ASK,), (FOUR,), (FOUR, MORE, NINE)),
+    ),
+    "ShareGPT preference": (
+        "sharegpt_preference",
+        {"conversations": [said("human", "2+2?")], "chosen": said("gpt", "4"), "rejected": said("gpt", "5")},
+        Preference((ASK,), (FOUR,), (FIVE,)),
+    ),
+    "ShareGPT preference, answers in lists and strings": (
+        "sharegpt_preference",
+        {
+            "system": "Be brief.",
+            "conversations": [said("human", "2+2?")],
+            "chosen": [said("gpt", "4")],
+            "rejected": "5",
+        },
+        Preference((SYSTEM, ASK), (FOUR,), (FIVE,)),
+    ),
+    "liked": ("unpaired", {"prompt": "2+2?", "completion": "4", "label": True}, Preference((ASK,), (FOUR,))),
+    "disliked": (
+        "unpaired",
+        {"prompt": [ask], "completion": [five], "label": False, "chosen_score": 3},
+        Preference((ASK,), (), (FIVE,)),
+    ),
+    "prepared": (
+        "prepared",
+        {"messages": [ask, four], "source": "s", "row": 7, "hash": "0" * 32},
+        Conversation((ASK, FOUR), "s", 7),
+    ),
+    "prepared preference": (
+        "prepared_preference",
+        {
+            "prompt": [ask],
+            "chosen": [four],
+            "rejected": [],
+            "chosen_score": 2.5,
+            "source": "",
+            "row": 7,
+            "hash": "0" * 32,
+        },
+        Preference((ASK,), (FOUR,), (), "", 7, 2.5),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_row_is_recognised_and_read(case: str) -> None:
+    format, row, record = ROWS[case]
+    assert detect_format(row) == format
+    row_number = record.row or 3
+    expected = type(record)(**{**{name: getattr(record, name) for name in record.__slots__}, "row": row_number})
+    assert parse_row(row, format, 3, "data.jsonl") == expected
+
+
+def test_every_format_is_worked_by_hand() -> None:
+    assert {format for format, _, _ in ROWS.values()} == set(get_args(Format))
+
+
+@pytest.mark.parametrize("case", ROWS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_is_read_from_every_file_type(tmp_path: Path, suffix: str, case: str) -> None:
+    _, row, record = ROWS[case]
+    path = tmp_path / f"data{suffix}"
+    write_rows(path, [row, row])
+    first, second = read_records(path)
+    assert content_hash(first) == content_hash(second) == content_hash(record)
+    assert (first.row, second.row) == ((record.row, record.row) if record.row else (1, 2))
+
+
+def test_a_format_that_is_named_is_not_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    write_rows(path, [{"messages": [ask, four]}, {"messages": [ask, five], "prompt": "x", "completion": "y"}])
+    records = list(read_records(path, "messages"))
+    assert records == [Conversation((ASK, FOUR), row=1), Conversation((ASK, FIVE), row=2)]
+    with pytest.raises(DataError, match="line 2: mixed formats: this row is prompt_completion"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        *[(name, "user") for name in ("user", "human", "Human", "prompter")],
+        *[(name, "assistant") for name in ("assistant", "gpt", "GPT", "chatgpt", "bing", "bard", "bot", "model")],
+        *[(name, "system") for name in ("system", "developer")],
+        *[(name, "tool") for name in ("tool", "function", "observation", "function_response", "ipython")],
+    ],
+)
+def test_role_names_in_use_are_known(name: str, role: str) -> None:
+    row = {"conversations": [said(name, "x"), said("gpt", "y")]}
+    record = parse_row(row, "sharegpt", 1, "data.jsonl")
+    assert isinstance(record, Conversation)
+    assert record.messages[0] == Message(role, "x")
+
+
+@pytest.mark.parametrize("key", ["source", "dataset", "source_name"])
+def test_the_source_is_kept(key: str) -> None:
+    assert parse_row({"messages": [ask, four], key: "wiki"}, "messages", 1, "data.jsonl").source == "wiki"
+
+
+def test_a_source_that_is_no_text_is_left_out() -> None:
+    assert parse_row({"messages": [ask, four], "source": 3}, "messages", 1, "data.jsonl").source == ""
+
+
+@pytest.mark.parametrize("score", [None, "8", True, float("nan"), float("inf"), 10**400])
+def test_a_score_that_is_no_finite_number_is_left_out(score: object) -> None:
+    row = {"prompt": "2+2?", "chosen": "4", "rejected": "5", "chosen_score": score}
+    record = parse_row(row, "preference", 1, "data.jsonl")
+    assert isinstance(record, Preference)
+    assert record.chosen_score is None
+
+
+REFUSED: dict[str, tuple[Format, dict[str, object], str]] = {
+    "unknown role": (
+        "messages",
+        {"messages": [ask, {"role": "robot", "content": "4"}]},
+        "message 2 of 'messages' has unknown role 'robot'; known are system, user, assistant, tool",
+    ),
+    "no role": ("messages", {"messages": [{"content": "4"}]}, "message 1 of 'messages' has no 'role'"),
+    "role a number": (
+        "messages",
+        {"messages": [{"role": 1, "content": "4"}]},
+        "message 1 of 'messages' has unknown role 1",
+    ),
+    "unknown sender": (
+        "sharegpt",
+        {"conversations": [said("alien", "x")]},
+        "message 1 of 'conversations' has unknown role 'alien'",
+    ),
+    "no answer": ("messages", {"messages": [ask]}, "no assistant turn"),
+    "no answer in sharegpt": ("sharegpt", {"conversations": [said("human", "x")]}, "no assistant turn"),
+    "no answer in completion": (
+        "prompt_completion",
+        {"prompt": [ask, four], "completion": [ask]},
+        "no assistant turn in 'completion'",
+    ),
+    "no answer in chosen": (
+        "preference",
+        {"prompt": [ask], "chosen": [ask], "rejected": [four]},
+        "no assistant turn in 'chosen'",
+    ),
+    "no answer left in rejected": (
+        "preference",
+        {"prompt": [ask, four], "chosen": [ask, four, more, nine], "rejected": [ask, four]},
+        "no assistant turn in 'rejected'",
+    ),
+    "all empty": (
+        "messages",
+        {"messages": [{"role": "user", "content": " "}, {"role": "assistant", "content": ""}]},
+        "all texts are empty",
+    ),
+    "all empty preference": ("preference", {"prompt": "", "chosen": "\n", "rejected": ""}, "all texts are empty"),
+    "content a number": (
+        "messages",
+        {"messages": [{"role": "user", "content": 4}]},
+        "'content' of message 1 of 'messages' is a number; expected text",
+    ),
+    "content null": (
+        "messages",
+        {"messages": [{"role": "user", "content": None}]},
+        "message 1 of 'messages': 'content' is null",
+    ),
+    "no content": ("messages", {"messages": [{"role": "user"}]}, "message 1 of 'messages': missing key 'content'"),
+    "no value": (
+        "sharegpt",
+        {"conversations": [{"from": "human"}]},
+        "message 1 of 'conversations': missing key 'value'",
+    ),
+    "image": (
+        "messages",
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
+        "'content' of message 1 of 'messages' has a part that is 'image_url'; only text parts are read",
+    ),
+    "part a string": (
+        "messages",
+        {"messages": [{"role": "user", "content": ["x"]}]},
+        "'content' of message 1 of 'messages' has a part that is a string",
+    ),
+    "tool calls": (
+        "messages",
+        {"messages": [ask, {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}]},
+        "message 2 of 'messages' has 'tool_calls', which are not read",
+    ),
+    "messages a string": ("messages", {"messages": "hello"}, "'messages' is a string; expected a list of messages"),
+    "messages an object": ("messages", {"messages": ask}, "'messages' is an object; expected a list of messages"),
+    "messages empty": ("messages", {"messages": []}, "'messages' is an empty list"),
+    "message a string": (
+        "messages",
+        {"messages": ["hello"]},
+        "message 1 of 'messages' is a string; expected an object",
+    ),
+    "messages missing": ("messages", {"text": "hello"}, "missing key 'messages'"),
+    "instruction a list": ("alpaca", {"instruction": [1], "output": "x"}, "'instruction' has a part that is a number"),
+    "input a number": ("alpaca", {"instruction": "x", "input": 0, "output": "x"}, "'input' is a number; expected text"),
+    "output null": ("alpaca", {"instruction": "x", "output": None}, "'output' is null"),
+    "system a boolean": (
+        "sharegpt",
+        {"system": False, "conversations": [said("human", "x"), said("gpt", "y")]},
+        "'system' is a boolean; expected text",
+    ),
+    "prompt a number": (
+        "prompt_completion",
+        {"prompt": 4, "completion": "x"},
+        "'prompt' is a number; expected a list of messages",
+    ),
+    "label a number": (
+        "unpaired",
+        {"prompt": "x", "completion": "y", "label": 1},
+        "'label' is a number; expected true or false",
+    ),
+    "label missing": ("unpaired", {"prompt": "x", "completion": "y"}, "missing key 'label'"),
+    "no prompt, answers alone": ("preference", {"chosen": "4", "rejected": "5"}, "no prompt: no key 'prompt'"),
+    "no common prompt": ("preference", {"chosen": [ask, four], "rejected": [more, five]}, "no prompt: "),
+    "another prompt": (
+        "preference",
+        {"prompt": "Hi", "chosen": [ask, four], "rejected": [ask, five]},
+        "'prompt' is not in the conversation",
+    ),
+    "rejected missing": ("preference", {"prompt": "x", "chosen": "y"}, "missing key 'rejected'"),
+    "prepared without answers": (
+        "prepared_preference",
+        {"prompt": [ask], "chosen": [], "rejected": [], "row": 1},
+        "neither 'chosen' nor 'rejected' holds an answer",
+    ),
+    "prepared without a row": ("prepared", {"messages": [ask, four]}, "missing key 'row'"),
+    "prepared row a string": (
+        "prepared",
+        {"messages": [ask, four], "row": "1"},
+        "'row' is a string; expected a number",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_unreadable_row_is_named_with_its_cause(case: str) -> None:
+    format, row, cause = REFUSED[case]
+    with pytest.raises(DataError) as caught:
+        parse_row(row, format, 12, "data/sft.jsonl")
+    assert str(caught.value).startswith(f"data/sft.jsonl, line 12: {cause}")
+
+
+def test_a_parquet_row_is_called_a_row() -> None:
+    with pytest.raises(DataError, match=r"^pool\.parquet, row 12: no assistant turn$"):
+        parse_row({"messages": [ask]}, "messages", 12, "pool.parquet")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_other_columns_are_refused_with_the_keys_that_are_accepted(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"data{suffix}"
+    write_rows(path, [{"question": "2+2?", "answer": "4"}])
+    with pytest.raises(DataError, match=r"1: no known format has the keys 'question, answer'; accepted are messages; "):
+        list(read_records(path))
+
+
+def test_mixed_formats_name_the_line_and_both_formats(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    write_rows(path, [{"messages": [ask, four]}, {"messages": [ask, five]}, {"instruction": "2+2?", "output": "4"}])
+    with pytest.raises(DataError, match="line 3: mixed formats: this row is alpaca, those before are messages"):
+        list(read_records(path))
+
+
+def test_a_later_row_without_the_first_rows_keys_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    write_rows(path, [{"messages": [ask, four]}, {"message": [ask, five]}])
+    with pytest.raises(DataError, match="line 2: missing key 'messages'"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_the_other_kind_is_refused(tmp_path: Path, case: str) -> None:
+    format, row, record = ROWS[case]
+    kind: Kind = "conversations" if isinstance(record, Conversation) else "preferences"
+    other: Kind = "preferences" if kind == "conversations" else "conversations"
+    assert kind_of(format) == kind
+    path = tmp_path / "data.jsonl"
+    write_rows(path, [row])
+    assert len(list(read_records(path, kind=kind))) == 1
+    with pytest.raises(DataError, match=re.escape(f"holds {kind} (format {format}); {other} are expected here")):
+        list(read_records(path, kind=other))
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["user", "gpt", "text"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "type", "text", "tool_calls"]), inner)
+    ),
+    max_leaves=8,
+)
+KEYS = sorted({key for _, row, _ in ROWS.values() for key in row})
+
+
+@settings(max_examples=300, deadline=None)
+@given(row=st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=5), format=st.sampled_from(get_args(Format)))
+def test_any_row_is_a_record_or_a_data_error(row: dict[str, object], format: Format) -> None:
+    for chosen in {format, detect_format(row) or format}:
+        try:
+            record = parse_row(row, chosen, 1, "data.jsonl")
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert isinstance(record, Conversation if kind_of(chosen) == "conversations" else Preference)
+            assert len(content_hash(record)) == 32
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    base=st.sampled_from(sorted(ROWS)),
+    junk=JUNK,
+    position=st.integers(0, 10),
+    data=st.data(),
+)
+def test_a_good_row_with_one_value_replaced_is_a_record_or_a_data_error(
+    base: str, junk: object, position: int, data: st.DataObject
+) -> None:
+    format, row, _ = ROWS[base]
+    copy = json.loads(json.dumps(row))
+    place = copy
+    for _ in range(position):
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys)) if keys else None
+        if key is None or not isinstance(place[key], (dict, list)) or not place[key]:
+            break
+        place = place[key]
+    keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+    place[data.draw(st.sampled_from(keys))] = junk
+    try:
+        parse_row(copy, format, 1, "data.jsonl")
+    except DataError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,244 @@
+"""The ledger of accepted versions, on real files."""
+
+import dataclasses
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpus.errors import EntropylawError
+from monitor.history import (
+    DatasetReference,
+    HistoryEntry,
+    comparable,
+    parent_of,
+    read_history,
+    record_score,
+    write_entry,
+)
+from monitor.row_sketch import RowSketch
+from monitor.verdict import Measurements
+
+
+def random_hashes(rows: int, seed: int) -> list[str]:
+    text = np.random.default_rng(seed).bytes(16 * rows).hex()
+    return [text[i : i + 32] for i in range(0, len(text), 32)]
+
+
+def make_reference(rows: int = 200, probed: int = 16, seed: int = 0) -> DatasetReference:
+    hashes = random_hashes(rows, seed)
+    losses = np.random.default_rng(seed).gamma(5.0, size=probed).astype(np.float32)
+    return DatasetReference(
+        data_hash="d" * 32,
+        sketch=RowSketch.of(hashes),
+        probe_hashes=tuple(hashes[:probed]),
+        probe_losses=tuple(losses.tolist()),
+        agreement_mean=0.25,
+        agreement_sd=0.125,
+        agreement_n=rows,
+    )
+
+
+def make_entry(name: str = "x1", data_hash: str = "a" * 32, **changes: Any) -> HistoryEntry:
+    fields: dict[str, Any] = {
+        "name": name,
+        "data_hash": data_hash,
+        "config_fingerprint": "f" * 16,
+        "status": "pass",
+        "rows": 200,
+        "measurements": {"sft": Measurements(rows=200, r=2.5, r_long=3.5, l=4.75, c=0.25)},
+        "datasets": {"sft": make_reference()},
+        "tool_version": "0.1.0",
+    }
+    return HistoryEntry(**{**fields, **changes})
+
+
+def test_what_was_written_is_read_back_with_its_number(tmp_path: Path) -> None:
+    first = make_entry("x1", "a" * 32, status="baseline")
+    waived = make_entry("x2", "b" * 32, status="risky", waived=True, waivers=({"rule": "agreement", "owner": "kim"},))
+    assert write_entry(tmp_path, first).name == "0001-x1.json"
+    assert write_entry(tmp_path, waived).name == "0002-x2.json"
+    assert read_history(tmp_path) == (dataclasses.replace(first, number=1), dataclasses.replace(waived, number=2))
+
+
+def test_the_same_entry_gives_the_same_bytes(tmp_path: Path) -> None:
+    here, there = (write_entry(tmp_path / folder, make_entry()) for folder in ("here", "there"))
+    assert here.read_bytes() == there.read_bytes()
+
+
+@given(st.lists(st.floats(0, 50, width=32) | st.just(math.nan), max_size=40))
+def test_probe_losses_keep_their_single_precision_bits(losses: list[float]) -> None:
+    reference = dataclasses.replace(
+        make_reference(rows=50), probe_hashes=tuple(random_hashes(len(losses), 1)), probe_losses=tuple(losses)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_entry(folder, make_entry(datasets={"sft": reference}))
+        (entry,) = read_history(folder)
+    assert entry.datasets["sft"].probe_hashes == reference.probe_hashes
+    np.testing.assert_array_equal(entry.datasets["sft"].probe_losses, losses)
+
+
+def test_an_agreement_that_was_not_measured_stays_so(tmp_path: Path) -> None:
+    unmeasured = dataclasses.replace(make_reference(), agreement_mean=math.nan, agreement_sd=math.nan, agreement_n=0)
+    path = write_entry(tmp_path, make_entry(datasets={"sft": unmeasured}))
+    assert json.loads(path.read_text())["datasets"]["sft"]["agreement_mean"] is None
+    assert math.isnan(read_history(tmp_path)[0].datasets["sft"].agreement_mean)
+
+
+@pytest.mark.parametrize("rows", [{"sft": 300_000}, {"sft": 300_000, "preferences": 300_000}])
+def test_a_file_stays_under_200_kb_whatever_the_data(tmp_path: Path, rows: dict[str, int]) -> None:
+    datasets = {name: make_reference(count, probed=384) for name, count in rows.items()}
+    path = write_entry(tmp_path, make_entry(datasets=datasets))
+    assert path.stat().st_size <= 200_000
+    assert read_history(tmp_path)[0].datasets["sft"].sketch.rows == 300_000
+
+
+def test_a_small_dataset_keeps_every_row_beside_a_large_one(tmp_path: Path) -> None:
+    datasets = {"sft": make_reference(300_000), "preferences": make_reference(5_000)}
+    write_entry(tmp_path, make_entry(datasets=datasets))
+    (entry,) = read_history(tmp_path)
+    assert entry.datasets["preferences"] == datasets["preferences"]
+    assert 84_000 < entry.datasets["sft"].sketch.kept < 86_000
+
+
+def test_no_folder_is_an_empty_history_and_other_files_are_no_versions(tmp_path: Path) -> None:
+    assert read_history(tmp_path / "nowhere") == ()
+    (tmp_path / "README.md").write_text("accepted versions")
+    (tmp_path / ".gitkeep").touch()
+    assert read_history(tmp_path) == ()
+    assert write_entry(tmp_path, make_entry()).name == "0001-x1.json"
+
+
+def test_versions_of_merged_branches_share_a_number_and_the_next_one_follows_both(tmp_path: Path) -> None:
+    for name, data_hash in (("ours", "a" * 32), ("theirs", "b" * 32)):
+        path = write_entry(tmp_path / name, make_entry(name, data_hash))
+        path.rename(tmp_path / path.name)
+    assert [(entry.number, entry.name) for entry in read_history(tmp_path)] == [(1, "ours"), (1, "theirs")]
+    assert write_entry(tmp_path, make_entry("next", "c" * 32)).name == "0002-next.json"
+
+
+def test_numbers_are_ordered_as_numbers_past_9999(tmp_path: Path) -> None:
+    path = write_entry(tmp_path, make_entry("x1"))
+    document = json.loads(path.read_text())
+    path.unlink()
+    for number, name in ((9_999, "old"), (10_000, "new")):
+        copy = {**document, "number": number, "name": name, "data_hash": f"{number:032d}"}
+        (tmp_path / f"{number}-{name}.json").write_text(json.dumps(copy))
+    assert [entry.name for entry in read_history(tmp_path)] == ["old", "new"]
+
+
+def test_a_version_enters_once_per_configuration(tmp_path: Path) -> None:
+    write_entry(tmp_path, make_entry("x1"))
+    with pytest.raises(EntropylawError, match=r"0001-x1\.json: this data version is in the history already"):
+        write_entry(tmp_path, make_entry("x1 again"))
+    assert write_entry(tmp_path, make_entry("x1", config_fingerprint="e" * 16)).name == "0002-x1.json"
+
+
+def test_a_name_belongs_to_one_data_version(tmp_path: Path) -> None:
+    write_entry(tmp_path, make_entry("x1", "a" * 32))
+    with pytest.raises(EntropylawError, match="'x1' belongs to other data"):
+        write_entry(tmp_path, make_entry("x1", "b" * 32))
+
+
+@pytest.mark.parametrize("status", ["risky", "not_assessed", ""])
+def test_a_version_that_was_not_accepted_does_not_enter(tmp_path: Path, status: str) -> None:
+    with pytest.raises(EntropylawError, match="do not enter the history"):
+        write_entry(tmp_path, make_entry(status=status))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", ".", "..", "Мир", "x" * 300, "a b\n"])
+def test_a_name_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    path = write_entry(tmp_path / "history", make_entry(name))
+    assert path.parent == tmp_path / "history"
+    assert path.is_file()
+    assert read_history(tmp_path / "history")[0].name == name
+
+
+def test_only_versions_measured_alike_of_other_data_and_without_a_waiver_are_compared(tmp_path: Path) -> None:
+    for name, digit, changes in (
+        ("usual", "a", {}),
+        ("other base model", "b", {"config_fingerprint": "e" * 16}),
+        ("waived", "c", {"status": "risky", "waived": True}),
+        ("under test", "d", {}),
+        ("latest", "e", {}),
+        ("waived later", "0", {"status": "risky", "waived": True}),
+    ):
+        write_entry(tmp_path, make_entry(name, digit * 32, **changes))
+    history = read_history(tmp_path)
+    assert [entry.name for entry in comparable(history, "f" * 16, "d" * 32)] == ["usual", "latest"]
+    assert parent_of(history, "f" * 16, "d" * 32).name == "latest"
+    assert parent_of(history, "f" * 16, "e" * 32).name == "under test"
+    assert parent_of(history, "9" * 16, "d" * 32) is None
+
+
+def test_a_score_is_added_to_the_latest_version_of_its_name_and_nothing_else_changes(tmp_path: Path) -> None:
+    write_entry(tmp_path, make_entry("x1"))
+    write_entry(tmp_path, make_entry("x1", config_fingerprint="e" * 16, scores={"heldout": -4.9}))
+    write_entry(tmp_path, make_entry("x2", "b" * 32))
+    before = read_history(tmp_path)
+    record_score(tmp_path, "x1", "mt_bench", 5.5)
+    record_score(tmp_path, "x1", "mt_bench", 6.25)
+    after = read_history(tmp_path)
+    assert after[1].scores == {"heldout": -4.9, "mt_bench": 6.25}
+    assert (after[0], dataclasses.replace(after[1], scores=before[1].scores), after[2]) == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_score_stays_in_a_file_the_user_renamed(tmp_path: Path) -> None:
+    write_entry(tmp_path, make_entry("x1")).rename(tmp_path / "first.json")
+    assert record_score(tmp_path, "x1", "heldout", -5.0) == tmp_path / "first.json"
+    assert [path.name for path in tmp_path.iterdir()] == ["first.json"]
+
+
+def test_a_score_for_an_unknown_version_or_of_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EntropylawError, match="known are: none yet"):
+        record_score(tmp_path, "x1", "heldout", -5.0)
+    write_entry(tmp_path, make_entry("x1"))
+    with pytest.raises(EntropylawError, match="no version is named 'x9'; known are: x1"):
+        record_score(tmp_path, "x9", "heldout", -5.0)
+    with pytest.raises(EntropylawError, match="finite number, found nan"):
+        record_score(tmp_path, "x1", "heldout", math.nan)
+
+
+def damage_sketch(document: dict[str, Any]) -> None:
+    document["datasets"]["sft"]["sketch"]["packed"] = "AAAA"
+
+
+def damage_probe(document: dict[str, Any]) -> None:
+    document["datasets"]["sft"]["probe_losses"] = "AAAAAA=="
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        (lambda document: document.pop("data_hash"), "data_hash"),
+        (lambda document: document.pop("datasets"), "missing key 'datasets'"),
+        (lambda document: document.update(extra=1), "extra"),
+        (lambda document: document.update(status="fine"), "status is 'fine'"),
+        (lambda document: document.update(measurements=[]), "list"),
+        (damage_sketch, "row sketch"),
+        (damage_probe, "as many probe losses"),
+        (lambda document: document.update(schema_version=2), "newer entropylaw"),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, damage: Any, cause: str) -> None:
+    path = write_entry(tmp_path, make_entry())
+    document = json.loads(path.read_text())
+    damage(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(EntropylawError, match=rf"0001-x1\.json: .*{cause}"):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD", "[]", "null", "3"])
+def test_a_file_that_is_no_entry_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "0001-x1.json").write_text(text)
+    with pytest.raises(EntropylawError, match=r"0001-x1\.json: not a readable"):
+        read_history(tmp_path)

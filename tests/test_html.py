@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hostile import FRAGMENTS, hostile_data, read_tags, report_with
+from hypothesis import given, settings
+from sample_verdicts import STATUSES, history, long_history, sample_verdict, waiver
+
+from reports.escaping import escape_invisible
+from reports.figures import Figures, draw_figures
+from reports.html import render_html
+from reports.marks import Chart
+from reports.numbers import format_number
+from reports.report_data import ReportData, build_report_data
+
+
+def build(status: str) -> ReportData:
+    return build_report_data(sample_verdict(status), history() if status != "baseline" else [], [waiver("redundancy")])
+
+
+def render(data: ReportData) -> str:
+    return render_html(data, draw_figures(data))
+
+
+@pytest.fixture(scope="module")
+def risky_page() -> str:
+    return render(build("risky"))
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_page_opens_with_the_verdict_in_words(status: str) -> None:
+    data = build(status)
+    page = render(data)
+    text = " ".join(read_tags(page[page.index("<body>") :]).text.split())
+    verdict = text.index(f"{data.words.word} {data.headline} {data.summary}")
+    steps = text.index("What to do first")
+    assert verdict < steps < text.index("Versions", steps)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_tags_are_closed_in_order_and_anchors_lead_somewhere(status: str) -> None:
+    page = render(build(status))
+    empty = {"meta", "link", "br"}
+    opened: list[str] = []
+    for tag, *_ in read_tags(page).tags:
+        if tag.startswith("/"):
+            assert opened.pop() == tag[1:]
+        elif tag not in empty:
+            opened.append(tag)
+    assert opened == []
+    identifiers = re.findall(r'\bid="([^"]*)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(identifiers)
+
+
+def test_nothing_on_the_page_leaves_it(risky_page: str) -> None:
+    assert "default-src 'none'" in risky_page and "<script" not in risky_page
+    addresses = re.findall(r'\b(?:href|src|action|srcset|poster)="([^"]*)"', risky_page)
+    assert all(address.startswith("#") or address == "data:," for address in addresses)
+    assert not re.search(r"@import|url\((?!#)", risky_page)
+
+
+def test_headings_go_down_one_level_at_a_time(risky_page: str) -> None:
+    levels = [int(tag[1]) for tag, *_ in read_tags(risky_page).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_every_number_of_the_figures_is_in_a_table(risky_page: str) -> None:
+    cells = re.findall(r'<td class="number">([^<]*)</td>', risky_page)
+    data = build("risky")
+    for version in data.versions:
+        for measured in version.measurements.values():
+            for key in ("r", "r_long", "l", "c"):
+                assert format_number(getattr(measured, key)) in cells
+        assert format_number(version.z) in cells
+    for point in data.law.points:
+        assert {format_number(x) for x in (point.r_long, point.l, point.z)} <= set(cells)
+    for column in (data.law.curve.r_long, data.law.curve.z, data.law.curve.low, data.law.curve.high):
+        assert {format_number(x) for x in column} <= set(cells)
+    assert all(format_number(x) in risky_page for x in (data.forecast.low, data.forecast.value, data.forecast.high))
+
+
+def test_the_rows_behind_a_rule_are_listed_with_number_hash_source_and_score(risky_page: str) -> None:
+    text = read_tags(risky_page).text
+    for rule in build("risky").rules:
+        for row in rule.rows:
+            assert re.search(rf"{row.row}\s*{row.hash[:12]}\s*{row.source}\s*{format_number(row.score)}", text)
+
+
+def test_colour_is_never_the_only_sign_of_a_status(risky_page: str) -> None:
+    statuses = re.findall(r'class="status tone-(\w+)"><i aria-hidden="true">(.)</i>([^<]+)<', risky_page)
+    assert {status for status, _, _ in statuses} == {"baseline", "pass", "warn", "risky", "skipped"}
+    assert len({icon for _, icon, _ in statuses}) == len({word for _, _, word in statuses}) == 5
+
+
+def test_fifty_versions_stay_below_the_size_limit() -> None:
+    page = render(build_report_data(sample_verdict("risky"), long_history(50), []))
+    assert len(page.encode()) < 1_500_000
+
+
+def render_without_charts(data: ReportData) -> str:
+    chart = Chart("chart", "A chart", "Drawn elsewhere", "<svg></svg>")
+    return render_html(data, Figures({dataset.name: chart for dataset in data.datasets}, (chart,)))
+
+
+BENIGN = read_tags(render_without_charts(report_with("plain")))
+
+
+@settings(max_examples=40, deadline=None)
+@given(hostile_data)
+def test_the_page_keeps_its_structure_with_hostile_data(data: ReportData) -> None:
+    page = read_tags(render_without_charts(data))
+    assert page.tags == BENIGN.tags
+    assert page.comments == []
+    assert escape_invisible(data.summary) in page.text
+    assert all(character.isprintable() or character == "\n" for character in page.text)
+
+
+def test_a_page_with_hostile_charts_has_no_script_handler_or_link_out() -> None:
+    page = read_tags(render(report_with(*FRAGMENTS)))
+    benign = {tag for tag, *_ in read_tags(render(report_with("plain"))).tags}
+    assert {tag for tag, *_ in page.tags} == benign
+    assert not any(name.startswith("on") for _, *names in page.tags for name in names)

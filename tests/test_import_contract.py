@@ -1,0 +1,55 @@
+"""The layering of the packages, and the command line's promise to start fast."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGES = ("corpus", "selection", "training", "monitor", "reports", "entropylaw")
+HEAVY = ("torch", "transformers", "trl", "pandas", "scipy", "matplotlib")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on the packages in ``folder``, under the contracts of this repository."""
+    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(cache_dir=None))"
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def copied_packages(tmp_path: Path) -> Path:
+    for package in PACKAGES:
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_imports_follow_the_contracts(copied_packages: Path) -> None:
+    result = lint_imports(copied_packages)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "broken_contract"),
+    [
+        ("corpus/errors.py", "import monitor.verdict", "Imports point one way"),
+        ("selection/__init__.py", "def load():\n    import training", "Imports point one way"),
+        ("monitor/verdict.py", "def load():\n    import torch", "Model libraries are imported inside training only"),
+    ],
+)
+def test_an_import_against_the_contract_is_noticed_even_inside_a_function(
+    copied_packages: Path, module: str, statement: str, broken_contract: str
+) -> None:
+    with (copied_packages / module).open("a") as handle:
+        handle.write(f"\n\n{statement}\n")
+    result = lint_imports(copied_packages)
+    assert result.returncode == 1
+    assert f"{broken_contract} BROKEN" in result.stdout
+
+
+def test_importing_the_command_line_loads_no_heavy_library() -> None:
+    program = f"import sys, entropylaw.cli; print(*[name for name in {HEAVY} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (result.returncode, result.stdout.split()) == (0, []), result.stderr

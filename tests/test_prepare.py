@@ -1,0 +1,329 @@
+"""Prepared files: the same records in a canonical form, or a reason for each that is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus.errors import DataError, EntropylawError
+from corpus.files import SUFFIXES, Row, copy_rows, write_rows
+from corpus.formats import read_records
+from corpus.params import parse_section
+from corpus.prepare import (
+    DroppedRow,
+    PrepareParams,
+    PrepareReport,
+    prepare_file,
+    prepare_records,
+    read_prepared,
+)
+from corpus.records import Conversation, Message, Preference, content_hash, data_hash
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+ANSWER = TEXT.filter(str.strip)
+LENIENT = PrepareParams(max_dropped_share=1.0)
+
+
+def chat(question: str, answer: str, **fields: object) -> Row:
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}], **fields}
+
+
+def pair(prompt: str, chosen: str, rejected: str, **fields: object) -> Row:
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **fields}
+
+
+def prepare(folder: Path, rows: list[Row], params: PrepareParams = LENIENT, **options: object) -> PrepareReport:
+    """Prepare rows written as folder/in.jsonl into folder/out.jsonl."""
+    write_rows(folder / "in.jsonl", rows)
+    return prepare_file(folder / "in.jsonl", folder / "out.jsonl", params, **options)
+
+
+def lines(folder: Path) -> list[Row]:
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_conversation_becomes_one_canonical_line(tmp_path: Path) -> None:
+    write_rows(
+        tmp_path / "in.jsonl",
+        [{"id": 9, "conversations": [{"from": "human", "value": "Hé?"}, {"from": "gpt", "value": "Oui\n"}]}],
+    )
+    prepare_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", PrepareParams())
+    digest = content_hash(Conversation((Message("user", "Hé?"), Message("assistant", "Oui\n"))))
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == (
+        '{"messages": [{"role": "user", "content": "Hé?"}, {"role": "assistant", "content": "Oui\\n"}], '
+        f'"source": "", "row": 1, "hash": "{digest}"}}\n'
+    )
+
+
+def test_a_preference_becomes_one_canonical_line(tmp_path: Path) -> None:
+    prepare(tmp_path, [pair("2+2?", "4", "5", score_chosen=8.5, source="maths")])
+    (row,) = lines(tmp_path)
+    assert row == {
+        "prompt": [{"role": "user", "content": "2+2?"}],
+        "chosen": [{"role": "assistant", "content": "4"}],
+        "rejected": [{"role": "assistant", "content": "5"}],
+        "chosen_score": 8.5,
+        "source": "maths",
+        "row": 1,
+        "hash": row["hash"],
+    }
+
+
+@settings(max_examples=50, deadline=None)
+@given(rows=st.lists(st.builds(chat, TEXT, ANSWER, source=TEXT), min_size=1, max_size=6))
+def test_conversations_round_trip_with_their_hashes(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    report = prepare(folder, rows)
+    read = list(read_prepared(folder / "out.jsonl"))
+    records = list(read_records(folder / "in.jsonl"))
+    assert [record for record, _ in read] == records
+    assert [digest for _, digest in read] == [content_hash(record) for record in records]
+    assert report.data_hash == data_hash(digest for _, digest in read)
+    assert (report.rows_read, report.rows_kept) == (len(rows), len(rows))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.lists(
+        st.builds(pair, TEXT, ANSWER, ANSWER, source=TEXT, chosen_score=st.none() | st.floats(-100, 100)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_preferences_round_trip_with_their_hashes(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    prepare(folder, rows)
+    records = list(read_records(folder / "in.jsonl"))
+    assert list(read_prepared(folder / "out.jsonl")) == [(record, content_hash(record)) for record in records]
+    assert list(read_records(folder / "out.jsonl", kind="preferences")) == records
+
+
+def test_an_unpaired_row_keeps_its_one_answer(tmp_path: Path) -> None:
+    rows = [{"prompt": "2+2?", "completion": answer, "label": answer == "4"} for answer in ("4", "5")]
+    report = prepare(tmp_path, rows)
+    assert (report.kind, report.format) == ("preferences", "unpaired")
+    prompt, four, five = (Message("user", "2+2?"),), (Message("assistant", "4"),), (Message("assistant", "5"),)
+    liked, disliked = Preference(prompt, four, (), row=1), Preference(prompt, (), five, row=2)
+    assert [record for record, _ in read_prepared(tmp_path / "out.jsonl")] == [liked, disliked]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_file_type_gives_the_same_prepared_bytes(tmp_path: Path, suffix: str) -> None:
+    rows = [chat(f"Q{n}", f"A{n}", source="s") for n in range(3)]
+    prepare(tmp_path, rows)
+    write_rows(tmp_path / f"again{suffix}", rows)
+    prepare_file(tmp_path / f"again{suffix}", tmp_path / "again.out.jsonl", PrepareParams())
+    assert (tmp_path / "again.out.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+def test_preparing_a_prepared_file_changes_nothing(tmp_path: Path) -> None:
+    prepare(tmp_path, [chat("", "x"), chat("Q", " "), chat("Q", "A", source="s")])
+    prepare_file(tmp_path / "out.jsonl", tmp_path / "twice.jsonl", PrepareParams())
+    assert (tmp_path / "twice.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+    assert [row["row"] for row in lines(tmp_path)] == [1, 3]
+
+
+def test_selected_prepared_rows_are_prepared_rows(tmp_path: Path) -> None:
+    prepare(tmp_path, [chat("Q", " "), chat("Q2", "A2"), chat("Q3", "A3")])
+    # Numbered by their place in the prepared file; each still carries its row in the data.
+    copy_rows(tmp_path / "out.jsonl", tmp_path / "selected.jsonl", [2, 1])
+    assert [record.row for record, _ in read_prepared(tmp_path / "selected.jsonl")] == [3, 2]
+
+
+def test_every_row_left_out_is_listed_with_its_reason(tmp_path: Path) -> None:
+    rows = [
+        chat("Q", "A", source="b"),
+        chat("Q", " \n"),
+        chat("Q", "x" * 100),
+        chat("secret", "answer"),
+        chat("Q", "A", source="a"),
+        chat("Q", "A", source="b"),
+    ]
+    secret = content_hash(Conversation((Message("user", "secret"), Message("assistant", "answer"))))
+    params = PrepareParams(max_characters=100, max_dropped_share=0.5)
+    report = prepare(tmp_path, rows, params, held_out=frozenset({secret}))
+    digest = content_hash(Conversation((Message("user", "Q"), Message("assistant", "A"))))
+    assert report == PrepareReport(
+        kind="conversations",
+        format="messages",
+        rows_read=6,
+        rows_kept=3,
+        data_hash=data_hash([digest] * 3),
+        dropped_counts={"empty answer": 1, "held out": 1, "too long": 1},
+        dropped=(DroppedRow(2, "empty answer"), DroppedRow(3, "too long"), DroppedRow(4, "held out")),
+        distinct_sources=2,
+        sources={"b": 2, "a": 1},
+    )
+
+
+@pytest.mark.parametrize(("length", "reason"), [(99, None), (100, "too long")])
+def test_a_row_may_be_exactly_as_long_as_the_limit(length: int, reason: str | None) -> None:
+    record = Conversation((Message("user", "Q"), Message("assistant", "é" * length)))
+    (decision,) = prepare_records([record], PrepareParams(max_characters=100))
+    assert decision.reason == reason
+
+
+USER, EMPTY, FULL = Message("user", "Q"), Message("assistant", "\t"), Message("assistant", "A")
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Conversation((USER, EMPTY)), "empty answer"),
+        (Conversation((USER, FULL, USER, EMPTY)), "empty answer"),
+        (Conversation((USER, EMPTY, USER)), "empty answer"),
+        (Conversation((USER, EMPTY, USER, FULL)), None),
+        (Conversation((Message("user", ""), FULL)), None),
+        (Preference((USER,), (FULL,), (EMPTY,)), "empty answer"),
+        (Preference((USER,), (EMPTY,), (FULL,)), "empty answer"),
+        (Preference((USER,), (), (EMPTY,)), "empty answer"),
+        (Preference((USER,), (FULL,), ()), None),
+    ],
+)
+def test_only_an_empty_final_answer_makes_a_row_unusable(record: Conversation | Preference, reason: str | None) -> None:
+    (decision,) = prepare_records([record], PrepareParams())
+    assert decision.reason == reason
+
+
+def test_too_many_unusable_rows_are_an_error_that_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").write_text("before")
+    rows = [chat("Q", "A")] * 7 + [chat("Q", ""), chat("Q", "x" * 200), chat("Q", "")]
+    params = PrepareParams(max_characters=100, max_dropped_share=0.29)
+    with pytest.raises(DataError) as caught:
+        prepare(tmp_path, rows, params)
+    assert str(caught.value) == (
+        f"{tmp_path}/in.jsonl: 3 of 10 rows are unusable (2 empty answer, 1 too long), above max_dropped_share 0.29; "
+        "the first is row 8 (empty answer)"
+    )
+    assert (tmp_path / "out.jsonl").read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+    assert prepare(tmp_path, rows, PrepareParams(max_characters=100, max_dropped_share=0.3)).rows_kept == 7
+
+
+def test_held_out_rows_are_not_counted_as_unusable(tmp_path: Path) -> None:
+    rows = [chat(f"Q{n}", "A") for n in range(2000)] + [chat("Q", "")]
+    records = [Conversation((Message("user", f"Q{n}"), Message("assistant", "A"))) for n in range(1500)]
+    held_out = frozenset(map(content_hash, records))
+    report = prepare(tmp_path, rows, PrepareParams(max_dropped_share=0.001), held_out=held_out)
+    assert report.dropped_counts == {"empty answer": 1, "held out": 1500}
+    # The list stops at 1,000 of a reason; one reason does not crowd out another.
+    assert len(report.dropped) == 1001
+    assert report.dropped[-1] == DroppedRow(2001, "empty answer")
+    assert held_out.isdisjoint(digest for _, digest in read_prepared(tmp_path / "out.jsonl"))
+    with pytest.raises(DataError, match=r"1 of 2001 rows are unusable .* the first is row 2001"):
+        prepare(tmp_path, rows, PrepareParams(max_dropped_share=0.0), held_out=held_out)
+
+
+def test_nothing_left_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"in\.jsonl: no row is left of 2 \(2 empty answer\)"):
+        prepare(tmp_path, [chat("Q", ""), chat("Q", "")])
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_only_the_largest_sources_are_listed(tmp_path: Path) -> None:
+    rows = [chat("Q", "A", source=f"s{n:04}") for n in range(1200)] + [chat("Q", "A", source="s1199")]
+    report = prepare(tmp_path, rows)
+    assert (report.distinct_sources, len(report.sources)) == (1200, 1000)
+    assert next(iter(report.sources.items())) == ("s1199", 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b'{"messages": [{"role": "user", "content": "x"}]}\n', "line 1: no assistant turn"),
+        (json.dumps(chat("Q", "A")).encode() + b'\n{"messages": [', "line 2: not JSON: .*cut short"),
+        (b"", "is empty"),
+    ],
+)
+def test_bad_input_leaves_no_output(tmp_path: Path, content: bytes, cause: str) -> None:
+    (tmp_path / "in.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=cause):
+        prepare_file(tmp_path / "in.jsonl", tmp_path / "deep" / "out.jsonl", PrepareParams())
+    assert not list(tmp_path.glob("**/*out*"))
+
+
+def test_the_other_kind_leaves_no_output(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds conversations \(format messages\); preferences are expected here"):
+        prepare(tmp_path, [chat("Q", "A")], kind="preferences")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_data_is_never_replaced_by_its_prepared_form(tmp_path: Path) -> None:
+    write_rows(tmp_path / "in.jsonl", [chat("Q", "A")])
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "in.jsonl")
+    with pytest.raises(EntropylawError, match="would replace the data"):
+        prepare_file(tmp_path / "in.jsonl", tmp_path / "link.jsonl", PrepareParams())
+
+
+def test_the_row_limit_is_the_params(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2: longer than 1,000 bytes"):
+        prepare(tmp_path, [chat("Q", "A"), chat("Q", "x" * 1000)], PrepareParams(max_row_bytes=1000))
+
+
+def test_a_missing_prepared_file_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no such file; run `entropylaw prepare` or `dvc repro`$"):
+        next(read_prepared(tmp_path / "out.jsonl"))
+    with pytest.raises(DataError, match=r"cannot be read: Is a directory; run `entropylaw prepare`"):
+        next(read_prepared(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"messages": ',
+        b'{"messages": [{"role": "user"}], "source": "", "row": 1, "hash": ""}',
+        json.dumps(chat("Q", "A")).encode(),
+        b"[" * 100_000,
+    ],
+)
+def test_a_line_that_prepare_did_not_write_is_named(tmp_path: Path, line: bytes) -> None:
+    prepare(tmp_path, [chat("Q", "A")])
+    with (tmp_path / "out.jsonl").open("ab") as handle:
+        handle.write(line + b"\n")
+    with pytest.raises(DataError, match=r"line 2: not a prepared row; run `entropylaw prepare` or `dvc repro`$"):
+        list(read_prepared(tmp_path / "out.jsonl"))
+
+
+def test_an_empty_prepared_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").touch()
+    with pytest.raises(DataError, match="is empty; run"):
+        list(read_prepared(tmp_path / "out.jsonl"))
+
+
+def test_a_prepared_file_of_12_mb_is_read_fast_and_made_in_constant_memory(tmp_path: Path) -> None:
+    text = "Lorem ipsum dolor sit amet, consectetur. " * 9
+    turns = [{"role": role, "content": text} for role in ("user", "assistant") * 4]
+    write_rows(tmp_path / "in.jsonl", ({"messages": turns, "source": "s"} for _ in range(4000)))
+    tracemalloc.start()
+    try:
+        prepare_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", PrepareParams())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+    assert (tmp_path / "out.jsonl").stat().st_size > 12e6
+    # The fastest of three: what the code can do, whatever else the machine is doing.
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert sum(1 for _ in read_prepared(tmp_path / "out.jsonl")) == 4000
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"max_characters": 0}, {"max_row_bytes": -1}, {"max_dropped_share": 1.5}])
+def test_params_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    section = {"format": "auto", "max_characters": 10, "max_dropped_share": 0.1, "max_row_bytes": 100}
+    assert parse_section(PrepareParams, section, "params.yaml: prepare") == PrepareParams("auto", 10, 0.1, 100)
+    with pytest.raises(EntropylawError, match=r"params.yaml: prepare: max_.* must"):
+        parse_section(PrepareParams, {**section, **wrong}, "params.yaml: prepare")

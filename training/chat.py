@@ -1,0 +1,76 @@
+"""Conversations as token ids with a mask over the response tokens, through the tokenizer's own chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from corpus.errors import EntropylawError
+from corpus.records import ROLES, Conversation, Message, Preference, Record
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+END_OF_TURN = "<|end|>"
+PADDING = "<|pad|>"
+ROLE_TOKENS = tuple(f"<|{role}|>" for role in ROLES)
+
+# The template of models made from scratch. The generation markers let the tokenizer report which tokens are the
+# assistant's, for the probe here and for TRL's assistant_only_loss alike.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRow:
+    """``ids``: token ids of one conversation. ``response``: for each, whether it is a token the model must produce."""
+
+    ids: tuple[int, ...]
+    response: tuple[bool, ...]
+
+
+def to_chat(messages: Iterable[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def training_messages(record: Record) -> tuple[Message, ...]:
+    """The messages a model would be trained on: a conversation, or a prompt with its chosen (else rejected) answer."""
+    if isinstance(record, Preference):
+        return record.prompt + (record.chosen or record.rejected)
+    return record.messages
+
+
+def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise EntropylawError when the tokenizer cannot say which tokens are the assistant's."""
+    name = tokenizer.name_or_path or "the tokenizer"
+    if not tokenizer.chat_template:
+        raise EntropylawError(f"{name}: the tokenizer has no chat template; set one in its tokenizer_config.json")
+    if "generation" not in str(tokenizer.chat_template):
+        raise EntropylawError(
+            f"{name}: the chat template has no {{% generation %}} markers, so the response tokens are unknown; "
+            "put {% generation %}…{% endgeneration %} around the assistant's text in its chat template"
+        )
+
+
+def encode_conversation(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_length: int
+) -> EncodedRow | None:
+    """Apply the chat template and cut at ``max_length`` tokens; None when no response token is left."""
+    encoded: Any = tokenizer.apply_chat_template(
+        to_chat(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    ids = tuple(encoded["input_ids"][:max_length])
+    response = tuple(bool(flag) for flag in encoded["assistant_masks"][:max_length])
+    # The first token is never predicted, so a response there alone carries no loss.
+    return EncodedRow(ids, response) if any(response[1:]) else None
+
+
+def conversation_of(record: Record) -> Conversation:
+    """A record as the conversation that is trained on, keeping its source and row."""
+    return Conversation(training_messages(record), record.source, record.row)

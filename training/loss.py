@@ -1,0 +1,62 @@
+"""Token losses of encoded rows under a causal language model: the one place where L and held-out loss are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from training.chat import EncodedRow
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+IGNORED = -100  # the label index torch's cross entropy skips
+
+
+def collate_rows(rows: Sequence[EncodedRow], padding_id: int) -> dict[str, torch.Tensor]:
+    """Right-padded batch: ``input_ids``, ``attention_mask`` and ``labels``, each (rows, longest row)."""
+    import torch
+
+    longest = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), longest), padding_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
+    for i, row in enumerate(rows):
+        length = len(row.ids)
+        ids[i, :length] = torch.tensor(row.ids)
+        mask[i, :length] = 1
+        labels[i, :length] = torch.where(torch.tensor(row.response), ids[i, :length], IGNORED)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def row_token_losses(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed loss in nats and number of response tokens of each row of a batch, both of shape (rows,)."""
+    import torch
+
+    batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+    labels = batch["labels"][:, 1:]
+    where = labels != IGNORED
+    # Only the response positions go through the softmax: the rest of the logits carry no loss.
+    losses = torch.nn.functional.cross_entropy(logits[:, :-1][where].float(), labels[where], reduction="none")
+    counts = where.sum(dim=1)
+    owners = torch.arange(len(counts), device=losses.device).repeat_interleave(counts)
+    sums = torch.zeros(len(counts), device=losses.device).index_add(0, owners, losses)
+    return sums, counts
+
+
+def mean_token_loss(model: PreTrainedModel, rows: Sequence[EncodedRow], padding_id: int, batch_rows: int) -> float:
+    """Mean loss in nats per response token over all rows, without training; rows need not be sorted."""
+    import torch
+
+    # Similar lengths together: less padding. The mean does not depend on the order.
+    ordered = sorted(rows, key=lambda row: len(row.ids))
+    total, tokens = 0.0, 0
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(ordered), batch_rows):
+            sums, counts = row_token_losses(model, collate_rows(ordered[start : start + batch_rows], padding_id))
+            total += float(sums.sum())
+            tokens += int(counts.sum())
+    return total / tokens if tokens else float("nan")
