@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
+import resource
 import threading
 import time
 import zlib
@@ -242,16 +243,19 @@ def _change_word(text: bytes, random: Random) -> bytes:
 
 def select_large(conversations: list[bytes], rows: int, budget: int, workers: int) -> None:
     for window in ("global", "codec"):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with MemoryWatch() as watch:
             seconds, selection = timed(
                 lambda window=window: select_zip(
                     recut(conversations, rows, seed=6), Budget(rows=budget), ZipParams(window=window), workers=workers
                 )
             )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_seconds = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / workers
         pool_bytes = sum(map(len, recut(conversations, rows, seed=6)))
         stages = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in selection.seconds.items())
         print(
-            f"  window {window}: {seconds / 60:.1f} min on {workers} workers ({stages}); "
+            f"  window {window}: {seconds / 60:.1f} min, {workers} workers of {cpu_seconds:.0f} CPU seconds ({stages}); "
             f"memory {watch.peak_bytes / 1e9:.2f} GB = {watch.peak_bytes / pool_bytes:.2f} x the pool's bytes",
             flush=True,
         )

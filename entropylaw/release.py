@@ -6,16 +6,12 @@ import typer
 
 from entropylaw import layout
 
-app = typer.Typer(
-    help="Bind model, data, selection, verdict and Z into results/release.json and release.md.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 
 @app.callback()
 def release() -> None:
-    """Write results/release.json and release.md from the approval, the selections, the models and their Z.
+    """Bind model, data, selection, verdict and Z into results/release.json and release.md.
 
     Example: entropylaw release
     """

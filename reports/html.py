@@ -9,7 +9,7 @@ from reports.escaping import escape_invisible
 from reports.figures import Figures
 from reports.numbers import format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
-from reports.words import MEASURES, WORDS
+from reports.words import MEASURES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -39,7 +39,6 @@ def render_html(data: ReportData, figures: Figures) -> str:
         figures=figures,
         findings=[rule for rule in data.rules if rule.status in ("risky", "not_assessed", "warn")],
         measures=MEASURES,
-        tones=WORDS,
         curve_steps=list(zip(curve.r_long, curve.z, curve.low, curve.high, strict=True)) if curve else [],
     )
 

@@ -70,7 +70,7 @@ def list_versions(verdict: Verdict, history: Sequence[HistoryEntry], benchmark: 
                 name=entry.name,
                 rows=entry.rows,
                 status=entry.status,
-                words=WORDS.get(entry.status, Words(entry.status, "?")),
+                words=WORDS[entry.status],
                 waived=entry.waived,
                 current=False,
                 comparable=comparable,

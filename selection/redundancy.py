@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # of a dictionary, whatever its window. 2**20 is its own choice at level 7; 2**26 (256 MiB of table) reaches 512 MiB.
 _MIN_HASH_LOG = 20
 _MAX_HASH_LOG = 26
+# Up to this size zstd searches a dictionary where it lies; for a larger input it first copies the dictionary's tables.
+_ATTACH_BYTES = 32 << 10
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ class DictionaryState:
     """zstd with the set as raw-content dictionary: a copy of any row of the set costs a few dozen bytes.
 
     ``reach_bytes`` limits the dictionary to the last bytes of the set; None keeps all of it. A candidate's size is the
-    set's plus its own against the dictionary. Rows added between two questions enter the set's size as one piece,
-    so that a round of selection digests one new dictionary and not one per row.
+    set's plus its own against the dictionary. Rows added between two questions join the dictionary together, so that
+    a round of selection digests one and not one per row; they enter the set's size in pieces of 32 KiB.
 
     >>> state = DictionaryState(level=7, reach_bytes=None)
     >>> row = b"the entropy law connects the performance of a model with the compression of its data"
@@ -119,28 +121,28 @@ class DictionaryState:
 
     def __init__(self, level: int, reach_bytes: int | None) -> None:
         self._level, self._reach_bytes = level, reach_bytes
-        self._content = b""
-        self._content_bytes = 0
+        self._set_bytes = 0
         self._added: list[bytes] = []
-        self._compressor = self._digest(b"")
+        self._digest(b"")
 
     def size_with(self, candidate: bytes) -> int:
         if self._added:
             self._settle()
-        return self._content_bytes + len(self._compressor.compress(candidate))
+        return self._set_bytes + len(self._compressor.compress(candidate))
 
     def add(self, row: bytes) -> None:
         self._added.append(row)
 
     def _settle(self) -> None:
+        """Let the rows added since the last question join the dictionary."""
         piece = b"".join(self._added)
         self._added.clear()
-        self._content_bytes += len(self._compressor.compress(piece))
-        content = self._content + piece
-        self._content = content if self._reach_bytes is None else content[-self._reach_bytes :]
-        self._compressor = self._digest(self._content)
+        for start in range(0, len(piece), _ATTACH_BYTES):
+            self._set_bytes += len(self._compressor.compress(piece[start : start + _ATTACH_BYTES]))
+        content = piece if self._dictionary is None else self._dictionary.as_bytes() + piece
+        self._digest(content if self._reach_bytes is None else content[-self._reach_bytes :])
 
-    def _digest(self, content: bytes) -> zstandard.ZstdCompressor:
+    def _digest(self, content: bytes) -> None:
         import zstandard
 
         # One slot per 4 bytes of dictionary: at one per 8, the limit, rows from far back were found only in part.
@@ -153,11 +155,13 @@ class DictionaryState:
             write_content_size=False,
             write_dict_id=False,
         )
-        if not content:
-            return zstandard.ZstdCompressor(compression_params=parameters)
-        dictionary = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-        dictionary.precompute_compress(compression_params=parameters)
-        return zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+        # The old tables go before the new ones come: they are larger than the set.
+        self._dictionary: zstandard.ZstdCompressionDict | None = None
+        self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        if content:
+            self._dictionary = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            self._dictionary.precompute_compress(compression_params=parameters)
+            self._compressor = zstandard.ZstdCompressor(dict_data=self._dictionary, compression_params=parameters)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class ZipParams:
     the paper), ``global`` over everything chosen so far, with zstd, never choosing an exact copy of a chosen row
     while a row that is no copy remains. ``codec`` and ``level`` are, when None, the window's: zlib 9 or zstd 7.
     ``compat`` is ``algorithm`` for the paper's Algorithm 1 or ``reference`` for its authors' program, row for row;
-    that needs texts made by `selection.redundancy.reference_text`.
+    that needs texts made by `selection.redundancy.reference_text`. Where single-precision ratios are equal, the program
+    itself leaves the order open (torch.topk); here it is that of the pool.
 
     Raises ValueError on sizes that are not 1 <= k3 <= k2 <= k1, a level the codec does not have, or a combination
     that does not exist.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_verdicts import history, sample_verdict, waiver
 
@@ -46,10 +48,10 @@ FRAGMENTS = (
     "=cmd|'/c calc'!A1",
     "\x1b[31mred\x1b[0m",
     "\x9b1m",
-    "\r\n",
+    "a\r\nb",
     "\x00\x07\x08",
     "\u202egnp.exe",
-    "\u2028",
+    "a\u2028b",
     "\ud800",
     "\ufffe",
     "{{ 7 * 7 }}{% raw %}",
@@ -66,6 +68,14 @@ hostile_text = (
 
 # Few strings, dealt out in turn to the many places: so that a failing case is soon made small.
 hostile_data = st.lists(hostile_text, min_size=1, max_size=3).map(lambda texts: report_with(*texts))
+
+
+def hostile(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test of ``data`` on every fragment alone and on some mixtures."""
+    test = settings(max_examples=25, deadline=None)(given(data=hostile_data)(test))
+    for fragment in FRAGMENTS:
+        test = example(data=report_with(fragment))(test)
+    return test
 
 
 def report_with(*texts: str) -> ReportData:

@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from golden_files import assert_golden
-from hostile import hostile_data, read_tags, report_with
-from hypothesis import given, settings
+from hostile import hostile, read_tags, report_with
 from markdown_it import MarkdownIt
 from sample_verdicts import STATUSES, history, sample_verdict, waiver
 
@@ -23,8 +22,6 @@ from reports.text import WIDTH
 FORMATS = get_args(CheckFormat)
 SUFFIXES = {"text": "txt", "markdown": "md", "json": "json", "junit": "xml", "github": "log"}
 RISKY_RULES = ("redundancy", "consistency", "both_rise")
-
-quickly = settings(max_examples=40, deadline=None)
 
 
 def build(status: str, *waivers) -> ReportData:
@@ -114,8 +111,7 @@ def test_text_fits_eighty_columns(status: str) -> None:
     assert max(map(len, render_check(data, "text").splitlines())) <= WIDTH
 
 
-@quickly
-@given(hostile_data)
+@hostile
 def test_text_shows_hostile_data_inert(data: ReportData) -> None:
     text = render_check(data, "text")
     assert all(character.isprintable() for character in text.replace("\n", ""))
@@ -125,8 +121,7 @@ def test_text_shows_hostile_data_inert(data: ReportData) -> None:
         assert not line.strip().startswith("::")
 
 
-@quickly
-@given(hostile_data)
+@hostile
 def test_github_commands_carry_hostile_data_inert(data: ReportData) -> None:
     for line in render_check(data, "github").removesuffix("\n").split("\n"):
         command = re.fullmatch(r"::(error|warning|notice) title=([^:,]*)::(.*)", line)
@@ -135,8 +130,7 @@ def test_github_commands_carry_hostile_data_inert(data: ReportData) -> None:
         assert not re.search(r"%(?!25|3A|2C)", command[2] + command[3])
 
 
-@quickly
-@given(hostile_data)
+@hostile
 def test_json_gives_every_string_back_and_is_inert_in_a_log(data: ReportData) -> None:
     text = render_check(data, "json")
     assert text.isascii() and "##" not in text
@@ -149,8 +143,7 @@ def test_json_gives_every_string_back_and_is_inert_in_a_log(data: ReportData) ->
     ]
 
 
-@quickly
-@given(hostile_data)
+@hostile
 def test_junit_stays_well_formed_with_hostile_data(data: ReportData) -> None:
     text = render_check(data, "junit")
     benign = render_check(report_with("plain"), "junit")
@@ -160,8 +153,7 @@ def test_junit_stays_well_formed_with_hostile_data(data: ReportData) -> None:
     assert "##" not in text
 
 
-@quickly
-@given(hostile_data)
+@hostile
 def test_markdown_keeps_its_structure_with_hostile_data(data: ReportData) -> None:
     for render, benign in ((render_markdown_check, BENIGN_CHECK), (render_markdown_report, BENIGN_REPORT)):
         page = read_tags(to_html(render(data)))
@@ -174,8 +166,7 @@ def test_markdown_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
         assert escape_log(data.summary) in page.text.replace("\u200b", "")
 
 
-@quickly
-@given(hostile_data)
+@hostile
 def test_no_line_of_markdown_begins_with_a_command(data: ReportData) -> None:
     for line in render_check(data, "markdown").splitlines():
         assert not line.strip().startswith(("/", "::"))

@@ -4,8 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hostile import FRAGMENTS, hostile_data, read_tags, report_with
-from hypothesis import given, settings
+from hostile import FRAGMENTS, hostile, read_tags, report_with
 from sample_verdicts import STATUSES, history, long_history, sample_verdict, waiver
 
 from reports.escaping import escape_invisible
@@ -109,8 +108,7 @@ def render_without_charts(data: ReportData) -> str:
 BENIGN = read_tags(render_without_charts(report_with("plain")))
 
 
-@settings(max_examples=40, deadline=None)
-@given(hostile_data)
+@hostile
 def test_the_page_keeps_its_structure_with_hostile_data(data: ReportData) -> None:
     page = read_tags(render_without_charts(data))
     assert page.tags == BENIGN.tags

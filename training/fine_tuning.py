@@ -53,13 +53,14 @@ def checkpoint_folder(stage: str, configuration: Any) -> Path:
 
 def run_trainer(trainer: Trainer, checkpoints: Path, progress: Progress) -> list[tuple[int, float]]:
     """Train, continuing from the last checkpoint of an earlier, killed run; returns the (step, loss) curve."""
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from transformers.trainer_utils import get_last_checkpoint
 
     class ReportProgress(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             progress(state.global_step, state.max_steps)
 
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ReportProgress())
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     trainer.train(resume_from_checkpoint=last)

@@ -40,7 +40,7 @@ class KtoParams:
     epochs: float = 1.0
     batch_rows: int = 8
     micro_batch_rows: int = 8
-    learning_rate: float = 1e-5
+    learning_rate: float = 1e-4
     warmup_ratio: float = 0.1
     max_length: int = 256
     beta: float = 0.1
@@ -113,7 +113,7 @@ def train_kto(
         beta=params.beta,
         # A last micro-batch of one or two rows has no KL estimate worth the name.
         dataloader_drop_last=len(rows) > params.batch_rows,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         save_strategy="steps",
         save_steps=params.save_every_steps,
         save_total_limit=1,

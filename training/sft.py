@@ -86,7 +86,7 @@ def train_sft(
         max_length=params.max_length,
         packing=params.packing,
         packing_strategy="bfd",
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         save_strategy="steps",
         save_steps=params.save_every_steps,
         save_total_limit=1,

@@ -1,0 +1,153 @@
+"""`entropylaw init`: what it adds to somebody's repository, and what it leaves alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from entropylaw.cli import app
+from entropylaw.scaffold import render_pipeline, shipped_text
+
+
+def conversation(i):
+    return {"messages": [{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": f"answer {i}"}]}
+
+
+def write_lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def dvc(folder, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def init(*words):
+    return CliRunner().invoke(app, ["init", *map(str, words)])
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    folder = tmp_path / "team data"
+    folder.mkdir()
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    dvc(folder, "init", "--quiet")
+    write_lines(folder / "data" / "sft.jsonl", [conversation(i) for i in range(200)])
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def snapshot(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and ".git/" not in p.as_posix()}
+
+
+def test_without_preferences_no_stage_needs_them(repository):
+    result = init("--dataset", "sft=data/sft.jsonl")
+    assert result.exit_code == 0, result.stderr
+    stages = dvc(repository, "stage", "list", "--name-only").split()
+    assert "prepare@sft" in stages and "sft" in stages and "gate" in stages
+    assert not any("preferences" in stage or stage == "kto" for stage in stages)
+    assert "preferences" not in (repository / "dvc.yaml").read_text().replace("`preferences`", "")
+    assert "kto" not in YAML().load((repository / "params.yaml").read_text())
+
+
+def test_with_both_datasets_the_pipeline_is_the_shipped_one(repository):
+    pair = {"prompt": "Hi", "chosen": "Hello!", "rejected": "Go away"}
+    write_lines(repository / "data" / "preferences.jsonl", [pair] * 3)
+    result = init("--dataset", "sft=data/sft.jsonl", "--dataset", "preferences=data/preferences.jsonl")
+    assert result.exit_code == 0, result.stderr
+    for name in ("dvc.yaml", "params.yaml", "waivers.yaml"):
+        assert (repository / name).read_text() == shipped_text(name)
+    assert {"prepare@preferences", "kto", "probe@preferences"} <= set(dvc(repository, "stage", "list", "--name-only").split())
+
+
+def test_another_file_name_changes_only_params(repository):
+    (repository / "data" / "sft.jsonl").rename(repository / "data" / "chats.jsonl")
+    assert init("--dataset", "sft=data/chats.jsonl").exit_code == 0
+    assert YAML().load((repository / "params.yaml").read_text())["datasets"] == {"sft": "data/chats.jsonl"}
+    assert "chats" not in (repository / "dvc.yaml").read_text()
+
+
+def test_the_baseline_and_the_held_out_rows_are_the_present_version_and_share_no_row(repository):
+    assert init("--dataset", "sft=data/sft.jsonl").exit_code == 0
+    rows = {
+        name: {json.loads(line)["hash"] for line in (repository / "data" / f"{name}.jsonl").read_text().splitlines()}
+        for name in ("baseline", "heldout")
+    }
+    assert len(rows["baseline"] | rows["heldout"]) == 200 and not rows["baseline"] & rows["heldout"]
+    assert 2 <= len(rows["heldout"]) <= 25
+    for name in ("sft", "baseline", "heldout"):
+        assert (repository / "data" / f"{name}.jsonl.dvc").exists()
+
+
+def test_a_given_held_out_file_is_used(repository):
+    write_lines(repository / "held.jsonl", [conversation(i) for i in range(1000, 1007)])
+    assert init("--dataset", "sft=data/sft.jsonl", "--heldout", "held.jsonl").exit_code == 0
+    assert len((repository / "data" / "heldout.jsonl").read_text().splitlines()) == 7
+    assert len((repository / "data" / "baseline.jsonl").read_text().splitlines()) == 200
+
+
+@pytest.mark.parametrize("name", ["dvc.yaml", "params.yaml", "waivers.yaml"])
+def test_a_file_that_is_not_ours_is_never_overwritten(repository, name):
+    (repository / name).write_text("stages: {}\n")
+    before = snapshot(repository)
+    result = init("--dataset", "sft=data/sft.jsonl")
+    assert result.exit_code == 2 and name in result.stderr and result.stderr.count("\n") == 1
+    assert snapshot(repository) == before
+
+
+def test_running_it_twice_changes_nothing(repository):
+    assert init("--dataset", "sft=data/sft.jsonl").exit_code == 0
+    before = snapshot(repository)
+    assert init("--dataset", "sft=data/sft.jsonl").exit_code == 0
+    assert snapshot(repository) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ([], "--dataset sft=PATH"),
+        (["--dataset", "data/sft.jsonl"], "expected sft=PATH"),
+        (["--dataset", "chat=data/sft.jsonl"], "expected sft=PATH"),
+        (["--dataset", "sft=data/none.jsonl"], "no such file"),
+        (["--dataset", "sft=data/sft.jsonl", "--dataset", "sft=data/sft.jsonl"], "given twice"),
+        (["--dataset", "sft=data/sft.jsonl", "--heldout", "none.jsonl"], "no such file"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_changes_nothing(repository, options, cause):
+    before = snapshot(repository)
+    result = init(*options)
+    assert result.exit_code == 2 and cause in result.stderr and result.stderr.count("\n") == 1
+    assert snapshot(repository) == before
+
+
+def test_a_dataset_outside_the_repository_is_refused(repository, tmp_path):
+    outside = write_lines(tmp_path / "outside.jsonl", [conversation(1)])
+    result = init("--dataset", f"sft={outside}")
+    assert result.exit_code == 2 and "inside the repository" in result.stderr
+
+
+def test_outside_git_or_dvc_it_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    write_lines(tmp_path / "sft.jsonl", [conversation(1)])
+    result = init("--dataset", "sft=sft.jsonl")
+    assert result.exit_code == 2 and "git init" in result.stderr
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    result = init("--dataset", "sft=sft.jsonl")
+    assert result.exit_code == 2 and "dvc init" in result.stderr
+
+
+def test_every_comment_survives_the_adaptation():
+    adapted = render_pipeline({"sft": "data/chats.parquet"})["params.yaml"]
+    for line in shipped_text("params.yaml").splitlines():
+        comment = line.partition("#")[2]
+        if comment and "paper: learning rate 1e-6" not in comment:
+            assert comment in adapted, comment
