@@ -255,7 +255,7 @@ def select_large(conversations: list[bytes], rows: int, budget: int, workers: in
         pool_bytes = sum(map(len, recut(conversations, rows, seed=6)))
         stages = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in selection.seconds.items())
         print(
-            f"  window {window}: {seconds / 60:.1f} min, {workers} workers of {cpu_seconds:.0f} CPU seconds ({stages}); "
+            f"  window {window}: {seconds / 60:.1f} min, {workers} workers of {cpu_seconds:.0f} CPU s ({stages}); "
             f"memory {watch.peak_bytes / 1e9:.2f} GB = {watch.peak_bytes / pool_bytes:.2f} x the pool's bytes",
             flush=True,
         )

@@ -25,13 +25,13 @@ def load_embedder() -> Any:
 
 
 def embed_texts(embedder: Any, texts: Sequence[str]) -> NDArray[numpy.float32]:
-    """Unit vectors, shape (texts, 256); a text without a known token becomes the zero vector."""
-    if not texts:
-        return numpy.zeros((0, 256), dtype=numpy.float32)
+    """Unit vectors, shape (texts, 256); a blank text becomes the zero vector."""
+    vectors = numpy.zeros((len(texts), embedder.embedding.shape[1]), dtype=numpy.float32)
     # The embedder pads every batch to its longest text: similar lengths together, or most of the work is padding.
-    order = numpy.argsort([len(text) for text in texts], kind="stable")
-    vectors = numpy.empty((len(texts), embedder.embedding.shape[1]), dtype=numpy.float32)
-    vectors[order] = embedder.embed([texts[i][:MAX_CHARACTERS] or " " for i in order], norm=False)
+    # Blanks are left out, because it has a vector for white space too.
+    order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: len(texts[i]))
+    if order:
+        vectors[order] = embedder.embed([texts[i][:MAX_CHARACTERS] for i in order], norm=False)
     norms = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[numpy.float32] = numpy.divide(vectors, norms, out=numpy.zeros_like(vectors), where=norms > 0)
     return unit

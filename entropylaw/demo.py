@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,32 +25,38 @@ WAIVED_UNTIL = "2099-12-31"
 
 @dataclass(frozen=True)
 class DemoSize:
-    """Rows of each version, of the held-out set and preference pairs; ``params``: what differs from params.yaml."""
+    """Rows of each version, of the held-out set, and preference pairs; which versions are trained, not only measured;
+    ``params``: what differs from the shipped params.yaml. No threshold differs.
+    """
 
     rows: int
     heldout_rows: int
     pairs: int
-    params: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trained: tuple[str, ...]
+    params: dict[str, dict[str, Any]]
 
 
-FULL = DemoSize(rows=1600, heldout_rows=300, pairs=200)
-# A smaller model and shorter runs; no threshold differs.
+FULL = DemoSize(
+    rows=1600, heldout_rows=300, pairs=200, trained=("x1", "x2", "x3", "x4"), params={"sft": {"epochs": 1.0}}
+)
 FAST = DemoSize(
     rows=800,
-    heldout_rows=200,
-    pairs=96,
+    heldout_rows=150,
+    pairs=0,
+    trained=("x1", "x4"),
     params={
-        "base_model": {"hidden_size": 64, "layers": 2, "steps": 160},
-        "probe": {"steps": 24},
+        "base_model": {"hidden_size": 64, "layers": 2, "steps": 160, "max_length": 128},
+        "probe": {"steps": 24, "max_length": 128},
         "calibration": {"seeds": 3},
-        "sft": {"epochs": 1.0},
+        "sft": {"epochs": 1.0, "max_length": 128},
+        "evaluation": {"max_length": 128},
     },
 )
 
 
 def demo(
     workspace: Annotated[Path, typer.Option(help="Where the demo's repository is made.")] = Path("entropylaw-demo"),
-    fast: Annotated[bool, typer.Option("--fast", help="Half the data and a smaller model: under 3 minutes.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Half the data, a smaller model, no preferences: under 3 minutes.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another team's data and models.", min=0)] = 0,
 ) -> None:
     """Five versions of real conversations; the fifth is an accident, and `dvc repro` stops before training on it.
@@ -111,11 +117,12 @@ class DemoRepository:
         rows = []
         previous = None
         for name in ("x1", "x2", "x3", "x4"):
+            trained = name in size.trained
             self.commit_data(name, data.versions[name])
-            self.run("dvc", "repro")
+            self.run("dvc", "repro", *([] if trained else ["gate"]))
             self.run("entropylaw", "accept", "--name", name)
             self.commit(f"Accept {name}")
-            rows.append(self.summarise(name, trained=True))
+            rows.append(self.summarise(name, trained))
             self.say(describe(rows[-1], previous))
             previous = rows[-1]
 
@@ -129,7 +136,7 @@ class DemoRepository:
         self.run("dvc", "checkout", "--quiet")
 
         self.commit_data("x5", data.versions["x5"])
-        models = [self.folder / layout.trained_model(name) for name in (layout.SFT, layout.PREFERENCES)]
+        models = [self.folder / layout.MODELS / name for name in ("sft", "kto")]
         before = [model_identity(model) for model in models]
         stopped = self.run("dvc", "repro", check=False)
         untouched = before == [model_identity(model) for model in models]
@@ -162,16 +169,19 @@ class DemoRepository:
         self.run("dvc", "config", "core.autostage", "true")
         self.run("dvc", "config", "core.check_update", "false")
         write_rows(self.folder / "data" / "sft.jsonl", data.versions["x1"])
-        write_rows(self.folder / "data" / "preferences.jsonl", data.preferences)
         write_rows(self.folder / "export" / "heldout.jsonl", data.heldout)
-        self.run("entropylaw", "init", ".", "--dataset", "sft=data/sft.jsonl",
-                 "--dataset", "preferences=data/preferences.jsonl", "--heldout", "export/heldout.jsonl")  # fmt: skip
+        options = ["--dataset", "sft=data/sft.jsonl", "--heldout", "export/heldout.jsonl"]
+        if data.preferences:
+            write_rows(self.folder / "data" / "preferences.jsonl", data.preferences)
+            options += ["--dataset", "preferences=data/preferences.jsonl"]
+        self.run("entropylaw", "init", ".", *options)
         yaml = YAML()
         params = yaml.load((self.folder / "params.yaml").read_text(encoding="utf-8"))
         for section, changes in size.params.items():
             params[section].update(changes)
-        for section in ("base_model", "probe", "calibration", "selection", "sft", "kto"):
-            params[section]["seed"] = seed
+        for section in params.values():
+            if "seed" in section:
+                section["seed"] = seed
         with (self.folder / "params.yaml").open("w", encoding="utf-8") as handle:
             yaml.dump(params, handle)
         with (self.folder / ".gitignore").open("a", encoding="utf-8") as handle:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from corpus.artifacts import fingerprint
+from corpus.errors import NotAssessedError
 from corpus.records import Record
 from monitor.calibration import Calibration
 from monitor.compression import CompressionParams, CompressionProfile
 from monitor.consistency import ConsistencyParams, ConsistencyProfile
-from monitor.entropy_law import EntropyLaw, fit_entropy_law, predict_change
+from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
 from monitor.history import DatasetReference, HistoryEntry, parent_of
 from monitor.row_sketch import RowSketch
 from monitor.rows import flag_outlying, flag_redundant
-from monitor.rules import Comparison, RuleParams, apply_rules, predict_version_change
+from monitor.rules import SCORED_DATASET, Comparison, RuleParams, apply_rules, predict_version_change
 from monitor.verdict import (
     FlaggedRow,
     Forecast,
@@ -37,12 +37,10 @@ if TYPE_CHECKING:
 
     from training.probe import ProbeParams
 
-# The dataset whose models are scored, and the scale of Z that every pipeline measures.
-SCORED_DATASET = "sft"
+# The scale of Z that every pipeline measures.
 HELDOUT = "heldout"
 
 ROWS_PER_RULE = 50
-CURVE_POINTS = 60
 
 
 @dataclass(frozen=True)
@@ -122,14 +120,9 @@ def assess_version(
     if parent is None:
         measured = {item.dataset: measure(item) for item in evidence}
         if not others:
-            return verdict("baseline", "First version: measured, nothing to compare it with yet.", measurements=measured)
-        return verdict(
-            "not_assessed",
-            f"None of the {len(others)} versions in the history was measured with this configuration "
-            "(codec, probe or base model changed). Restore the configuration, or start a new baseline with "
-            "`entropylaw accept --baseline`.",
-            measurements=measured,
-        )
+            first = "First version: measured, nothing to compare it with yet."
+            return verdict("baseline", first, measurements=measured)
+        return verdict("not_assessed", explain_no_parent(others, config_fingerprint), measurements=measured)
 
     comparisons, measurements, additions = [], {}, {}
     unmatched: list[RuleResult] = []
@@ -174,6 +167,20 @@ def assess_version(
     )
 
 
+def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str) -> str:
+    """Why no version of a history that has some can be compared with."""
+    restart = "or start a new baseline with `entropylaw accept --baseline`."
+    if any(entry.config_fingerprint == config_fingerprint for entry in others):
+        return (
+            "Every comparable version in the history was released under a waiver and is no reference. "
+            f"Go back to data that needs none, {restart}"
+        )
+    return (
+        f"None of the {len(others)} versions in the history was measured with this configuration "
+        f"(codec, probe or base model changed). Restore the configuration, {restart}"
+    )
+
+
 def measure(
     item: Evidence, added: int | None = None, removed: int | None = None, kept: int | None = None
 ) -> Measurements:
@@ -203,17 +210,16 @@ def compare(
 
     Where a version shares almost nothing with its parent, the parent's own rows, kept in the history, stand in.
     """
-    place = {record.row: i for i, (record, _) in enumerate(item.records)}
-    probed = numpy.array([place[row] for row in item.probe_rows], dtype=int)
+    probed = locate_probe_rows(item)
     loss_kept = item.probe_losses[is_kept[probed]]
     agreement_kept = item.agreement[is_kept]
     if len(loss_kept) < 30:
         loss_kept = numpy.array(reference.probe_losses)
     if numpy.count_nonzero(~numpy.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
-        # Only mean and deviation of the parent's rows are stored: two points that have exactly these.
-        half = reference.agreement_sd * math.sqrt((reference.agreement_n - 1) / reference.agreement_n)
+        # Only mean and deviation of the parent's rows are stored: as many values that have exactly these.
         signs = numpy.resize([1.0, -1.0], reference.agreement_n)
-        agreement_kept = reference.agreement_mean + half * (signs - signs.mean())
+        standard = (signs - signs.mean()) / signs.std(ddof=1)
+        agreement_kept = reference.agreement_mean + reference.agreement_sd * standard
     return Comparison(
         dataset=item.dataset,
         now=now,
@@ -222,7 +228,20 @@ def compare(
         loss_added=item.probe_losses[is_added[probed]],
         agreement_kept=agreement_kept,
         agreement_added=item.agreement[is_added],
+        probed=int(numpy.count_nonzero((is_kept | is_added)[probed])),
     )
+
+
+def locate_probe_rows(item: Evidence) -> NDArray[numpy.int64]:
+    """Positions in ``item.records`` of the probed rows, shape (probed,), in the order they were trained on.
+
+    Raises NotAssessedError when a probed row is not among the records.
+    """
+    place = {(record.row, row_hash): i for i, (record, row_hash) in enumerate(item.records)}
+    probed = [place.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
+    if None in probed:
+        raise NotAssessedError(f"{item.dataset}: the probe is of other data; run `dvc repro probe` again")
+    return numpy.array(probed, dtype=numpy.int64)
 
 
 def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
@@ -232,7 +251,7 @@ def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
     named = [rule for rule in rules if rule.status == status]
     where = "; ".join(dict.fromkeys(f"{rule.id.replace('_', ' ')} in {rule.dataset}" for rule in named))
     words = {"risky": "Stopped", "warn": "Worth a look", "not_assessed": "Could not be assessed"}[status]
-    return f"{words}, against {parent}: {where}. {named[0].reason}"
+    return f"{words}, against {parent}: {where}."
 
 
 def flag_rows(
@@ -240,9 +259,7 @@ def flag_rows(
 ) -> list[FlaggedRow]:
     """The added rows behind every rule of this dataset that warns or worse, at most ROWS_PER_RULE each."""
     losses = numpy.full(len(item.records), numpy.nan)
-    place = {record.row: i for i, (record, _) in enumerate(item.records)}
-    for row, loss in zip(item.probe_rows, item.probe_losses, strict=True):
-        losses[place[row]] = loss
+    losses[locate_probe_rows(item)] = item.probe_losses
     flagged: list[FlaggedRow] = []
     for rule in rules:
         if rule.dataset != item.dataset or rule.status not in ("warn", "risky") or not is_added.any():
@@ -269,33 +286,6 @@ def forecast_version(comparisons: Sequence[Comparison], law: EntropyLaw, parent:
     return Forecast(HELDOUT, z + change.value, z + change.low, z + change.high)
 
 
-def describe_law(law: EntropyLaw) -> dict[str, Any]:
-    """The law as the reports show it: sentence, runs, and Z over long R at the runs' mean L with its band."""
-    document: dict[str, Any] = {
-        "holds": law.holds,
-        "sentence": law.sentence,
-        "n_points": law.n_points,
-        "points": list(law.points),
-    }
-    if law.holds is None:
-        return document
-    low, high = min(p.r_long for p in law.points), max(p.r_long for p in law.points)
-    mean_log = sum(math.log(p.r_long) for p in law.points) / law.n_points
-    mean_l = sum(p.l for p in law.points) / law.n_points
-    ratios = numpy.geomspace(low, high, CURVE_POINTS)
-    centre = law.intercept + law.slope_log_r * mean_log + law.slope_l * mean_l
-    changes = [predict_change(law, math.log(ratio) - mean_log, 0.0) for ratio in ratios]
-    document["slopes"] = {"log_r_long": law.slope_log_r, "l": law.slope_l}
-    document["r_squared_loo"] = law.r_squared_loo
-    document["curve"] = {
-        "r_long": ratios.tolist(),
-        "z": [centre + change.value for change in changes],
-        "low": [centre + change.low for change in changes],
-        "high": [centre + change.high for change in changes],
-    }
-    return document
-
-
 def accept_version(
     verdict: Verdict,
     evidence: Sequence[Evidence],
@@ -305,13 +295,16 @@ def accept_version(
     as_baseline: bool,
     tool_version: str,
 ) -> HistoryEntry:
-    """What the history keeps of an accepted version: numbers, row sketch and probe, never text."""
+    """What the history keeps of an accepted version: numbers, row sketch and probe, never text.
+
+    A new baseline carries its waivers but does not count as waived: later versions are compared with it.
+    """
     return HistoryEntry(
         name=name,
         data_hash=verdict.version.data_hash,
         config_fingerprint=verdict.config_fingerprint,
         status="baseline" if as_baseline else verdict.status,
-        waived=bool(waivers),
+        waived=bool(waivers) and not as_baseline,
         waivers=tuple(waivers),
         rows=verdict.version.rows,
         measurements=dict(verdict.measurements),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from corpus.errors import NotAssessedError
-from corpus.records import Conversation, Message, Record, canonical_text, content_hash
+from corpus.errors import EntropylawError, NotAssessedError
+from corpus.records import Record, canonical_text
 from monitor.compression import CompressionParams
+from monitor.consistency import row_agreement
 from monitor.entropy_law import LawPoint
+from monitor.law_runs import Subset, run_law_point, split_for_law
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +47,8 @@ class CalibrationParams:
     def __post_init__(self) -> None:
         if self.seeds < 2 or self.updates < 2 or self.topics < 3:
             raise ValueError("seeds and updates must be at least 2 and topics at least 3")
+        if self.heldout_rows < 1 or self.max_rows < 1 or self.law_learning_rate <= 0:
+            raise ValueError("heldout_rows, max_rows and law_learning_rate must be positive")
         if not self.update_shares or not all(0 < share <= 0.5 for share in self.update_shares):
             raise ValueError("update_shares must lie in (0, 0.5]")
 
@@ -104,13 +108,23 @@ def topic_spread(values: NDArray[numpy.float64], topics: NDArray[numpy.int64]) -
 
 def cluster_topics(records: Sequence[Record], topics: int, seed: int) -> NDArray[numpy.int64]:
     """A topic number for each row: K-means on static embeddings of the whole text, shape (rows,)."""
+    import warnings
+
     from scipy.cluster.vq import kmeans2
 
     from corpus.embeddings import embed_texts, load_embedder
 
     vectors = embed_texts(load_embedder(), [canonical_text(record) for record in records])
-    _, labels = kmeans2(vectors.astype(numpy.float64), min(topics, len(records)), seed=seed, minit="++")
-    return labels.astype(numpy.int64)
+    # More centres than different rows cannot be seeded.
+    distinct = len(numpy.unique(vectors, axis=0))
+    with warnings.catch_warnings():
+        # A topic that has lost all its rows to others is one topic less, and no cause for alarm.
+        warnings.filterwarnings("ignore", message="One of the clusters is empty", category=UserWarning)
+        _, labels = kmeans2(
+            vectors.astype(numpy.float64), min(topics, distinct), rng=numpy.random.default_rng(seed), minit="++"
+        )
+    topic: NDArray[numpy.int64] = labels.astype(numpy.int64)
+    return topic
 
 
 def measure_updates(
@@ -142,42 +156,6 @@ def measure_updates(
     return tuple(updates)
 
 
-def scramble_words(record: Record, rng: numpy.random.Generator) -> Record:
-    """The same conversation with the words of its answers in random order: damage of a known kind."""
-    assert isinstance(record, Conversation)
-    messages = tuple(
-        Message(m.role, " ".join(rng.permutation(m.content.split()).tolist()) if m.role == "assistant" else m.content)
-        for m in record.messages
-    )
-    return Conversation(messages, record.source, record.row)
-
-
-def law_subsets(records: Rows, rows: int, rng: numpy.random.Generator) -> list[tuple[str, Rows]]:
-    """Twelve subsets of ``rows`` rows each that differ in redundancy and in damage, as the paper's methods differ."""
-    codec = CompressionParams().codec()
-    pool = [records[i] for i in rng.permutation(len(records))]
-    by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
-
-    def repeated(distinct: int) -> Rows:
-        return [pool[i % distinct] for i in range(rows)]
-
-    def damaged(share: float, start: int) -> Rows:
-        chosen = [pool[(start + i) % len(pool)] for i in range(rows)]
-        for i in range(round(share * rows)):
-            record = scramble_words(chosen[i][0], rng)
-            chosen[i] = (record, content_hash(record))
-        return chosen
-
-    subsets: list[tuple[str, Rows]] = [(f"random {k + 1}", damaged(0.0, k * rows)) for k in range(3)]
-    subsets += [("least compressible", by_ratio[:rows]), ("most compressible", by_ratio[-rows:])]
-    subsets += [(f"1/{k} distinct", repeated(max(1, rows // k))) for k in (2, 4, 8)]
-    subsets += [(f"{share:.0%} scrambled", damaged(share, 0)) for share in (0.25, 0.5)]
-    half = repeated(max(1, rows // 4))
-    mixed = damaged(0.5, 0)[: rows // 2] + list(half[: rows - rows // 2])
-    subsets += [("scrambled and repeated", mixed), ("random, half as many", damaged(0.0, 3 * rows)[: rows // 2] * 2)]
-    return subsets
-
-
 def calibrate(
     records: Rows,
     base_folder: str,
@@ -189,100 +167,73 @@ def calibrate(
     """Measure the baseline's own noise. ``records``: (record, content hash) of the baseline version.
 
     Costs ``seeds`` probe runs and, with ``law_runs``, twelve runs of twice a probe's length. Raises NotAssessedError
-    when the baseline is too small.
+    when the baseline is too small, before any run where that can be told.
     """
-    from dataclasses import replace
-
-    from monitor.consistency import row_agreement
     from training.base_model import load_base_model
-    from training.chat import encode_conversation, training_messages
-    from training.loss import mean_token_loss
-    from training.probe import choose_probe_rows, probe_loss, train_and_record
+    from training.probe import probe_loss
 
     rng = numpy.random.default_rng(params.seed)
     if len(records) > params.max_rows:
         records = [records[i] for i in sorted(rng.permutation(len(records))[: params.max_rows])]
-    model, tokenizer, card = load_base_model(base_folder)
-    runs = params.seeds + (12 if params.law_runs else 0)
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        progress(done, runs)
-
-    noise, losses, loss_hashes = [], [], []
-    for seed in range(params.seeds):
-        result = probe_loss(
-            copy.deepcopy(model), tokenizer, records, replace(probe, seed=probe.seed + seed), card.trained_from
-        )
-        noise.append(result.l)
-        losses += [row.loss_nats for row in result.rows]
-        loss_hashes += [row.hash for row in result.rows]
-        step()
-
     rows = [record for record, _ in records]
     topics = cluster_topics(rows, params.topics, params.seed)
+    topic_agreement = topic_spread(row_agreement(rows)[0], topics)
+    updates = measure_updates(records, topics, compression, params)
+
+    model, tokenizer, card = load_base_model(base_folder)
+    held_out: Rows = []
+    subsets: list[tuple[str, Subset]] = []
+    if params.law_runs:
+        held_out, subsets = split_for_law(
+            records, tokenizer, card.trained_from, probe, params.seeds, params.heldout_rows, rng
+        )
+    runs = params.seeds + len(subsets)
+
+    noise: list[float] = []
+    losses: dict[str, float] = {}
+    for k in range(params.seeds):
+        result = probe_loss(
+            copy.deepcopy(model), tokenizer, records, replace(probe, seed=probe.seed + k), card.trained_from
+        )
+        noise.append(result.l)
+        # Over several seeds a row may be probed twice; it must not count twice for its topic.
+        losses |= {row.hash: row.loss_nats for row in result.rows}
+        progress(k + 1, runs)
     topic_of = {row_hash: topic for (_, row_hash), topic in zip(records, topics, strict=True)}
-    # Over several seeds a row may be probed twice; it must not count twice for its topic.
-    unique = dict(zip(loss_hashes, losses, strict=True))
-    loss_values = numpy.array(list(unique.values()))
-    loss_topics = numpy.array([topic_of[row_hash] for row_hash in unique])
+    loss_values = numpy.array(list(losses.values()))
+    topic_loss = topic_spread(loss_values, numpy.array([topic_of[row_hash] for row_hash in losses]))
 
     points: list[LawPoint] = []
-    if params.law_runs:
-        unseen = choose_probe_rows(records, len(records), probe.seed + params.seeds, card.trained_from)
-        held_out, pool = unseen[: params.heldout_rows], unseen[params.heldout_rows :]
-        size = min(probe.steps * probe.batch_rows, len(pool))
-        if size < 8 * probe.batch_rows or not held_out:
-            raise NotAssessedError(
-                f"the baseline leaves {len(pool)} rows for the law's training runs, too few; "
-                "add rows, lower calibration.heldout_rows or set calibration.law_runs to false"
-            )
-        heldout_rows = [
-            row
-            for record, _ in held_out
-            if (row := encode_conversation(tokenizer, training_messages(record), probe.max_length)) is not None
-        ]
-        for name, subset in law_subsets(pool, size, rng):
-            texts = [canonical_text(record).encode() for record, _ in subset]
-            encoded: list[Any] = []
-            for record, row_hash in choose_probe_rows(subset, len(subset), probe.seed, 1.0):
-                row = encode_conversation(tokenizer, training_messages(record), probe.max_length)
-                if row is not None:
-                    encoded.append((record, row_hash, row))
-            trained = copy.deepcopy(model)
-            measured = train_and_record(trained, tokenizer.pad_token_id, encoded, probe)
-            # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
-            train_and_record(
-                trained, tokenizer.pad_token_id, encoded, replace(probe, learning_rate=params.law_learning_rate)
-            )
-            z = -mean_token_loss(trained, heldout_rows, tokenizer.pad_token_id, 2 * probe.batch_rows)
-            r, r_long = compression.codec().ratio(texts), compression.long_codec().ratio(texts)
-            points.append(LawPoint(name, r, r_long, measured.l, z))
-            step()
+    for name, subset in subsets:
+        points.append(
+            run_law_point(name, subset, held_out, model, tokenizer, probe, params.law_learning_rate, compression)
+        )
+        progress(params.seeds + len(points), runs)
 
     return Calibration(
         rows=len(records),
         noise_l=tuple(noise),
         loss_sd=float(loss_values.std(ddof=1)),
-        topic_loss=topic_spread(loss_values, loss_topics),
-        topic_agreement=topic_spread(row_agreement(rows)[0], topics),
-        updates=measure_updates(records, topics, compression, params),
+        topic_loss=topic_loss,
+        topic_agreement=topic_agreement,
+        updates=updates,
         points=tuple(points),
         base_identity=card.identity,
     )
 
 
 def calibration_from_json(document: dict[str, Any]) -> Calibration:
-    """The inverse of writing a calibration as JSON."""
-    return Calibration(
-        **{
-            **document,
-            "noise_l": tuple(document["noise_l"]),
-            "topic_loss": TopicSpread(**document["topic_loss"]),
-            "topic_agreement": TopicSpread(**document["topic_agreement"]),
-            "updates": tuple(HarmlessUpdate(**update) for update in document["updates"]),
-            "points": tuple(LawPoint(**point) for point in document["points"]),
-        }
-    )
+    """The inverse of writing a calibration as JSON. Raises EntropylawError on a document of another shape."""
+    try:
+        return Calibration(
+            **{
+                **document,
+                "noise_l": tuple(document["noise_l"]),
+                "topic_loss": TopicSpread(**document["topic_loss"]),
+                "topic_agreement": TopicSpread(**document["topic_agreement"]),
+                "updates": tuple(HarmlessUpdate(**update) for update in document["updates"]),
+                "points": tuple(LawPoint(**point) for point in document["points"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise EntropylawError(f"not a calibration of this version ({error}); run `dvc repro calibration`") from None

@@ -70,8 +70,9 @@ class _Meter:
             self.written[i] += len(stream.compress(text))
 
     def finish(self) -> Compressed:
+        # Of no text at all the ratio is 1, as in `Codec.ratio`.
         r, r_long = (
-            self.raw_bytes / (written + len(stream.flush()))
+            self.raw_bytes / (written + len(stream.flush())) if self.raw_bytes else 1.0
             for written, stream in zip(self.written, self.streams, strict=True)
         )
         return Compressed(self.rows, self.raw_bytes, r, r_long)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MINHASH_PERMUTATIONS = 128
 SHINGLE_WORDS = 3
+# Rows of one prompt that are compared with all others of it at once: memory grows with their number, not its square.
+COMPARED_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def normalise_text(text: str) -> str:
 
 
 def row_agreement(records: Sequence[Record]) -> tuple[NDArray[numpy.float64], NDArray[numpy.float32]]:
-    """Cosine of prompt and response of each row, shape (rows,), nan where one of them has no known token; and the
-    response embeddings, shape (rows, 256).
+    """Cosine of prompt and response of each row, shape (rows,), nan where one of them is blank; and the response
+    embeddings, shape (rows, 256). Where all prompts, or all responses, are the same text, every cosine is 0.
 
     Both sides are centred on the version's mean first. What all prompts, or all answers, have in common says nothing
     about whether two of them belong together, and long texts share more of it than short ones: on chit-chat centring
@@ -87,14 +89,17 @@ def row_agreement(records: Sequence[Record]) -> tuple[NDArray[numpy.float64], ND
     texts = [prompt_and_response(record) for record in records]
     prompts = embed_texts(embedder, [prompt for prompt, _ in texts])
     responses = embed_texts(embedder, [response for _, response in texts])
-    known = prompts.any(axis=1) & responses.any(axis=1)
+    known = numpy.logical_and(prompts.any(axis=1), responses.any(axis=1))
     prompts, responses = _centre(prompts, known), _centre(responses, known)
     cosine = numpy.einsum("ij,ij->i", prompts, responses).astype(numpy.float64)
     return numpy.where(known, cosine, numpy.nan), responses
 
 
 def _centre(vectors: NDArray[numpy.float32], known: NDArray[numpy.bool_]) -> NDArray[numpy.float32]:
-    centred = vectors - vectors[known].mean(axis=0) if known.any() else vectors
+    if not known.any():
+        return vectors
+    # Summed in double precision: the mean of equal vectors must be that vector, or their difference is only noise.
+    centred = vectors - vectors[known].mean(axis=0, dtype=numpy.float64).astype(numpy.float32)
     norms = numpy.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[numpy.float32] = numpy.divide(centred, norms, out=numpy.zeros_like(centred), where=norms > 1e-6)
     return unit
@@ -104,10 +109,14 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool
     """For each row, whether an earlier row has about the same words (MinHash over word 3-shingles)."""
     from rensa import RMinHash, RMinHashDeduplicator
 
-    deduplicator = RMinHashDeduplicator(jaccard, MINHASH_PERMUTATIONS, use_lsh=True, num_bands=16, seed=0)
+    deduplicator = RMinHashDeduplicator(
+        jaccard, MINHASH_PERMUTATIONS, use_lsh=True, num_bands=_count_bands(jaccard), seed=0
+    )
     flags = []
     for i, record in enumerate(records):
-        words = normalise_text("\n".join(message.content for _, message in record.turns())).split()
+        text = "\n".join(message.content for _, message in record.turns())
+        # Rows of symbols only have no words, and are not alike for that.
+        words = normalise_text(text).split() or [text]
         shingles = {" ".join(words[j : j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))}
         sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
         sketch.update(sorted(shingles))
@@ -115,22 +124,40 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool
     return flags
 
 
+def _count_bands(jaccard: float) -> int:
+    """The fewest bands of the sketch with which two rows just that similar meet in one of them nine times in ten.
+
+    >>> _count_bands(0.8), _count_bands(0.5)
+    (16, 64)
+    """
+    bands = 1
+    while bands < MINHASH_PERMUTATIONS and (1 - jaccard ** (MINHASH_PERMUTATIONS // bands)) ** bands > 0.1:
+        bands *= 2
+    return bands
+
+
 def flag_contradictions(records: Sequence[Record], responses: NDArray[numpy.float32], cosine: float) -> list[bool]:
     """For each row, whether its prompt stands elsewhere and no answer given there resembles this row's.
 
-    ``responses``: unit response embeddings, shape (rows, 256).
+    ``responses``: unit response embeddings, shape (rows, 256). A row whose prompt is blank, or whose embedding is the
+    zero vector (a blank answer, or the one that all rows have), contradicts nothing.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(records):
-        groups[normalise_text(prompt_and_response(record)[0])].append(i)
+        prompt = prompt_and_response(record)[0]
+        if prompt.strip() and responses[i].any():
+            groups[normalise_text(prompt) or prompt].append(i)
     flags = [False] * len(records)
     for members in groups.values():
         if len(members) < 2:
             continue
-        similarity = responses[members] @ responses[members].T
-        numpy.fill_diagonal(similarity, -1.0)
-        for i, nearest in zip(members, similarity.max(axis=1), strict=True):
-            flags[i] = bool(nearest < cosine)
+        answers = responses[members]
+        for start in range(0, len(members), COMPARED_ROWS):
+            similarity = answers[start : start + COMPARED_ROWS] @ answers.T
+            own = numpy.arange(len(similarity))
+            similarity[own, start + own] = -1.0
+            for i, nearest in zip(members[start : start + COMPARED_ROWS], similarity.max(axis=1), strict=True):
+                flags[i] = bool(nearest < cosine)
     return flags
 
 
@@ -144,7 +171,7 @@ def profile_consistency(
     rows = [record for record, _ in records]
     agreement, responses = row_agreement(rows)
     known = agreement[~numpy.isnan(agreement)]
-    margins = []
+    margins = numpy.zeros(0)
     pairs = [record for record in rows if isinstance(record, Preference) and record.chosen and record.rejected]
     if pairs:
         flipped = [Preference(pair.prompt, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]

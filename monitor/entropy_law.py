@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 
 # A plane has three coefficients; below this many runs its intervals are too wide to say anything.
 MIN_POINTS = 8
+# Of the drawn curve.
+CURVE_POINTS = 60
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
     coefficients, _, rank, _ = numpy.linalg.lstsq(design, z, rcond=None)
     residuals = z - design @ coefficients
     total = float(((z - z.mean()) ** 2).sum())
-    if rank < 3 or total == 0.0:
+    # The plane through equal Z is that constant, and its residuals are rounding errors.
+    if rank < 3 or numpy.ptp(z) == 0.0:
         return EntropyLaw(
             n, math.nan, math.nan, math.nan, (), math.nan, math.nan, math.nan, None,
             "Too few points: the training runs do not differ enough in R and L to fit the law.", tuple(points),
@@ -125,3 +129,30 @@ def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confid
     sd = math.sqrt(float(change @ numpy.array(law.covariance) @ change) + 2 * law.residual_sd**2)
     half = float(stats.t.ppf((1 + confidence) / 2, law.degrees_of_freedom)) * sd
     return PredictedChange(value, value - half, value + half, sd, law.degrees_of_freedom)
+
+
+def describe_law(law: EntropyLaw) -> dict[str, Any]:
+    """The law as the reports show it: sentence, runs, and Z over long R at the runs' mean L with its band."""
+    document: dict[str, Any] = {
+        "holds": law.holds,
+        "sentence": law.sentence,
+        "n_points": law.n_points,
+        "points": list(law.points),
+    }
+    if law.holds is None:
+        return document
+    low, high = min(p.r_long for p in law.points), max(p.r_long for p in law.points)
+    mean_log = sum(math.log(p.r_long) for p in law.points) / law.n_points
+    mean_l = sum(p.l for p in law.points) / law.n_points
+    ratios = numpy.geomspace(low, high, CURVE_POINTS)
+    centre = law.intercept + law.slope_log_r * mean_log + law.slope_l * mean_l
+    changes = [predict_change(law, math.log(ratio) - mean_log, 0.0) for ratio in ratios]
+    document["slopes"] = {"log_r_long": law.slope_log_r, "l": law.slope_l}
+    document["r_squared_loo"] = law.r_squared_loo
+    document["curve"] = {
+        "r_long": ratios.tolist(),
+        "z": [centre + change.value for change in changes],
+        "low": [centre + change.low for change in changes],
+        "high": [centre + change.high for change in changes],
+    }
+    return document

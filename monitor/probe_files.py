@@ -52,6 +52,8 @@ def read_probe_rows(path: str | Path) -> tuple[list[int], list[str], NDArray[num
     try:
         with Path(path).open(encoding="utf-8", newline="") as handle:
             lines = list(csv.DictReader(handle))
+        if not lines:
+            raise ValueError("no rows")
         return (
             [int(line["row"]) for line in lines],
             [line["hash"] for line in lines],
@@ -59,7 +61,9 @@ def read_probe_rows(path: str | Path) -> tuple[list[int], list[str], NDArray[num
         )
     except FileNotFoundError:
         raise EntropylawError(f"{path}: no such file; run `dvc repro probe` first") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise EntropylawError(f"{path}: cannot be read: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise EntropylawError(f"{path}: damaged ({error}); run `dvc repro --force probe` again") from None
 
 

@@ -15,7 +15,9 @@ from monitor.verdict import FlaggedRow, RuleId
 Rows = Sequence[tuple[Record, str]]
 
 
-def conditional_ratios(kept: Sequence[bytes], added: Sequence[bytes], params: CompressionParams) -> NDArray[numpy.float64]:
+def conditional_ratios(
+    kept: Sequence[bytes], added: Sequence[bytes], params: CompressionParams
+) -> NDArray[numpy.float64]:
     """Raw / compressed bytes of each added row given all kept rows and the added rows before it, shape (added,).
 
     A copy of something the data already says costs a few bytes, so its ratio is very high.

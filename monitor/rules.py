@@ -11,10 +11,21 @@ import numpy
 
 from monitor.calibration import Calibration, TopicSpread
 from monitor.entropy_law import EntropyLaw, PredictedChange, predict_change
-from monitor.verdict import Measurements, RuleId, RuleResult, RuleStatus
+from monitor.significance import holm_adjust, measure_shift, shift_quantile, upper_tail
+from monitor.verdict import SEVERITY, Measurements, RuleId, RuleResult, RuleStatus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# The dataset whose models are scored: the law's runs were trained on its baseline.
+SCORED_DATASET = "sft"
+
+# Fewer rows of the parent say too little about what is normal.
+MIN_KEPT_ROWS = 10
+# With so many added rows expected among the measured ones, finding less than a quarter of them is no chance
+# (Poisson: 0.3%): they are of a kind that the measurement leaves out.
+MIN_EXPECTED_ROWS = 10
+MIN_FOUND_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,8 @@ class Comparison:
     """One dataset of the version under test against its parent.
 
     ``loss_kept``, ``loss_added``: probe losses in nats of rows the parent had and did not have, shapes (k,), (a,);
-    ``agreement_kept``, ``agreement_added``: prompt-response cosines of the same two groups.
+    ``agreement_kept``, ``agreement_added``: prompt-response cosines of the same two groups, nan where a row has none.
+    ``probed``: rows in the probe of which it is known whether the parent had them.
     """
 
     dataset: str
@@ -65,6 +77,7 @@ class Comparison:
     loss_added: NDArray[numpy.float64]
     agreement_kept: NDArray[numpy.float64]
     agreement_added: NDArray[numpy.float64]
+    probed: int
 
     @property
     def share_added(self) -> float:
@@ -73,46 +86,6 @@ class Comparison:
     @property
     def change_log_r_long(self) -> float:
         return math.log(self.now.r_long / self.before.r_long)
-
-
-@dataclass(frozen=True)
-class Shift:
-    """The mean of the added rows minus that of the kept ones. ``effect``: the shift times the added share, that is,
-    what it does to the version's mean. ``p_value``: one-sided, for a shift upwards.
-    """
-
-    value: float
-    effect: float
-    t: float
-    p_value: float
-    added: int
-
-
-def measure_shift(
-    kept: NDArray[numpy.float64], added: NDArray[numpy.float64], topics: TopicSpread, share: float
-) -> Shift:
-    """Test whether added rows are higher than an honest batch of another topic would be.
-
-    The added batch is taken as one more topic: its mean may differ by the spread between topics, measured in
-    calibration, beside the sampling error. So the comparison is made inside one probe run, row against row, and
-    good data of a new kind is not an accident.
-    """
-    from scipy import stats
-
-    sampling = kept.var(ddof=1) * (1 / len(added) + 1 / len(kept))
-    value = float(added.mean() - kept.mean())
-    t = value / math.sqrt(topics.sd**2 + sampling)
-    return Shift(value, value * share, t, float(stats.t.sf(t, topics.degrees_of_freedom)), len(added))
-
-
-def shift_quantile(
-    kept: NDArray[numpy.float64], added: int, topics: TopicSpread, rate: float
-) -> float:
-    """The shift that honest batches of this many rows exceed with probability ``rate``."""
-    from scipy import stats
-
-    sampling = kept.var(ddof=1) * (1 / added + 1 / len(kept))
-    return float(stats.t.isf(rate, topics.degrees_of_freedom)) * math.sqrt(topics.sd**2 + sampling)
 
 
 def apply_rules(
@@ -129,38 +102,33 @@ def apply_rules(
     )
 
 
-def holm_adjust(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given.
-
-    >>> holm_adjust([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted = [1.0] * len(p_values)
-    running = 0.0
-    for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = running
-    return adjusted
-
-
 @dataclass(frozen=True)
 class _Draft:
-    """A rule's numbers before the correction for testing many: ``effect`` is held against ``band``."""
+    """A rule's numbers before the correction for testing many: ``effect`` is held against ``band``.
+
+    Its three reasons: ``finding`` for an alarm, ``slight`` for a change that is real but too small to matter, ``calm``
+    for one that cannot be told from noise.
+    """
 
     result: RuleResult
     effect: float = 0.0
     band: Band = Band(0.0, 0.0)
     finding: str = ""
+    slight: str = ""
     calm: str = ""
 
     def decide(self, adjusted: float, params: RuleParams) -> RuleResult:
-        status: RuleStatus = "pass"
-        if adjusted <= params.false_alarm_rate and self.effect >= self.band.warn:
-            status = "warn"
-        if adjusted <= params.risky_rate and self.effect >= self.band.risky:
-            status = "risky"
-        return replace(self.result, status=status, reason=self.calm if status == "pass" else self.finding)
+        status = _decide_status(adjusted, self.effect, self.band, params)
+        unremarkable = self.slight if adjusted <= params.false_alarm_rate else self.calm
+        return replace(self.result, status=status, reason=unremarkable if status == "pass" else self.finding)
+
+
+def _decide_status(p_value: float, effect: float, band: Band, params: RuleParams) -> RuleStatus:
+    if p_value <= params.risky_rate and effect >= band.risky:
+        return "risky"
+    if p_value <= params.false_alarm_rate and effect >= band.warn:
+        return "warn"
+    return "pass"
 
 
 def _apply_to_dataset(
@@ -173,7 +141,10 @@ def _apply_to_dataset(
 
 
 def _redundancy(comparison: Comparison, calibration: Calibration, params: RuleParams) -> _Draft:
-    """A rise of R in either window beyond what harmless updates of this size do (Student-t prediction)."""
+    """A rise of R in either window beyond what harmless updates of this size do (Student-t prediction).
+
+    The window with the graver finding speaks, at twice its p-value for having had the choice.
+    """
     from scipy import stats
 
     now, before = comparison.now, comparison.before
@@ -187,22 +158,25 @@ def _redundancy(comparison: Comparison, calibration: Calibration, params: RulePa
         # Replacing twice as many rows doubles the variance of the change.
         per_row = [c / math.sqrt(u.share) for c, u in zip(changes, calibration.updates, strict=True)]
         spread = math.sqrt(sum(c * c for c in per_row) / draws) * math.sqrt(max(share, 1 / now.rows))
-        p = float(stats.t.sf(change / (spread * math.sqrt(1 + 1 / draws)), draws - 1))
-        limit = float(stats.t.isf(params.false_alarm_rate, draws - 1)) * spread * math.sqrt(1 + 1 / draws)
-        windows.append((p, change, limit, name))
-    p, change, limit, window = min(windows)
+        sd = spread * math.sqrt(1 + 1 / draws)
+        p = min(1.0, 2 * upper_tail(change, sd, draws - 1)[1])
+        limit = float(stats.t.isf(params.false_alarm_rate, draws - 1)) * sd
+        grave = SEVERITY.index(_decide_status(p, math.expm1(change), params.ratio_rise, params))
+        windows.append((grave, p, change, limit, name))
+    _, p, change, limit, window = min(windows)
     was, is_ = (before.r, now.r) if window == "32 KiB" else (before.r_long, now.r_long)
     moved = f"R over the {window} window went from {was:.3f} to {is_:.3f} ({math.expm1(change):+.1%})"
+    threshold = max(math.expm1(limit), params.ratio_rise.warn)
     result = RuleResult(
-        "redundancy", comparison.dataset, "pass", "", math.expm1(change), math.expm1(max(limit, params.ratio_rise.warn)),
-        min(1.0, 2 * p), "relative change of R",
-    )  # fmt: skip
+        "redundancy", comparison.dataset, "pass", "", math.expm1(change), threshold, p, "relative change of R"
+    )
     usual = f"harmless updates of this size stay below {math.expm1(limit):+.1%}"
     return _Draft(
         result,
         effect=math.expm1(change),
         band=params.ratio_rise,
         finding=f"{moved}; {usual}: the added rows repeat what the data already says.",
+        slight=f"{moved}; {usual}, but so small a change does not matter.",
         calm=f"{moved}, no more redundant than its parent beyond what harmless updates do.",
     )
 
@@ -211,30 +185,36 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
     """L of the added rows above, or their agreement below, that of the rows the parent already had."""
     if rule == "consistency":
         kept, added, band, sign, unit = comparison.loss_kept, comparison.loss_added, params.loss_rise, 1.0, "nats"
-        what, harder = "loss", "harder for the base model than an honest batch of another topic"
+        what, harder = "probe loss", "harder for the base model than an honest batch of another topic"
     else:
         kept, added, band, sign = comparison.agreement_kept, comparison.agreement_added, params.agreement_fall, -1.0
         unit, what = "cosine", "prompt-response agreement"
         harder = "further from their prompts than an honest batch of another topic"
-    kept, added = kept[~numpy.isnan(kept)], added[~numpy.isnan(added)]
     skipped = RuleResult(rule, comparison.dataset, "skipped", "", unit=unit)
-    if not comparison.now.added:
+    count = comparison.now.added
+    if not count:
         return _Draft(replace(skipped, reason="No rows were added."))
+    expected = comparison.share_added * comparison.probed if rule == "consistency" else len(added)
+    kept, added = kept[~numpy.isnan(kept)], added[~numpy.isnan(added)]
+    if expected >= MIN_EXPECTED_ROWS and len(added) < MIN_FOUND_SHARE * expected:
+        cause = (
+            "the answers of the others may lie beyond probe.max_length tokens"
+            if rule == "consistency"
+            else "the others have a blank prompt or answer"
+        )
+        reason = f"Only {len(added)} of the {count} added rows have a {what}, where {expected:.0f} should: {cause}."
+        return _Draft(replace(skipped, status="not_assessed", reason=reason))
     if not len(added):
-        where = "fell in the probe" if rule == "consistency" else "could be embedded"
-        return _Draft(
-            replace(skipped, reason=f"None of the {comparison.now.added} added rows {where}: too few to measure.")
-        )
-    if len(kept) < 10:
-        return _Draft(
-            replace(skipped, status="not_assessed", reason=f"Only {len(kept)} rows of the parent to compare with.")
-        )
+        return _Draft(replace(skipped, reason=f"None of the {count} added rows has a {what}: too few to measure."))
+    if len(kept) < MIN_KEPT_ROWS:
+        reason = f"Only {len(kept)} rows of the parent have a {what} to compare the added rows with."
+        return _Draft(replace(skipped, status="not_assessed", reason=reason))
+    if rule == "agreement" and not kept.any() and not added.any():
+        return _Draft(replace(skipped, reason="All prompts, or all answers, are the same: they cannot disagree."))
     shift = measure_shift(sign * kept, sign * added, topics, comparison.share_added)
     limit = shift_quantile(kept, len(added), topics, params.false_alarm_rate)
     means = f"mean {what} of the {len(added)} added rows measured is {added.mean():.3f} against {kept.mean():.3f}"
-    result = RuleResult(
-        rule, comparison.dataset, "pass", "", sign * shift.value, sign * limit, shift.p_value, unit
-    )  # fmt: skip
+    result = RuleResult(rule, comparison.dataset, "pass", "", sign * shift.value, sign * limit, shift.p_value, unit)
     return _Draft(
         result,
         effect=shift.effect,
@@ -243,16 +223,20 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
             f"The {means} of the kept rows ({sign * shift.value:+.3f} {unit}, {harder}: limit {sign * limit:+.3f}); "
             f"this moves the version's {what} by {sign * shift.effect:+.3f}."
         ),
+        slight=(
+            f"The {means} of the kept rows, but the version's {what} moves by {sign * shift.effect:+.4f} only: "
+            "too little to matter."
+        ),
         calm=f"The {means} of the kept rows, within what a batch of another topic may differ.",
     )
 
 
 def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft) -> _Draft:
-    """The signature of the paper's x5: R and L rise together, so each may be judged on the weaker evidence.
+    """The signature of the paper's x5: R and L rise together.
 
-    Intersection-union test: both must be significant, so the larger p-value is the test's own, without correction.
+    Intersection-union test: both must be significant, so the larger of their p-values is the test's own.
     """
-    result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="larger of the two p-values")
+    result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in risky bands")
     if loss.result.p_value is None or ratio.result.p_value is None:
         return _Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))
     p = max(ratio.result.p_value, loss.result.p_value)
@@ -265,30 +249,33 @@ def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft) -> _Draft:
     effects = [draft.effect / draft.band.risky if draft.band.risky else math.inf for draft in (ratio, loss)]
     warn = max(draft.band.warn / draft.band.risky if draft.band.risky else 0.0 for draft in (ratio, loss))
     return _Draft(
-        replace(result, status="pass", statistic=p, threshold=None, p_value=p),
+        replace(result, status="pass", statistic=min(effects), threshold=1.0, p_value=p),
         effect=min(effects),
         band=Band(warn, 1.0),
         finding=f"{numbers}: both rise, as in the paper's x5, the sign of repetitive and inconsistent data.",
+        slight=f"{numbers}: both rise, but by too little to matter.",
         calm=f"{numbers}: they do not both rise beyond what harmless updates do.",
     )
 
 
 def _forecast(comparison: Comparison, law: EntropyLaw, params: RuleParams) -> _Draft:
     """The law's predicted change of Z, where the law holds on this data."""
-    from scipy import stats
-
     result = RuleResult("forecast", comparison.dataset, "skipped", "", unit="Z")
+    if comparison.dataset != SCORED_DATASET:
+        return _Draft(replace(result, reason=f"The law speaks of models trained on {SCORED_DATASET} only."))
     if not law.holds:
         return _Draft(replace(result, reason=law.sentence))
     predicted = predict_version_change(comparison, law)
     fall = -predicted.value
-    p = float(stats.t.sf((fall - params.forecast_fall.warn) / predicted.sd, predicted.degrees_of_freedom))
-    numbers = f"the entropy law predicts Z to change by {predicted.value:+.3f} ({predicted.low:+.3f} to {predicted.high:+.3f})"
+    _, p = upper_tail(fall - params.forecast_fall.warn, predicted.sd, predicted.degrees_of_freedom)
+    interval = f"{predicted.low:+.3f} to {predicted.high:+.3f}"
+    numbers = f"the entropy law predicts Z to change by {predicted.value:+.3f} ({interval})"
     return _Draft(
         replace(result, status="pass", statistic=predicted.value, threshold=-params.forecast_fall.warn, p_value=p),
         effect=fall,
         band=params.forecast_fall,
         finding=f"From R and L {numbers}.",
+        slight=f"From R and L {numbers}, a loss within the tolerance.",
         calm=f"From R and L {numbers}: no loss beyond the tolerance can be told from the noise.",
     )
 

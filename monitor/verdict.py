@@ -22,7 +22,7 @@ class RuleResult:
     """One rule's decision with its reason in one sentence.
 
     ``statistic`` and ``threshold`` are in ``unit``; ``p_value`` is one-sided, before Holm's correction, for the
-    hypothesis that the change is no larger than ``threshold``. All three are None where the rule was not computed.
+    hypothesis that the change is harmless. All three are None where the rule was not computed.
     """
 
     id: RuleId

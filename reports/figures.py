@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,11 +46,20 @@ def draw_figures(data: ReportData) -> Figures:
     """All charts of a report; the same bytes for the same data."""
     return Figures(
         versions={
-            dataset.name: draw_versions(data, dataset.name, f"versions-{number}")
+            dataset.name: draw_versions(data, dataset.name, name_chart(dataset.name, number))
             for number, dataset in enumerate(data.datasets, start=1)
         },
         law=draw_law(data),
     )
+
+
+def name_chart(dataset: str, number: int) -> str:
+    """A name fit for files and identifiers: the dataset's own where it is plain, else its number.
+
+    >>> name_chart("sft", 1), name_chart("../sft", 2)
+    ('versions-sft', 'versions-2')
+    """
+    return f"versions-{dataset if re.fullmatch('[A-Za-z][A-Za-z0-9_-]{0,60}', dataset) else number}"
 
 
 def draw_versions(data: ReportData, dataset: str, name: str) -> Chart:

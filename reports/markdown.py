@@ -16,7 +16,7 @@ HASH_DIGITS = 12
 
 def render_markdown_check(data: ReportData) -> str:
     """Short enough for a comment: verdict, next steps, checks; measures and first rows folded away."""
-    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), _rule_table(data.rules)]
+    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), _rule_table(data.rules, brief=True)]
     blocks += _fold("Measures", [table for dataset in data.datasets for table in _measures(dataset, data)])
     blocks += _fold("Rows to look at", _rows(data.rules, first=True))
     blocks += _waivers(data, "####")
@@ -68,22 +68,19 @@ def _steps(data: ReportData) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _rule_table(rules: Sequence[RuleView]) -> str:
+def _rule_table(rules: Sequence[RuleView], brief: bool = False) -> str:
+    """``brief`` leaves the width of a comment to the reasons, which name their units themselves."""
     if not rules:
         return ""
-    rows = [
-        [
-            f"{rule.words.icon} {rule.words.word}" + (", waived" if rule.waiver else ""),
-            rule.title,
-            escape_markdown(rule.dataset),
-            format_number(rule.statistic),
-            format_number(rule.threshold),
-            escape_markdown(rule.unit) or MISSING,
-            format_p_value(rule.p_value),
-            escape_markdown(rule.reason),
-        ]
-        for rule in rules
-    ]
+    rows = []
+    for rule in rules:
+        result = f"{rule.words.icon} {rule.words.word}" + (", waived" if rule.waiver else "")
+        start = [result, rule.title, escape_markdown(rule.dataset)]
+        numbers = [format_number(rule.statistic), format_number(rule.threshold)]
+        test = [] if brief else [escape_markdown(rule.unit) or MISSING, format_p_value(rule.p_value)]
+        rows.append([*start, *numbers, *test, escape_markdown(rule.reason)])
+    if brief:
+        return table(["Result", "Check", "Dataset", "Measured", "Limit", "Why"], rows, "lllrrl")
     return table(["Result", "Check", "Dataset", "Measured", "Limit", "Unit", "p", "Why"], rows, "lllrrlrl")
 
 

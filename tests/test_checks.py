@@ -20,7 +20,7 @@ from reports.report_data import ReportData, build_report_data
 from reports.text import WIDTH
 
 FORMATS = get_args(CheckFormat)
-SUFFIXES = {"text": "txt", "markdown": "md", "json": "json", "junit": "xml", "github": "log"}
+SUFFIXES = {"text": "txt", "markdown": "md", "json": "json", "junit": "xml", "github": "github"}
 RISKY_RULES = ("redundancy", "consistency", "both_rise")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.artifacts import write_json
+from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
 from corpus.records import Record, canonical_text, hash_fraction
 from training.chat import (
@@ -46,8 +46,8 @@ class BaseModelParams:
     pretrained: str | None = None
     revision: str | None = None
     vocabulary: int = 2048
-    hidden_size: int = 128
-    layers: int = 4
+    hidden_size: int = 96
+    layers: int = 3
     heads: int = 4
     max_length: int = 256
     steps: int = 240
@@ -56,10 +56,11 @@ class BaseModelParams:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        sizes = (self.hidden_size, self.layers, self.heads, self.max_length, self.steps, self.batch_rows)
+        if min(sizes) < 1 or self.vocabulary <= 300:
+            raise ValueError("vocabulary must exceed 300 (bytes and role tokens), and all sizes must be positive")
         if self.hidden_size % self.heads or self.hidden_size // self.heads % 2:
             raise ValueError("hidden_size must be an even multiple of heads")
-        if min(self.vocabulary - 300, self.layers, self.max_length, self.steps, self.batch_rows) < 1:
-            raise ValueError("vocabulary must exceed 300 (bytes and role tokens), and all sizes must be positive")
 
 
 @dataclass(frozen=True)
@@ -138,21 +139,18 @@ def build_base_model(
     and card to ``folder``. Raises EntropylawError when there is nothing to train on or the pretrained model cannot
     be used.
     """
-    from corpus.artifacts import fingerprint
-
     folder = Path(folder)
     if params.pretrained:
-        model, tokenizer = load_pretrained(params.pretrained, params.revision)
-        identity = fingerprint({"pretrained": params.pretrained, "revision": params.revision})
-        card = BaseModelCard(
-            identity, params.pretrained, params.revision, 1.0, model.num_parameters(), 0, 0, None, None
-        )
+        model, _ = load_pretrained(params.pretrained, params.revision)
+        card = card_of_pretrained(model, params.pretrained, params.revision)
         write_json(folder / CARD, card)
         return card
 
     mine = [record for record, row_hash in records if is_trained_row(row_hash)]
     if not mine:
-        raise EntropylawError("the baseline has too few rows to train a base model on; add rows or set a pretrained one")
+        raise EntropylawError(
+            "the baseline has too few rows to train a base model on; add rows or set base_model.pretrained"
+        )
     tokenizer = train_tokenizer([canonical_text(record) for record in mine], params.vocabulary)
     model = new_model(params, tokenizer)
     rows = [encode_conversation(tokenizer, training_messages(record), params.max_length) for record in mine]
@@ -194,7 +192,7 @@ def _train(
     losses, tokens = [], 0
     model.train()
     for step in range(params.steps):
-        if len(order) < params.batch_rows:
+        while len(order) < params.batch_rows:
             order += rng.permutation(len(rows)).tolist()
         chosen, order = order[: params.batch_rows], order[params.batch_rows :]
         whole = [EncodedRow(rows[i].ids, (True,) * len(rows[i].ids)) for i in chosen]
@@ -221,18 +219,19 @@ def load_pretrained(
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32 if device == "cpu" else torch.bfloat16,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EntropylawError(f"model {name}: cannot be loaded: {cause}") from None
     check_chat_template(tokenizer)
@@ -241,6 +240,15 @@ def load_pretrained(
             raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device), tokenizer
+
+
+def card_of_pretrained(model: PreTrainedModel, name: str, revision: str | None) -> BaseModelCard:
+    """The card of a model that was not made here. A local folder is known by its files, a Hub id by its commit."""
+    if Path(name).is_dir():
+        identity = hash_folder(name)
+    else:
+        identity = fingerprint({"pretrained": name, "commit": getattr(model.config, "_commit_hash", None) or revision})
+    return BaseModelCard(identity, name, revision, 1.0, model.num_parameters(), 0, 0, None, None)
 
 
 def read_card(folder: str | Path) -> BaseModelCard:
@@ -259,5 +267,5 @@ def load_base_model(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedToke
         model, tokenizer = load_pretrained(card.pretrained or str(folder), card.revision)
     else:
         model, tokenizer = load_pretrained(str(folder))
-        card = BaseModelCard(str(folder), str(folder), None, 1.0, model.num_parameters(), 0, 0, None, None)
+        card = card_of_pretrained(model, str(folder), None)
     return model, tokenizer, card

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import EntropylawError
-from corpus.records import ROLES, Conversation, Message, Preference, Record
+from corpus.records import ROLES, Message, Preference, Record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,6 +26,9 @@ CHAT_TEMPLATE = (
     "{% else %}{{ message['content'] + '<|end|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+
+# Not just the word: nearly every template mentions add_generation_prompt.
+GENERATION_MARKER = re.compile(r"\{%[-+]?\s*generation\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
     name = tokenizer.name_or_path or "the tokenizer"
     if not tokenizer.chat_template:
         raise EntropylawError(f"{name}: the tokenizer has no chat template; set one in its tokenizer_config.json")
-    if "generation" not in str(tokenizer.chat_template):
+    if not GENERATION_MARKER.search(str(tokenizer.chat_template)):
         raise EntropylawError(
             f"{name}: the chat template has no {{% generation %}} markers, so the response tokens are unknown; "
             "put {% generation %}…{% endgeneration %} around the assistant's text in its chat template"
@@ -61,16 +65,21 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
 def encode_conversation(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_length: int
 ) -> EncodedRow | None:
-    """Apply the chat template and cut at ``max_length`` tokens; None when no response token is left."""
-    encoded: Any = tokenizer.apply_chat_template(
-        to_chat(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
+    """Apply the chat template and cut at ``max_length`` tokens; None when no response token is left.
+
+    Raises EntropylawError when the template refuses the messages, as many do with a system or tool role.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        encoded: Any = tokenizer.apply_chat_template(
+            to_chat(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+    except TemplateError as error:
+        roles = ", ".join(message.role for message in messages)
+        name = tokenizer.name_or_path or "the tokenizer"
+        raise EntropylawError(f"{name}: the chat template refuses the roles {roles}: {error}") from None
     ids = tuple(encoded["input_ids"][:max_length])
     response = tuple(bool(flag) for flag in encoded["assistant_masks"][:max_length])
     # The first token is never predicted, so a response there alone carries no loss.
     return EncodedRow(ids, response) if any(response[1:]) else None
-
-
-def conversation_of(record: Record) -> Conversation:
-    """A record as the conversation that is trained on, keeping its source and row."""
-    return Conversation(training_messages(record), record.source, record.row)

@@ -13,6 +13,9 @@ from corpus.artifacts import fingerprint
 if TYPE_CHECKING:
     from transformers import Trainer
 
+    from training.kto import KtoParams
+    from training.sft import SftParams
+
 Progress = Callable[[int, int], None]
 
 # DVC deletes a stage's outputs before it runs it, so what a killed run can resume from lies elsewhere.
@@ -37,6 +40,15 @@ class TrainingReport:
     curve: tuple[tuple[int, float], ...]
 
 
+def check_trainer_params(params: SftParams | KtoParams) -> None:
+    """Raise ValueError when a size or rate that SFT and KTO share is out of range."""
+    sizes = (params.batch_rows, params.micro_batch_rows, params.max_length, params.save_every_steps)
+    if min(sizes) < 1 or params.epochs <= 0 or params.learning_rate <= 0:
+        raise ValueError("epochs, learning_rate and all sizes must be positive")
+    if not 0 <= params.warmup_ratio < 1:
+        raise ValueError("warmup_ratio must lie in [0, 1)")
+
+
 def hardware_arguments() -> dict[str, Any]:
     """Trainer arguments for the machine at hand: TRL's configurations refuse a CPU unless they are told of it."""
     import torch
@@ -51,19 +63,24 @@ def checkpoint_folder(stage: str, configuration: Any) -> Path:
     return CHECKPOINTS / f"{stage}-{fingerprint(configuration)}"
 
 
+def last_checkpoint(checkpoints: Path) -> Path | None:
+    """The latest checkpoint that was written to its end; a run killed while it wrote one leaves it without a state."""
+    whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json")]
+    return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+
 def run_trainer(trainer: Trainer, checkpoints: Path, progress: Progress) -> list[tuple[int, float]]:
     """Train, continuing from the last checkpoint of an earlier, killed run; returns the (step, loss) curve."""
     from transformers import PrinterCallback, TrainerCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
-    class ReportProgress(TrainerCallback):  # type: ignore[misc]
+    class ReportProgress(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             progress(state.global_step, state.max_steps)
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ReportProgress())
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    last = last_checkpoint(checkpoints)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     return [(int(entry["step"]), float(entry["loss"])) for entry in trainer.state.log_history if "loss" in entry]
 
 

@@ -22,6 +22,10 @@ class EvaluationParams:
     max_length: int = 256
     batch_rows: int = 16
 
+    def __post_init__(self) -> None:
+        if min(self.rows, self.max_length, self.batch_rows) < 1:
+            raise ValueError("rows, max_length and batch_rows must be positive")
+
 
 @dataclass(frozen=True)
 class HeldoutResult:
@@ -47,7 +51,9 @@ def evaluate_heldout(model_folder: str | Path, records: Sequence[Record], params
         if (row := encode_conversation(tokenizer, training_messages(record), params.max_length)) is not None
     ]
     if not rows:
-        raise NotAssessedError(f"no held-out row has a response within evaluation.max_length={params.max_length} tokens")
+        raise NotAssessedError(
+            f"no held-out row has a response within evaluation.max_length={params.max_length} tokens"
+        )
     loss = mean_token_loss(model, rows, tokenizer.pad_token_id, params.batch_rows)
     return HeldoutResult(
         model=Path(model_folder).name,

@@ -17,6 +17,7 @@ from training.chat import to_chat
 from training.fine_tuning import (
     Progress,
     TrainingReport,
+    check_trainer_params,
     checkpoint_folder,
     hardware_arguments,
     quiet_libraries,
@@ -48,6 +49,9 @@ class KtoParams:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_trainer_params(self)
+        if self.beta <= 0:
+            raise ValueError("beta must be positive")
         if self.micro_batch_rows < MIN_MICRO_BATCH_ROWS:
             raise ValueError(f"micro_batch_rows must be at least {MIN_MICRO_BATCH_ROWS}: KTO estimates its KL in it")
         if self.batch_rows % self.micro_batch_rows:
@@ -131,14 +135,18 @@ def train_kto(
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
+    tokenised: Any = trainer.train_dataset
+    tokens = sum(
+        min(len(prompt) + len(answer), params.max_length)
+        for prompt, answer in zip(tokenised["prompt_ids"], tokenised["completion_ids"], strict=True)
+    )
     curve = run_trainer(trainer, checkpoints, progress)
     save_model(trainer, folder, checkpoints)
     return TrainingReport(
         method="kto",
         rows=len(rows),
         rows_dropped=len(unpaired) - len(rows),
-        tokens=sum(len(ids) for ids in trainer.train_dataset["prompt_ids"])
-        + sum(len(ids) for ids in trainer.train_dataset["completion_ids"]),
+        tokens=tokens,
         epochs=params.epochs,
         steps=trainer.state.global_step,
         first_loss=curve[0][1],

@@ -13,6 +13,7 @@ from training.chat import encode_conversation, training_messages
 from training.fine_tuning import (
     Progress,
     TrainingReport,
+    check_trainer_params,
     checkpoint_folder,
     hardware_arguments,
     quiet_libraries,
@@ -40,6 +41,7 @@ class SftParams:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_trainer_params(self)
         if self.batch_rows % self.micro_batch_rows:
             raise ValueError("batch_rows must be a multiple of micro_batch_rows")
 

@@ -1,0 +1,125 @@
+"""The small training runs that the entropy law is fitted on: subsets of the baseline of different worth."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from corpus.errors import NotAssessedError
+from corpus.records import Conversation, Message, Record, canonical_text, content_hash
+from monitor.compression import CompressionParams
+from monitor.entropy_law import LawPoint
+
+if TYPE_CHECKING:
+    from training.probe import ProbeParams
+
+Subset = list[tuple[Record, str]]
+Rows = Sequence[tuple[Record, str]]
+
+
+def scramble_words(record: Record, rng: numpy.random.Generator) -> Record:
+    """The same record with the words of its answers in random order: damage of a known kind."""
+
+    def scrambled(messages: Sequence[Message]) -> tuple[Message, ...]:
+        return tuple(
+            replace(m, content=" ".join(rng.permutation(m.content.split()).tolist())) if m.role == "assistant" else m
+            for m in messages
+        )
+
+    if isinstance(record, Conversation):
+        return replace(record, messages=scrambled(record.messages))
+    return replace(record, chosen=scrambled(record.chosen), rejected=scrambled(record.rejected))
+
+
+def law_subsets(records: Rows, rows: int, rng: numpy.random.Generator) -> list[tuple[str, Subset]]:
+    """Twelve subsets of ``rows`` rows each that differ in redundancy and in damage, as the paper's methods differ."""
+    codec = CompressionParams().codec()
+    pool = [records[i] for i in rng.permutation(len(records))]
+    by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
+
+    def repeated(distinct: int) -> Subset:
+        return [pool[i % distinct] for i in range(rows)]
+
+    def damaged(share: float, start: int) -> Subset:
+        chosen = [pool[(start + i) % len(pool)] for i in range(rows)]
+        for i in range(round(share * rows)):
+            record = scramble_words(chosen[i][0], rng)
+            chosen[i] = (record, content_hash(record))
+        return chosen
+
+    subsets = [(f"random {k + 1}", damaged(0.0, k * rows)) for k in range(3)]
+    subsets += [("least compressible", by_ratio[:rows]), ("most compressible", by_ratio[-rows:])]
+    subsets += [(f"1/{k} distinct", repeated(max(1, rows // k))) for k in (2, 4, 8)]
+    subsets += [(f"{share:.0%} scrambled", damaged(share, 0)) for share in (0.25, 0.5)]
+    mixed = damaged(0.5, 0)[: rows // 2] + repeated(max(1, rows // 4))[: rows - rows // 2]
+    subsets += [("scrambled and repeated", mixed), ("random, half as many", damaged(0.0, 3 * rows)[: rows // 2] * 2)]
+    return subsets
+
+
+def split_for_law(
+    records: Rows,
+    tokenizer: Any,
+    trained_from: float,
+    probe: ProbeParams,
+    noise_seeds: int,
+    heldout_rows: int,
+    rng: numpy.random.Generator,
+) -> tuple[Rows, list[tuple[str, Subset]]]:
+    """``heldout_rows`` rows to score on and the law's training subsets, of rows that the base model has not seen.
+
+    They are drawn by the first seed after those of the ``noise_seeds`` probes that measure the noise of L.
+    Raises NotAssessedError when there are too few.
+    """
+    from training.chat import encode_conversation, training_messages
+    from training.probe import choose_probe_rows
+
+    unseen = [
+        (record, row_hash)
+        for record, row_hash in choose_probe_rows(records, len(records), probe.seed + noise_seeds, trained_from)
+        if encode_conversation(tokenizer, training_messages(record), probe.max_length) is not None
+    ]
+    held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
+    # Draws of the whole pool would all be the same draw, and look like a law without noise.
+    size = min(probe.steps * probe.batch_rows, len(pool) * 3 // 4)
+    if size < 8 * probe.batch_rows:
+        raise NotAssessedError(
+            f"the baseline leaves {len(pool)} rows for the law's training runs, too few; "
+            "add rows, lower calibration.heldout_rows or set calibration.law_runs to false"
+        )
+    return held_out, law_subsets(pool, size, rng)
+
+
+def run_law_point(
+    name: str,
+    subset: Rows,
+    held_out: Rows,
+    base: Any,
+    tokenizer: Any,
+    probe: ProbeParams,
+    learning_rate: float,
+    compression: CompressionParams,
+) -> LawPoint:
+    """R, L and Z of one small training run from the base model, which is left as it is."""
+    from training.chat import encode_conversation, training_messages
+    from training.loss import mean_token_loss
+    from training.probe import choose_probe_rows, train_and_record
+
+    def encode(rows: Rows) -> list[Any]:
+        encoded = [
+            (*item, encode_conversation(tokenizer, training_messages(item[0]), probe.max_length)) for item in rows
+        ]
+        return [item for item in encoded if item[2] is not None]
+
+    texts = [canonical_text(record).encode() for record, _ in subset]
+    training = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
+    trained = copy.deepcopy(base)
+    measured = train_and_record(trained, tokenizer.pad_token_id, training, probe)
+    # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
+    train_and_record(trained, tokenizer.pad_token_id, training, replace(probe, learning_rate=learning_rate))
+    unseen = [row for _, _, row in encode(held_out)]
+    z = -mean_token_loss(trained, unseen, tokenizer.pad_token_id, 2 * probe.batch_rows)
+    return LawPoint(name, compression.codec().ratio(texts), compression.long_codec().ratio(texts), measured.l, z)

@@ -1,0 +1,175 @@
+"""The whole pipeline in a scratch Git + DVC repository: a good version passes, a bad one trains nothing."""
+
+import datetime
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+from ruamel.yaml import YAML
+
+from corpus.artifacts import hash_folder
+from corpus.files import write_rows
+from entropylaw.chitchat import load_chat_logs, pair_by_rating, to_conversation
+
+ROWS = 320
+TINY = {
+    "base_model": {"vocabulary": 600, "hidden_size": 32, "layers": 1, "heads": 2, "max_length": 96, "steps": 60},
+    "probe": {"steps": 16, "max_length": 96, "skipped_steps": 2},
+    "calibration": {"seeds": 2, "updates": 2, "update_shares": [0.1, 0.2], "topics": 6, "law_runs": False},
+    "sft": {"epochs": 0.5, "max_length": 96},
+    "kto": {"epochs": 0.5, "max_length": 96},
+    "evaluation": {"rows": 40, "max_length": 96},
+}
+
+
+class Repository:
+    def __init__(self, folder):
+        self.folder = folder
+        scripts = str(Path(sys.executable).parent)
+        self.environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+
+    def run(self, *command, code=0):
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def verdict(self):
+        return json.loads((self.folder / "results" / "verdict.json").read_text())
+
+    def set_data(self, rows):
+        write_rows(self.folder / "data" / "sft.jsonl", rows)
+
+    def models(self):
+        return {name: hash_folder(self.folder / "models" / name) for name in ("sft", "kto")}
+
+
+def scramble(row, rng):
+    """Damage that shares no code with the rules: every answer's words in random order, twice."""
+    turns = [
+        {**turn, "value": " ".join(rng.permutation(list(turn["value"])))} if turn["from"] == "gpt" else turn
+        for turn in row["conversations"]
+    ]
+    return {**row, "conversations": turns}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    """A baseline that was trained and accepted, and the rows that later versions are made from."""
+    folder = tmp_path_factory.mktemp("repository")
+    repository = Repository(folder)
+    logs = [log for log in load_chat_logs() if 200 < sum(map(len, log.turns)) < 2000]
+    rows = [to_conversation(log) for log in logs]
+    repository.run("git", "init", "--quiet")
+    repository.run("git", "config", "user.email", "test@localhost")
+    repository.run("git", "config", "user.name", "Test")
+    repository.run("dvc", "init", "--quiet")
+    repository.set_data(rows[:ROWS])
+    write_rows(folder / "data" / "preferences.jsonl", pair_by_rating(logs[:ROWS], 80))
+    repository.run(
+        "entropylaw", "init", "--dataset", "sft=data/sft.jsonl", "--dataset", "preferences=data/preferences.jsonl"
+    )
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    for section, changes in TINY.items():
+        params[section].update(changes)
+    with (folder / "params.yaml").open("w") as handle:
+        yaml.dump(params, handle)
+    repository.run("dvc", "repro")
+    repository.run("entropylaw", "accept", "--name", "x1")
+    repository.run("git", "add", "--all")
+    repository.run("git", "commit", "--quiet", "-m", "x1")
+    return repository, rows
+
+
+def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
+    repository, _ = story
+    assert repository.verdict()["status"] == "baseline"
+    for name in (
+        "results/report.html", "results/report.md", "results/approval.json", "results/evaluation.json",
+        "results/release.json", "results/release.md", "results/sft/training.json", "results/preferences/training.json",
+        "models/sft/model.safetensors", "models/kto/model.safetensors", "history/0001-x1.json",
+    ):  # fmt: skip
+        assert (repository.folder / name).stat().st_size > 0, name
+    release = json.loads((repository.folder / "results" / "release.json").read_text())
+    assert release["models"]["kto"]["hash"] == hash_folder(repository.folder / "models" / "kto")
+    history = json.loads((repository.folder / "history" / "0001-x1.json").read_text())
+    assert history["scores"]["heldout"] == release["scores"]["heldout"] < 0
+
+
+def test_accepting_a_version_does_not_change_its_own_verdict(story):
+    repository, _ = story
+    before = (repository.folder / "results" / "verdict.json").read_bytes()
+    repository.run("dvc", "repro")
+    assert (repository.folder / "results" / "verdict.json").read_bytes() == before
+    assert "up to date" in repository.run("dvc", "repro")
+
+
+def test_a_harmless_update_passes_the_gate(story):
+    repository, rows = story
+    repository.set_data(rows[30:ROWS] + rows[ROWS : ROWS + 30])
+    repository.run("dvc", "repro", "gate")
+    verdict = repository.verdict()
+    assert verdict["status"] == "pass", verdict["summary"]
+    assert verdict["parent"]["name"] == "x1"
+    measured = verdict["measurements"]["sft"]
+    assert abs(measured["added"] - 30) <= 2 and measured["rows"] - measured["added"] == measured["kept"]
+    repository.run("entropylaw", "check", "--strict")
+
+
+def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_lets_it_through(story):
+    repository, rows = story
+    models = repository.models()
+    rng = numpy.random.default_rng(0)
+    damaged = [scramble(row, rng) for row in rows[ROWS : ROWS + 24]]
+    repository.set_data(rows[: ROWS - 24] + damaged + damaged)
+    output = repository.run("dvc", "repro", code=255)
+    assert "risky" in output
+    verdict = repository.verdict()
+    assert verdict["status"] == "risky"
+    risky = {rule["id"] for rule in verdict["rules"] if rule["status"] == "risky"}
+    assert {"redundancy", "consistency"} <= risky
+    flagged = {row["row"] for row in verdict["rows"]}
+    assert flagged and all(row > ROWS - 24 for row in flagged)
+    assert repository.models() == models
+    assert not (repository.folder / "results" / "approval.json").exists()
+    assert "risky" in (repository.folder / "results" / "report.md").read_text().lower()
+    for style in ("text", "markdown", "json", "junit", "github"):
+        assert repository.run("entropylaw", "check", "--format", style, code=1)
+    repository.run("entropylaw", "accept", code=1)
+
+    tomorrow = (datetime.date.today() + datetime.timedelta(days=1)).isoformat()
+    repository.run("entropylaw", "waive", "redundancy", "--reason", "one is not enough", "--owner", "test",
+                   "--expires", tomorrow)  # fmt: skip
+    repository.run("entropylaw", "gate", code=1)
+    repository.run("entropylaw", "waive", "all", "--reason", "seen", "--owner", "test", "--expires", tomorrow)
+    repository.run("entropylaw", "check")
+    repository.run("dvc", "repro", "gate")
+    assert json.loads((repository.folder / "results" / "approval.json").read_text())["waivers"]
+    repository.run("entropylaw", "accept", "--name", "waived")
+    # A version released under a waiver is recorded, and is no reference for the next one.
+    repository.set_data(rows[:ROWS])
+    repository.run("dvc", "repro", "assess")
+    repository.set_data(rows[30:ROWS] + rows[ROWS : ROWS + 30])
+    repository.run("dvc", "repro", "assess")
+    assert repository.verdict()["parent"]["name"] == "x1"
+
+
+def test_another_configuration_is_not_assessed_and_cannot_be_waived(story, tmp_path):
+    repository, _ = story
+    params = repository.folder / "params.yaml"
+    before = params.read_text()
+    shutil.copy(repository.folder / "results" / "verdict.json", tmp_path)
+    try:
+        params.write_text(before.replace("near_duplicate_jaccard: 0.8", "near_duplicate_jaccard: 0.7"))
+        repository.run("dvc", "repro", "gate", code=255)
+        assert repository.verdict()["status"] == "not_assessed"
+        repository.run("entropylaw", "gate", code=3)
+        repository.run("entropylaw", "check", code=3)
+        repository.run("entropylaw", "accept", code=3)
+    finally:
+        params.write_text(before)
