@@ -36,8 +36,14 @@ class DemoSize:
     params: dict[str, dict[str, Any]]
 
 
+# ZIP's sizes in proportion to pools of about a thousand rows; the paper's are for 300,000.
+SMALL_POOL = {"k1": 1000, "k2": 50, "k3": 25}
 FULL = DemoSize(
-    rows=1600, heldout_rows=300, pairs=200, trained=("x1", "x2", "x3", "x4"), params={"sft": {"epochs": 1.0}}
+    rows=1600,
+    heldout_rows=300,
+    pairs=200,
+    trained=("x1", "x2", "x3", "x4"),
+    params={"selection": SMALL_POOL, "sft": {"epochs": 1.0}},
 )
 FAST = DemoSize(
     rows=800,
@@ -48,6 +54,7 @@ FAST = DemoSize(
         "base_model": {"hidden_size": 64, "layers": 2, "steps": 160, "max_length": 128},
         "probe": {"steps": 24, "max_length": 128},
         "calibration": {"seeds": 3},
+        "selection": SMALL_POOL,
         "sft": {"epochs": 1.0, "max_length": 128},
         "evaluation": {"max_length": 128},
     },

@@ -73,21 +73,32 @@ def replace_copies(rows: Sequence[Row], fresh: Sequence[ChatLog]) -> list[Row]:
     return [row for i, row in enumerate(rows) if i not in gone] + [to_conversation(log) for log in fresh]
 
 
-def merge_rescrape(rows: Sequence[Row], changed: int, rng: numpy.random.Generator) -> list[Row]:
-    """The accident: some conversations were scraped again, through a decoder that took UTF-8 for UTF-16; the job was
-    retried, and the outputs of both attempts were merged over the old rows by id.
+def merge_rescrape(rows: Sequence[Row], rescraped: int, rng: numpy.random.Generator) -> list[Row]:
+    """The accident: some conversations were scraped again, as word numbers, and turned back into words through a
+    vocabulary whose lines had slipped by one; the job was retried, and the outputs of both attempts were merged over
+    the old rows by id.
     """
-    rescraped = {rows[i]["id"] for i in rng.permutation(len(rows))[: changed // 2]}
+    slipped = slip_vocabulary(rows)
+    ids = {rows[i]["id"] for i in rng.permutation(len(rows))[:rescraped]}
     merged: list[Row] = []
     for row in rows:
-        merged += [misread_utf16(row)] * 2 if row["id"] in rescraped else [row]
+        merged += [decode_slipped(row, slipped)] * 2 if row["id"] in ids else [row]
     return merged
 
 
-def misread_utf16(row: Row) -> Row:
-    """A row whose texts' UTF-8 bytes were decoded as UTF-16: plain English turns into rare Chinese characters."""
-    turns = []
-    for turn in row["conversations"]:
-        raw = turn["value"].encode()
-        turns.append({"from": turn["from"], "value": (raw + b" " * (len(raw) % 2)).decode("utf-16-le", "replace")})
+def slip_vocabulary(rows: Sequence[Row]) -> dict[str, str]:
+    """Every word of the data to the word on the next line of the alphabetical vocabulary.
+
+    >>> slip_vocabulary([{"conversations": [{"from": "human", "value": "so be it"}]}])
+    {'be': 'it', 'it': 'so', 'so': 'be'}
+    """
+    words = sorted({word for row in rows for turn in row["conversations"] for word in turn["value"].split()})
+    return dict(zip(words, words[1:] + words[:1], strict=True))
+
+
+def decode_slipped(row: Row, slipped: dict[str, str]) -> Row:
+    turns = [
+        {"from": turn["from"], "value": " ".join(slipped[word] for word in turn["value"].split())}
+        for turn in row["conversations"]
+    ]
     return {**row, "conversations": turns}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ import typer
 from entropylaw import layout
 
 if TYPE_CHECKING:
-    from reports.report_data import ReportData
+    from monitor.verdict import FlaggedRow
 
 
 class CheckFormat(StrEnum):
@@ -54,15 +55,27 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
 
 
-def load_report_data(verdict: Path, today: datetime.date | None) -> ReportData:
-    from entropylaw.evidence import load_verdict
-    from monitor.history import read_history
-    from monitor.waivers import read_waivers
-    from reports.report_data import build_report_data
+def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
+    """The canonical texts of flagged rows by content hash, from the prepared files.
 
-    return build_report_data(
-        load_verdict(verdict), read_history(layout.HISTORY), read_waivers(layout.WAIVERS), today
-    )
+    Raises EntropylawError when one is not there: the verdict is then about other data.
+    """
+    from corpus.errors import EntropylawError
+    from corpus.prepare import read_prepared
+    from corpus.records import canonical_text
+
+    hashes: dict[str, set[str]] = {}
+    for row in rows:
+        hashes.setdefault(row.dataset, set()).add(row.hash)
+    texts: dict[str, str] = {}
+    for dataset, wanted in hashes.items():
+        path = layout.prepared(dataset)
+        texts |= {row_hash: canonical_text(record) for record, row_hash in read_prepared(path) if row_hash in wanted}
+        if missing := wanted - texts.keys():
+            raise EntropylawError(
+                f"{path}: {len(missing)} of the rows that {layout.VERDICT} names are not in it; run `dvc repro`"
+            )
+    return texts
 
 
 def report() -> None:
@@ -71,11 +84,19 @@ def report() -> None:
     Example: entropylaw report && open results/report.html
     """
     from corpus.artifacts import write_text
+    from corpus.params import read_section
+    from entropylaw.evidence import load_verdict
+    from monitor.history import read_history
+    from monitor.waivers import read_waivers
     from reports.figures import draw_figures
     from reports.html import render_html
     from reports.markdown import render_markdown_report
+    from reports.report_data import build_report_data
+    from reports.report_params import ReportParams
 
-    data = load_report_data(layout.VERDICT, None)
+    verdict = load_verdict()
+    texts = load_texts(verdict.rows) if read_section(ReportParams, "report").show_text else {}
+    data = build_report_data(verdict, read_history(layout.HISTORY), read_waivers(layout.WAIVERS), texts=texts)
     figures = draw_figures(data)
     for chart in figures.charts():
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
@@ -118,10 +139,12 @@ def check(
     """
     from entropylaw.evidence import load_verdict
     from monitor.gate import decide_gate
+    from monitor.history import read_history
     from monitor.waivers import read_waivers
     from reports.checks import render_check
+    from reports.report_data import build_report_data
 
-    today = datetime.date.today()
-    sys.stdout.write(render_check(load_report_data(verdict, today), format.value))
-    decision = decide_gate(load_verdict(verdict), read_waivers(layout.WAIVERS), today, strict)
-    raise typer.Exit(decision.exit_code)
+    shown, waivers, today = load_verdict(verdict), read_waivers(layout.WAIVERS), datetime.date.today()
+    data = build_report_data(shown, read_history(layout.HISTORY), waivers, today)
+    sys.stdout.write(render_check(data, format.value))
+    raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)

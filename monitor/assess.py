@@ -19,8 +19,9 @@ from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
 from monitor.history import DatasetReference, HistoryEntry, parent_of
 from monitor.row_sketch import RowSketch
 from monitor.rows import flag_outlying, flag_redundant
-from monitor.rules import SCORED_DATASET, Comparison, RuleParams, apply_rules, predict_version_change
+from monitor.rules import Comparison, RuleParams, apply_rules, predict_version_change
 from monitor.verdict import (
+    SCORED_DATASET,
     FlaggedRow,
     Forecast,
     Measurements,

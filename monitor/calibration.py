@@ -173,6 +173,12 @@ def calibrate(
     from training.probe import probe_loss
 
     rng = numpy.random.default_rng(params.seed)
+    # A careless baseline may repeat itself. What is usual must be measured on its distinct rows: an update that takes
+    # the place of a copy is a repair, and would make every later copy look usual.
+    distinct: dict[str, Record] = {}
+    for record, row_hash in records:
+        distinct.setdefault(row_hash, record)
+    records = [(record, row_hash) for row_hash, record in distinct.items()]
     if len(records) > params.max_rows:
         records = [records[i] for i in sorted(rng.permutation(len(records))[: params.max_rows])]
     rows = [record for record, _ in records]

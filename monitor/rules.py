@@ -12,13 +12,10 @@ import numpy
 from monitor.calibration import Calibration, TopicSpread
 from monitor.entropy_law import EntropyLaw, PredictedChange, predict_change
 from monitor.significance import holm_adjust, measure_shift, shift_quantile, upper_tail
-from monitor.verdict import SEVERITY, Measurements, RuleId, RuleResult, RuleStatus
+from monitor.verdict import SCORED_DATASET, SEVERITY, Measurements, RuleId, RuleResult, RuleStatus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-# The dataset whose models are scored: the law's runs were trained on its baseline.
-SCORED_DATASET = "sft"
 
 # Fewer rows of the parent say too little about what is normal.
 MIN_KEPT_ROWS = 10

@@ -13,6 +13,9 @@ Status = Literal["baseline", "pass", "warn", "risky", "not_assessed"]
 RuleStatus = Literal["pass", "warn", "risky", "not_assessed", "skipped"]
 RuleId = Literal["redundancy", "consistency", "agreement", "both_rise", "forecast"]
 
+# The dataset whose models are scored: the law's runs were trained on its baseline, and Z is forecast for it.
+SCORED_DATASET = "sft"
+
 # Worst first. not_assessed ranks above warn and pass: a check that could not run is never a pass.
 SEVERITY: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass")
 

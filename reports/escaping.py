@@ -26,6 +26,18 @@ def escape_invisible(text: str, limit: int = MAX_CHARACTERS) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 
 
+def escape_lines(text: str, limit: int) -> str:
+    r"""Several lines, each as ``escape_invisible`` shows it, without the empty ones; ``limit`` is for all together.
+
+    >>> escape_lines("a  b\n\n\x1bc", 100)
+    'a b\n\\x1bc'
+    """
+    lines = (escape_invisible(line, limit) for line in text[: 4 * limit].split("\n"))
+    shown = "\n".join(line for line in lines if line)
+    whole = len(shown) <= limit and len(text) <= 4 * limit
+    return shown if whole else shown[: limit - 1].rstrip() + "…"
+
+
 def escape_log(text: str) -> str:
     """A line for a terminal or a CI log, where ``::command::`` and ``##[command]`` are orders to the runner.
 

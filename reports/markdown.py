@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from reports.escaping import escape_markdown, markdown_code
+from reports.excerpts import Excerpt
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
 from reports.report_data import DatasetView, ReportData, RuleView
 from reports.words import MEASURES
@@ -33,7 +35,7 @@ def render_markdown_report(data: ReportData) -> str:
     blocks += ["## What changed"]
     for dataset in data.datasets:
         blocks += [f"### {escape_markdown(dataset.name)}", *_measures(dataset, data)]
-    blocks += ["## Rows to look at", *(_rows(data.rules) or ["No rows were singled out."])]
+    blocks += ["## Rows to look at", *(_rows(data.rules, data.excerpts) or ["No rows were singled out."])]
     blocks += ["## Entropy law", escape_markdown(data.law.sentence), *_law(data)]
     blocks += ["## How to reproduce", _identity(data), "```sh\ndvc pull\ndvc repro report\n```"]
     return _join(blocks)
@@ -123,8 +125,13 @@ def _version_table(dataset: str, data: ReportData) -> str:
     return table(header, rows, "llrrrrrr")
 
 
-def _rows(rules: Sequence[RuleView], first: bool = False) -> list[str]:
+def _rows(
+    rules: Sequence[RuleView], excerpts: Mapping[str, Excerpt] = MappingProxyType({}), first: bool = False
+) -> list[str]:
     blocks = []
+    header, align = ["Row", "Hash", "Source", "Score", "Unit"], "rllrl"
+    if excerpts:
+        header, align = [*header, "Text"], align + "l"
     for rule in rules:
         shown = rule.first_rows if first else rule.rows
         if not shown:
@@ -137,11 +144,16 @@ def _rows(rules: Sequence[RuleView], first: bool = False) -> list[str]:
                 markdown_code(row.source) if row.source else MISSING,
                 format_number(row.score),
                 escape_markdown(row.unit),
+                *([_excerpt(excerpts.get(row.hash))] if excerpts else []),
             ]
             for row in shown
         ]
-        blocks.append(table(["Row", "Hash", "Source", "Score", "Unit"], cells, "rllrl"))
+        blocks.append(table(header, cells, align))
     return blocks
+
+
+def _excerpt(excerpt: Excerpt | None) -> str:
+    return escape_markdown(excerpt.start) if excerpt else MISSING
 
 
 def _law(data: ReportData) -> list[str]:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from monitor.gate import decide_gate
-from monitor.verdict import FlaggedRow, Forecast, Measurements, RuleResult, RuleStatus, Status, Verdict, Version
+from monitor.verdict import (
+    SCORED_DATASET,
+    FlaggedRow,
+    Forecast,
+    Measurements,
+    RuleResult,
+    RuleStatus,
+    Status,
+    Verdict,
+    Version,
+)
 from monitor.waivers import Waiver, waiver_problems
 from reports.advice import Step, list_steps, write_headline
+from reports.excerpts import Excerpt, cut_excerpt
 from reports.numbers import finite
 from reports.versions import VersionRow, choose_benchmark, list_versions
 from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words
@@ -22,8 +34,6 @@ if TYPE_CHECKING:
 ROWS_PER_RULE = 20
 # In a terminal, a comment or an annotation, where a reader has ten seconds.
 FIRST_ROWS = 5
-# The dataset whose models are scored, where a repository has it.
-SCORED_DATASET = "sft"
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ class LawView:
 class ReportData:
     """``blocked``: the gate lets no training start. ``benchmark``: the scale of every Z shown.
 
-    ``version`` has the name it was accepted under, if it was.
+    ``version`` has the name it was accepted under, if it was. ``excerpts``: of the shown rows' texts, by content hash.
     """
 
     status: Status
@@ -128,6 +138,7 @@ class ReportData:
     version: Version
     parent: Version | None
     rules: tuple[RuleView, ...]
+    excerpts: dict[str, Excerpt]
     datasets: tuple[DatasetView, ...]
     versions: tuple[VersionRow, ...]
     benchmark: str
@@ -143,8 +154,9 @@ def build_report_data(
     history: Sequence[HistoryEntry],
     waivers: Sequence[Waiver],
     today: datetime.date | None = None,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> ReportData:
-    """Gather what the renderings show.
+    """Gather what the renderings show; ``texts`` of flagged rows, by content hash, only where they may be shown.
 
     Without ``today`` no waiver counts as expired: a report kept as a pipeline output shows the date and leaves the
     calendar to the gate, so that the same inputs give the same bytes.
@@ -175,6 +187,9 @@ def build_report_data(
         version=replace(verdict.version, name=name),
         parent=verdict.parent,
         rules=rules,
+        excerpts={
+            row.hash: cut_excerpt(texts[row.hash]) for rule in rules for row in rule.rows if row.hash in texts
+        },
         datasets=tuple(_view_dataset(dataset, verdict) for dataset in verdict.measurements),
         versions=versions,
         benchmark=benchmark,

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReportParams:
-    """``show_text``: whether reports show the text of the rows they name. Training data is private by default."""
+    """``show_text``: whether report.html and report.md show texts of the rows they name; training data is private.
+
+    ``entropylaw check`` never shows them: its output goes to logs and comments.
+    """
 
     show_text: bool = False

@@ -47,6 +47,17 @@ def test_the_report_in_markdown_is_the_reviewed_one() -> None:
     assert_golden("report-risky.md", render_markdown_report(build("risky", waiver("redundancy"))))
 
 
+def test_the_report_with_texts_in_markdown_is_the_reviewed_one() -> None:
+    verdict = sample_verdict("warn")
+    answers = ("Try turning it off.", "I do not know. " * 30, "Paris | **France**, see #12")
+    texts = {
+        row.hash: f"user: How do I reset it?\nassistant: {answer}\n\n"
+        for row, answer in zip(verdict.rows, answers, strict=True)
+    }
+    data = build_report_data(verdict, history(), [], texts=texts)
+    assert_golden("report-warn-with-texts.md", render_markdown_report(data))
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_format_names_the_status_and_ends_its_last_line(status: str, format: CheckFormat) -> None:
@@ -163,7 +174,10 @@ def test_markdown_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
         assert not re.search(r"[@#!~%$]\w|(?i:\bgh-\d|://|\bwww\.)", page.text_outside_code)
         assert not re.search(r"##[^# ]|[^\n -~\u00a0-\U0010ffff]", render(data))
         # What is shown is what the data says: nothing is lost on the way through Markdown.
-        assert escape_log(data.summary) in page.text.replace("\u200b", "")
+        words = page.text.replace("\u200b", "")
+        assert escape_log(data.summary) in words
+        shows_texts = render is render_markdown_report
+        assert all((escape_log(part.start) in words) is shows_texts for part in data.excerpts.values())
 
 
 @hostile

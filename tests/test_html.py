@@ -114,6 +114,7 @@ def test_the_page_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
     assert page.tags == BENIGN.tags
     assert page.comments == []
     assert escape_invisible(data.summary) in page.text
+    assert data.excerpts and all(part.start in page.text and part.rest in page.text for part in data.excerpts.values())
     assert all(character.isprintable() or character == "\n" for character in page.text)
 
 

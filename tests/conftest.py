@@ -1,0 +1,55 @@
+"""Real conversations, and one tiny base model trained on them, shared by the whole test session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from corpus.records import Conversation, Message, Record, content_hash, data_hash
+from entropylaw.chitchat import load_chat_logs, to_conversation
+
+Rows = list[tuple[Record, str]]
+
+ROLES = {"human": "user", "gpt": "assistant"}
+
+
+@pytest.fixture(scope="session")
+def chats() -> Rows:
+    """1,200 different real conversations of 2018, oldest first, with their content hashes; rows are numbered from 1."""
+    rows: dict[str, Record] = {}
+    for log in load_chat_logs():
+        turns = to_conversation(log)["conversations"]
+        messages = tuple(Message(ROLES[turn["from"]], turn["value"]) for turn in turns)
+        record = Conversation(messages, log.start[:7], len(rows) + 1)
+        rows.setdefault(content_hash(record), record)
+        if len(rows) == 1200:
+            break
+    return [(record, row_hash) for row_hash, record in rows.items()]
+
+
+@pytest.fixture(scope="session")
+def baseline(chats: Rows) -> Rows:
+    """The version that the tiny base model is trained on."""
+    return chats[:300]
+
+
+@pytest.fixture(scope="session")
+def base_folder(baseline: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model of one layer, 32 wide, with a vocabulary of 400: real, and trained in a second."""
+    from training.base_model import BaseModelParams, build_base_model
+    from training.fine_tuning import quiet_libraries
+
+    quiet_libraries()
+    params = BaseModelParams(
+        vocabulary=400, hidden_size=32, layers=1, heads=2, max_length=96, steps=60, learning_rate=1e-2
+    )
+    folder = tmp_path_factory.mktemp("models") / "base"
+    build_base_model(baseline, data_hash(row_hash for _, row_hash in baseline), params, folder)
+    return folder
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder of the test's own: checkpoints lie below the current one."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path

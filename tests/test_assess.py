@@ -1,0 +1,346 @@
+"""From measurements to a verdict: on made-up evidence, and on real conversations measured for real."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+import pytest
+
+from corpus.artifacts import to_json
+from corpus.errors import NotAssessedError
+from corpus.records import Conversation, Message, Record, content_hash, data_hash
+from monitor.assess import (
+    Configuration,
+    Evidence,
+    accept_version,
+    assess_version,
+    compare,
+    version_hash,
+)
+from monitor.calibration import Calibration, CalibrationParams, HarmlessUpdate, TopicSpread, calibrate
+from monitor.compression import CompressionParams, CompressionProfile, profile_compression
+from monitor.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
+from monitor.entropy_law import LawPoint
+from monitor.history import HistoryEntry
+from monitor.rules import RuleParams
+from monitor.verdict import Verdict
+from training.base_model import load_base_model
+from training.probe import ProbeParams, probe_loss
+
+Rows = list[tuple[Record, str]]
+
+PROBE = ProbeParams(steps=60, batch_rows=4, max_length=48, skipped_steps=2)
+CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "base")
+
+UPDATES = tuple(
+    HarmlessUpdate(share, "random", 0.004 * math.sqrt(share) * sign, 0.008 * math.sqrt(share) * sign)
+    for share in (0.05, 0.1, 0.2)
+    for sign in (1, -1, 0.5, -0.5)
+)
+LAW_POINTS = tuple(
+    LawPoint(str(i), 2.9, math.exp(a), b, -4 - 0.3 * a - 0.4 * b + 0.005 * (-1) ** i)
+    for i, (a, b) in enumerate([(1.0, 5.0), (1.2, 5.2), (1.5, 5.1), (2.0, 5.0), (1.1, 5.4), (1.4, 5.3)] * 2)
+)
+CALIBRATION = Calibration(
+    400, (5.0, 5.01), 0.8, TopicSpread(0.07, 11), TopicSpread(0.03, 11), UPDATES, LAW_POINTS, "base"
+)
+
+
+def make_rows(start: int, stop: int) -> Rows:
+    """Distinct short rows, numbered from 1 as in a file."""
+    rows: Rows = []
+    for i in range(start, stop):
+        record = Conversation((Message("user", f"q {i}"), Message("assistant", f"a {i}")), "made up", len(rows) + 1)
+        rows.append((record, content_hash(record)))
+    return rows
+
+
+def renumber(rows: Rows) -> Rows:
+    return [(replace(record, row=i), row_hash) for i, (record, row_hash) in enumerate(rows, start=1)]
+
+
+def make_evidence(
+    rows: Rows,
+    loss: Callable[[int], float] = lambda i: 5.0,
+    agreement: Callable[[int], float] = lambda i: 0.4,
+    dataset: str = "sft",
+    r_long: float = 3.64,
+) -> Evidence:
+    """Evidence on made-up measurements: mean loss and agreement by a row's position; every second row is probed."""
+    noise = numpy.random.default_rng(len(rows))
+    agreements = numpy.array([agreement(i) for i in range(len(rows))]) + noise.normal(0, 0.2, len(rows))
+    probed = list(range(0, len(rows), 2))
+    losses = numpy.array([loss(i) for i in probed]) + noise.normal(0, 0.8, len(probed))
+    known = agreements[~numpy.isnan(agreements)]
+    return Evidence(
+        dataset,
+        data_hash(row_hash for _, row_hash in rows),
+        rows,
+        CompressionProfile(len(rows), 100 * len(rows), 2.87, r_long, {}),
+        ConsistencyProfile(len(rows), len(known), float(known.mean()), float(known.std(ddof=1)), 0, 0, 0, None),
+        agreements,
+        float(losses.mean()),
+        [rows[i][0].row for i in probed],
+        [rows[i][1] for i in probed],
+        losses,
+    )
+
+
+def judge(
+    evidence: list[Evidence], history: list[HistoryEntry], configuration: Configuration = CONFIGURATION
+) -> Verdict:
+    return assess_version(evidence, CALIBRATION, history, configuration, RuleParams(), "0.1.0")
+
+
+def accept(evidence: list[Evidence], history: list[HistoryEntry], name: str, **scores: float) -> HistoryEntry:
+    entry = accept_version(judge(evidence, history), evidence, name, scores, (), False, "0.1.0")
+    return replace(entry, number=len(history) + 1)
+
+
+PARENT = make_evidence(make_rows(0, 400))
+HISTORY = [accept([PARENT], [], "x1", heldout=-4.9)]
+
+
+def status_of(verdict: Verdict, rule: str) -> str:
+    return next(result.status for result in verdict.rules if result.id == rule)
+
+
+def test_the_first_version_is_the_baseline_and_stays_it_when_assessed_again() -> None:
+    first = judge([PARENT], [])
+    assert (first.status, first.parent, first.rules) == ("baseline", None, ())
+    assert judge([PARENT], HISTORY).status == "baseline"
+    assert first.measurements["sft"].added is None
+
+
+def test_the_version_under_test_is_compared_with_the_one_before_it_and_not_with_itself() -> None:
+    second = make_evidence(make_rows(40, 440))
+    history = [*HISTORY, accept([second], HISTORY, "x2")]
+    again = judge([second], history)
+    assert again.parent is not None and again.parent.name == "x1"
+    assert to_json(again) == to_json(judge([second], HISTORY))
+
+
+def test_a_harmless_update_passes_and_counts_its_rows() -> None:
+    verdict = judge([make_evidence(make_rows(40, 440))], HISTORY)
+    assert verdict.status == "pass"
+    measured = verdict.measurements["sft"]
+    assert (measured.added, measured.removed, measured.kept) == (40, 40, 360)
+    assert verdict.rows == ()
+    assert verdict.summary == "No rule found more than harmless updates do, against x1."
+
+
+def test_a_change_of_configuration_never_opens_the_gate() -> None:
+    other = replace(CONFIGURATION, probe=replace(PROBE, steps=61))
+    verdict = judge([make_evidence(make_rows(40, 440))], HISTORY, other)
+    assert verdict.status == "not_assessed"
+    assert "None of the 1 versions in the history was measured with this configuration" in verdict.summary
+    for changed in (
+        replace(CONFIGURATION, compression=CompressionParams(level=6)),
+        replace(CONFIGURATION, consistency=ConsistencyParams(0.7)),
+        replace(CONFIGURATION, base_identity="another"),
+    ):
+        assert judge([make_evidence(make_rows(40, 440))], HISTORY, changed).status == "not_assessed"
+
+
+def test_versions_released_under_a_waiver_are_no_reference_and_the_verdict_says_so() -> None:
+    waived = [replace(HISTORY[0], waived=True)]
+    verdict = judge([make_evidence(make_rows(40, 440))], waived)
+    assert verdict.status == "not_assessed"
+    assert "released under a waiver" in verdict.summary
+
+
+def test_a_new_baseline_under_a_waiver_keeps_the_waiver_and_is_a_reference() -> None:
+    evidence = [make_evidence(make_rows(40, 440), r_long=4.0)]
+    verdict = judge(evidence, HISTORY)
+    assert verdict.status == "risky"
+    waiver = {"rule": "redundancy", "reason": "wanted", "owner": "ana", "expires": "2099-12-31"}
+    released = accept_version(verdict, evidence, "x2", {}, (waiver,), False, "0.1.0")
+    assert (released.status, released.waived) == ("risky", True)
+    restarted = accept_version(verdict, evidence, "x2", {}, (waiver,), True, "0.1.0")
+    assert (restarted.status, restarted.waived, restarted.waivers) == ("baseline", False, (waiver,))
+    after = judge([make_evidence(make_rows(80, 480), r_long=4.0)], [*HISTORY, replace(restarted, number=2)])
+    assert after.parent is not None and after.parent.name == "x2"
+
+
+def test_a_dataset_that_the_parent_does_not_have_is_not_assessed() -> None:
+    pairs = make_evidence(make_rows(1000, 1100), dataset="preferences")
+    verdict = judge([make_evidence(make_rows(40, 440)), pairs], HISTORY)
+    assert verdict.status == "not_assessed"
+    assert "redundancy in preferences" in verdict.summary
+    assert "x1 has no dataset 'preferences'" in next(r.reason for r in verdict.rules if r.dataset == "preferences")
+    assert verdict.measurements["preferences"].added is None
+    assert status_of(verdict, "consistency") == "pass"
+
+
+def test_garbled_rows_are_risky_and_named_worst_first() -> None:
+    rows = make_rows(40, 440)
+    verdict = judge([make_evidence(rows, loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY)
+    assert verdict.status == "risky"
+    named = [row for row in verdict.rows if row.rule == "consistency"]
+    assert {row.row for row in named} == set(range(361, 401, 2))
+    assert [row.score for row in named] == sorted((row.score for row in named), reverse=True)
+    assert verdict.summary.startswith("Stopped, against x1: consistency in sft")
+
+
+def test_a_version_without_any_row_of_its_parent_is_compared_with_the_parents_rows_in_the_history() -> None:
+    fresh = judge([make_evidence(make_rows(1000, 1400))], HISTORY)
+    assert fresh.measurements["sft"].kept in (0, 1, 2)
+    assert fresh.status == "pass"
+    garbled = judge([make_evidence(make_rows(1000, 1400), loss=lambda i: 6.0, agreement=lambda i: 0.2)], HISTORY)
+    assert status_of(garbled, "consistency") == status_of(garbled, "agreement") == "risky"
+
+
+def test_a_small_version_after_a_large_one_is_measured_by_its_own_size() -> None:
+    large = make_evidence(make_rows(0, 4000))
+    verdict = judge([make_evidence(make_rows(5000, 5100))], [accept([large], [], "x1")])
+    assert {status_of(verdict, rule) for rule in ("consistency", "agreement")} == {"pass"}
+
+
+@pytest.mark.parametrize("measured", [401, 400, 11])
+def test_the_parents_agreement_is_replaced_by_values_of_the_same_mean_and_deviation(measured: int) -> None:
+    reference = replace(HISTORY[0].datasets["sft"], agreement_mean=0.37, agreement_sd=0.21, agreement_n=measured)
+    evidence = make_evidence(make_rows(1000, 1400))
+    nothing, everything = numpy.zeros(400, dtype=bool), numpy.ones(400, dtype=bool)
+    measurements = HISTORY[0].measurements["sft"]
+    comparison = compare(evidence, reference, measurements, measurements, nothing, everything)
+    kept = comparison.agreement_kept
+    assert (len(kept), kept.mean(), kept.std(ddof=1)) == pytest.approx((measured, 0.37, 0.21))
+    assert (comparison.loss_kept == numpy.array(reference.probe_losses)).all()
+
+
+def test_rows_whose_presence_in_the_parent_is_unknown_are_left_out_of_the_comparison() -> None:
+    evidence = make_evidence(make_rows(0, 400))
+    known = numpy.arange(400) < 200
+    measurements = HISTORY[0].measurements["sft"]
+    comparison = compare(evidence, HISTORY[0].datasets["sft"], measurements, measurements, known, ~known & False)
+    assert (len(comparison.loss_kept), len(comparison.loss_added), comparison.probed) == (100, 0, 100)
+    assert (len(comparison.agreement_kept), len(comparison.agreement_added)) == (200, 0)
+
+
+def test_a_probe_of_other_data_is_not_assessed() -> None:
+    rows = make_rows(40, 440)
+    stale = replace(make_evidence(rows), probe_hashes=[row_hash for _, row_hash in make_rows(0, 400)][::2])
+    with pytest.raises(NotAssessedError, match="sft: the probe is of other data; run `dvc repro probe` again"):
+        judge([stale], HISTORY)
+
+
+def test_equal_inputs_give_equal_bytes() -> None:
+    def written() -> str:
+        return to_json(judge([make_evidence(make_rows(40, 440), loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY))
+
+    assert written() == written()
+    assert '"status": "risky"' in written()
+
+
+def test_the_forecast_starts_from_the_parents_score() -> None:
+    verdict = judge([make_evidence(make_rows(40, 440), r_long=3.64 * 1.1)], HISTORY)
+    assert verdict.forecast is not None
+    change_l = verdict.measurements["sft"].l - PARENT.l
+    assert verdict.forecast.value == pytest.approx(-4.9 - 0.3 * math.log(1.1) - 0.4 * change_l, abs=0.01)
+    assert verdict.forecast.low < verdict.forecast.value < verdict.forecast.high
+    unscored = judge([make_evidence(make_rows(40, 440))], [replace(HISTORY[0], scores={})])
+    assert unscored.forecast is None
+
+
+def test_the_hash_of_a_version_of_one_dataset_is_that_datasets_own() -> None:
+    assert version_hash({"sft": "ab" * 16}) == "ab" * 16
+    both = version_hash({"sft": "ab" * 16, "preferences": "cd" * 16})
+    assert both == version_hash({"preferences": "cd" * 16, "sft": "ab" * 16})
+    assert len({both, version_hash({"sft": "cd" * 16, "preferences": "ab" * 16}), "ab" * 16}) == 3
+
+
+# From here on everything is measured, on real conversations and with a real base model.
+
+
+@pytest.fixture(scope="module")
+def measure(base_folder: Path) -> Callable[[Rows], Evidence]:
+    def measure_version(rows: Rows) -> Evidence:
+        rows = renumber(rows)
+        model, tokenizer, card = load_base_model(base_folder)
+        probe = probe_loss(model, tokenizer, rows, PROBE, card.trained_from)
+        consistency, agreement = profile_consistency(rows, ConsistencyParams())
+        return Evidence(
+            "sft",
+            data_hash(row_hash for _, row_hash in rows),
+            rows,
+            profile_compression([record for record, _ in rows], CompressionParams()),
+            consistency,
+            agreement,
+            probe.l,
+            [row.row for row in probe.rows],
+            [row.hash for row in probe.rows],
+            numpy.array([row.loss_nats for row in probe.rows]),
+        )
+
+    return measure_version
+
+
+@pytest.fixture(scope="module")
+def judge_change(chats: Rows, base_folder: Path, measure: Callable[[Rows], Evidence]) -> Callable[[Rows], Verdict]:
+    """Assess rows that take the place of the first 60 of 600 conversations."""
+    parent = chats[:600]
+    params = CalibrationParams(seeds=2, update_shares=(0.1,), updates=4, topics=8, law_runs=False)
+    calibration = calibrate(parent, str(base_folder), PROBE, CompressionParams(), params)
+
+    def assess(rows: Rows, history: list[HistoryEntry]) -> tuple[Verdict, Evidence]:
+        evidence = measure(rows)
+        return assess_version([evidence], calibration, history, CONFIGURATION, RuleParams(), "0.1.0"), evidence
+
+    verdict, evidence = assess(parent, [])
+    history = [accept_version(verdict, [evidence], "x1", {}, (), False, "0.1.0")]
+    return lambda added: assess(parent[60:] + added, history)[0]
+
+
+def misread(rows: Rows, roles: set[str]) -> Rows:
+    """Rows whose texts of some roles are UTF-8 that was decoded as UTF-16."""
+    damaged: Rows = []
+    for record, _ in rows:
+        assert isinstance(record, Conversation)
+        messages = []
+        for message in record.messages:
+            raw = message.content.encode()
+            text = (raw + b" " * (len(raw) % 2)).decode("utf-16-le", "replace")
+            messages.append(Message(message.role, text) if message.role in roles else message)
+        changed = replace(record, messages=tuple(messages))
+        damaged.append((changed, content_hash(changed)))
+    return damaged
+
+
+def test_fresh_conversations_pass(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:
+    assert judge_change(chats[600:660]).status == "pass"
+
+
+def test_answers_read_through_a_broken_decoder_are_risky(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:
+    verdict = judge_change(misread(chats[600:660], {"assistant"}))
+    assert verdict.status == "risky"
+    assert status_of(verdict, "consistency") == "risky"
+    assert all(row.row > 540 for row in verdict.rows)
+
+
+def test_rows_too_damaged_to_be_probed_at_all_are_not_a_pass(
+    chats: Rows, judge_change: Callable[[Rows], Verdict]
+) -> None:
+    # In the bytes that damaged prompts turn into, no answer begins within the probe's 48 tokens.
+    verdict = judge_change(misread(chats[600:660], {"user", "assistant"}))
+    assert status_of(verdict, "consistency") == "not_assessed"
+    assert verdict.status in ("not_assessed", "risky")
+
+
+def test_conversations_merged_twice_are_risky(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:
+    verdict = judge_change(chats[60:120])
+    assert status_of(verdict, "redundancy") == "risky"
+    assert all(row.row > 540 for row in verdict.rows)
+
+
+def test_answers_of_other_rows_are_at_least_a_warning(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:
+    fresh = [record for record, _ in chats[600:660]]
+    swapped: Rows = []
+    for record, donor in zip(fresh, fresh[1:] + fresh[:1], strict=True):
+        assert isinstance(record, Conversation) and isinstance(donor, Conversation)
+        asked = [message for message in record.messages if message.role == "user"]
+        answers = [message for message in donor.messages if message.role == "assistant"]
+        mixed = replace(record, messages=(*asked, *answers))
+        swapped.append((mixed, content_hash(mixed)))
+    assert status_of(judge_change(swapped), "agreement") in ("warn", "risky")

@@ -1,0 +1,197 @@
+"""C: agreement of prompts and responses, near-duplicates and contradictions."""
+
+from dataclasses import replace
+
+import numpy
+import pytest
+
+import monitor.consistency
+from corpus.records import Conversation, Message, Preference, Record, content_hash
+from monitor.consistency import (
+    ConsistencyParams,
+    flag_contradictions,
+    flag_near_duplicates,
+    normalise_text,
+    profile_consistency,
+    prompt_and_response,
+    row_agreement,
+)
+
+Rows = list[tuple[Record, str]]
+PARAMS = ConsistencyParams()
+
+TOPICS = (
+    ("How do I bake bread at home?", "Mix flour, yeast and water, let the dough rise and bake the loaf in the oven."),
+    ("Which planet is the largest?", "Jupiter is the largest planet; it is a gas giant that orbits the sun."),
+    ("How do I learn the guitar?", "Practise chords every day, and play simple songs on your guitar slowly."),
+    ("Why is my car engine hot?", "The engine of your car may be low on coolant; check the radiator."),
+    ("What is a good dog breed?", "A labrador is a friendly breed of dog and good with children."),
+    ("How do taxes on income work?", "You pay a share of your income as tax, more in higher brackets."),
+)
+
+
+def ask(prompt: str, response: str) -> Conversation:
+    return Conversation((Message("user", prompt), Message("assistant", response)))
+
+
+def hashed(records: list[Record]) -> Rows:
+    return [(record, content_hash(record)) for record in records]
+
+
+def swap_answers(rows: Rows, share: float) -> Rows:
+    """The first ``share`` of the rows, each with the answers of the one after it."""
+    records = [record for record, _ in rows]
+    count = round(share * len(records))
+    swapped = []
+    for i, record in enumerate(records):
+        donor = records[(i + 1) % count] if i < count else record
+        answers = [m for m in donor.messages if m.role == "assistant"]
+        asked = [m for m in record.messages if m.role != "assistant"]
+        swapped.append(replace(record, messages=(*asked, *answers)))
+    return hashed(swapped)
+
+
+def test_the_prompt_is_what_the_model_is_given_and_the_response_what_it_should_give() -> None:
+    talk = Conversation(
+        (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Hello!"), Message("user", "Bye"))
+    )
+    assert prompt_and_response(talk) == ("Be kind.\nHi\nBye", "Hello!")
+    asked = (Message("user", "Hi"), Message("assistant", "Hello!"), Message("user", "Joke?"))
+    good, bad = (Message("assistant", "Knock knock."),), (Message("assistant", "No."),)
+    assert prompt_and_response(Preference(asked, good, bad)) == ("Hi\nHello!\nJoke?", "Knock knock.")
+    assert prompt_and_response(Preference(asked, rejected=bad))[1] == "No."
+
+
+def test_swapping_answers_lowers_agreement_in_proportion_to_the_rows_swapped(chats: Rows) -> None:
+    rows = chats[:400]
+    honest, some, more = (profile_consistency(swap_answers(rows, share), PARAMS)[0] for share in (0.0, 0.1, 0.3))
+    assert honest.measured == some.measured == 400
+    assert honest.agreement - some.agreement > 0.01
+    assert honest.agreement - more.agreement == pytest.approx(3 * (honest.agreement - some.agreement), rel=0.35)
+
+
+def test_each_row_agrees_more_with_its_own_answer_than_with_another_rows() -> None:
+    own, _ = row_agreement([ask(prompt, answer) for prompt, answer in TOPICS])
+    shifted = [TOPICS[(i + 1) % len(TOPICS)][1] for i in range(len(TOPICS))]
+    other, _ = row_agreement([ask(prompt, answer) for (prompt, _), answer in zip(TOPICS, shifted, strict=True)])
+    assert (own > other + 0.3).all()
+
+
+def test_agreement_does_not_depend_on_the_order_of_the_rows(chats: Rows) -> None:
+    records = [record for record, _ in chats[:60]]
+    forward, backward = row_agreement(records)[0], row_agreement(records[::-1])[0]
+    assert forward == pytest.approx(backward[::-1], abs=1e-5)
+
+
+def test_a_blank_answer_is_not_measured_and_does_not_count() -> None:
+    rows = [ask(prompt, answer) for prompt, answer in TOPICS]
+    with_blank, _ = row_agreement([*rows, ask("What now?", "  \n")])
+    assert numpy.isnan(with_blank[-1])
+    assert with_blank[:-1] == pytest.approx(row_agreement(rows)[0], abs=1e-6)
+
+
+def test_a_version_of_blank_answers_only_has_no_agreement() -> None:
+    profile, agreement = profile_consistency(hashed([ask(prompt, " ") for prompt, _ in TOPICS]), PARAMS)
+    assert profile.measured == 0
+    assert numpy.isnan(profile.agreement)
+    assert numpy.isnan(agreement).all()
+
+
+@pytest.mark.parametrize("rows", [6, 3000])
+def test_where_all_prompts_are_the_same_agreement_is_exactly_zero(rows: int) -> None:
+    records = [ask("Tell me something.", f"{TOPICS[i % 6][1]} That is fact {i}.") for i in range(rows)]
+    profile, agreement = profile_consistency(hashed(records), PARAMS)
+    assert (agreement == 0.0).all()
+    assert (profile.agreement, profile.agreement_sd) == (0.0, 0.0)
+
+
+def test_copies_in_other_case_spacing_and_punctuation_are_near_duplicates_and_not_exact_ones() -> None:
+    records: list[Record] = [ask(prompt, answer) for prompt, answer in TOPICS]
+    loud = [ask(prompt.upper(), answer.replace(" ", "  ").replace(".", "!")) for prompt, answer in TOPICS[:3]]
+    profile, _ = profile_consistency(hashed([*records, *loud, records[0]]), PARAMS)
+    assert (profile.exact_duplicates, profile.near_duplicates) == (1, 4)
+    assert flag_near_duplicates([*records, *loud], 0.8) == [False] * 6 + [True] * 3
+
+
+def jaccard(a: str, b: str) -> float:
+    shingles = []
+    for text in (a, b):
+        words = text.split()
+        shingles.append({tuple(words[i : i + 3]) for i in range(len(words) - 2)})
+    return len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+def test_near_duplicates_are_the_pairs_whose_jaccard_similarity_is_above_the_threshold(threshold: float) -> None:
+    rng = numpy.random.default_rng(1)
+    found: dict[bool, list[bool]] = {True: [], False: []}
+    for _ in range(300):
+        words = [f"w{i}" for i in rng.integers(0, 10_000, 100)]
+        changed = list(words)
+        cut = int(rng.integers(5, 100))
+        changed[cut:] = [f"v{i}" for i in rng.integers(0, 10_000, 100 - cut)]
+        similarity = jaccard(" ".join(words), " ".join(changed))
+        # MinHash over 128 permutations estimates it with a standard error of at most 0.044.
+        if abs(similarity - threshold) > 0.1:
+            pair = [Conversation((Message("assistant", " ".join(text)),)) for text in (words, changed)]
+            found[similarity > threshold].append(flag_near_duplicates(pair, threshold)[1])
+    assert len(found[True]) > 5
+    assert sum(found[True]) / len(found[True]) > 0.95
+    assert not any(found[False])
+
+
+def test_rows_of_symbols_only_are_duplicates_of_nothing_but_themselves() -> None:
+    rows: list[Record] = [ask("?!", "…"), ask("😀", "😀😀"), ask("?!", "…")]
+    assert flag_near_duplicates(rows, 0.8) == [False, False, True]
+
+
+def test_two_unrelated_answers_to_one_prompt_contradict_each_other_and_two_alike_do_not() -> None:
+    answers = [TOPICS[0][1], TOPICS[1][1], TOPICS[0][1] + " Enjoy the bread."]
+    rows: list[Record] = [ask("Tell me a FACT!", answers[0]), *[ask(prompt, answer) for prompt, answer in TOPICS[2:]]]
+    rows += [ask("tell me a fact", answers[1]), ask("Tell me a fact.", answers[2])]
+    _, responses = row_agreement(rows)
+    assert flag_contradictions(rows, responses, 0.1) == [False] * 5 + [True, False]
+
+
+def test_blank_prompts_and_symbols_do_not_make_rows_answers_to_one_question() -> None:
+    blank: list[Record] = [
+        ask(" ", TOPICS[0][1]),
+        ask(" ", TOPICS[1][1]),
+        ask("?", TOPICS[2][1]),
+        ask("!", TOPICS[3][1]),
+    ]
+    _, responses = row_agreement(blank)
+    assert flag_contradictions(blank, responses, 0.1) == [False] * 4
+
+
+def test_the_same_answer_everywhere_contradicts_nothing() -> None:
+    rows = hashed([ask(prompt, "I'm sorry, I cannot help.") for prompt, _ in TOPICS] * 2)
+    assert profile_consistency(rows, PARAMS)[0].contradictions == 0
+
+
+def test_contradictions_are_the_same_however_many_rows_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = numpy.random.default_rng(0)
+    responses = rng.normal(size=(40, 256)).astype(numpy.float32)
+    responses[20:30] = responses[:10]
+    responses /= numpy.linalg.norm(responses, axis=1, keepdims=True)
+    rows: list[Record] = [ask("One prompt", f"answer {i}") for i in range(40)]
+    at_once = flag_contradictions(rows, responses, 0.5)
+    assert at_once == [not (i < 10 or 20 <= i < 30) for i in range(40)]
+    monkeypatch.setattr(monitor.consistency, "COMPARED_ROWS", 7)
+    assert flag_contradictions(rows, responses, 0.5) == at_once
+
+
+def test_the_chosen_margin_is_positive_where_the_chosen_answers_fit_better() -> None:
+    shifted = [TOPICS[(i + 1) % len(TOPICS)][1] for i in range(len(TOPICS))]
+    pairs: list[Record] = [
+        Preference((Message("user", prompt),), (Message("assistant", good),), (Message("assistant", bad),))
+        for (prompt, good), bad in zip(TOPICS, shifted, strict=True)
+    ]
+    margin = profile_consistency(hashed(pairs), PARAMS)[0].chosen_margin
+    assert margin is not None and margin > 0.5
+    unpaired = [replace(pair, rejected=()) for pair in pairs if isinstance(pair, Preference)]
+    assert profile_consistency(hashed([*unpaired]), PARAMS)[0].chosen_margin is None
+
+
+def test_normalising_keeps_words_of_any_script() -> None:
+    assert normalise_text("¿Dónde está, 東京?") == "dónde está 東京"

@@ -1,0 +1,132 @@
+"""The law's least squares and intervals against scipy, left-out fits and simulation."""
+
+import dataclasses
+import math
+
+import numpy
+import pytest
+from scipy import optimize, stats
+
+from monitor.entropy_law import MIN_POINTS, LawPoint, describe_law, fit_entropy_law, predict_change
+
+
+def make_points(rng: numpy.random.Generator, n: int = 12, noise: float = 0.01) -> list[LawPoint]:
+    """Runs of a law with Z = -4 - 0.3 ln R - 0.2 L."""
+    log_r, loss = rng.uniform(1.0, 2.5, n), rng.uniform(4.8, 5.4, n)
+    z = -4 - 0.3 * log_r - 0.2 * loss + rng.normal(0, noise, n)
+    return [
+        LawPoint(f"run {i}", 2.9, math.exp(a), float(b), float(c))
+        for i, (a, b, c) in enumerate(zip(log_r, loss, z, strict=True))
+    ]
+
+
+POINTS = make_points(numpy.random.default_rng(0), noise=0.03)
+
+
+def test_the_plane_and_its_covariance_are_those_of_scipys_least_squares() -> None:
+    law = fit_entropy_law(POINTS)
+
+    def plane(x: numpy.ndarray, a: float, b: float, c: float) -> numpy.ndarray:
+        return a + b * x[0] + c * x[1]
+
+    x = numpy.array([[math.log(p.r_long), p.l] for p in POINTS]).T
+    expected, covariance = optimize.curve_fit(plane, x, [p.z for p in POINTS])
+    assert [law.intercept, law.slope_log_r, law.slope_l] == pytest.approx(list(expected), rel=1e-4)
+    assert numpy.array(law.covariance) == pytest.approx(covariance, rel=1e-3)
+    assert law.degrees_of_freedom == 9
+
+
+def test_with_the_loss_independent_of_r_each_slope_is_that_of_a_simple_regression() -> None:
+    # A balanced grid: the two explanatory variables are uncorrelated, so each slope can be had alone.
+    grid = [(a, b) for a in (1.0, 1.5, 2.0) for b in (5.0, 5.2, 5.4)]
+    z = [0.1 * i * (-1) ** i - a - b for i, (a, b) in enumerate(grid)]
+    law = fit_entropy_law([LawPoint("", 3.0, math.exp(a), b, c) for (a, b), c in zip(grid, z, strict=True)])
+    assert law.slope_log_r == pytest.approx(stats.linregress([a for a, _ in grid], z).slope)
+    assert law.slope_l == pytest.approx(stats.linregress([b for _, b in grid], z).slope)
+
+
+def test_r_squared_is_that_of_runs_left_out_one_by_one() -> None:
+    residuals = []
+    for i, point in enumerate(POINTS):
+        rest = fit_entropy_law(POINTS[:i] + POINTS[i + 1 :])
+        residuals.append(point.z - rest.intercept - rest.slope_log_r * math.log(point.r_long) - rest.slope_l * point.l)
+    z = numpy.array([point.z for point in POINTS])
+    expected = 1 - float(numpy.square(residuals).sum() / numpy.square(z - z.mean()).sum())
+    assert fit_entropy_law(POINTS).r_squared_loo == pytest.approx(expected)
+
+
+def test_the_f_test_has_its_nominal_rate_where_z_is_pure_noise() -> None:
+    rng = numpy.random.default_rng(1)
+    p_values = []
+    for _ in range(400):
+        noise = [dataclasses.replace(point, z=float(rng.normal())) for point in POINTS]
+        p_values.append(fit_entropy_law(noise).p_value)
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_a_law_without_noise_holds_and_one_of_pure_noise_does_not() -> None:
+    exact = fit_entropy_law(make_points(numpy.random.default_rng(2), noise=0.0))
+    assert exact.holds is True
+    assert "holds on your data: Z falls with long R and falls with L" in exact.sentence
+    rng = numpy.random.default_rng(3)
+    noise = fit_entropy_law([dataclasses.replace(point, z=float(rng.normal())) for point in POINTS])
+    assert noise.holds is False
+    assert "does not hold" in noise.sentence
+
+
+def test_no_sign_is_assumed() -> None:
+    upside_down = fit_entropy_law([dataclasses.replace(point, z=-point.z) for point in POINTS])
+    assert upside_down.slope_log_r == pytest.approx(-fit_entropy_law(POINTS).slope_log_r)
+    assert "Z rises with long R and rises with L" in upside_down.sentence
+
+
+def test_the_interval_of_a_predicted_change_covers_two_new_runs_at_the_nominal_rate() -> None:
+    rng = numpy.random.default_rng(4)
+    before, after = (1.4, 5.0), (1.9, 5.1)
+    covered = []
+    for _ in range(800):
+        predicted = predict_change(
+            fit_entropy_law(make_points(rng)), after[0] - before[0], after[1] - before[1], confidence=0.9
+        )
+        z = [-4 - 0.3 * log_r - 0.2 * loss + rng.normal(0, 0.01) for log_r, loss in (before, after)]
+        covered.append(predicted.low <= z[1] - z[0] <= predicted.high)
+    # Binomial, n = 800: a standard error of 0.011.
+    assert numpy.mean(covered) == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_change_of_nothing_is_predicted_as_nothing_with_the_noise_of_two_runs() -> None:
+    law = fit_entropy_law(POINTS)
+    predicted = predict_change(law, 0.0, 0.0)
+    assert predicted.value == 0.0
+    assert predicted.sd == pytest.approx(math.sqrt(2) * law.residual_sd)
+    assert predicted.high == pytest.approx(predicted.sd * stats.t.ppf(0.975, 9))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        POINTS[: MIN_POINTS - 1],
+        [],
+        [dataclasses.replace(point, r_long=3.3) for point in POINTS],
+        [dataclasses.replace(point, l=5.1) for point in POINTS],
+        [dataclasses.replace(point, z=-4.9) for point in POINTS],
+    ],
+    ids=["too few", "none", "one R", "one L", "one Z"],
+)
+def test_runs_that_cannot_tell_a_law_are_said_to_be_too_few(points: list[LawPoint]) -> None:
+    law = fit_entropy_law(points)
+    assert law.holds is None
+    assert law.sentence.startswith("Too few points")
+    assert set(describe_law(law)) == {"holds", "sentence", "n_points", "points"}
+
+
+def test_the_drawn_curve_passes_the_middle_of_the_runs_within_its_band() -> None:
+    law = fit_entropy_law(POINTS)
+    curve = describe_law(law)["curve"]
+    ratios = [point.r_long for point in POINTS]
+    assert (curve["r_long"][0], curve["r_long"][-1]) == pytest.approx((min(ratios), max(ratios)))
+    mean_log = numpy.log(ratios).mean()
+    # Least squares go through the mean of all runs.
+    middle = numpy.interp(mean_log, numpy.log(curve["r_long"]), curve["z"])
+    assert middle == pytest.approx(numpy.mean([point.z for point in POINTS]), abs=1e-6)
+    assert all(low < z < high for low, z, high in zip(curve["low"], curve["z"], curve["high"], strict=True))

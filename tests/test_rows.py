@@ -1,0 +1,58 @@
+"""Which rows are named: copies by what they cost beyond the kept rows, outliers by their score."""
+
+import numpy
+import pytest
+
+from corpus.codecs import Codec
+from corpus.records import Conversation, Message, Record, canonical_text
+from monitor.compression import CompressionParams
+from monitor.rows import conditional_ratios, flag_outlying, flag_redundant
+
+Rows = list[tuple[Record, str]]
+PARAMS = CompressionParams()
+
+
+def test_exact_copies_of_kept_rows_are_named_before_all_others(chats: Rows) -> None:
+    kept, fresh = chats[:200], chats[200:230]
+    # Of a row of a few words, most of what it costs is where it stands and not what it says.
+    copies = [item for item in kept if len(canonical_text(item[0])) > 500][:3]
+    records = [*kept, *fresh[:15], *copies, *fresh[15:]]
+    is_added = numpy.arange(len(records)) >= 200
+    flagged = flag_redundant("sft", "redundancy", records, is_added, PARAMS, 3)
+    assert {(row.row, row.hash) for row in flagged} == {(record.row, row_hash) for record, row_hash in copies}
+    assert [row.score for row in flagged] == sorted((row.score for row in flagged), reverse=True)
+    assert flagged[-1].score > 10
+    assert (flagged[0].dataset, flagged[0].rule, flagged[0].unit) == ("sft", "redundancy", "raw / compressed bytes")
+
+
+def test_the_second_of_two_added_copies_is_redundant_and_the_first_is_not(chats: Rows) -> None:
+    texts = [canonical_text(record).encode() for record, _ in chats[:102]]
+    first, other, second = conditional_ratios(texts[:100], [texts[100], texts[101], texts[100]], PARAMS)
+    assert second > 5 * first
+    assert second > 5 * other
+
+
+def test_a_row_costs_what_it_adds_to_the_whole(chats: Rows) -> None:
+    texts = [canonical_text(record).encode() for record, _ in chats[:260]]
+    ratios = conditional_ratios(texts[:200], texts[200:], PARAMS)
+    cost = sum(len(text) / ratio for text, ratio in zip(texts[200:], ratios, strict=True))
+    codec = Codec("zstd", 9)
+    grown = codec.sizes(texts)[1] - codec.sizes(texts[:200])[1]
+    # Ending a block after every row costs its headers and tables.
+    assert grown <= cost < 1.35 * grown
+
+
+def test_rows_are_named_where_all_rows_are_new_and_where_none_is() -> None:
+    records: Rows = [(Conversation((Message("user", "Hi"), Message("assistant", "Hello!")), row=1), "00" * 16)]
+    assert len(flag_redundant("sft", "redundancy", records, numpy.array([True]), PARAMS, 5)) == 1
+    assert flag_redundant("sft", "redundancy", records, numpy.array([False]), PARAMS, 5) == []
+
+
+@pytest.mark.parametrize(("highest", "expected"), [(True, [4, 1, 2]), (False, [3, 2, 1])])
+def test_the_outlying_rows_come_worst_first_and_rows_without_a_score_never(highest: bool, expected: list[int]) -> None:
+    scores = numpy.array([numpy.nan, 3.0, 2.0, 1.0, 9.0])
+    records: Rows = [(Conversation((), f"source {i}", row=10 + i), f"{i:032x}") for i in range(5)]
+    flagged = flag_outlying("sft", "consistency", records, scores, highest, "nats per token", 3)
+    assert [row.row - 10 for row in flagged] == expected
+    assert [row.score for row in flagged] == [scores[i] for i in expected]
+    assert [(row.source, row.hash) for row in flagged] == [(f"source {i}", f"{i:032x}") for i in expected]

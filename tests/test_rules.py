@@ -1,0 +1,387 @@
+"""The rules on changes of the sizes measured on real conversations, and their rates in simulation."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread, topic_spread
+from monitor.entropy_law import EntropyLaw, LawPoint, fit_entropy_law
+from monitor.rules import Band, Comparison, RuleParams, apply_rules
+from monitor.significance import holm_adjust, measure_shift, shift_quantile
+from monitor.verdict import Measurements, RuleResult
+
+PARAMS = RuleParams()
+LOSS, LOSS_SD, LOSS_TOPICS = 5.0, 0.8, TopicSpread(0.07, 11)
+AGREEMENT, AGREEMENT_SD, AGREEMENT_TOPICS = 0.39, 0.2, TopicSpread(0.03, 11)
+# Standard deviation of the change of ln R when all rows are replaced by others as good.
+RATIO_SD, LONG_RATIO_SD = 0.003, 0.005
+
+
+def make_calibration(rng: numpy.random.Generator) -> Calibration:
+    updates = tuple(
+        HarmlessUpdate(
+            share,
+            "random",
+            float(rng.normal(0, RATIO_SD * math.sqrt(share))),
+            float(rng.normal(0, LONG_RATIO_SD * math.sqrt(share))),
+        )
+        for share in (0.05, 0.1, 0.2)
+        for _ in range(4)
+    )
+    return Calibration(1600, (5.0, 5.01, 4.99), LOSS_SD, LOSS_TOPICS, AGREEMENT_TOPICS, updates, (), "base")
+
+
+CALIBRATION = make_calibration(numpy.random.default_rng(0))
+NO_LAW = fit_entropy_law(())
+LAW = fit_entropy_law(
+    [
+        LawPoint(str(i), 2.9, math.exp(a), b, -4 - 0.3 * a - 0.4 * b + 0.005 * (-1) ** i)
+        for i, (a, b) in enumerate([(1.0, 5.0), (1.2, 5.2), (1.5, 5.1), (2.0, 5.0), (1.1, 5.4), (1.4, 5.3)] * 2)
+    ]
+)
+
+
+def make_comparison(
+    rng: numpy.random.Generator,
+    added: int = 160,
+    removed: int = 160,
+    rise_r: float = 0.0,
+    rise_r_long: float = 0.0,
+    rise_l: float = 0.0,
+    fall_c: float = 0.0,
+    rows: int = 1600,
+    dataset: str = "sft",
+) -> Comparison:
+    """A version whose added rows have a loss of ``rise_l`` more and an agreement of ``fall_c`` less than the kept ones.
+
+    ``rise_r`` and ``rise_r_long`` are relative; 384 rows are probed.
+    """
+    before = Measurements(rows, 2.87, 3.64, LOSS, AGREEMENT)
+    total = rows + added - removed
+    share = added / total
+    probed = round(384 * share)
+    loss_kept = rng.normal(LOSS, LOSS_SD, 384 - probed)
+    loss_added = rng.normal(LOSS + rise_l, LOSS_SD, probed)
+    now = Measurements(
+        total,
+        before.r * (1 + rise_r),
+        before.r_long * (1 + rise_r_long),
+        LOSS + rise_l * share,
+        AGREEMENT - fall_c * share,
+        added,
+        removed,
+        total - added,
+    )
+    return Comparison(
+        dataset,
+        now,
+        before,
+        loss_kept,
+        loss_added,
+        rng.normal(AGREEMENT, AGREEMENT_SD, total - added),
+        rng.normal(AGREEMENT - fall_c, AGREEMENT_SD, added),
+        384,
+    )
+
+
+def judge(
+    *comparisons: Comparison, law: EntropyLaw = NO_LAW, calibration: Calibration = CALIBRATION
+) -> dict[str, RuleResult]:
+    return {rule.id: rule for rule in apply_rules(comparisons, calibration, law, PARAMS)}
+
+
+def statuses(rules: dict[str, RuleResult]) -> dict[str, str]:
+    return {name: rule.status for name, rule in rules.items()}
+
+
+CALM = {"redundancy": "pass", "consistency": "pass", "agreement": "pass", "both_rise": "pass", "forecast": "skipped"}
+
+
+@pytest.fixture
+def rng() -> numpy.random.Generator:
+    return numpy.random.default_rng(1)
+
+
+# The changes have the sizes that were measured on real conversations.
+def test_a_fresh_10_percent_update_passes(rng: numpy.random.Generator) -> None:
+    assert statuses(judge(make_comparison(rng, rise_r_long=0.001))) == CALM
+
+
+def test_growing_by_30_percent_passes(rng: numpy.random.Generator) -> None:
+    assert statuses(judge(make_comparison(rng, added=480, removed=0, rise_r_long=0.002))) == CALM
+
+
+def test_removing_rows_only_passes_and_needs_no_added_rows(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, added=0, removed=160, rise_r_long=-0.002))
+    assert statuses(rules) == {**CALM, "consistency": "skipped", "agreement": "skipped", "both_rise": "skipped"}
+    assert rules["consistency"].reason == rules["agreement"].reason == "No rows were added."
+
+
+def test_10_percent_of_garbled_rows_are_risky_by_consistency(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, rise_r=-0.034, rise_r_long=-0.032, rise_l=3.5, fall_c=0.36))
+    assert rules["consistency"].status == "risky"
+    assert rules["redundancy"].status == "pass"
+
+
+def test_10_percent_of_exact_copies_are_risky_by_redundancy(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, removed=0, rise_r=0.0007, rise_r_long=0.084))
+    assert statuses(rules) == {**CALM, "redundancy": "risky"}
+    assert "over the long window went from 3.640 to 3.946 (+8.4%)" in rules["redundancy"].reason
+
+
+def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, rise_l=-0.24, fall_c=0.26))
+    assert statuses(rules) == {**CALM, "agreement": "risky"}
+    assert rules["agreement"].statistic == pytest.approx(-0.26, abs=0.05)
+
+
+def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, rise_r_long=0.08, rise_l=1.5))
+    assert statuses(rules) == {**CALM, "redundancy": "risky", "consistency": "risky", "both_rise": "risky"}
+
+
+def test_both_rise_needs_both(rng: numpy.random.Generator) -> None:
+    for change in ({"rise_r_long": 0.08}, {"rise_l": 1.5}, {"rise_r_long": -0.08, "rise_l": 1.5}):
+        assert judge(make_comparison(rng, **change))["both_rise"].status == "pass"
+
+
+def test_a_rise_in_the_32_kib_window_alone_is_seen(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, rise_r=0.038))
+    assert rules["redundancy"].status == "risky"
+    assert "over the 32 KiB window went from 2.870 to 2.979" in rules["redundancy"].reason
+
+
+def test_the_graver_window_speaks_even_where_the_other_is_more_significant(rng: numpy.random.Generator) -> None:
+    quiet = replace(
+        CALIBRATION,
+        updates=tuple(replace(update, change_log_r=update.change_log_r / 1000) for update in CALIBRATION.updates),
+    )
+    rules = judge(make_comparison(rng, rise_r=0.006, rise_r_long=0.084), calibration=quiet)
+    assert rules["redundancy"].status == "risky"
+    assert rules["redundancy"].statistic == pytest.approx(0.084)
+
+
+def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: numpy.random.Generator) -> None:
+    two_rows = make_comparison(rng, added=2, removed=2, rise_r_long=0.004)
+    rules = judge(replace(two_rows, loss_added=numpy.array([9.0, 9.0])))
+    for name, reason in (("consistency", "too little to matter"), ("redundancy", "does not matter")):
+        p_value = rules[name].p_value
+        assert p_value is not None and p_value < 0.002
+        assert rules[name].status == "pass"
+        assert reason in rules[name].reason
+
+
+def test_an_alarm_says_the_numbers_it_rests_on(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng, rise_l=1.5)
+    rule = judge(comparison)["consistency"]
+    kept, added = comparison.loss_kept.mean(), comparison.loss_added.mean()
+    assert rule.statistic == pytest.approx(added - kept)
+    assert f"of the 38 added rows measured is {added:.3f} against {kept:.3f}" in rule.reason
+    assert f"by {(added - kept) / 10:+.3f}." in rule.reason
+    assert rule.threshold is not None and 0 < rule.threshold < added - kept
+
+
+@pytest.mark.parametrize(("bands", "status"), [((0.1, 0.2), "pass"), ((0.05, 0.2), "warn"), ((0.0, 0.05), "risky")])
+def test_the_bands_of_params_decide_how_much_matters(
+    rng: numpy.random.Generator, bands: tuple[float, float], status: str
+) -> None:
+    params = replace(PARAMS, ratio_rise=Band(*bands))
+    rules = apply_rules([make_comparison(rng, rise_r_long=0.084)], CALIBRATION, NO_LAW, params)
+    assert rules[0].status == status
+
+
+def test_the_forecast_warns_of_a_fall_beyond_tolerance_where_the_law_holds(rng: numpy.random.Generator) -> None:
+    assert LAW.holds
+    worse = judge(make_comparison(rng, rise_r_long=0.3, rise_l=1.0), law=LAW)["forecast"]
+    assert worse.status == "risky"
+    assert worse.statistic == pytest.approx(-0.3 * math.log(1.3) - 0.4 * 0.1, abs=0.02)
+    assert judge(make_comparison(rng, rise_r_long=-0.3), law=LAW)["forecast"].status == "pass"
+    assert judge(make_comparison(rng), law=NO_LAW)["forecast"].reason == NO_LAW.sentence
+
+
+def test_the_forecast_speaks_of_the_dataset_the_law_was_fitted_on_only(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, rise_r_long=0.3, rise_l=1.0, dataset="preferences"), law=LAW)
+    assert rules["forecast"].status == "skipped"
+    assert "sft only" in rules["forecast"].reason
+
+
+def test_a_law_without_residuals_forecasts_without_dividing_by_zero(rng: numpy.random.Generator) -> None:
+    exact = replace(LAW, residual_sd=0.0, covariance=((0.0,) * 3,) * 3)
+    for rise, outcome in ((0.0, ("pass", 1.0)), (0.3, ("risky", 0.0))):
+        forecast = judge(make_comparison(rng, rise_r_long=rise), law=exact)["forecast"]
+        assert (forecast.status, forecast.p_value) == outcome
+
+
+def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: numpy.random.Generator) -> None:
+    still = replace(
+        CALIBRATION,
+        topic_loss=TopicSpread(0.0, 11),
+        topic_agreement=TopicSpread(0.0, 11),
+        updates=tuple(replace(update, change_log_r=0.0, change_log_r_long=0.0) for update in CALIBRATION.updates),
+    )
+    same = replace(
+        make_comparison(rng),
+        loss_kept=numpy.full(346, 5.0),
+        loss_added=numpy.full(38, 5.0),
+        agreement_kept=numpy.full(1440, 0.5),
+        agreement_added=numpy.full(160, 0.5),
+    )
+    rules = judge(same, calibration=still)
+    assert statuses(rules) == CALM
+    assert [rules[name].p_value for name in ("redundancy", "consistency", "agreement")] == [1.0, 0.5, 0.5]
+    risen = judge(replace(same, loss_added=numpy.full(38, 6.0), now=replace(same.now, r_long=4.0)), calibration=still)
+    assert {risen["redundancy"].status, risen["consistency"].status, risen["both_rise"].status} == {"risky"}
+
+
+def test_where_all_prompts_are_the_same_agreement_is_skipped(rng: numpy.random.Generator) -> None:
+    same = replace(make_comparison(rng), agreement_kept=numpy.zeros(1440), agreement_added=numpy.zeros(160))
+    rule = judge(same)["agreement"]
+    assert rule.status == "skipped"
+    assert "the same" in rule.reason
+
+
+def test_rows_without_an_agreement_do_not_count(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng, fall_c=0.26)
+    blank = replace(
+        comparison,
+        agreement_kept=numpy.append(comparison.agreement_kept, [math.nan] * 5),
+        agreement_added=numpy.append(comparison.agreement_added, [math.nan] * 5),
+    )
+    assert judge(blank)["agreement"] == judge(comparison)["agreement"]
+
+
+def test_added_rows_that_cannot_be_measured_though_they_should_are_not_a_pass(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng)
+    unprobed = judge(replace(comparison, loss_added=comparison.loss_added[:9]))["consistency"]
+    assert unprobed.status == "not_assessed"
+    assert "Only 9 of the 160 added rows have a probe loss, where 38 should" in unprobed.reason
+    blank = judge(replace(comparison, agreement_added=numpy.full(160, math.nan)))["agreement"]
+    assert blank.status == "not_assessed"
+    assert "blank prompt or answer" in blank.reason
+
+
+def test_a_handful_of_added_rows_that_miss_the_probe_are_skipped(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng, added=3, removed=0)
+    rule = judge(replace(comparison, loss_added=numpy.zeros(0)))["consistency"]
+    assert (rule.status, rule.p_value) == ("skipped", None)
+
+
+def test_fewer_than_10_rows_of_the_parent_are_too_few_to_compare_with(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng)
+    few = replace(comparison, loss_kept=comparison.loss_kept[:9], agreement_kept=comparison.agreement_kept[:9])
+    rules = judge(few)
+    assert (rules["consistency"].status, rules["agreement"].status) == ("not_assessed", "not_assessed")
+    assert "Only 9 rows of the parent" in rules["consistency"].reason
+    ten = replace(comparison, loss_kept=comparison.loss_kept[:10], agreement_kept=comparison.agreement_kept[:10])
+    assert judge(ten)["consistency"].p_value is not None
+
+
+def test_harmless_updates_alarm_no_more_often_than_promised() -> None:
+    rng = numpy.random.default_rng(2)
+    alarms, runs = 0, 300
+    for _ in range(runs):
+        calibration = make_calibration(rng)
+        comparisons = [
+            make_comparison(
+                rng,
+                rise_r=math.expm1(rng.normal(0, RATIO_SD * math.sqrt(0.1))),
+                rise_r_long=math.expm1(rng.normal(0, LONG_RATIO_SD * math.sqrt(0.1))),
+                # The added rows are of another topic than the kept ones.
+                rise_l=float(rng.normal(0, LOSS_TOPICS.sd)),
+                fall_c=float(rng.normal(0, AGREEMENT_TOPICS.sd)),
+                dataset=dataset,
+            )
+            for dataset in ("sft", "preferences")
+        ]
+        # Without effect sizes: significance alone must keep the rate.
+        none = Band(0.0, 0.0)
+        params = replace(PARAMS, ratio_rise=none, loss_rise=none, agreement_fall=none)
+        alarms += any(
+            rule.status in ("warn", "risky") for rule in apply_rules(comparisons, calibration, NO_LAW, params)
+        )
+    assert alarms / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def shifts_under_null(
+    draw_row: Callable[[numpy.random.Generator, int], NDArray[numpy.float64]], topic_sd: float
+) -> list[float]:
+    """p-values where the added batch is one more topic of the same kind, the spread being estimated each time."""
+    rng = numpy.random.default_rng(3)
+    p_values = []
+    for _ in range(1500):
+        topics = numpy.repeat(numpy.arange(12), 50)
+        values = rng.normal(0, topic_sd, 12)[topics] + draw_row(rng, topics.size)
+        spread = topic_spread(values, topics)
+        kept = values[rng.permutation(values.size)[:340]]
+        added = rng.normal(0, topic_sd) + draw_row(rng, 40)
+        p_values.append(measure_shift(kept, added, spread, 0.1).p_value)
+    return p_values
+
+
+@pytest.mark.parametrize("topic_sd", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
+def test_a_batch_of_another_topic_is_a_shift_no_more_often_than_its_rate(topic_sd: float, rate: float) -> None:
+    p_values = numpy.array(shifts_under_null(lambda rng, n: rng.normal(0, 0.8, n), topic_sd))
+    assert (p_values <= rate).mean() <= rate + 2.5 * math.sqrt(rate * (1 - rate) / len(p_values))
+
+
+def test_p_values_are_near_uniform_where_topics_dominate() -> None:
+    p_values = shifts_under_null(lambda rng, n: rng.normal(0, 0.3, n), 0.5)
+    assert stats.kstest(p_values, "uniform").statistic < 0.05
+
+
+def test_a_shift_worked_by_hand() -> None:
+    # Variance of the kept rows 5/3, of the topics 0.5 * (1 + 1/5): 3 over the root of 0.6 + 5/3 * (1/2 + 1/4).
+    shift = measure_shift(
+        numpy.array([1.0, 2.0, 3.0, 4.0]), numpy.array([5.0, 6.0]), TopicSpread(math.sqrt(0.5), 4), 0.25
+    )
+    assert (shift.value, shift.effect, shift.added) == (3.0, 0.75, 2)
+    assert shift.t == pytest.approx(3 / math.sqrt(0.6 + 1.25))
+    assert shift.p_value == pytest.approx(stats.t.sf(shift.t, 4))
+
+
+@given(st.floats(0.001, 0.4), st.integers(1, 200), st.floats(0.0, 2.0))
+def test_the_limit_is_the_shift_whose_p_value_is_the_rate(rate: float, added: int, sd: float) -> None:
+    kept = numpy.arange(50.0) / 25
+    topics = TopicSpread(sd, 7)
+    limit = shift_quantile(kept, added, topics, rate)
+    batch = numpy.full(added, kept.mean() + limit)
+    assert measure_shift(kept, batch, topics, 0.1).p_value == pytest.approx(rate, rel=1e-6)
+
+
+def test_holms_correction_worked_by_hand() -> None:
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04; the last may not fall below 0.06.
+    assert holm_adjust([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_adjust([]) == []
+    assert holm_adjust([0.7, 0.6]) == [1.0, 1.0]
+
+
+@given(
+    st.lists(st.integers(0, 1000).map(lambda i: i / 1000), min_size=1, max_size=8), st.sampled_from([0.01, 0.05, 0.2])
+)
+def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: list[float], rate: float) -> None:
+    rejected = set()
+    for step, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if p_values[i] * (len(p_values) - step) > rate:
+            break
+        rejected.add(i)
+    assert {i for i, p in enumerate(holm_adjust(p_values)) if p <= rate} == rejected
+
+
+@pytest.mark.parametrize("bad", [(-0.1, 0.1), (0.2, 0.1)])
+def test_a_band_whose_ends_are_out_of_order_is_refused(bad: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="between 0 and risky"):
+        Band(*bad)
+
+
+@pytest.mark.parametrize("bad", [(0.05, 0.1), (0.05, 0.0), (1.0, 0.5)])
+def test_rates_out_of_order_are_refused(bad: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="risky_rate"):
+        RuleParams(*bad)
