@@ -39,15 +39,20 @@ def select_zip_rows(
     k1: Annotated[int | None, typer.Option(help="Rows measured again in each round.", show_default=False)] = None,
     k2: Annotated[int | None, typer.Option(help="Rows kept of these.", show_default=False)] = None,
     k3: Annotated[int | None, typer.Option(help="Rows taken of these.", show_default=False)] = None,
-    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    workers: Annotated[str, typer.Option(help="Processes, or auto: one for each core.")] = "auto",
     json: AsJson = False,
 ) -> None:
     """ZIP, the paper's Algorithm 1: rows that keep the compression ratio of the whole selection low.
 
     Example: entropylaw select zip pool.jsonl --out chosen.jsonl --rows 10000
     """
+    from selection.engines import count_cores
+
+    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
+        raise EntropylawError(f"--workers {workers}: expected auto or a number of processes")
+    processes = count_cores() if workers == "auto" else int(workers)
     changes = {"rows": rows, "tokens": tokens, "k1": k1, "k2": k2, "k3": k3}
-    _select("zip", pool, out, report, tokenizer, changes, workers, json)
+    _select("zip", pool, out, report, tokenizer, changes, processes, json)
 
 
 @app.command("random")
