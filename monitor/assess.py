@@ -212,8 +212,11 @@ def compare(
     Where a version shares almost nothing with its parent, the parent's own rows, kept in the history, stand in.
     """
     probed = locate_probe_rows(item)
-    loss_kept = item.probe_losses[is_kept[probed]]
-    agreement_kept = item.agreement[is_kept]
+    # Copies of one row say the same thing twice: they are no more evidence than the row itself.
+    is_first = first_copies([row_hash for _, row_hash in item.records])
+    first_probed = first_copies(item.probe_hashes)
+    loss_kept = item.probe_losses[is_kept[probed] & first_probed]
+    agreement_kept = item.agreement[is_kept & is_first]
     if len(loss_kept) < 30:
         loss_kept = numpy.array(reference.probe_losses)
     if numpy.count_nonzero(~numpy.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
@@ -226,11 +229,23 @@ def compare(
         now=now,
         before=before,
         loss_kept=loss_kept,
-        loss_added=item.probe_losses[is_added[probed]],
+        loss_added=item.probe_losses[is_added[probed] & first_probed],
         agreement_kept=agreement_kept,
-        agreement_added=item.agreement[is_added],
+        agreement_added=item.agreement[is_added & is_first],
         probed=int(numpy.count_nonzero((is_kept | is_added)[probed])),
+        probed_added=int(numpy.count_nonzero(is_added[probed])),
     )
+
+
+def first_copies(row_hashes: Sequence[str]) -> NDArray[numpy.bool_]:
+    """For each row, whether no row before it is the same.
+
+    >>> first_copies(["a", "b", "a"]).tolist()
+    [True, True, False]
+    """
+    first = numpy.zeros(len(row_hashes), dtype=bool)
+    first[numpy.unique(numpy.array(row_hashes), return_index=True)[1]] = True
+    return first
 
 
 def locate_probe_rows(item: Evidence) -> NDArray[numpy.int64]:

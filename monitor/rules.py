@@ -64,7 +64,8 @@ class Comparison:
 
     ``loss_kept``, ``loss_added``: probe losses in nats of rows the parent had and did not have, shapes (k,), (a,);
     ``agreement_kept``, ``agreement_added``: prompt-response cosines of the same two groups, nan where a row has none.
-    ``probed``: rows in the probe of which it is known whether the parent had them.
+    ``probed``: rows in the probe of which it is known whether the parent had them; ``probed_added`` of them it had not.
+    Both count copies, which the four arrays leave out.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class Comparison:
     agreement_kept: NDArray[numpy.float64]
     agreement_added: NDArray[numpy.float64]
     probed: int
+    probed_added: int
 
     @property
     def share_added(self) -> float:
@@ -193,16 +195,17 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
         return _Draft(replace(skipped, reason="No rows were added."))
     expected = comparison.share_added * comparison.probed if rule == "consistency" else len(added)
     kept, added = kept[~numpy.isnan(kept)], added[~numpy.isnan(added)]
-    if expected >= MIN_EXPECTED_ROWS and len(added) < MIN_FOUND_SHARE * expected:
+    found = comparison.probed_added if rule == "consistency" else len(added)
+    if expected >= MIN_EXPECTED_ROWS and found < MIN_FOUND_SHARE * expected:
         cause = (
             "the answers of the others may lie beyond probe.max_length tokens"
             if rule == "consistency"
             else "the others have a blank prompt or answer"
         )
-        reason = f"Only {len(added)} of the {count} added rows have a {what}, where {expected:.0f} should: {cause}."
+        reason = f"Only {found} of the {count} added rows have a {what}, where {expected:.0f} should: {cause}."
         return _Draft(replace(skipped, status="not_assessed", reason=reason))
     if not len(added):
-        return _Draft(replace(skipped, reason=f"None of the {count} added rows has a {what}: too few to measure."))
+        return _Draft(replace(skipped, reason=f"None of the {count} added rows, copies aside, has a {what}: nothing to compare."))
     if len(kept) < MIN_KEPT_ROWS:
         reason = f"Only {len(kept)} rows of the parent have a {what} to compare the added rows with."
         return _Draft(replace(skipped, status="not_assessed", reason=reason))
@@ -231,12 +234,14 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
 def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft) -> _Draft:
     """The signature of the paper's x5: R and L rise together.
 
-    Intersection-union test: both must be significant, so the larger of their p-values is the test's own.
+    The null hypothesis is a harmless update. R is then measured on all rows and L on a sample of them by a model, and
+    the two p-values are independent, so both lie below p with probability p squared: what is weak evidence in each
+    alone is strong in both at once.
     """
     result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in risky bands")
     if loss.result.p_value is None or ratio.result.p_value is None:
         return _Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))
-    p = max(ratio.result.p_value, loss.result.p_value)
+    p = max(ratio.result.p_value, loss.result.p_value) ** 2
     now, before = comparison.now, comparison.before
     numbers = (
         f"R over the long window went from {before.r_long:.3f} to {now.r_long:.3f} and L from {before.l:.3f} to "

@@ -187,9 +187,7 @@ def build_report_data(
         version=replace(verdict.version, name=name),
         parent=verdict.parent,
         rules=rules,
-        excerpts={
-            row.hash: cut_excerpt(texts[row.hash]) for rule in rules for row in rule.rows if row.hash in texts
-        },
+        excerpts={row.hash: cut_excerpt(texts[row.hash]) for rule in rules for row in rule.rows if row.hash in texts},
         datasets=tuple(_view_dataset(dataset, verdict) for dataset in verdict.measurements),
         versions=versions,
         benchmark=benchmark,

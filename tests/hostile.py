@@ -110,7 +110,7 @@ def report_with(*texts: str) -> ReportData:
     past = [replace(entry, name=text(), measurements=rename(entry.measurements)) for entry in history()]
     waivers = [replace(waiver(rule), reason=text(), owner=text()) for rule in ("redundancy", "both_rise")]
     # Long enough that every text is cut, so that all pages fold one away for each row.
-    texts = {row.hash: f"{text()} {'y' * 400} {text()}" for row in changed.rows}
+    texts = {row.hash: f"user: {text()} {'y' * 400} {text()}" for row in changed.rows}
     return build_report_data(changed, past, waivers, texts=texts)
 
 

@@ -1,11 +1,15 @@
 """The layering of the packages, and the command line's promise to start fast."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from sample_verdicts import sample_verdict
+
+from corpus.artifacts import write_json
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("corpus", "selection", "training", "monitor", "reports", "entropylaw")
@@ -53,3 +57,16 @@ def test_importing_the_command_line_loads_no_heavy_library() -> None:
     program = f"import sys, entropylaw.cli; print(*[name for name in {HEAVY} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
     assert (result.returncode, result.stdout.split()) == (0, []), result.stderr
+
+
+def test_showing_a_verdict_loads_no_heavy_library(tmp_path: Path) -> None:
+    write_json(tmp_path / "results" / "verdict.json", sample_verdict("pass"))
+    program = (
+        "import sys; from entropylaw.cli import app; app(['check'], standalone_mode=False); "
+        f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert "shows no risk" in result.stdout and result.stderr.strip() == "", result.stderr

@@ -94,9 +94,13 @@ def save_model(trainer: Trainer, folder: str | Path, checkpoints: Path) -> None:
 
 def quiet_libraries() -> None:
     """Our own progress bar and messages are the ones a user reads."""
+    import warnings
+
     import datasets
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
+    # TRL 1.16 asks transformers 5 for this under its old name, at every step.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
