@@ -63,7 +63,12 @@ FAST = DemoSize(
 
 def demo(
     workspace: Annotated[Path, typer.Option(help="Where the demo's repository is made.")] = Path("entropylaw-demo"),
-    fast: Annotated[bool, typer.Option("--fast", help="Half the data, a smaller model, no preferences, only x4 and x5 trained: under 3 minutes.")] = False,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast", help="Half the data, a smaller model, no preferences, only x4 and x5 trained: under 3 minutes."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another team's data and models.", min=0)] = 0,
 ) -> None:
     """Five versions of real conversations; the fifth is an accident, and `dvc repro` stops before training on it.

@@ -98,5 +98,9 @@ def load_verdict(path: Path = layout.VERDICT) -> Verdict:
         document: dict[str, Any] = read_json(path, "dvc repro")
         return verdict_from_json(document)
     except (EntropylawError, KeyError, TypeError, ValueError) as error:
-        cause = str(error) if isinstance(error, EntropylawError) else f"{path}: not a verdict of this version; run `dvc repro`"
+        cause = (
+            str(error)
+            if isinstance(error, EntropylawError)
+            else f"{path}: not a verdict of this version; run `dvc repro`"
+        )
         raise NotAssessedError(cause) from None

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
 Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
-HeldOut = Annotated[
-    Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)
-]
+HeldOut = Annotated[Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -66,9 +64,8 @@ def prepare(
     if report:
         write_json(report, result)
     dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped_counts.items()) or "none"
-    print_result(
-        result, json, [f"{data}: {result.format}, {result.rows_kept} of {result.rows_read} rows kept (left out: {dropped})"]
-    )
+    kept = f"{result.rows_kept} of {result.rows_read} rows kept"
+    print_result(result, json, [f"{data}: {result.format}, {kept} (left out: {dropped})"])
 
 
 def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
@@ -85,7 +82,8 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
     result = profile_compression(records, read_section(CompressionParams, "compression"))
     if out:
         write_json(out, result)
-    print_result(result, json, [f"{data}: R {result.r:.3f}, over the long window {result.r_long:.3f} ({result.rows} rows)"])
+    ratios = f"R {result.r:.3f}, over the long window {result.r_long:.3f}"
+    print_result(result, json, [f"{data}: {ratios} ({result.rows} rows)"])
 
 
 def consistency(

@@ -143,7 +143,9 @@ def _count_tokens(texts: Sequence[bytes], folder: Path | None) -> list[int]:
     folder = folder or BASE_MODEL
     file = folder / "tokenizer.json"
     if not file.exists():
-        raise EntropylawError(f"{file}: no such file; a budget in tokens needs --tokenizer FOLDER with a tokenizer.json")
+        raise EntropylawError(
+            f"{file}: no such file; a budget in tokens needs --tokenizer, a folder with tokenizer.json"
+        )
     from tokenizers import Tokenizer
 
     encoded = Tokenizer.from_file(str(file)).encode_batch_fast([text.decode() for text in texts])

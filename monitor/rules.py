@@ -136,7 +136,7 @@ def _apply_to_dataset(
     ratio = _redundancy(comparison, calibration, params)
     loss = _row_shift("consistency", comparison, calibration.topic_loss, params)
     agreement = _row_shift("agreement", comparison, calibration.topic_agreement, params)
-    return [ratio, loss, agreement, _both_rise(comparison, ratio, loss), _forecast(comparison, law, params)]
+    return [ratio, loss, agreement, _both_rise(comparison, ratio, loss, params), _forecast(comparison, law, params)]
 
 
 def _redundancy(comparison: Comparison, calibration: Calibration, params: RuleParams) -> _Draft:
@@ -205,7 +205,9 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
         reason = f"Only {found} of the {count} added rows have a {what}, where {expected:.0f} should: {cause}."
         return _Draft(replace(skipped, status="not_assessed", reason=reason))
     if not len(added):
-        return _Draft(replace(skipped, reason=f"None of the {count} added rows, copies aside, has a {what}: nothing to compare."))
+        return _Draft(
+            replace(skipped, reason=f"None of the {count} added rows, copies aside, has a {what}: nothing to compare.")
+        )
     if len(kept) < MIN_KEPT_ROWS:
         reason = f"Only {len(kept)} rows of the parent have a {what} to compare the added rows with."
         return _Draft(replace(skipped, status="not_assessed", reason=reason))
@@ -231,17 +233,19 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
     )
 
 
-def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft) -> _Draft:
+def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft, params: RuleParams) -> _Draft:
     """The signature of the paper's x5: R and L rise together.
 
     The null hypothesis is a harmless update. R is then measured on all rows and L on a sample of them by a model, and
     the two p-values are independent, so both lie below p with probability p squared: what is weak evidence in each
-    alone is strong in both at once.
+    alone is strong in both at once. Some evidence must be there in each: where only one of them rises, the other's
+    chance rise is not the signature.
     """
     result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in risky bands")
     if loss.result.p_value is None or ratio.result.p_value is None:
         return _Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))
-    p = max(ratio.result.p_value, loss.result.p_value) ** 2
+    weaker = max(ratio.result.p_value, loss.result.p_value)
+    p = weaker**2 if weaker <= params.false_alarm_rate else weaker
     now, before = comparison.now, comparison.before
     numbers = (
         f"R over the long window went from {before.r_long:.3f} to {now.r_long:.3f} and L from {before.l:.3f} to "

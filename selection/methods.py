@@ -60,7 +60,7 @@ def select_rows(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> tuple[int, ...]:
-    """Positions, from 0, of the selected rows in the order they were selected. ``texts``: canonical text of each row."""
+    """Positions, from 0, of the selected rows in the order they were selected. ``texts``: each row's canonical text."""
     budget = params.budget(len(texts))
     if params.method == "random":
         return select_random(len(texts), budget, numpy.random.default_rng(params.seed), token_counts=token_counts)

@@ -219,6 +219,17 @@ def test_rows_whose_presence_in_the_parent_is_unknown_are_left_out_of_the_compar
     assert (len(comparison.agreement_kept), len(comparison.agreement_added)) == (200, 0)
 
 
+def test_copies_of_a_row_are_no_more_evidence_than_the_row_itself() -> None:
+    rows = make_rows(0, 400)
+    copied = renumber([*rows, *make_rows(1000, 1001) * 40])
+    evidence = make_evidence(copied, loss=lambda i: 9.0 if i >= 400 else 5.0)
+    is_added = numpy.arange(440) >= 400
+    measurements = HISTORY[0].measurements["sft"]
+    comparison = compare(evidence, HISTORY[0].datasets["sft"], measurements, measurements, ~is_added, is_added)
+    assert (len(comparison.loss_kept), len(comparison.loss_added), len(comparison.agreement_added)) == (200, 1, 1)
+    assert (comparison.probed, comparison.probed_added) == (220, 20)
+
+
 def test_a_probe_of_other_data_is_not_assessed() -> None:
     rows = make_rows(40, 440)
     stale = replace(make_evidence(rows), probe_hashes=[row_hash for _, row_hash in make_rows(0, 400)][::2])

@@ -112,7 +112,7 @@ def test_a_damaged_model_is_an_error_of_one_line_that_names_it(
     folder = tmp_path / "model"
     shutil.copytree(base_folder, folder)
     damage(folder)
-    with pytest.raises(EntropylawError, match="model .*: cannot be loaded: .+") as caught:
+    with pytest.raises(EntropylawError, match=r"model .*: cannot be loaded: .+") as caught:
         load_pretrained(str(folder))
     assert "\n" not in str(caught.value)
 
@@ -141,7 +141,7 @@ def test_a_baseline_with_nothing_to_train_on_is_an_error(baseline: Rows, tmp_pat
     probed = [item for item in baseline if not is_trained_row(item[1])]
     with pytest.raises(EntropylawError, match="too few rows to train a base model on"):
         build_base_model(probed, "00", SMALL, tmp_path)
-    with pytest.raises(EntropylawError, match="no baseline row has a response within base_model.max_length=2 tokens"):
+    with pytest.raises(EntropylawError, match=r"no baseline row has a response within base_model\.max_length=2 tokens"):
         build_base_model(baseline[:20], "00", replace(SMALL, max_length=2), tmp_path)
     assert not (tmp_path / CARD).exists()
 

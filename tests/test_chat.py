@@ -80,7 +80,7 @@ PICKY = "{{ raise_exception('System role not supported') }}{% generation %}{% en
 def test_a_template_without_generation_markers_is_refused_though_it_names_the_generation_prompt(
     tokenizer_with: object,
 ) -> None:
-    with pytest.raises(EntropylawError, match="has no {% generation %} markers"):
+    with pytest.raises(EntropylawError, match=r"has no {% generation %} markers"):
         check_chat_template(tokenizer_with)
 
 

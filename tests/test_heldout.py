@@ -41,7 +41,7 @@ def test_the_size_of_a_batch_does_not_matter_and_only_the_first_rows_count(chats
 
 def test_held_out_rows_without_a_response_in_reach_cannot_be_scored(chats: Rows, base_folder: Path) -> None:
     for records in ([record for record, _ in chats[:5]], []):
-        with pytest.raises(NotAssessedError, match="no held-out row has a response within evaluation.max_length=2"):
+        with pytest.raises(NotAssessedError, match=r"no held-out row has a response within evaluation\.max_length=2"):
             evaluate_heldout(base_folder, records, replace(PARAMS, max_length=2))
 
 

@@ -1,5 +1,6 @@
 """The whole pipeline in a scratch Git + DVC repository: a good version passes, a bad one trains nothing."""
 
+import codecs
 import datetime
 import json
 import os
@@ -8,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy
 import pytest
 from ruamel.yaml import YAML
 
@@ -20,7 +20,7 @@ ROWS = 320
 TINY = {
     "base_model": {"vocabulary": 600, "hidden_size": 32, "layers": 1, "heads": 2, "max_length": 96, "steps": 60},
     "probe": {"steps": 16, "max_length": 96, "skipped_steps": 2},
-    "calibration": {"seeds": 2, "updates": 2, "update_shares": [0.1, 0.2], "topics": 6, "law_runs": False},
+    "calibration": {"seeds": 2, "updates": 2, "update_shares": [0.1, 0.2], "topics": 10, "law_runs": False},
     "sft": {"epochs": 0.5, "max_length": 96},
     "kto": {"epochs": 0.5, "max_length": 96},
     "evaluation": {"rows": 40, "max_length": 96},
@@ -34,7 +34,9 @@ class Repository:
         self.environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
 
     def run(self, *command, code=0):
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
@@ -48,10 +50,10 @@ class Repository:
         return {name: hash_folder(self.folder / "models" / name) for name in ("sft", "kto")}
 
 
-def scramble(row, rng):
-    """Damage that shares no code with the rules: every answer's words in random order, twice."""
+def garble(row):
+    """Damage that shares no code with the rules: every answer in ROT13."""
     turns = [
-        {**turn, "value": " ".join(rng.permutation(list(turn["value"])))} if turn["from"] == "gpt" else turn
+        {**turn, "value": codecs.encode(turn["value"], "rot13")} if turn["from"] == "gpt" else turn
         for turn in row["conversations"]
     ]
     return {**row, "conversations": turns}
@@ -124,15 +126,14 @@ def test_a_harmless_update_passes_the_gate(story):
 def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_lets_it_through(story):
     repository, rows = story
     models = repository.models()
-    rng = numpy.random.default_rng(0)
-    damaged = [scramble(row, rng) for row in rows[ROWS : ROWS + 24]]
+    damaged = [garble(row) for row in rows[ROWS : ROWS + 24]]
     repository.set_data(rows[: ROWS - 24] + damaged + damaged)
     output = repository.run("dvc", "repro", code=255)
     assert "risky" in output
     verdict = repository.verdict()
     assert verdict["status"] == "risky"
     risky = {rule["id"] for rule in verdict["rules"] if rule["status"] == "risky"}
-    assert {"redundancy", "consistency"} <= risky
+    assert {"redundancy", "both_rise"} <= risky
     flagged = {row["row"] for row in verdict["rows"]}
     assert flagged and all(row > ROWS - 24 for row in flagged)
     assert repository.models() == models

@@ -146,7 +146,7 @@ HEADER = "row,hash,step,tokens,loss_nats\n"
 def test_a_damaged_probe_file_is_an_error_that_says_what_to_run(tmp_path: Path, content: str) -> None:
     path = tmp_path / "probe_rows.csv"
     path.write_text(content)
-    with pytest.raises(EntropylawError, match="damaged .*run `dvc repro --force probe` again"):
+    with pytest.raises(EntropylawError, match=r"damaged .*run `dvc repro --force probe` again"):
         read_probe_rows(path)
 
 

@@ -88,6 +88,7 @@ def make_comparison(
         rng.normal(AGREEMENT, AGREEMENT_SD, total - added),
         rng.normal(AGREEMENT - fall_c, AGREEMENT_SD, added),
         384,
+        probed,
     )
 
 
@@ -145,6 +146,31 @@ def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: numpy.random.
 def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: numpy.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_r_long=0.08, rise_l=1.5))
     assert statuses(rules) == {**CALM, "redundancy": "risky", "consistency": "risky", "both_rise": "risky"}
+
+
+def test_weak_evidence_for_both_is_strong_evidence(rng: numpy.random.Generator) -> None:
+    rules = judge(make_comparison(rng, added=320, removed=320, rise_r_long=0.006, rise_l=0.22))
+    alone = [rules[name].p_value or 0.0 for name in ("redundancy", "consistency")]
+    assert all(0.002 < p_value < 0.05 for p_value in alone)
+    assert rules["both_rise"].p_value == max(alone) ** 2
+
+
+def test_where_only_one_rises_a_chance_rise_of_the_other_is_no_signature() -> None:
+    rng = numpy.random.default_rng(5)
+    signatures = 0
+    for _ in range(200):
+        comparison = make_comparison(rng, rise_r_long=0.084, rise_l=float(rng.normal(0, LOSS_TOPICS.sd)))
+        signatures += judge(comparison)["both_rise"].status != "pass"
+    assert signatures / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_added_rows_that_are_all_copies_leave_nothing_to_compare(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng, removed=0, rise_r_long=0.084)
+    copies = replace(comparison, loss_added=numpy.zeros(0), agreement_added=numpy.zeros(0))
+    rules = judge(copies)
+    assert rules["consistency"].status == rules["agreement"].status == "skipped"
+    assert "copies aside" in rules["consistency"].reason
+    assert rules["redundancy"].status == "risky"
 
 
 def test_both_rise_needs_both(rng: numpy.random.Generator) -> None:
@@ -259,7 +285,7 @@ def test_rows_without_an_agreement_do_not_count(rng: numpy.random.Generator) -> 
 
 def test_added_rows_that_cannot_be_measured_though_they_should_are_not_a_pass(rng: numpy.random.Generator) -> None:
     comparison = make_comparison(rng)
-    unprobed = judge(replace(comparison, loss_added=comparison.loss_added[:9]))["consistency"]
+    unprobed = judge(replace(comparison, loss_added=comparison.loss_added[:9], probed_added=9))["consistency"]
     assert unprobed.status == "not_assessed"
     assert "Only 9 of the 160 added rows have a probe loss, where 38 should" in unprobed.reason
     blank = judge(replace(comparison, agreement_added=numpy.full(160, math.nan)))["agreement"]

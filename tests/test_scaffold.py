@@ -65,7 +65,9 @@ def test_with_both_datasets_the_pipeline_is_the_shipped_one(repository):
     assert result.exit_code == 0, result.stderr
     for name in ("dvc.yaml", "params.yaml", "waivers.yaml"):
         assert (repository / name).read_text() == shipped_text(name)
-    assert {"prepare@preferences", "kto", "probe@preferences"} <= set(dvc(repository, "stage", "list", "--name-only").split())
+    assert {"prepare@preferences", "kto", "probe@preferences"} <= set(
+        dvc(repository, "stage", "list", "--name-only").split()
+    )
 
 
 def test_another_file_name_changes_only_params(repository):
