@@ -266,7 +266,8 @@ def describe(row: dict[str, Any], previous: dict[str, Any] | None) -> str:
 def format_table(rows: list[dict[str, Any]]) -> list[str]:
     """The table of Figure 5: what was known before training, and the performance that followed."""
     lines = [
-        f"{'version':<9} {'rows':>5} {'added':>6} {'removed':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7} {'Z':>9}  verdict",
+        f"{'version':<9} {'rows':>5} {'added':>6} {'removed':>8} "
+        f"{'R':>7} {'long R':>7} {'L':>7} {'C':>7} {'Z':>9}  verdict",
         "-" * 84,
     ]
     for row in rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,8 @@ def read_datasets() -> dict[str, Path]:
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
     unknown = set(section) - {layout.SFT, layout.PREFERENCES}
     if unknown or layout.SFT not in section:
-        raise ParamsError(
-            f"{PARAMS_FILE}: datasets: expected {layout.SFT} and optionally {layout.PREFERENCES}, found {sorted(section)}"
-        )
+        expected = f"{layout.SFT} and optionally {layout.PREFERENCES}"
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
     return {name: Path(file) for name, file in section.items()}
 
 
@@ -47,34 +48,47 @@ def load_evidence(dataset: str) -> Evidence:
     except (OSError, ValueError):
         raise EntropylawError(f"{agreement_file}: missing or damaged; run `dvc repro consistency` first") from None
     if len(agreement) != len(records):
-        raise NotAssessedError(
-            f"{agreement_file}: {len(agreement)} rows, but {layout.prepared(dataset)} has {len(records)}; run `dvc repro`"
+        found = f"{len(agreement)} rows, but {layout.prepared(dataset)} has {len(records)}"
+        raise NotAssessedError(f"{agreement_file}: {found}; run `dvc repro`")
+    with shaped_results(str(layout.RESULTS / dataset)):
+        sources = {name: Compressed(**part) for name, part in compression.pop("sources").items()}
+        evidence = Evidence(
+            dataset=dataset,
+            data_hash=prepare["data_hash"],
+            records=records,
+            compression=CompressionProfile(**compression, sources=sources),
+            consistency=ConsistencyProfile(**consistency),
+            agreement=agreement,
+            l=load_probe_summary(dataset).l,
+            probe_rows=numbers,
+            probe_hashes=hashes,
+            probe_losses=losses,
         )
-    sources = {name: Compressed(**part) for name, part in compression.pop("sources").items()}
-    summary = load_probe_summary(dataset)
-    for name, value in (("R", compression["r"]), ("L", summary.l), ("C", consistency["agreement"])):
-        if value is None:
+    measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
+    for name, value in measured:
+        if not isinstance(value, float):
             raise NotAssessedError(f"{dataset}: {name} could not be measured, see {layout.RESULTS / dataset}")
-    return Evidence(
-        dataset=dataset,
-        data_hash=prepare["data_hash"],
-        records=records,
-        compression=CompressionProfile(**compression, sources=sources),
-        consistency=ConsistencyProfile(**consistency),
-        agreement=agreement,
-        l=summary.l,
-        probe_rows=numbers,
-        probe_hashes=hashes,
-        probe_losses=losses,
-    )
+    return evidence
+
+
+@contextlib.contextmanager
+def shaped_results(where: str) -> Iterator[None]:
+    """Turn results of another shape, such as an older version's, into NotAssessedError."""
+    try:
+        yield
+    except (TypeError, KeyError, AttributeError):
+        raise NotAssessedError(f"{where}: results of another version of the tool; run `dvc repro --force`") from None
 
 
 def load_probe_summary(dataset: str) -> ProbeSummary:
-    return ProbeSummary(**read_json(layout.result(dataset, "probe.json"), "dvc repro probe"))
+    file = layout.result(dataset, "probe.json")
+    with shaped_results(str(file)):
+        return ProbeSummary(**read_json(file, "dvc repro probe"))
 
 
 def load_calibration() -> Calibration:
-    return calibration_from_json(read_json(layout.CALIBRATION, "dvc repro calibration"))
+    with shaped_results(str(layout.CALIBRATION)):
+        return calibration_from_json(read_json(layout.CALIBRATION, "dvc repro calibration"))
 
 
 def load_configuration(calibration: Calibration, datasets: list[str]) -> Configuration:
