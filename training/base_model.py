@@ -212,8 +212,10 @@ def _train(
 def load_pretrained(
     name: str, revision: str | None = None, device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model and its tokenizer from a local folder or a Hub id, in float32 on a CPU, bfloat16 on a GPU.
+    """A causal model and its tokenizer from a local folder or a Hub id.
 
+    The weights are float32 on every device: AdamW's updates at a learning rate of 1e-5 are smaller than a bfloat16
+    weight can take up. Mixed precision is the trainer's business (``hardware_arguments``).
     Hub code is never run and pickled weights are refused. Raises EntropylawError when it cannot be loaded.
     """
     import torch
@@ -229,7 +231,7 @@ def load_pretrained(
             revision=revision,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+            dtype=torch.float32,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
