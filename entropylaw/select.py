@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,6 +29,21 @@ Seed = Annotated[int | None, typer.Option(help="For random choices.", show_defau
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
+class Window(StrEnum):
+    codec = "codec"
+    whole = "global"
+
+
+class CodecChoice(StrEnum):
+    zlib = "zlib"
+    zstd = "zstd"
+
+
+class Compat(StrEnum):
+    algorithm = "algorithm"
+    reference = "reference"
+
+
 @app.command("zip")
 def select_zip_rows(
     pool: Pool,
@@ -39,6 +55,14 @@ def select_zip_rows(
     k1: Annotated[int | None, typer.Option(help="Rows measured again in each round.", show_default=False)] = None,
     k2: Annotated[int | None, typer.Option(help="Rows kept of these.", show_default=False)] = None,
     k3: Annotated[int | None, typer.Option(help="Rows taken of these.", show_default=False)] = None,
+    window: Annotated[
+        Window | None, typer.Option(help="How far back redundancy is seen; global: over all selected.")
+    ] = None,
+    codec: Annotated[CodecChoice | None, typer.Option(help="By default the window's own.")] = None,
+    level: Annotated[int | None, typer.Option(help="The codec's level.", show_default=False)] = None,
+    compat: Annotated[
+        Compat | None, typer.Option(help="The paper's Algorithm 1, or its authors' program on ShareGPT rows.")
+    ] = None,
     workers: Annotated[str, typer.Option(help="Processes, or auto: one for each core.")] = "auto",
     json: AsJson = False,
 ) -> None:
@@ -51,7 +75,11 @@ def select_zip_rows(
     if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
         raise EntropylawError(f"--workers {workers}: expected auto or a number of processes")
     processes = count_cores() if workers == "auto" else int(workers)
-    changes = {"rows": rows, "tokens": tokens, "k1": k1, "k2": k2, "k3": k3}
+    choices = {"window": window, "codec": codec, "compat": compat}
+    changes = {
+        **{"rows": rows, "tokens": tokens, "k1": k1, "k2": k2, "k3": k3, "level": level},
+        **{name: choice.value for name, choice in choices.items() if choice},
+    }
     _select("zip", pool, out, report, tokenizer, changes, processes, json)
 
 
@@ -91,6 +119,7 @@ def _select(
     from corpus.records import canonical_text
     from entropylaw.terminal import print_result, show_progress
     from selection.methods import SelectionParams, describe_selection, select_rows
+    from selection.redundancy import reference_text
 
     prepare = read_section(PrepareParams, "prepare")
     params = read_section(SelectionParams, "selection")
@@ -104,21 +133,24 @@ def _select(
     except ValueError as error:
         raise EntropylawError(f"select {method}: {error}") from None
 
-    numbers, texts, sources = [], [], []
+    numbers, texts, sources, reference_texts = [], [], [], []
+    as_reference = method == "zip" and params.compat == "reference"
 
-    def remember_numbers() -> Iterator[tuple[int, Row]]:
+    def remember_rows() -> Iterator[tuple[int, Row]]:
         # The file's own row numbers: the `row` field of a prepared row counts the file that it was made from.
         for number, row in read_rows(pool, prepare.max_row_bytes):
             numbers.append(number)
+            if as_reference:  # the authors' program compresses the rows as they stand in the file
+                reference_texts.append(reference_text(row))
             yield number, row
 
-    for _, record in parse_rows(remember_numbers(), pool, prepare.format):
+    for _, record in parse_rows(remember_rows(), pool, prepare.format):
         texts.append(canonical_text(record).encode())
         sources.append(record.source)
     token_counts = _count_tokens(texts, tokenizer) if tokenizer or params.tokens is not None else None
     with show_progress(f"select {method}") as progress:
         chosen = select_rows(
-            texts,
+            reference_texts or texts,
             params,
             token_counts,
             workers,
