@@ -43,7 +43,7 @@ FULL = DemoSize(
     heldout_rows=300,
     pairs=200,
     trained=("x1", "x2", "x3", "x4"),
-    params={"selection": SMALL_POOL, "sft": {"epochs": 1.0}},
+    params={"probe": {"steps": 32}, "calibration": {"seeds": 4}, "selection": SMALL_POOL, "sft": {"epochs": 1.0}},
 )
 FAST = DemoSize(
     rows=800,

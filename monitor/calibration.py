@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from training.probe import ProbeParams
 
+# Below this a topic has no variance to speak of.
+MIN_TOPIC_ROWS = 5
+
 Rows = Sequence[tuple[Record, str]]
 Progress = Callable[[int, int], None]
 
@@ -91,12 +94,12 @@ class Calibration:
 def topic_spread(values: NDArray[numpy.float64], topics: NDArray[numpy.int64]) -> TopicSpread:
     """Between-topic standard deviation of a row measure, by the method of moments of a random-effects model.
 
-    ``values``: shape (rows,); ``topics``: shape (rows,), a cluster number each. Topics of fewer than five rows say
+    ``values``: shape (rows,); ``topics``: shape (rows,), a cluster number each. Topics below MIN_TOPIC_ROWS rows say
     nothing about their own mean and are left out.
     """
     values, topics = values[~numpy.isnan(values)], topics[~numpy.isnan(values)]
     groups = [values[topics == topic] for topic in numpy.unique(topics)]
-    groups = [group for group in groups if len(group) >= 5]
+    groups = [group for group in groups if len(group) >= MIN_TOPIC_ROWS]
     if len(groups) < 3:
         raise NotAssessedError("the baseline is too small to tell topics apart; calibrate on more rows")
     means = numpy.array([group.mean() for group in groups])
@@ -182,7 +185,8 @@ def calibrate(
     if len(records) > params.max_rows:
         records = [records[i] for i in sorted(rng.permutation(len(records))[: params.max_rows])]
     rows = [record for record, _ in records]
-    topics = cluster_topics(rows, params.topics, params.seed)
+    # About fifteen rows of a topic in the probed half, or its mean says little.
+    topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // 30)), params.seed)
     topic_agreement = topic_spread(row_agreement(rows)[0], topics)
     updates = measure_updates(records, topics, compression, params)
 

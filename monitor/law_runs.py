@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from corpus.errors import NotAssessedError
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from monitor.compression import CompressionParams
 from monitor.entropy_law import LawPoint
@@ -71,8 +70,9 @@ def split_for_law(
 ) -> tuple[Rows, list[tuple[str, Subset]]]:
     """``heldout_rows`` rows to score on and the law's training subsets, of rows that the base model has not seen.
 
-    They are drawn by the first seed after those of the ``noise_seeds`` probes that measure the noise of L.
-    Raises NotAssessedError when there are too few.
+    They are drawn by the first seed after those of the ``noise_seeds`` probes that measure the noise of L. A small
+    baseline holds out a third of these rows at most, and one too small for eight steps gives no subsets at all: the
+    law is then not fitted, and says so.
     """
     from training.chat import encode_conversation, training_messages
     from training.probe import choose_probe_rows
@@ -82,14 +82,12 @@ def split_for_law(
         for record, row_hash in choose_probe_rows(records, len(records), probe.seed + noise_seeds, trained_from)
         if encode_conversation(tokenizer, training_messages(record), probe.max_length) is not None
     ]
+    heldout_rows = min(heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
     # Draws of the whole pool would all be the same draw, and look like a law without noise.
     size = min(probe.steps * probe.batch_rows, len(pool) * 3 // 4)
     if size < 8 * probe.batch_rows:
-        raise NotAssessedError(
-            f"the baseline leaves {len(pool)} rows for the law's training runs, too few; "
-            "add rows, lower calibration.heldout_rows or set calibration.law_runs to false"
-        )
+        return (), []
     return held_out, law_subsets(pool, size, rng)
 
 

@@ -21,7 +21,9 @@ from monitor.calibration import (
     topic_spread,
 )
 from monitor.compression import CompressionParams
-from monitor.law_runs import law_subsets, scramble_words
+from monitor.entropy_law import fit_entropy_law
+from monitor.law_runs import law_subsets, scramble_words, split_for_law
+from training.base_model import load_base_model
 from training.probe import ProbeParams
 
 Rows = list[tuple[Record, str]]
@@ -188,12 +190,11 @@ def test_a_calibration_of_another_shape_is_an_error_that_says_what_to_run(
         calibration_from_json({**json.loads(to_json(calibration)), **damage})
 
 
-def test_too_few_rows_for_the_law_are_said_before_any_run(rows: Rows, base_folder: Path) -> None:
-    def fail(done: int, total: int) -> None:
-        raise AssertionError("a run was made")
-
-    with pytest.raises(NotAssessedError, match=r"set calibration\.law_runs to false"):
-        calibrate(rows, str(base_folder), PROBE, COMPRESSION, replace(PARAMS, heldout_rows=220), fail)
+def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows: Rows, base_folder: Path) -> None:
+    _, tokenizer, card = load_base_model(base_folder)
+    drawn = split_for_law(rows[:60], tokenizer, card.trained_from, PROBE, 2, 20, numpy.random.default_rng(0))
+    assert drawn == ((), [])
+    assert fit_entropy_law([]).sentence.startswith("Too few points")
 
 
 @pytest.mark.parametrize(
