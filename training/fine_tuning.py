@@ -13,13 +13,35 @@ from corpus.artifacts import fingerprint
 if TYPE_CHECKING:
     from transformers import Trainer
 
-    from training.kto import KtoParams
-    from training.sft import SftParams
-
 Progress = Callable[[int, int], None]
 
 # DVC deletes a stage's outputs before it runs it, so what a killed run can resume from lies elsewhere.
 CHECKPOINTS = Path(".entropylaw") / "checkpoints"
+
+
+@dataclass(frozen=True)
+class TrainerParams:
+    """The settings that SFT and KTO share. ``batch_rows`` is the batch of one optimiser step; ``micro_batch_rows`` fit
+    in memory at once. The paper (Appendix B) uses batch 128, length 2048 and warm-up 0.1.
+    """
+
+    epochs: float = 1.0
+    batch_rows: int = 8
+    micro_batch_rows: int = 8
+    learning_rate: float = 1e-4
+    warmup_ratio: float = 0.1
+    max_length: int = 256
+    save_every_steps: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.batch_rows, self.micro_batch_rows, self.max_length, self.save_every_steps)
+        if min(sizes) < 1 or self.epochs <= 0 or self.learning_rate <= 0:
+            raise ValueError("epochs, learning_rate and all sizes must be positive")
+        if not 0 <= self.warmup_ratio < 1:
+            raise ValueError("warmup_ratio must lie in [0, 1)")
+        if self.batch_rows % self.micro_batch_rows:
+            raise ValueError("batch_rows must be a multiple of micro_batch_rows")
 
 
 @dataclass(frozen=True)
@@ -38,15 +60,6 @@ class TrainingReport:
     first_loss: float
     last_loss: float
     curve: tuple[tuple[int, float], ...]
-
-
-def check_trainer_params(params: SftParams | KtoParams) -> None:
-    """Raise ValueError when a size or rate that SFT and KTO share is out of range."""
-    sizes = (params.batch_rows, params.micro_batch_rows, params.max_length, params.save_every_steps)
-    if min(sizes) < 1 or params.epochs <= 0 or params.learning_rate <= 0:
-        raise ValueError("epochs, learning_rate and all sizes must be positive")
-    if not 0 <= params.warmup_ratio < 1:
-        raise ValueError("warmup_ratio must lie in [0, 1)")
 
 
 def hardware_arguments() -> dict[str, Any]:

@@ -16,8 +16,8 @@ from training.base_model import load_pretrained
 from training.chat import to_chat
 from training.fine_tuning import (
     Progress,
+    TrainerParams,
     TrainingReport,
-    check_trainer_params,
     checkpoint_folder,
     hardware_arguments,
     quiet_libraries,
@@ -33,29 +33,19 @@ MIN_MICRO_BATCH_ROWS = 4
 
 
 @dataclass(frozen=True)
-class KtoParams:
-    """Learning rate and batch of the paper (Appendix B) are 1e-6 and 128, for an 8 B model; the small model on a
-    CPU needs larger steps to move at all.
+class KtoParams(TrainerParams):
+    """The paper's learning rate (Appendix B) is 1e-6, for an 8 B model; the small model on a CPU needs larger steps to
+    move at all. ``beta`` weighs the distance from the reference model.
     """
 
-    epochs: float = 1.0
-    batch_rows: int = 8
-    micro_batch_rows: int = 8
-    learning_rate: float = 1e-4
-    warmup_ratio: float = 0.1
-    max_length: int = 256
     beta: float = 0.1
-    save_every_steps: int = 200
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        check_trainer_params(self)
+        super().__post_init__()
         if self.beta <= 0:
             raise ValueError("beta must be positive")
         if self.micro_batch_rows < MIN_MICRO_BATCH_ROWS:
             raise ValueError(f"micro_batch_rows must be at least {MIN_MICRO_BATCH_ROWS}: KTO estimates its KL in it")
-        if self.batch_rows % self.micro_batch_rows:
-            raise ValueError("batch_rows must be a multiple of micro_batch_rows")
 
 
 def unpair_preferences(records: Iterable[Preference], rng: numpy.random.Generator) -> list[dict[str, Any]]:
