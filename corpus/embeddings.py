@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # A static embedding is a mean over tokens: past some two thousand characters more text hardly moves it.
 MAX_CHARACTERS = 2000
+# Texts embedded between two reports of progress.
+CHUNK_TEXTS = 1024
 
 
 def load_embedder() -> Any:
@@ -24,14 +26,18 @@ def load_embedder() -> Any:
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
 
-def embed_texts(embedder: Any, texts: Sequence[str]) -> NDArray[numpy.float32]:
-    """Unit vectors, shape (texts, 256); a blank text becomes the zero vector."""
+def embed_texts(
+    embedder: Any, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None
+) -> NDArray[numpy.float32]:
+    """Unit vectors, shape (texts, 256); a blank text becomes the zero vector. ``advance``: told of texts embedded."""
     vectors = numpy.zeros((len(texts), embedder.embedding.shape[1]), dtype=numpy.float32)
     # The embedder pads every batch to its longest text: similar lengths together, or most of the work is padding.
     # Blanks are left out, because it has a vector for white space too.
     order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: len(texts[i]))
-    if order:
-        vectors[order] = embedder.embed([texts[i][:MAX_CHARACTERS] for i in order], norm=False)
+    for start in range(0, len(order), CHUNK_TEXTS):
+        chunk = order[start : start + CHUNK_TEXTS]
+        vectors[chunk] = embedder.embed([texts[i][:MAX_CHARACTERS] for i in chunk], norm=False)
+        advance(len(chunk))
     norms = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[numpy.float32] = numpy.divide(vectors, norms, out=numpy.zeros_like(vectors), where=norms > 0)
     return unit

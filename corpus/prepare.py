@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -20,6 +20,8 @@ Reason = Literal["empty answer", "too long", "held out"]
 
 # A report stays readable, and small enough for Git, however bad the data is. Counts are exact all the same.
 LISTED = 1000
+# Rows between two reports of progress; how many there are is not known before the last.
+PROGRESS_STEP = 1000
 _MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
 
 
@@ -100,6 +102,7 @@ def prepare_file(
     params: PrepareParams,
     held_out: frozenset[str] = frozenset(),
     kind: Kind | None = None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> PrepareReport:
     """Write the canonical rows of a data file, in file order and one at a time, and report on all of them.
 
@@ -116,7 +119,7 @@ def prepare_file(
     records = chain([first], (record for _, record in parsed))
     tally = _Tally()
     with atomic_writer(target) as handle:
-        version = data_hash(_write_kept(handle, prepare_records(records, params, held_out), tally))
+        version = data_hash(_write_kept(handle, prepare_records(records, params, held_out), tally, progress))
         report = PrepareReport(
             kind=kind_of(format),
             format=format,
@@ -161,10 +164,14 @@ class _Tally:
     dropped: list[DroppedRow] = field(default_factory=list)
 
 
-def _write_kept(handle: IO[str], decisions: Iterable[Decision], tally: _Tally) -> Iterator[str]:
+def _write_kept(
+    handle: IO[str], decisions: Iterable[Decision], tally: _Tally, progress: Callable[[int, int | None], None]
+) -> Iterator[str]:
     """Write and count, yielding the kept rows' hashes."""
     for decision in decisions:
         tally.rows_read += 1
+        if tally.rows_read % PROGRESS_STEP == 0:
+            progress(tally.rows_read, None)
         if decision.reason is None:
             tally.sources[decision.record.source] += 1
             handle.write(json.dumps(to_row(decision.record, decision.hash), ensure_ascii=False) + "\n")

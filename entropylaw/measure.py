@@ -10,7 +10,7 @@ import typer
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
 from entropylaw.layout import BASE_MODEL, PREFERENCES, SFT
-from entropylaw.terminal import print_result, show_progress
+from entropylaw.terminal import count_rows, print_result, show_progress
 
 if TYPE_CHECKING:
     from corpus.records import Record
@@ -58,9 +58,9 @@ def prepare(
     from corpus.prepare import PrepareParams, prepare_file
 
     kinds: dict[str | None, Kind] = {SFT: "conversations", PREFERENCES: "preferences"}
-    result = prepare_file(
-        data, out, read_section(PrepareParams, "prepare"), held_out_hashes(held_out), kinds.get(dataset)
-    )
+    params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
+    with show_progress("prepare") as progress:
+        result = prepare_file(data, out, params, hashes, kinds.get(dataset), progress)
     if report:
         write_json(report, result)
     dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped_counts.items()) or "none"
@@ -78,8 +78,10 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
     from monitor.compression import CompressionParams, profile_compression
 
     prepare_params = read_section(PrepareParams, "prepare")
+    params = read_section(CompressionParams, "compression")
     records = read_records(data, prepare_params.format, max_row_bytes=prepare_params.max_row_bytes)
-    result = profile_compression(records, read_section(CompressionParams, "compression"))
+    with show_progress("compress") as progress:
+        result = profile_compression(count_rows(records, progress), params)
     if out:
         write_json(out, result)
     ratios = f"R {result.r:.3f}, over the long window {result.r_long:.3f}"
@@ -102,7 +104,10 @@ def consistency(
 
     from monitor.consistency import ConsistencyParams, profile_consistency
 
-    result, agreement = profile_consistency(load_rows(data), read_section(ConsistencyParams, "consistency"))
+    params = read_section(ConsistencyParams, "consistency")
+    records = load_rows(data)
+    with show_progress("consistency") as progress:
+        result, agreement = profile_consistency(records, params, progress)
     if rows:
         with atomic_writer(rows, "wb") as handle:
             # Six decimals: the last bits of a sum differ between processors and must not make another file.

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from corpus.artifacts import to_json
 
+Progress = Callable[[int, int | None], None]
+T = TypeVar("T")
+
+# Rows between two reports of a stream, whose length is not known.
+STREAM_STEP = 1000
+
+
+def count_rows(rows: Iterable[T], progress: Progress) -> Iterator[T]:
+    """The same rows, reported as they go by."""
+    for done, row in enumerate(rows, start=1):
+        yield row
+        if done % STREAM_STEP == 0:
+            progress(done, None)
+
 
 @contextlib.contextmanager
-def show_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def show_progress(title: str) -> Iterator[Progress]:
     """A function of (done, total) that draws a bar on stderr when that is a terminal, and nothing otherwise."""
     if not sys.stderr.isatty():
         yield lambda done, total: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,9 @@ def normalise_text(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def row_agreement(records: Sequence[Record]) -> tuple[NDArray[numpy.float64], NDArray[numpy.float32]]:
+def row_agreement(
+    records: Sequence[Record], advance: Callable[[int], None] = lambda rows: None
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float32]]:
     """Cosine of prompt and response of each row, shape (rows,), nan where one of them is blank; and the response
     embeddings, shape (rows, 256). Where all prompts, or all responses, are the same text, every cosine is 0.
 
@@ -87,8 +89,8 @@ def row_agreement(records: Sequence[Record]) -> tuple[NDArray[numpy.float64], ND
 
     embedder = load_embedder()
     texts = [prompt_and_response(record) for record in records]
-    prompts = embed_texts(embedder, [prompt for prompt, _ in texts])
-    responses = embed_texts(embedder, [response for _, response in texts])
+    prompts = embed_texts(embedder, [prompt for prompt, _ in texts], advance)
+    responses = embed_texts(embedder, [response for _, response in texts], advance)
     known = numpy.logical_and(prompts.any(axis=1), responses.any(axis=1))
     prompts, responses = _centre(prompts, known), _centre(responses, known)
     cosine = numpy.einsum("ij,ij->i", prompts, responses).astype(numpy.float64)
@@ -105,7 +107,9 @@ def _centre(vectors: NDArray[numpy.float32], known: NDArray[numpy.bool_]) -> NDA
     return unit
 
 
-def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool]:
+def flag_near_duplicates(
+    records: Sequence[Record], jaccard: float, advance: Callable[[int], None] = lambda rows: None
+) -> list[bool]:
     """For each row, whether an earlier row has about the same words (MinHash over word 3-shingles)."""
     from rensa import RMinHash, RMinHashDeduplicator
 
@@ -121,6 +125,7 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool
         sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
         sketch.update(sorted(shingles))
         flags.append(not deduplicator.add(str(i), sketch))
+        advance(1)
     return flags
 
 
@@ -162,14 +167,23 @@ def flag_contradictions(records: Sequence[Record], responses: NDArray[numpy.floa
 
 
 def profile_consistency(
-    records: Sequence[tuple[Record, str]], params: ConsistencyParams
+    records: Sequence[tuple[Record, str]],
+    params: ConsistencyParams,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[ConsistencyProfile, NDArray[numpy.float64]]:
     """The profile of a version, and each row's agreement, shape (rows,), nan where it has none.
 
-    ``records``: (record, content hash).
+    ``records``: (record, content hash). ``progress`` counts each row three times: prompt, response, near-duplicates.
     """
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, 3 * len(records))
+
     rows = [record for record, _ in records]
-    agreement, responses = row_agreement(rows)
+    agreement, responses = row_agreement(rows, advance)
     known = agreement[~numpy.isnan(agreement)]
     margins = numpy.zeros(0)
     pairs = [record for record in rows if isinstance(record, Preference) and record.chosen and record.rejected]
@@ -184,7 +198,7 @@ def profile_consistency(
             agreement=float(known.mean()) if len(known) else float("nan"),
             agreement_sd=float(known.std(ddof=1)) if len(known) > 1 else 0.0,
             exact_duplicates=len(rows) - len({row_hash for _, row_hash in records}),
-            near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard)),
+            near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard, advance)),
             contradictions=sum(flag_contradictions(rows, responses, params.contradiction_cosine)),
             chosen_margin=float(numpy.mean(margins)) if len(margins) else None,
         ),
