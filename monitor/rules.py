@@ -97,7 +97,8 @@ def apply_rules(
     tested = [draft.result.p_value for draft in drafts if draft.result.p_value is not None]
     adjusted = iter(holm_adjust(tested))
     return tuple(
-        draft.result if draft.result.p_value is None else draft.decide(next(adjusted), params) for draft in drafts
+        draft.result if draft.result.p_value is None else draft.decide(next(adjusted), len(tested), params)
+        for draft in drafts
     )
 
 
@@ -116,10 +117,19 @@ class _Draft:
     slight: str = ""
     calm: str = ""
 
-    def decide(self, adjusted: float, params: RuleParams) -> RuleResult:
+    def decide(self, adjusted: float, tests: int, params: RuleParams) -> RuleResult:
+        """``adjusted``: the p-value after Holm's correction over all ``tests`` of the version."""
         status = _decide_status(adjusted, self.effect, self.band, params)
-        unremarkable = self.slight if adjusted <= params.false_alarm_rate else self.calm
-        return replace(self.result, status=status, reason=unremarkable if status == "pass" else self.finding)
+        alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
+        if status != "pass":
+            reason = self.finding
+        elif adjusted <= params.false_alarm_rate:
+            reason = self.slight
+        elif alone and self.effect >= self.band.warn:
+            reason = f"{self.finding} Alone a warning, but not among {tests} tests (corrected p {adjusted:.2f})."
+        else:
+            reason = self.calm
+        return replace(self.result, status=status, reason=reason)
 
 
 def _decide_status(p_value: float, effect: float, band: Band, params: RuleParams) -> RuleStatus:
