@@ -105,7 +105,7 @@ def break_config(folder: Path) -> None:
     (folder / "config.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [remove_tokenizer, cut_weights, break_config, shutil.rmtree])
+@pytest.mark.parametrize("damage", [remove_tokenizer, cut_weights, break_config])
 def test_a_damaged_model_is_an_error_of_one_line_that_names_it(
     base_folder: Path, tmp_path: Path, damage: object
 ) -> None:
@@ -157,3 +157,12 @@ def test_the_tokenizer_has_the_vocabulary_asked_for(baseline: Rows) -> None:
 def test_sizes_that_make_no_model_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must"):
         replace(BaseModelParams(hidden_size=128), **change)
+
+
+@pytest.mark.parametrize("name", ["models/base", "./base", "/nowhere/base", "a/b/c"])
+def test_a_missing_model_folder_is_said_at_once_and_not_looked_up_on_a_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EntropylawError, match="no such folder"):
+        load_pretrained(name)

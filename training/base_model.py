@@ -220,6 +220,8 @@ def load_pretrained(
     """
     import torch
 
+    if looks_like_folder(name) and not Path(name).is_dir():
+        raise EntropylawError(f"model {name}: no such folder; run `dvc repro` to make it, or name another")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -242,6 +244,19 @@ def load_pretrained(
             raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device), tokenizer
+
+
+def looks_like_folder(name: str) -> bool:
+    """Whether a model's name is meant as a path here rather than as a Hub id, which is ``name`` or ``owner/name``.
+
+    >>> looks_like_folder("./sft"), looks_like_folder("models/sft"), looks_like_folder("Qwen/Qwen2.5-0.5B")
+    (True, True, False)
+    """
+    parts = Path(name).parts
+    return (
+        name.startswith((".", "/", "~")) or len(parts) > 2 or parts[:1] == ("models",) or Path(name).is_dir()
+        or (len(parts) == 2 and Path(parts[0]).is_dir())
+    )  # fmt: skip
 
 
 def card_of_pretrained(model: PreTrainedModel, name: str, revision: str | None) -> BaseModelCard:

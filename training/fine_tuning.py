@@ -107,11 +107,13 @@ def save_model(trainer: Trainer, folder: str | Path, checkpoints: Path) -> None:
 
 def quiet_libraries() -> None:
     """Our own progress bar and messages are the ones a user reads."""
+    import logging
     import warnings
 
     import datasets
     import transformers
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
