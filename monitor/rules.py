@@ -152,7 +152,9 @@ def _apply_to_dataset(
 def _redundancy(comparison: Comparison, calibration: Calibration, params: RuleParams) -> _Draft:
     """A rise of R in either window beyond what harmless updates of this size do (Student-t prediction).
 
-    The window with the graver finding speaks, at twice its p-value for having had the choice.
+    The window with the graver finding speaks, at twice its p-value for having had the choice. Whatever repeats within
+    32 KiB repeats within the long window too: where long R falls by more than harmless updates make it fall, the data
+    has become less redundant, and neighbours that resemble each other more than before are no reason to doubt it.
     """
     from scipy import stats
 
@@ -172,7 +174,8 @@ def _redundancy(comparison: Comparison, calibration: Calibration, params: RulePa
         limit = float(stats.t.isf(params.false_alarm_rate, draws - 1)) * sd
         grave = SEVERITY.index(_decide_status(p, math.expm1(change), params.ratio_rise, params))
         windows.append((grave, p, change, limit, name))
-    _, p, change, limit, window = min(windows)
+    _, _, long_change, long_limit, _ = windows[-1]
+    _, p, change, limit, window = min(windows[-1:] if long_change < -long_limit else windows)
     was, is_ = (before.r, now.r) if window == "32 KiB" else (before.r_long, now.r_long)
     moved = f"R over the {window} window went from {was:.3f} to {is_:.3f} ({math.expm1(change):+.1%})"
     threshold = max(math.expm1(limit), params.ratio_rise.warn)

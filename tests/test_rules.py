@@ -422,3 +422,10 @@ def test_a_rise_that_only_the_correction_for_many_tests_excuses_says_so() -> Non
     for result in results:
         if result.status == "pass" and result.p_value is not None and result.p_value > 0.05:
             assert "within what a batch of another topic may differ" in result.reason
+
+
+def test_neighbours_that_repeat_are_no_alarm_where_the_whole_became_less_redundant(rng: numpy.random.Generator) -> None:
+    repaired = make_comparison(rng, rise_r=0.03, rise_r_long=-0.14)
+    assert judge(repaired)["redundancy"].status == "pass"
+    assert "over the long window" in judge(repaired)["redundancy"].reason
+    assert judge(make_comparison(rng, rise_r=0.03, rise_r_long=0.0))["redundancy"].status == "risky"
