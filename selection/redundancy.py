@@ -65,11 +65,9 @@ class CodecState(Protocol):
 
     def size_with(self, candidate: bytes) -> int:
         """Compressed bytes of the set with ``candidate`` after its last row. The set stays as it is."""
-        ...
 
     def add(self, row: bytes) -> None:
         """Append a row to the set."""
-        ...
 
 
 class DeflateState:

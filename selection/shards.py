@@ -59,7 +59,6 @@ class Engine(Protocol):
 
     def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call a ShardWorker method everywhere, ``arguments[w]`` on worker w; the answers in worker order."""
-        ...
 
 
 class ShardedPool:
