@@ -27,7 +27,7 @@ import psutil
 from corpus.records import Conversation, Message, canonical_text
 from selection.budget import Budget
 from selection.engines import count_cores
-from selection.redundancy import StateKind
+from selection.redundancy import DeflateState, StateKind
 from selection.zip_greedy import Selection, ZipParams, select_zip
 
 PLOT = Path(__file__).with_suffix(".png")
@@ -175,14 +175,18 @@ def measure_throughput(conversations: list[bytes]) -> None:
         zstd_state.add(member)
     report_throughput("zstd 7, the whole set", candidates, [(zstd_state.size_with, bare_zstd.compress)])
 
-    pairs = []
+    pairs, copied = [], []
     for count in range(20, 400, 19):
         # The cost of DEFLATE depends on how full its last block is: states at many places of a block.
-        state = StateKind("zlib", 9).start()
+        counting, copying = StateKind("zlib", 9).start(), DeflateState(9)
         for member in members[:count]:
-            state.add(member)
-        pairs.append((state.size_with, _primed_zlib(b"".join(members[:count])[-32_768:])))
+            counting.add(member)
+            copying.add(member)
+        bare = _primed_zlib(b"".join(members[:count])[-32_768:])
+        pairs.append((counting.size_with, bare))
+        copied.append((copying.size_with, bare))
     report_throughput("zlib 9, 32 KiB window", candidates[:40], pairs)
+    report_throughput("the same through copies of zlib's own state", candidates[:40], copied)
 
 
 def _primed_zlib(window: bytes) -> Callable[[bytes], int]:
