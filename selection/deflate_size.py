@@ -49,11 +49,12 @@ _HASH_BITS = 16
 # Bytes of the set that are held, and the longest candidate that is counted in place.
 _CAPACITY = 6 * _WINDOW
 _IN_PLACE = 2 * _WINDOW
+_PADDING = 32  # words are read past the end
 
 # The numbers of a state, by their place in one array. Positions count from the start of the held bytes.
 _POSITION, _END, _PENDING, _LENGTH, _MATCH, _SYMBOLS, _BLOCK_START, _BASE, _NIL, _BITS = range(10)
 
-
+# A de Bruijn number: its products with the powers of two start with 64 different groups of six bits.
 _DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _BYTE_OF_BIT = np.zeros(64, np.int64)
 for _bit in range(64):
@@ -106,7 +107,7 @@ class DeflateSizeState:
         self._numbers[_LENGTH] = 2
         # zlib never matches the very first byte: position 0 is its end of a chain.
         self._numbers[_NIL] = 0
-        self._text = np.zeros(_CAPACITY, np.uint8)
+        self._text = np.zeros(_CAPACITY + _PADDING, np.uint8)
         self._heads = np.full((_CHAINS, 1 << _HASH_BITS), -1, np.int32)
         self._links = np.full((_CAPACITY, _CHAINS + 1), -1, np.int32)
         self._counts = np.zeros(_LITERALS + _DISTANCES, np.int64)
@@ -158,7 +159,7 @@ def matches_zlib() -> bool:
 @_compiled
 def _append(text, numbers, heads, links, counts, work, row):
     """Read ``row``, at most a window of it, into the set."""
-    if numbers[_END] + len(row) + _IN_PLACE > len(text):
+    if numbers[_END] + len(row) + _IN_PLACE > _CAPACITY:
         _drop_read_bytes(text, numbers, heads, links)
     end = numbers[_END]
     _write(row, text, end)
