@@ -212,6 +212,18 @@ def _train(
 def load_pretrained(
     name: str, revision: str | None = None, device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal model and a tokenizer that knows which tokens are the assistant's, as ``load_causal_model`` does.
+
+    Raises EntropylawError when the model cannot be loaded or its chat template does not mark the assistant's tokens.
+    """
+    model, tokenizer = load_causal_model(name, revision, device)
+    check_chat_template(tokenizer)
+    return model, tokenizer
+
+
+def load_causal_model(
+    name: str, revision: str | None = None, device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal model and its tokenizer from a local folder or a Hub id.
 
     The weights are float32 on every device: AdamW's updates at a learning rate of 1e-5 are smaller than a bfloat16
@@ -236,14 +248,25 @@ def load_pretrained(
             dtype=torch.float32,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EntropylawError(f"model {name}: cannot be loaded: {cause}") from None
-    check_chat_template(tokenizer)
+        raise EntropylawError(f"model {name}: cannot be loaded: {_explain_failure(error)}") from None
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device), tokenizer
+
+
+def _explain_failure(error: Exception) -> str:
+    """A library's error as one line, and what to do where that is known."""
+    cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if isinstance(error, OSError) and "file named" in cause and "safetensors" in cause:
+        return (
+            "it has no weights as safetensors, and pickled ones are not loaded; "
+            "convert them in Python (from_pretrained, then save_pretrained) and name that folder"
+        )
+    if "`tiktoken` is required" in cause:  # transformers' last resort for a SentencePiece model that it cannot read
+        return "its tokenizer.model cannot be read; install the package sentencepiece"
+    return cause
 
 
 def looks_like_folder(name: str) -> bool:

@@ -1,0 +1,257 @@
+"""One OpenAI-compatible chat endpoint: a request is sent, waited for, and tried again where that can help.
+
+The standard library's client serves: a handful of requests a second at most, each of which takes the model seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import email.utils
+import http.client
+import json
+import math
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from corpus.errors import EntropylawError
+from training.judge_params import JudgeParams, read_api_key
+
+if TYPE_CHECKING:
+    import numpy
+
+# Waiting before the second, third, … attempt: 1, 2, 4 … seconds, less up to half of it by chance, so that programs
+# that failed together do not come back together.
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
+# An endpoint that asks for more patience than this is better asked again by another run.
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+MAX_BODY_BYTES = 4 * 2**20
+MAX_QUOTED_CHARACTERS = 300
+# Shorter keys are the placeholders that local servers are given ("none", "EMPTY") and no secrets.
+SHORTEST_SECRET = 8
+
+# What this one request got wrong; another one may do better.
+REQUEST_REFUSED = (400, 413, 422)
+# What may pass: a timeout, a conflict, too early, too many requests, and every 5xx.
+PASSING = (408, 409, 425, 429)
+
+
+class UnusableAnswerError(EntropylawError):
+    """The endpoint refused this request or answered it with something that is no answer; it may answer others."""
+
+
+class _PassingError(Exception):
+    """An attempt that failed in a way that may pass. ``retry_after``: seconds the endpoint asks to wait."""
+
+    def __init__(self, reason: str, is_answered: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.is_answered, self.retry_after = is_answered, retry_after
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected request would lose its body and could carry the key to another host."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``is_cut``: the answer ended because it reached the limit of its length."""
+
+    text: str
+    is_cut: bool
+
+
+class Pace:
+    """Turns at most ``requests_per_minute`` a minute, evenly spaced, for any number of threads.
+
+    ``clock`` gives seconds and ``sleep`` waits for some.
+    """
+
+    def __init__(self, requests_per_minute: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._interval = 60 / requests_per_minute
+        self._clock, self._sleep = clock, sleep
+        self._next = -math.inf
+        self._lock = threading.Lock()
+
+    def wait_turn(self) -> None:
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next)
+            self._next = turn + self._interval
+        self._sleep(turn - now)
+
+    def postpone(self, seconds: float) -> None:
+        """Give nobody a turn for so many seconds."""
+        with self._lock:
+            self._next = max(self._next, self._clock() + seconds)
+
+
+class ChatEndpoint:
+    """The endpoint of ``params``, with the key from the environment; safe to share between threads.
+
+    Raises EntropylawError when no judge is configured or the key cannot be sent.
+    """
+
+    def __init__(
+        self,
+        params: JudgeParams,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        random: numpy.random.Generator,
+    ) -> None:
+        self.url = params.url
+        self._params = params
+        self._key = read_api_key(params)
+        self._clock, self._sleep, self._random = clock, sleep, random
+        self._pace = Pace(params.requests_per_minute, clock, sleep)
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    def complete(self, body: dict[str, Any]) -> Answer:
+        """The answer to one chat request.
+
+        Raises UnusableAnswerError when this request was refused, or answered ``attempts`` times with no answer in it,
+        and EntropylawError when the endpoint refuses the key or the model, or cannot be reached.
+        """
+        payload = json.dumps(body).encode()
+        wait, last = FIRST_WAIT_SECONDS, _PassingError("")
+        for attempt in range(self._params.attempts):
+            if attempt:
+                self._wait_after(last, wait)
+                wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            self._pace.wait_turn()
+            try:
+                return self._parse(self._post(payload))
+            except _PassingError as error:
+                last = error
+        tries = f"{self._params.attempts} attempt{'s' if self._params.attempts > 1 else ''}"
+        if last.is_answered:
+            raise UnusableAnswerError(f"judge {self.url}: no answer in the OpenAI chat format after {tries}: {last}")
+        raise EntropylawError(
+            f"judge {self.url}: no answer after {tries}: {last}; check judge.endpoint, or run again later: "
+            "the answers so far are kept"
+        )
+
+    def _wait_after(self, failure: _PassingError, wait: float) -> None:
+        if failure.retry_after is None:
+            self._sleep(wait * self._random.uniform(0.5, 1.0))
+        elif failure.retry_after <= LONGEST_RETRY_AFTER_SECONDS:
+            self._pace.postpone(failure.retry_after)
+        else:
+            raise EntropylawError(
+                f"judge {self.url}: asks to wait {failure.retry_after:.0f} seconds ({failure}); run again then: "
+                "the answers so far are kept"
+            )
+
+    def _post(self, payload: bytes) -> bytes:
+        # The library's own User-Agent is turned away by some hosts as that of a robot.
+        headers = {"Content-Type": "application/json", "User-Agent": "entropylaw"}
+        request = urllib.request.Request(self.url, payload, headers, method="POST")
+        if self._key:
+            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
+        try:
+            with self._opener.open(request, timeout=self._params.timeout_seconds) as response:
+                return self._read(response)
+        except urllib.error.HTTPError as error:
+            with contextlib.closing(error):
+                raise self._explain(error) from None
+        except (OSError, http.client.HTTPException) as error:
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
+            if isinstance(cause, TimeoutError):
+                raise self._timeout() from None
+            raise _PassingError(self._quote(str(cause) or type(cause).__name__)) from None
+
+    def _timeout(self) -> _PassingError:
+        return _PassingError(f"no answer within {self._params.timeout_seconds:g} seconds (judge.timeout_seconds)")
+
+    def _read(self, response: IO[bytes]) -> bytes:
+        # The socket's own timeout starts anew with every byte, and a body may never end.
+        deadline = self._clock() + self._params.timeout_seconds
+        body = bytearray()
+        while chunk := response.read1(65536):  # type: ignore[attr-defined]
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise _PassingError(f"a body of more than {MAX_BODY_BYTES} bytes", is_answered=True)
+            if self._clock() > deadline:
+                raise self._timeout()
+        return bytes(body)
+
+    def _explain(self, error: urllib.error.HTTPError) -> Exception:
+        """What an HTTP status means: something that may pass, or an error that says what to set."""
+        try:
+            said = self._quote(_error_message(self._read(error)))
+        except (OSError, http.client.HTTPException, _PassingError):
+            said = ""
+        reason = f"HTTP {error.code}" + (f": {said}" if said else "")
+        if error.code in PASSING or error.code >= 500:
+            return _PassingError(reason, retry_after=_read_retry_after(error.headers.get("Retry-After")))
+        variable = self._params.api_key_variable
+        if error.code in REQUEST_REFUSED:
+            return UnusableAnswerError(f"judge {self.url} refused the request ({reason})")
+        if error.code in (401, 403) and self._key is None:
+            return EntropylawError(f"judge {self.url} asks for a key ({reason}): set {variable}")
+        if error.code in (401, 403):
+            return EntropylawError(
+                f"judge {self.url} refused the key in {variable} ({reason}): set one that may use {self._params.model}"
+            )
+        if error.code < 400:
+            return EntropylawError(f"judge {self.url} redirects ({reason}): set judge.endpoint to the final address")
+        return EntropylawError(f"judge {self.url}: {reason}: check judge.endpoint and judge.model {self._params.model}")
+
+    def _parse(self, body: bytes) -> Answer:
+        try:
+            choice = json.loads(body)["choices"][0]
+            text, reason = choice["message"]["content"], choice.get("finish_reason")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise _PassingError(self._quote(body.decode(errors="replace")) or "an empty body", True) from None
+        # null is the format's own way to say that the model wrote nothing.
+        if not isinstance(text, str | None):
+            raise _PassingError(f"the content of the message is {self._quote(json.dumps(text))}", True)
+        return Answer(self._without_key(text or ""), reason == "length")
+
+    def _quote(self, text: str) -> str:
+        """Somebody else's text, fit for one line of an error message."""
+        words = " ".join(self._without_key(text).split())
+        return words if len(words) <= MAX_QUOTED_CHARACTERS else words[:MAX_QUOTED_CHARACTERS] + "…"
+
+    def _without_key(self, text: str) -> str:
+        # Some servers repeat the headers they were sent.
+        return text.replace(self._key, "[key]") if self._key and len(self._key) >= SHORTEST_SECRET else text
+
+
+def _error_message(body: bytes) -> str:
+    """The message of an OpenAI-style error body, or the body itself.
+
+    >>> _error_message(b'{"error": {"message": "no such model"}}')
+    'no such model'
+    """
+    text = body.decode(errors="replace")
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return text
+
+
+def _read_retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from a header that holds seconds or an HTTP date; None where it holds neither.
+
+    >>> [_read_retry_after(value) for value in ("20", "-5", "Wed, 21 Oct 2015 07:28:00 GMT", "soon")]
+    [20.0, 0.0, 0.0, None]
+    """
+    if value is None:
+        return None
+    with contextlib.suppress(ValueError):
+        seconds = float(value)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
+    with contextlib.suppress(ValueError):
+        moment = email.utils.parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        return max((moment - datetime.datetime.now(datetime.UTC)).total_seconds(), 0.0)
+    return None
