@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from corpus.artifacts import to_json
 
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+# Told how much is done, and of how much where that is known.
 Progress = Callable[[int, int | None], None]
+# The same, of the stage with this name.
+StageProgress = Callable[[str, int, int | None], None]
 T = TypeVar("T")
 
 # Rows between two reports of a stream, whose length is not known.
@@ -24,19 +30,65 @@ def count_rows(rows: Iterable[T], progress: Progress) -> Iterator[T]:
             progress(done, None)
 
 
+def ignore_progress(stage: str, done: int, total: int | None) -> None:
+    """The StageProgress that shows nothing."""
+
+
 @contextlib.contextmanager
-def show_progress(title: str) -> Iterator[Progress]:
-    """A function of (done, total) that draws a bar on stderr when that is a terminal, and nothing otherwise."""
+def show_stages(labels: Mapping[str, str]) -> Iterator[StageProgress]:
+    """A function of (stage, done, total) that draws the stage's bar on stderr when that is a terminal.
+
+    The bar shows the stage's label, what is done, how much of it a second, and the time left; the next stage's bar
+    takes its place. Where stderr is no terminal nothing is drawn.
+    """
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield ignore_progress
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(format_rate(task.finished_speed or task.speed))
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[stage] = bar.add_task(labels[stage], total=None)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+@contextlib.contextmanager
+def show_progress(title: str) -> Iterator[Progress]:
+    """A function of (done, total) that draws one bar as `show_stages` does."""
+    with show_stages({title: title}) as report:
+        yield lambda done, total: report(title, done, total)
+
+
+def format_rate(per_second: float | None) -> str:
+    """
+    >>> format_rate(1234.5), format_rate(0.052), format_rate(None)
+    ('1,234/s', '0.052/s', '')
+    """
+    if per_second is None:
+        return ""
+    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
 
 
 def print_result(result: Any, as_json: bool, lines: list[str]) -> None:

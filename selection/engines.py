@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
@@ -87,7 +89,8 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, kind), daemon=True)
-            process.start()
+            with _hold_interrupts():
+                process.start()
             theirs.close()
             processes.append(process)
             connections.append(ours)
@@ -99,6 +102,19 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
         for process in processes:
             process.terminate()
             process.join()
+
+
+@contextlib.contextmanager
+def _hold_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C back until the block ends, also from a process that is started in it: Python would answer it with a
+    traceback for as long as it imports what the process runs."""
+    # Starting it later, inside the block, would let interrupts through again.
+    resource_tracker.ensure_running()
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _serve(connection: Connection, kind: StateKind) -> None:
@@ -142,12 +158,29 @@ def _start_ray(kind: StateKind, workers: int) -> Iterator[RayActors]:
         raise EntropylawError("engine ray is not installed; run `pip install 'entropylaw[ray]'`") from None
     is_ours = not ray.is_initialized()
     if is_ours:
-        # "local" starts a cluster of its own even where another one runs on this machine.
-        local: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
-        ray.init(log_to_driver=False, **({} if os.environ.get("RAY_ADDRESS") else local))
+        _connect_ray(workers)
     try:
+        # Ray would wait for the missing cores without a word.
+        cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+        if cores < workers:
+            raise EntropylawError(
+                f"{workers} workers need a core each, and the Ray cluster has {cores}; use fewer workers or add nodes"
+            )
         remote_worker = ray.remote(ShardWorker)
         yield RayActors([remote_worker.options(num_cpus=1).remote(kind) for _ in range(workers)])
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _connect_ray(workers: int) -> None:
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    # "local" starts a cluster of its own even where another one runs on this machine.
+    local: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **({} if address else local))
+    except (ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        cause = str(error).partition("\n")[0]
+        raise EntropylawError(f"Ray cluster at {address or 'this machine'}: cannot be used: {cause}") from None

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy
+from numpy.typing import ArrayLike
 
-from corpus.codecs import Codec
-from selection.baselines import select_random
+from selection.baselines import (
+    select_cluster,
+    select_deita,
+    select_perplexity,
+    select_random,
+    select_score,
+    select_superfiltering,
+)
 from selection.budget import Budget
-from selection.zip_greedy import Progress, Selection, ZipParams, select_zip
+from selection.engines import EngineName
+from selection.zip_greedy import Progress, ZipParams, select_zip
 
-Method = Literal["zip", "random"]
+Method = Literal["zip", "random", "cluster", "perplexity", "superfiltering", "superfiltering-loss", "deita", "score"]
+
+# What a method ranks by besides the texts, computed elsewhere: one number, or one vector, for each row.
+NEED_SCORES: frozenset[Method] = frozenset({"perplexity", "superfiltering", "superfiltering-loss", "deita", "score"})
+NEED_EMBEDDINGS: frozenset[Method] = frozenset({"cluster", "deita"})
 
 
 @dataclass(frozen=True)
 class SelectionParams:
     """The section ``selection`` of params.yaml. The budget is ``rows``, ``tokens``, or else ``share`` of the rows.
 
-    ``k1``, ``k2``, ``k3``, ``window``, ``codec``, ``level`` and ``compat`` are ZIP's, see ZipParams.
+    ``k1``, ``k2``, ``k3``, ``window``, ``codec``, ``level`` and ``compat`` are ZIP's, see ZipParams. ``seed`` is for
+    random and cluster; the other methods make no random choice.
     """
 
     method: Method = "zip"
@@ -42,6 +55,8 @@ class SelectionParams:
             raise ValueError(f"share must lie between 0 and 1, found {self.share}")
         if self.rows is not None and self.tokens is not None:
             raise ValueError("set rows or tokens, not both")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, found {self.seed}")
         self.zip_params()
 
     def zip_params(self) -> ZipParams:
@@ -53,64 +68,68 @@ class SelectionParams:
         return Budget(rows=self.rows if self.rows is not None else max(1, round(self.share * pool_rows)))
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """``positions`` of the selected rows in the pool, from 0, in the order they were selected; ``seconds`` by stage."""
+
+    positions: tuple[int, ...]
+    seconds: dict[str, float]
+
+
 def select_rows(
-    texts: Sequence[bytes],
+    texts: Iterable[bytes],
+    pool_rows: int,
     params: SelectionParams,
     token_counts: Sequence[int] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
-) -> tuple[int, ...]:
-    """Positions, from 0, of the selected rows in the order they were selected. ``texts``: each row's canonical text."""
-    budget = params.budget(len(texts))
-    if params.method == "random":
-        return select_random(len(texts), budget, numpy.random.default_rng(params.seed), token_counts=token_counts)
-    selection: Selection = select_zip(
-        texts, budget, params.zip_params(), token_counts=token_counts, workers=workers, progress=progress
-    )
-    return selection.indices
+    *,
+    engine: EngineName = "processes",
+    scores: ArrayLike | None = None,
+    embeddings: ArrayLike | None = None,
+) -> Chosen:
+    """Select by ``params.method``.
 
+    ``texts``: each row's canonical text, or `selection.redundancy.reference_text` for ``compat: reference``; only ZIP
+    reads them, once. ``scores`` are what the method ranks by (NEED_SCORES): a row's loss, its IFD, its summed DEITA
+    score or the grade of its chosen answer, NaN where it has none. ``embeddings``: a vector for each row
+    (NEED_EMBEDDINGS). ``workers`` and ``engine`` are ZIP's; the others need one pass in this process.
 
-@dataclass(frozen=True)
-class SelectionReport:
-    """``r``: zlib 9 in the pool's, or the selection's, order; ``r_long``: over a long window. ``mean_tokens`` of a row
-    is None where tokens were not counted. ``sources``: selected rows of each source.
+    Raises ValueError when a method lacks what it ranks by, or has not one of it for each row.
     """
+    budget, method = params.budget(pool_rows), params.method
+    if method == "zip":
+        selection = select_zip(
+            texts,
+            budget,
+            params.zip_params(),
+            token_counts=token_counts,
+            workers=workers,
+            engine=engine,
+            progress=progress,
+        )
+        return Chosen(selection.indices, selection.seconds)
+    start = time.perf_counter()
+    if method == "random":
+        positions = select_random(pool_rows, budget, numpy.random.default_rng(params.seed), token_counts)
+    elif method == "cluster":
+        vectors = _require(embeddings, "embeddings", method, pool_rows)
+        positions = select_cluster(vectors, budget, numpy.random.default_rng(params.seed), token_counts)
+    else:
+        ranks = _require(scores, "scores", method, pool_rows)
+        if method == "deita":
+            vectors = _require(embeddings, "embeddings", method, pool_rows)
+            positions = select_deita(ranks, vectors, budget, token_counts)
+        elif method == "perplexity":
+            positions = select_perplexity(ranks, budget, token_counts)
+        elif method == "score":
+            positions = select_score(ranks, budget, token_counts)
+        else:
+            positions = select_superfiltering(ranks, budget, token_counts)
+    return Chosen(positions, {"select": time.perf_counter() - start})
 
-    method: str
-    pool_rows: int
-    pool_r: float
-    pool_r_long: float
-    pool_mean_tokens: float | None
-    selected_rows: int
-    selected_r: float
-    selected_r_long: float
-    selected_mean_tokens: float | None
-    sources: dict[str, int]
 
-
-def describe_selection(
-    texts: Sequence[bytes],
-    sources: Sequence[str],
-    chosen: Sequence[int],
-    params: SelectionParams,
-    token_counts: Sequence[int] | None = None,
-) -> SelectionReport:
-    """What was selected beside what it was selected from. ``chosen``: positions in ``texts``, from 0."""
-    paper, long = Codec("zlib"), Codec("zstd")
-    selected = [texts[i] for i in chosen]
-
-    def mean_tokens(rows: Sequence[int]) -> float | None:
-        return float(numpy.mean([token_counts[i] for i in rows])) if token_counts is not None and rows else None
-
-    return SelectionReport(
-        method=params.method,
-        pool_rows=len(texts),
-        pool_r=paper.ratio(texts),
-        pool_r_long=long.ratio(texts),
-        pool_mean_tokens=mean_tokens(range(len(texts))),
-        selected_rows=len(chosen),
-        selected_r=paper.ratio(selected),
-        selected_r_long=long.ratio(selected),
-        selected_mean_tokens=mean_tokens(chosen),
-        sources=dict(sorted(Counter(sources[i] for i in chosen).items())),
-    )
+def _require(values: ArrayLike | None, what: str, method: Method, pool_rows: int) -> ArrayLike:
+    if values is None or len(numpy.asarray(values)) != pool_rows:
+        raise ValueError(f"{method} needs {what}, one for each of the pool's {pool_rows} rows")
+    return values

@@ -15,8 +15,10 @@ from reports.report_params import ReportParams
 from selection.methods import SelectionParams
 from training.base_model import BaseModelParams
 from training.heldout import EvaluationParams
+from training.judge_params import JudgeParams
 from training.kto import KtoParams
 from training.probe import ProbeParams
+from training.row_scores import RowScoreParams
 from training.sft import SftParams
 
 SECTIONS = {
@@ -28,10 +30,12 @@ SECTIONS = {
     "calibration": CalibrationParams,
     "rules": RuleParams,
     "report": ReportParams,
+    "row_scores": RowScoreParams,
     "selection": SelectionParams,
     "sft": SftParams,
     "kto": KtoParams,
     "evaluation": EvaluationParams,
+    "judge": JudgeParams,
 }
 
 

@@ -97,6 +97,8 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
         "models/sft/model.safetensors", "models/kto/model.safetensors", "history/0001-x1.json",
     ):  # fmt: skip
         assert (repository.folder / name).stat().st_size > 0, name
+    selection = json.loads((repository.folder / "results" / "preferences" / "selection.json").read_text())
+    assert 0 < selection["selected_tokens"] < selection["pool_tokens"] and selection["seconds"]["tokens"] >= 0
     release = json.loads((repository.folder / "results" / "release.json").read_text())
     assert release["models"]["kto"]["hash"] == hash_folder(repository.folder / "models" / "kto")
     history = json.loads((repository.folder / "history" / "0001-x1.json").read_text())

@@ -14,7 +14,7 @@ import pytest
 
 from corpus.errors import EntropylawError
 from selection.budget import Budget
-from selection.engines import Processes, count_cores, start_engine
+from selection.engines import Processes, _hold_interrupts, count_cores, start_engine
 from selection.redundancy import StateKind, reference_text
 from selection.shards import ShardedPool
 from selection.zip_greedy import Selection, ZipParams, select_zip
@@ -145,6 +145,29 @@ def test_ray_that_is_not_installed_is_named_with_its_remedy(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EntropylawError, match=r"pip install 'entropylaw\[ray\]'"):
         select_zip([b"a"], Budget(rows=1), engine="ray")
+
+
+def test_a_ray_cluster_with_too_few_cores_is_an_error_and_no_endless_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "memory": 1e9})
+    with pytest.raises(EntropylawError, match="3 workers need a core each, and the Ray cluster has 2"):
+        select_zip([b"a"], Budget(rows=1), workers=3, engine="ray")
+
+
+def test_a_ray_address_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    with pytest.raises(EntropylawError, match="Ray cluster at nowhere: cannot be used"):
+        select_zip([b"a"], Budget(rows=1), engine="ray")
+
+
+def test_an_interrupt_waits_until_a_worker_is_started() -> None:
+    arrived = []
+    with pytest.raises(KeyboardInterrupt), _hold_interrupts():
+        signal.raise_signal(signal.SIGINT)
+        arrived.append("end of the block")
+    assert arrived
 
 
 def test_fewer_than_one_worker_is_refused() -> None:

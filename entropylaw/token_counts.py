@@ -1,0 +1,50 @@
+"""Tokens of texts by a model's tokenizer, without loading the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus.errors import EntropylawError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def load_token_counter(folder: Path) -> Callable[[Sequence[str]], list[int]]:
+    """A function from texts to their numbers of tokens, by the tokenizer.json in ``folder``.
+
+    A base model that only points to a pretrained one has that one's tokenizer, from its folder or the Hub.
+    Raises EntropylawError when there is no tokenizer, or none that can be read.
+    """
+    tokenizer = _load_tokenizer(folder)
+
+    def count(texts: Sequence[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(list(texts))]
+
+    return count
+
+
+def _load_tokenizer(folder: Path) -> Tokenizer:
+    import logging
+
+    from tokenizers import Tokenizer
+
+    from training.base_model import CARD, looks_like_folder, read_card
+
+    name, revision = str(folder), None
+    if (folder / CARD).exists() and (card := read_card(folder)).pretrained:
+        name, revision = card.pretrained, card.revision
+    file = Path(name) / TOKENIZER_FILE
+    try:
+        if file.exists():
+            return Tokenizer.from_file(str(file))
+        if name != str(folder) and not looks_like_folder(name):
+            logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
+            return Tokenizer.from_pretrained(name, revision=revision or "main")
+    except Exception as error:  # the library raises nothing narrower
+        raise EntropylawError(f"{name}: the tokenizer cannot be read: {error}") from None
+    raise EntropylawError(f"{file}: no such file; tokens are counted by the {TOKENIZER_FILE} of --tokenizer FOLDER")

@@ -1,0 +1,554 @@
+"""`entropylaw select` from the outside: what every method writes, and what happens when it cannot."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from click.testing import Result
+from tokenizers import Tokenizer
+from typer.testing import CliRunner
+
+from corpus.errors import EntropylawError
+from corpus.files import SUFFIXES, read_rows, write_rows
+from corpus.prepare import PrepareParams, to_row
+from corpus.records import Conversation, Message, Record, canonical_text
+from entropylaw.cli import app
+from entropylaw.pool import read_pool
+from entropylaw.terminal import show_stages
+from selection.baselines import score_deita
+from selection.budget import Budget
+from selection.zip_greedy import ZipParams, select_zip
+from training.row_scores import RowScoreParams, score_answers, score_losses, score_turns
+
+Run = Callable[..., Result]
+Row = dict[str, Any]
+
+METHODS = ("zip", "random", "cluster", "perplexity", "superfiltering", "superfiltering-loss", "deita", "score")
+SMALL_K = ("--k1", "8", "--k2", "5", "--k3", "2")
+PROGRAM = str(Path(sys.executable).parent / "entropylaw")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> Result:
+        return CliRunner().invoke(app, ["select", *map(str, arguments)])
+
+    return call
+
+
+def sentence(seed: int, words: int = 12) -> str:
+    random = Random(seed)
+    return " ".join("".join(random.choices("aeioulnrst", k=random.randrange(2, 9))) for _ in range(words))
+
+
+def conversation(seed: int) -> Row:
+    turns = [{"from": "human", "value": sentence(seed)}, {"from": "gpt", "value": sentence(-seed, 2 + seed % 30)}]
+    return {"id": f"chat {seed}", "conversations": turns, "lang": None, "score": seed / 7}
+
+
+def pair(seed: int, score: float | None = None) -> Row:
+    graded = {} if score is None else {"chosen_score": score}
+    return {
+        "prompt": sentence(seed),
+        "chosen": sentence(seed + 1, 20),
+        "rejected": sentence(seed + 2, 5),
+        "annotator": {"id": seed, "team": "b"},
+        **graded,
+    }
+
+
+def canonical(row: Row) -> bytes:
+    roles = {"human": "user", "gpt": "assistant"}
+    messages = tuple(Message(roles[turn["from"]], turn["value"]) for turn in row["conversations"])
+    return canonical_text(Conversation(messages)).encode()
+
+
+def rows_of(path: Path) -> list[Row]:
+    return [row for _, row in read_rows(path)]
+
+
+def is_one_line_error(result: Result, *parts: str) -> bool:
+    line = result.stderr
+    return (
+        result.exit_code == 2
+        and line.startswith("entropylaw: ")
+        and line.count("\n") == 1
+        and all(part in line for part in parts)
+    )
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    path = tmp_path / "pool.jsonl"
+    write_rows(path, [conversation(seed) for seed in range(30)])
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    write_rows(path, [pair(seed) for seed in range(0, 90, 3)])
+    return path
+
+
+@pytest.fixture
+def chat_pool(chats: list[tuple[Record, str]], tmp_path: Path) -> tuple[Path, list[Record]]:
+    """Twenty real conversations."""
+    path = tmp_path / "chats.jsonl"
+    write_rows(path, [to_row(record, row_hash) for record, row_hash in chats[300:320]])
+    return path, [record for record, _ in chats[300:320]]
+
+
+# --- what is written
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_zip_writes_the_pools_rows_whole_and_in_the_order_of_selection(run: Run, tmp_path: Path, suffix: str) -> None:
+    rows = [conversation(seed) for seed in range(30)]
+    write_rows(tmp_path / f"pool{suffix}", rows)
+    assert run("zip", f"pool{suffix}", "--out", f"out{suffix}", "--rows", 12, *SMALL_K).exit_code == 0
+    expected = select_zip([canonical(row) for row in rows], Budget(rows=12), ZipParams(8, 5, 2)).indices
+    assert list(expected) != sorted(expected)
+    assert rows_of(tmp_path / f"out{suffix}") == [rows[index] for index in expected]
+
+
+def test_a_parquet_selection_keeps_the_pools_columns_and_types(run: Run, tmp_path: Path) -> None:
+    schema = pyarrow.schema(
+        {
+            "conversations": pyarrow.list_(pyarrow.struct({"from": pyarrow.string(), "value": pyarrow.large_string()})),
+            "label": pyarrow.int8(),
+        },
+        metadata={"owner": "data team"},
+    )
+    rows = [{"conversations": conversation(seed)["conversations"], "label": seed} for seed in range(9)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), tmp_path / "pool.parquet")
+    assert run("random", "pool.parquet", "--out", "out.parquet", "--rows", 4).exit_code == 0
+    pool = pyarrow.parquet.read_table(tmp_path / "pool.parquet")
+    selected = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert selected.schema.equals(pool.schema, check_metadata=True) and selected.schema.field("label").type == "int8"
+    order = np.random.default_rng(0).permutation(9)[:4].tolist()
+    assert selected.column("label").to_pylist() == order
+
+
+def test_random_follows_its_seed(run: Run, pool: Path, tmp_path: Path) -> None:
+    assert run("random", pool, "--out", "out.jsonl", "--rows", 7, "--seed", 3).exit_code == 0
+    expected = np.random.default_rng(3).permutation(30)[:7]
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == [f"chat {seed}" for seed in expected]
+
+
+def test_a_prepared_file_is_selected_by_its_own_row_numbers(run: Run, tmp_path: Path) -> None:
+    # A prepared row remembers its number in the file that it was made from, which need not be its line here.
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    rows = [{"messages": messages, "source": "", "row": 100 - line, "hash": f"{line:032x}"} for line in range(9)]
+    write_rows(tmp_path / "pool.jsonl", rows)
+    assert run("random", "pool.jsonl", "--out", "out.jsonl", "--rows", 5).exit_code == 0
+    expected = np.random.default_rng(0).permutation(9)[:5]
+    assert rows_of(tmp_path / "out.jsonl") == [rows[line] for line in expected]
+
+
+def test_blank_lines_of_the_pool_are_no_rows(run: Run, tmp_path: Path) -> None:
+    lines = [json.dumps(conversation(seed)) for seed in range(6)]
+    (tmp_path / "pool.jsonl").write_text("\n\n" + "\n\n".join(lines) + "\n", encoding="utf-8")
+    assert run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 6, *SMALL_K).exit_code == 0
+    ids = [row["id"] for row in rows_of(tmp_path / "out.jsonl")]
+    assert sorted(ids) == [f"chat {seed}" for seed in range(6)]
+
+
+def test_the_report_names_stages_in_order_and_ends_with_their_seconds(
+    run: Run, pool: Path, tmp_path: Path, base_folder: Path
+) -> None:
+    result = run("zip", pool, "--out", "out.jsonl", "--rows", 10, *SMALL_K, "--report", "r.json", "--json",
+                 "--tokenizer", base_folder)  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert json.loads(result.stdout) == report
+    assert list(report)[-1] == "seconds"
+    assert list(report["seconds"]) == ["read", "tokens", "load", "score", "coarse", "fine"]
+    tokenizer = Tokenizer.from_file(str(base_folder / "tokenizer.json"))
+    counts = [len(tokenizer.encode(canonical(conversation(seed)).decode()).ids) for seed in range(30)]
+    assert report["pool_tokens"] == sum(counts)
+    assert report["selected_tokens"] == sum(counts[int(row["id"][5:])] for row in rows_of(tmp_path / "out.jsonl"))
+    assert report["pool_median_tokens"] == np.median(counts)
+    assert (report["pool_rows"], report["selected_rows"], report["budget_rows"]) == (30, 10, 10)
+    assert report["pool_sources"] == {"": 30} and report["sources"] == {"": 10}
+
+
+def test_a_base_model_that_points_to_another_counts_with_its_tokenizer(
+    run: Run, pool: Path, tmp_path: Path, base_folder: Path
+) -> None:
+    card = json.loads((base_folder / "entropylaw.json").read_text())
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "entropylaw.json").write_text(json.dumps({**card, "pretrained": str(base_folder)}))
+    results = [
+        run("random", pool, "--out", "out.jsonl", "--tokens", 200, "--tokenizer", folder, "--json").stdout
+        for folder in ("base", base_folder)
+    ]
+    pointed, direct = (json.loads(text) for text in results)
+    assert pointed["pool_tokens"] == direct["pool_tokens"] > 200 >= pointed["selected_tokens"] > 0
+
+
+def test_a_person_reads_counts_tokens_and_r(run: Run, pool: Path, base_folder: Path) -> None:
+    result = run("random", pool, "--out", "out.jsonl", "--rows", 50, "--tokenizer", base_folder)
+    first, second = result.stdout.splitlines()
+    assert first.startswith("out.jsonl: 30 of 30 rows, ") and " tokens; R " in first
+    assert second == "fewer than the 50 rows asked for: the pool holds no more"
+
+
+# --- methods that rank by something else than the texts
+
+
+def helpful(ratios: np.ndarray) -> np.ndarray:
+    """Rows whose prompt does not help at all are not to be selected."""
+    return np.where(ratios < 1, ratios, -np.inf)
+
+
+@pytest.mark.parametrize(
+    ("method", "rank"),
+    [
+        ("perplexity", score_losses),
+        ("superfiltering", lambda *given: helpful(score_answers(*given).perplexity_ratio)),
+        ("superfiltering-loss", lambda *given: helpful(score_answers(*given).loss_ratio)),
+    ],
+)
+def test_a_model_method_takes_the_rows_that_its_model_ranks_highest(
+    run: Run,
+    tmp_path: Path,
+    chat_pool: tuple[Path, list[Record]],
+    base_folder: Path,
+    method: str,
+    rank: Callable[..., np.ndarray],
+) -> None:
+    path, records = chat_pool
+    result = run(method, path, "--out", "out.jsonl", "--rows", 6, "--model", base_folder, "--report", "r.json")
+    assert result.exit_code == 0, result.stderr
+    expected = np.argsort(-rank(str(base_folder), records, RowScoreParams()), kind="stable")[:6]
+    rows = rows_of(path)
+    assert rows_of(tmp_path / "out.jsonl") == [rows[place] for place in expected]
+    assert list(json.loads((tmp_path / "r.json").read_text())["seconds"]) == ["read", "score", "select"]
+
+
+def test_deita_takes_the_highest_grades_and_leaves_out_what_is_alike(
+    run: Run, tmp_path: Path, chat_pool: tuple[Path, list[Record]], base_folder: Path
+) -> None:
+    path, records = chat_pool
+    # Every row a second time: none of the copies may be taken.
+    write_rows(tmp_path / "twice.jsonl", rows_of(path) * 2)
+    result = run("deita", "twice.jsonl", "--out", "out.jsonl", "--rows", 40, "--complexity-scorer", base_folder,
+                 "--quality-scorer", base_folder)  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    scorers = RowScoreParams(complexity_scorer=str(base_folder), quality_scorer=str(base_folder))
+    grades = score_deita(*score_turns(records, scorers))
+    hashes = [row["hash"] for row in rows_of(path)]
+    selected = [row["hash"] for row in rows_of(tmp_path / "out.jsonl")]
+    assert selected[0] == hashes[int(np.argmax(grades))]
+    assert len(selected) == len(set(selected)) and 1 < len(selected) <= 20
+    places = [hashes.index(row_hash) for row_hash in selected]
+    assert (np.diff(grades[places]) <= 0).all()
+    assert "deita finds no more" in result.stdout
+
+
+def test_cluster_takes_rows_of_every_topic(run: Run, tmp_path: Path) -> None:
+    topics = ["My dog barks at the cat, and the puppy plays", "The bank raised the interest on our mortgage loan",
+              "Boil the pasta, then fry onions in olive oil"]  # fmt: skip
+    rows = [
+        {"prompt": f"{topic} ({number}).", "completion": f"{topic}.", "topic": place}
+        for number in range(8)
+        for place, topic in enumerate(topics)
+    ]
+    write_rows(tmp_path / "pool.jsonl", rows)
+    assert run("cluster", "pool.jsonl", "--out", "out.jsonl", "--rows", 3).exit_code == 0
+    assert {row["topic"] for row in rows_of(tmp_path / "out.jsonl")} == {0, 1, 2}
+
+
+def test_score_takes_the_pairs_with_the_best_graded_answers(run: Run, tmp_path: Path) -> None:
+    rows = [pair(seed, score) for seed, score in enumerate([3.0, None, 5.0, 4.0, None, 4.5])]
+    write_rows(tmp_path / "pairs.jsonl", rows)
+    result = run("score", "pairs.jsonl", "--out", "out.jsonl", "--rows", 5)
+    assert result.exit_code == 0, result.stderr
+    assert rows_of(tmp_path / "out.jsonl") == [rows[2], rows[5], rows[3], rows[0]]
+    assert "score finds no more" in result.stdout
+
+
+def test_score_names_what_is_missing(run: Run, pool: Path, pairs: Path, tmp_path: Path) -> None:
+    assert is_one_line_error(run("score", pool, "--out", "out.jsonl", "--rows", 2), "pool.jsonl", "conversations")
+    assert is_one_line_error(run("score", pairs, "--out", "out.jsonl", "--rows", 2), "pairs.jsonl", "chosen_score")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_model_that_is_not_there_is_one_line(run: Run, pool: Path) -> None:
+    result = run("perplexity", pool, "--out", "out.jsonl", "--rows", 2, "--model", "models/none")
+    assert is_one_line_error(result, "models/none", "no such folder")
+
+
+# --- preferences select as pairs (section 5.2)
+
+
+def test_zip_keeps_whole_pairs(run: Run, pairs: Path, tmp_path: Path) -> None:
+    assert run("zip", pairs, "--out", "out.jsonl", "--rows", 7, *SMALL_K).exit_code == 0
+    selected = rows_of(tmp_path / "out.jsonl")
+    assert len(selected) == 7 and all(row in rows_of(pairs) for row in selected)
+    assert len({row["prompt"] for row in selected}) == 7
+
+
+def test_a_token_budget_counts_both_answers_of_a_pair(run: Run, pairs: Path, tmp_path: Path, base_folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(base_folder / "tokenizer.json"))
+
+    def tokens(row: Row) -> int:
+        text = f"user: {row['prompt']}\nchosen assistant: {row['chosen']}\nrejected assistant: {row['rejected']}\n\n"
+        return len(tokenizer.encode(text).ids)
+
+    result = run("zip", pairs, "--out", "out.jsonl", "--tokens", 1500, "--tokenizer", base_folder, *SMALL_K)
+    assert result.exit_code == 0, result.stderr
+    selected = rows_of(tmp_path / "out.jsonl")
+    assert all(row in rows_of(pairs) for row in selected)
+    # Within the budget, and the shortest row of the pool might be all that is left of it.
+    spent = sum(tokens(row) for row in selected)
+    assert 1500 - max(map(tokens, rows_of(pairs))) < spent <= 1500
+    assert f"{spent:,} tokens" in result.stdout
+
+
+# --- edges
+
+
+@pytest.mark.parametrize("method", ["zip", "random", "cluster"])
+@pytest.mark.parametrize(("asked", "expected"), [(0, 0), (1, 1), (30, 30), (31, 30)])
+def test_any_number_of_rows_may_be_asked_for(
+    run: Run, pool: Path, tmp_path: Path, method: str, asked: int, expected: int
+) -> None:
+    # The paper's K1, K2 and K3 are all larger than this pool.
+    assert run(method, pool, "--out", "out.jsonl", "--rows", asked, "--report", "r.json").exit_code == 0
+    written = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert len(written) == len(set(written)) == expected
+    assert json.loads((tmp_path / "r.json").read_text())["selected_rows"] == expected
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_row_is_a_file_without_rows(run: Run, tmp_path: Path, suffix: str) -> None:
+    write_rows(tmp_path / f"pool{suffix}", [conversation(seed) for seed in range(3)])
+    assert run("random", f"pool{suffix}", "--out", f"out{suffix}", "--rows", 0).exit_code == 0
+    assert (tmp_path / f"out{suffix}").exists()
+    if suffix == ".parquet":
+        assert pyarrow.parquet.read_table(tmp_path / "out.parquet").num_rows == 0
+    if suffix == ".json":
+        assert json.loads((tmp_path / "out.json").read_text()) == []
+
+
+def test_a_row_with_a_blank_answer_can_be_selected(run: Run, tmp_path: Path) -> None:
+    rows = [*(conversation(seed) for seed in range(3)), {"id": "blank", "conversations": [
+        {"from": "human", "value": "hello?"}, {"from": "gpt", "value": " "}]}]  # fmt: skip
+    write_rows(tmp_path / "pool.jsonl", rows)
+    assert run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 4).exit_code == 0
+    assert {row["id"] for row in rows_of(tmp_path / "out.jsonl")} == {row["id"] for row in rows}
+
+
+def test_a_row_without_any_text_is_one_line(run: Run, tmp_path: Path) -> None:
+    blank = {"conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": " "}]}
+    write_rows(tmp_path / "pool.jsonl", [conversation(1), blank])
+    result = run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 1)
+    assert is_one_line_error(result, "pool.jsonl, line 2", "empty")
+
+
+def test_zip_over_all_selected_takes_no_copy_while_another_row_is_left(run: Run, tmp_path: Path) -> None:
+    rows = [conversation(seed) for seed in range(12)]
+    write_rows(tmp_path / "pool.jsonl", [row for row in rows for _ in range(3)])
+    assert run("zip", "pool.jsonl", "--out", "o.jsonl", "--rows", 15, "--window", "global", *SMALL_K).exit_code == 0
+    ids = [row["id"] for row in rows_of(tmp_path / "o.jsonl")]
+    assert len(set(ids[:12])) == 12 and len(ids) == 15
+
+
+def test_the_seed_of_zip_and_its_workers_change_nothing(run: Run, pool: Path, tmp_path: Path) -> None:
+    variants = [("--seed", 1, "--workers", 1), ("--seed", 2, "--workers", 2)]
+    for number, options in enumerate(variants):
+        assert run("zip", pool, "--out", f"{number}.jsonl", "--rows", 9, *SMALL_K, *options).exit_code == 0
+    assert (tmp_path / "0.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
+
+
+def test_compat_reference_compresses_the_rows_as_they_stand_in_the_file(run: Run, pool: Path, tmp_path: Path) -> None:
+    assert run("zip", pool, "--out", "out.jsonl", "--rows", 6, "--compat", "reference", *SMALL_K).exit_code == 0
+    texts = [repr(conversation(seed)).encode() for seed in range(30)]
+    expected = select_zip(texts, Budget(rows=6), ZipParams(8, 5, 2, compat="reference")).indices
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == [f"chat {seed}" for seed in expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--rows", "1", "--tokens", "5"), ("not both",)),
+        (("--rows", "-1"), ("-1 rows",)),
+        (("--tokens", "5"), ("tokenizer.json", "--tokenizer")),
+        (("--tokens", "5", "--tokenizer", "empty"), ("empty/tokenizer.json", "--tokenizer")),
+        (("--rows", "1", "--tokenizer", "broken"), ("broken", "cannot be read")),
+        (("--rows", "1", "--workers", "0"), ("--workers 0",)),
+        (("--rows", "1", "--workers", "many"), ("--workers many",)),
+        (("--rows", "1", "--k1", "10", "--k2", "20"), ("k2=20",)),
+        (("--rows", "1", "--window", "global", "--codec", "zlib"), ("needs codec zstd",)),
+        (("--rows", "1", "--compat", "reference", "--level", "3"), ("reference",)),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_one_line_and_writes_nothing(
+    run: Run, pool: Path, tmp_path: Path, options: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "tokenizer.json").write_text("{}")
+    result = run("zip", pool, "--out", "out.jsonl", *options)
+    assert is_one_line_error(result, *parts), result.stderr
+    assert not list(tmp_path.glob("*out.jsonl*"))
+
+
+def test_a_target_that_cannot_be_written_is_known_before_the_work(run: Run, pool: Path, tmp_path: Path) -> None:
+    before = pool.read_bytes()
+    (tmp_path / "folder.jsonl").mkdir()
+    # The pool is not even opened: it need not exist.
+    assert is_one_line_error(run("zip", "none.jsonl", "--out", "out.txt", "--rows", 1), "out.txt", ".parquet")
+    assert is_one_line_error(run("zip", "none.jsonl", "--out", "folder.jsonl", "--rows", 1), "directory")
+    assert is_one_line_error(run("zip", pool, "--out", "./pool.jsonl", "--rows", 1), "would replace the pool")
+    assert pool.read_bytes() == before
+
+
+def test_ray_that_is_not_installed_is_one_line(run: Run, pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run("zip", pool, "--out", "out.jsonl", "--rows", 1, "--engine", "ray")
+    assert is_one_line_error(result, "pip install 'entropylaw[ray]'")
+
+
+def test_a_pool_that_changes_during_a_selection_is_noticed(pool: Path) -> None:
+    read = read_pool(pool, PrepareParams())
+    write_rows(pool, [conversation(seed) for seed in range(31)])
+    with pytest.raises(EntropylawError, match=r"pool\.jsonl: changed while"):
+        next(read.stream_texts())
+
+
+def test_a_pool_is_read_again_as_it_was(pool: Path) -> None:
+    read = read_pool(pool, PrepareParams())
+    assert len(read) == 30 and read.numbers == list(range(1, 31)) and read.token_counts is None
+    texts = [canonical(conversation(seed)) for seed in range(30)]
+    assert list(read.stream_texts()) == texts == [canonical_text(record).encode() for record in read.records]
+
+
+# --- help, progress and Ctrl-C
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_explains_itself_with_an_example(run: Run, method: str) -> None:
+    result = run(method, "--help")
+    assert result.exit_code == 0
+    assert f"entropylaw select {method} p" in result.stdout.partition("Example: ")[2]
+    for option in ("--out", "--report", "--rows", "--tokens", "--tokenizer", "--seed", "--json"):
+        assert option in result.stdout
+
+
+def test_help_loads_no_library_that_computes() -> None:
+    program = (
+        "import sys; from entropylaw.cli import app; app(['select', 'deita', '--help'], standalone_mode=False); "
+        "print('loaded', {'numpy', 'torch', 'pyarrow', 'tokenizers', 'wordllama', 'zstandard'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "loaded set()"
+
+
+def test_a_terminal_sees_stage_count_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with show_stages({"read": "reading rows", "select": "select zip: rows"}) as progress:
+        progress("read", 1000, None)
+        for done in (10, 20, 30):
+            time.sleep(0.01)
+            progress("select", done, 300)
+    last = terminal.getvalue().rpartition("select zip: rows")[2]
+    assert "30/300" in last and "/s" in last and "0:00:0" in last
+    assert "reading rows" not in last
+
+
+def test_ctrl_c_is_one_line_in_every_command(run: Run, pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monitor.compression.profile_compression", interrupt)
+    result = CliRunner().invoke(app, ["compress", str(pool)])
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "entropylaw: stopped\n")
+
+
+def child_processes(parent: int) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return {int(pid) for pid, of, state in rows if int(of) == parent and not state.startswith("Z")}
+
+
+def is_running(process: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+@pytest.fixture(scope="module")
+def large_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2,000 rows whose selection at the options of the test takes minutes."""
+    path = tmp_path_factory.mktemp("pool") / "pool.jsonl"
+    words = sentence(0, 800).split()
+    random = Random(1)
+    texts = (" ".join(random.choices(words, k=600)) for _ in range(2000))
+    write_rows(path, ({"prompt": "?", "completion": text} for text in texts))
+    return path
+
+
+@pytest.mark.parametrize("older", [None, b"an older selection\n"])
+def test_ctrl_c_during_a_selection_writes_nothing_and_leaves_no_worker(
+    large_pool: Path, tmp_path: Path, older: bytes | None
+) -> None:
+    out = tmp_path / "out.jsonl"
+    if older is not None:
+        out.write_bytes(older)
+    command = [PROGRAM, "select", "zip", str(large_pool), "--out", str(out), "--report", str(tmp_path / "r.json"),
+               "--rows", "1500", "--k1", "2000", "--k2", "20", "--k3", "2", "--workers", "2"]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path
+    )
+    try:
+        workers: set[int] = set()
+        # Two workers, and what multiprocessing keeps for itself.
+        for _ in wait(30):
+            workers = child_processes(process.pid)
+            if len(workers) == 3:
+                break
+        time.sleep(1.5)
+        # As a terminal does: to the whole group.
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, stdout, stderr) == (130, "", "entropylaw: stopped; nothing was written\n")
+    assert len(workers) == 3
+    assert any(not any(map(is_running, workers)) for _ in wait(5))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == ({} if older is None else {out.name: older})
+
+
+def wait(seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.05)
