@@ -127,9 +127,12 @@ def parse_rows(
     Raises DataError as ``parse_row`` does; for a first row of no known format or of the other ``kind``; and for a
     later row of another format.
     """
-    expected: Format | None = None if format == "auto" else format
+    expected: Format | None = None
     for number, row in rows:
-        found = detect_format(row) if format == "auto" else expected
+        found = detect_format(row)
+        # The format set in params.yaml is that of the raw data; the stages after `prepare` read prepared rows.
+        if format != "auto" and found not in ("prepared", "prepared_preference"):
+            found = format
         if expected is None:
             if found is None:
                 keys = _quoted(", ".join(map(str, row)))

@@ -228,6 +228,12 @@ def test_every_format_is_read_from_every_file_type(tmp_path: Path, suffix: str, 
     assert (first.row, second.row) == ((record.row, record.row) if record.row else (1, 2))
 
 
+def test_prepared_rows_are_read_whatever_format_the_raw_data_have(tmp_path: Path) -> None:
+    path = tmp_path / "prepared.jsonl"
+    path.write_text('{"row": 3, "hash": "00", "source": "a", "messages": [{"role": "assistant", "content": "Hi"}]}\n')
+    assert list(read_records(path, "sharegpt")) == list(read_records(path)) != []
+
+
 def test_a_format_that_is_named_is_not_guessed(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     write_rows(path, [{"messages": [ask, four]}, {"messages": [ask, five], "prompt": "x", "completion": "y"}])
