@@ -44,12 +44,14 @@ def read_conversations() -> list[bytes]:
     return texts
 
 
-def recut(conversations: list[bytes], rows: int, seed: int = 0) -> Iterator[bytes]:
+def recut(
+    conversations: list[bytes], rows: int, seed: int = 0, sizes: tuple[int, int] = (1_000, 7_000)
+) -> Iterator[bytes]:
     """Rows of 1 to 7 KB, 4 KB on average, of turns drawn from all conversations."""
     random = Random(seed)
     turns = [turn + b"\n" for text in conversations for turn in text.splitlines() if turn]
     for _ in range(rows):
-        size = random.randrange(1_000, 7_000)
+        size = random.randrange(*sizes)
         row = bytearray()
         while len(row) < size:
             row += random.choice(turns)
@@ -120,10 +122,11 @@ def timed(run: Callable[[], Selection]) -> tuple[float, Selection]:
 
 
 def measure_growth(conversations: list[bytes], workers: int) -> None:
-    pool = list(recut(conversations, 6_000, seed=2))
+    # Rows of one length: short rows have the lower ratios, so a larger K1 would also mean longer rows.
+    pool = list(recut(conversations, 6_000, seed=2, sizes=(4_000, 4_001)))
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {"budget, rows": {}, "K1": {}}
     for window in ("codec", "global"):
-        for label, values in (("budget, rows", (100, 200, 400, 800)), ("K1", (500, 1_000, 2_000, 4_000))):
+        for label, values in (("budget, rows", (200, 400, 800, 1_600)), ("K1", (500, 1_000, 2_000, 4_000))):
             points = []
             for value in values:
                 rows, k1 = (value, 2_000) if label != "K1" else (200, value)

@@ -168,8 +168,9 @@ def _score_rows(pool: Pool, method: Method, scoring: RowScoreParams, progress: S
     if method == "score":
         return _read_grades(pool, progress)
     from selection.baselines import score_deita
+    from training.deita_scores import score_turns
     from training.fine_tuning import quiet_libraries
-    from training.row_scores import score_answers, score_losses, score_turns
+    from training.row_scores import score_answers, score_losses
 
     def advance(done: int, total: int) -> None:
         progress("score", done, total)

@@ -13,14 +13,8 @@ from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Preference, Record
 from training.base_model import load_causal_model
 from training.chat import END_OF_TURN, training_messages
-from training.row_scores import (
-    AnswerLosses,
-    RowScoreParams,
-    score_answers,
-    score_losses,
-    score_turns,
-    split_turns,
-)
+from training.deita_scores import score_turns, split_turns
+from training.row_scores import AnswerLosses, RowScoreParams, score_answers, score_losses
 
 Rows = list[tuple[Record, str]]
 PARAMS = RowScoreParams(max_length=96, batch_rows=4)

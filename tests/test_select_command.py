@@ -32,7 +32,8 @@ from entropylaw.terminal import show_stages
 from selection.baselines import score_deita
 from selection.budget import Budget
 from selection.zip_greedy import ZipParams, select_zip
-from training.row_scores import RowScoreParams, score_answers, score_losses, score_turns
+from training.deita_scores import score_turns
+from training.row_scores import RowScoreParams, score_answers, score_losses
 
 Run = Callable[..., Result]
 Row = dict[str, Any]
