@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-import chitchat_dataset
 import numpy as np
 import psutil
 
@@ -35,6 +34,8 @@ PLOT = Path(__file__).with_suffix(".png")
 
 def read_conversations() -> list[bytes]:
     """The canonical texts of all conversations with two or more turns, about 12 MB in all."""
+    import chitchat_dataset  # here, so that no worker loads it
+
     texts = []
     for conversation in chitchat_dataset.Dataset().values():
         turns = [" ".join(message["text"] for message in turn).strip() for turn in conversation["messages"]]

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 import functools
 import zlib
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -44,7 +45,6 @@ _END_OF_BLOCK = 256
 # on conversations; each chain more costs every position, each one less lengthens the walks.
 _SIZES = (3, 4, 6, 10)
 _CHAINS = len(_SIZES)
-_RANK = _CHAINS  # the last column of the links: a position's rank in its chain of three bytes
 _HASH_BITS = 16
 # Bytes of the set that are held, and the longest candidate that is counted in place.
 _CAPACITY = 6 * _WINDOW
@@ -109,7 +109,7 @@ class DeflateSizeState:
         self._numbers[_NIL] = 0
         self._text = np.zeros(_CAPACITY + _PADDING, np.uint8)
         self._heads = np.full((_CHAINS, 1 << _HASH_BITS), -1, np.int32)
-        self._links = np.full((_CAPACITY, _CHAINS + 1), -1, np.int32)
+        self._links = np.full((_CAPACITY, _CHAINS), -1, np.int32)
         self._counts = np.zeros(_LITERALS + _DISTANCES, np.int64)
         self._counts[_END_OF_BLOCK] = 1
         self._work = np.zeros((_WORK_ROWS, 2 * _LITERALS), np.int64)
@@ -132,13 +132,18 @@ class DeflateSizeState:
 
     def _count(self, row_bytes: bytes) -> int:
         row = np.frombuffer(row_bytes, np.uint8)
-        return int(_count_with(self._text, self._numbers, self._heads, self._links, self._counts, self._work, row))
+        return int(self._run(row, True))
 
     def _read(self, row_bytes: bytes) -> None:
         row = np.frombuffer(row_bytes, np.uint8)
         for start in range(0, len(row), _WINDOW):
             piece = row[start : start + _WINDOW]
-            _append(self._text, self._numbers, self._heads, self._links, self._counts, self._work, piece)
+            self._run(piece, False)
+
+    def _run(self, row: NDArray[np.uint8], counting: bool) -> Any:
+        return _append_or_count(
+            self._text, self._numbers, self._heads, self._links, self._counts, self._work, row, counting
+        )
 
 
 @functools.cache
@@ -154,6 +159,15 @@ def matches_zlib() -> bool:
             return False
         state.add(piece)
     return True
+
+
+@_compiled
+def _append_or_count(text, numbers, heads, links, counts, work, row, counting):
+    """One door for both, because loading compiled code takes a worker longer than anything else at its start."""
+    if counting:
+        return _count_with(text, numbers, heads, links, counts, work, row)
+    _append(text, numbers, heads, links, counts, work, row)
+    return 0
 
 
 @_compiled
@@ -212,7 +226,7 @@ def _count_with(text, numbers, heads, links, counts, work, row):
 def _hash3(text, position):
     """zlib's hash of three bytes: strings of one chain need not be equal, and the length of its chains counts."""
     high, middle = np.uint64(text[position]) << np.uint64(10), np.uint64(text[position + 1]) << np.uint64(5)
-    return (high ^ middle ^ np.uint64(text[position + 2])) & np.uint64(_WINDOW - 1)
+    return np.int64((high ^ middle ^ np.uint64(text[position + 2])) & np.uint64(_WINDOW - 1))
 
 
 @_compiled
@@ -243,14 +257,16 @@ def _hash(low, high, size):
 
 @_compiled
 def _link(text, position, end, heads, links):
-    """Let later positions find this one: ``links`` hold the position before it in each chain, and its rank."""
+    """Let later positions find this one: ``links`` hold the position before it in each chain.
+
+    A chain of three bytes has its head and its number of positions, less one, side by side.
+    """
     if position > end - 3:
         return
-    place = _hash3(text, position)
-    before = heads[0, place]
-    links[position, 0] = before
-    links[position, _RANK] = links[before, _RANK] + 1 if before >= 0 else 0
+    place = 2 * _hash3(text, position)
+    links[position, 0] = heads[0, place]
     heads[0, place] = position
+    heads[0, place + 1] += 1
     low, high = _word(text, position), _word(text, position + 8)
     for chain in range(1, _CHAINS):
         if position <= end - _SIZES[chain]:
@@ -262,7 +278,9 @@ def _link(text, position, end, heads, links):
 @_compiled
 def _unlink(text, position, end, heads, links):
     """Undo `_link` of the position that was linked last."""
-    heads[0, _hash3(text, position)] = links[position, 0]
+    place = 2 * _hash3(text, position)
+    heads[0, place] = links[position, 0]
+    heads[0, place + 1] -= 1
     low, high = _word(text, position), _word(text, position + 8)
     for chain in range(1, _CHAINS):
         if position <= end - _SIZES[chain]:
@@ -320,13 +338,14 @@ def _find_match(text, position, end, before, nil, heads, links):
     longest = min(_MAX_MATCH, end - position)
     if before >= longest:
         return 2, 0
-    nearest = heads[0, _hash3(text, position)]
+    place = 2 * _hash3(text, position)
+    nearest, earlier = heads[0, place], heads[0, place + 1]
     # The farthest place of a match; at that very distance zlib takes only the head of its chain.
     limit = max(position - _MAX_DISTANCE, 0)
     if nearest == nil or nearest < limit:
         return 2, 0
     patience = _CHAIN_AFTER_GOOD if before >= _GOOD_MATCH else _CHAIN
-    if links[nearest, _RANK] >= patience:
+    if earlier >= patience:
         return _walk_like_zlib(text, position, longest, before, nil, nearest, patience, links)
     # From the longest chain down. Where a chain has no match, none is as long as its bytes; so in the next one a
     # match of one byte less is the longest there is, and the nearest of these the answer.

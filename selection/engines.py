@@ -18,9 +18,6 @@ from selection.shards import Engine, ShardWorker
 
 EngineName = Literal["processes", "ray"]
 
-# How long a worker that was told to end may take before it is stopped.
-_JOIN_SECONDS = 5.0
-
 
 def count_cores() -> int:
     """Cores this process may use: the number of workers meant by ``auto``."""
@@ -95,10 +92,8 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
             processes.append(process)
             connections.append(ours)
         yield Processes(connections)
-        for process, connection in zip(processes, connections, strict=True):
-            connection.close()
-            process.join(_JOIN_SECONDS)
     finally:
+        # Nobody waits for their goodbyes: a worker holds nothing but memory.
         for process in processes:
             process.terminate()
             process.join()
@@ -122,7 +117,7 @@ def _serve(connection: Connection, kind: StateKind) -> None:
     # Ctrl-C reaches every process of the terminal; the parent is the one to decide what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = ShardWorker(kind)
-    with contextlib.suppress(EOFError, ConnectionError):
+    with contextlib.suppress(EOFError, OSError):  # OSError: it died in the middle of a question
         while True:
             method, arguments = connection.recv()
             try:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selection.redundancy import CodecState, StateKind
 
-# The set chosen so far (D' in Algorithm 1) and the set of the current round (D_K3).
-SetName = Literal["chosen", "round"]
 Rows = NDArray[np.int64]
 
 # Rows travel to the workers in pieces of about this many bytes, so that no process holds the pool twice.
@@ -25,12 +23,16 @@ _CHUNK_BYTES = 4 << 20
 
 
 class ShardWorker:
-    """A shard of the pool and the codec states its rows are scored against. Rows are numbered within the shard."""
+    """A shard of the pool and the codec states that rows are scored against: the set chosen so far (D' in Algorithm 1)
+    and the set of the current round (D_K3). Rows are numbered within the shard, finalists within the worker's own.
+    """
 
     def __init__(self, kind: StateKind) -> None:
         self._kind = kind
         self._texts: list[bytes] = []
-        self._sets: dict[SetName, CodecState] = {"chosen": kind.start(), "round": kind.start()}
+        self._finalists: list[bytes] = []
+        self._chosen = kind.start()
+        self._round = kind.start()
 
     def hold(self, texts: Sequence[bytes]) -> None:
         """Append rows to the shard."""
@@ -39,16 +41,24 @@ class ShardWorker:
     def fetch(self, rows: Sequence[int]) -> list[bytes]:
         return [self._texts[row] for row in rows]
 
-    def restart(self, name: SetName) -> None:
-        """Empty a set."""
-        self._sets[name] = self._kind.start()
+    def start_round(self, finalists: list[bytes]) -> None:
+        """Empty the round's set and hold the rows that may join it, which need not be of this shard."""
+        self._finalists = finalists
+        self._round = self._kind.start()
 
-    def sizes_with(self, name: SetName, joined: Sequence[bytes], rows: Sequence[int]) -> list[int]:
-        """Add ``joined`` to a set, then the compressed bytes of the set with each of ``rows``."""
-        state, texts = self._sets[name], self._texts
-        for text in joined:
-            state.add(text)
-        return [state.size_with(texts[row]) for row in rows]
+    def sizes_with_chosen(self, joined: Sequence[bytes], rows: Sequence[int]) -> list[int]:
+        """Add ``joined`` to the chosen set, then the compressed bytes of the set with each of ``rows``."""
+        return _measure(self._chosen, joined, self._texts, rows)
+
+    def sizes_with_round(self, joined: Sequence[bytes], finalists: Sequence[int]) -> list[int]:
+        """The same for the round's set and its finalists."""
+        return _measure(self._round, joined, self._finalists, finalists)
+
+
+def _measure(state: CodecState, joined: Sequence[bytes], texts: Sequence[bytes], places: Sequence[int]) -> list[int]:
+    for text in joined:
+        state.add(text)
+    return [state.size_with(texts[place]) for place in places]
 
 
 class Engine(Protocol):
@@ -84,39 +94,51 @@ class ShardedPool:
         self.lengths: Rows = np.array(lengths, dtype=np.int64)
         self.originals: Rows = np.array(originals, dtype=np.int64)
 
-    def restart(self, name: SetName) -> None:
-        """Empty a set on every worker."""
-        self._engine.ask("restart", [(name,)] * self._engine.workers)
+    def sizes_with_chosen(self, joined: Sequence[bytes], rows: Rows) -> Rows:
+        """Add ``joined`` to the chosen set everywhere; then the compressed bytes of the set with each of ``rows``."""
+        return self._ask_sizes("sizes_with_chosen", joined, rows, rows % self._engine.workers, self._in_shard(rows))
 
-    def sizes_with(self, name: SetName, joined: Sequence[bytes], rows: Rows) -> Rows:
-        """Add ``joined`` to a set everywhere; then the compressed bytes of the set with each of ``rows``, in order."""
-        places = self._places(rows)
+    def start_round(self, finalists: Rows) -> dict[int, bytes]:
+        """Empty the round's set and deal its finalists out; their texts, by row."""
+        texts = self._fetch(finalists)
+        # Longest first, each to the worker with the fewest bytes: a round asks for the same rows up to K3 times, and
+        # waits each time for the slowest worker.
+        loads = [0] * self._engine.workers
+        dealt: list[list[int]] = [[] for _ in loads]
+        self._owners, self._seats = np.zeros_like(self.lengths), np.zeros_like(self.lengths)
+        for row in sorted(finalists.tolist(), key=lambda row: -len(texts[row])):
+            owner = loads.index(min(loads))
+            self._owners[row], self._seats[row] = owner, len(dealt[owner])
+            dealt[owner].append(row)
+            loads[owner] += len(texts[row])
+        self._engine.ask("start_round", [([texts[row] for row in rows],) for rows in dealt])
+        return texts
+
+    def sizes_with_round(self, joined: Sequence[bytes], finalists: Rows) -> Rows:
+        """The same as ``sizes_with_chosen`` for the round's set and rows among its finalists."""
+        seats = self._seats[finalists]
+        return self._ask_sizes("sizes_with_round", joined, finalists, self._owners[finalists], seats)
+
+    def _ask_sizes(self, method: str, joined: Sequence[bytes], rows: Rows, owners: Rows, seats: Rows) -> Rows:
+        """Ask each row's owner, who knows it by its seat; the sizes in the order of ``rows``."""
+        places = [np.flatnonzero(owners == worker) for worker in range(self._engine.workers)]
         sizes = np.empty(len(rows), dtype=np.int64)
-        for place, answer in zip(
-            places,
-            self._engine.ask("sizes_with", [(name, joined, self._in_shard(rows[place])) for place in places]),
-            strict=True,
-        ):
+        answers = self._engine.ask(method, [(joined, seats[place].tolist()) for place in places])
+        for place, answer in zip(places, answers, strict=True):
             sizes[place] = answer
         return sizes
 
-    def fetch(self, rows: Rows) -> dict[int, bytes]:
-        """The texts of ``rows``, by row."""
-        places = self._places(rows)
-        answers = self._engine.ask("fetch", [(self._in_shard(rows[place]),) for place in places])
+    def _fetch(self, rows: Rows) -> dict[int, bytes]:
+        owners = rows % self._engine.workers
+        places = [np.flatnonzero(owners == worker) for worker in range(self._engine.workers)]
+        answers = self._engine.ask("fetch", [(self._in_shard(rows[place]).tolist(),) for place in places])
         texts: dict[int, bytes] = {}
         for place, answer in zip(places, answers, strict=True):
             texts.update(zip(rows[place].tolist(), answer, strict=True))
         return texts
 
-    def _places(self, rows: Rows) -> list[Rows]:
-        """For each worker, where in ``rows`` its own rows stand."""
-        owners = rows % self._engine.workers
-        return [np.flatnonzero(owners == worker) for worker in range(self._engine.workers)]
-
-    def _in_shard(self, rows: Rows) -> list[int]:
-        within: list[int] = (rows // self._engine.workers).tolist()
-        return within
+    def _in_shard(self, rows: Rows) -> Rows:
+        return rows // self._engine.workers
 
 
 def _split_chunks(texts: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -21,7 +21,7 @@ from corpus.errors import EntropylawError
 from selection.budget import Budget, Spending
 from selection.engines import EngineName, start_engine
 from selection.redundancy import PLAIN, PYTHON_LIST, StateKind
-from selection.shards import Rows, SetName, ShardedPool
+from selection.shards import Rows, ShardedPool
 
 # Every candidate is measured against a dictionary of the whole chosen set: the level at which zstd still scores
 # 40 MB/s on a core while a copy of any chosen row shrinks over 100-fold.
@@ -221,7 +221,7 @@ class _Greedy:
         count = len(self._scores)
         for start in range(0, count, _SCORING_STEP):
             rows = np.arange(start, min(start + _SCORING_STEP, count))
-            self._scores[rows] = self._ratios("chosen", [], [], rows)
+            self._scores[rows] = self._ratios([], rows, self._pool.sizes_with_chosen([], rows))
             self._report("score", int(rows[-1]) + 1, count)
 
     def _narrow(self, joined: list[bytes]) -> Rows:
@@ -229,7 +229,8 @@ class _Greedy:
         # The authors' program never removes a row; it relies on the score that blocks it.
         rows = np.arange(len(self._scores)) if self._is_reference else np.flatnonzero(self._open)
         candidates = np.sort(bottom_k(self._scores, rows, self._params.k1))
-        self._scores[candidates] = self._ratios("chosen", self._spending.rows, joined, candidates)
+        sizes = self._pool.sizes_with_chosen(joined, candidates)
+        self._scores[candidates] = self._ratios(self._spending.rows, candidates, sizes)
         finalists = bottom_k(self._scores, candidates, self._params.k2)
         if self._is_reference:
             self._scores[finalists] = _REFERENCE_BLOCKED
@@ -239,11 +240,11 @@ class _Greedy:
 
     def _pick(self, finalists: Rows) -> list[bytes]:
         """Lines 11 to 19: K3 rows, each the one of lowest ratio together with those before it; their texts."""
-        texts = self._pool.fetch(finalists)
-        self._pool.restart("round")
+        texts = self._pool.start_round(finalists)
         picked: list[int] = []
         while len(picked) < self._params.k3 and len(finalists) and not self._spending.is_over:
-            ratios = self._ratios("round", picked, [texts[row] for row in picked[-1:]], finalists)
+            sizes = self._pool.sizes_with_round([texts[row] for row in picked[-1:]], finalists)
+            ratios = self._ratios(picked, finalists, sizes)
             best = int(np.argmin(ratios.astype(self._scores.dtype)))
             row = int(finalists[best])
             if not self._open[row]:
@@ -259,13 +260,11 @@ class _Greedy:
             self._report("select", self._spending.spent, self._spending.limit)
         return [texts[row] for row in picked]
 
-    def _ratios(self, name: SetName, members: list[int], joined: list[bytes], rows: Rows) -> NDArray[np.float64]:
-        """g of a set together with each of ``rows``; ``joined`` are the members the workers have not yet been told."""
+    def _ratios(self, members: list[int], rows: Rows, sizes: Rows) -> NDArray[np.float64]:
+        """g of a set together with each of ``rows``, from the compressed ``sizes`` of these."""
         lengths = self._pool.lengths
-        text_bytes = int(lengths[members].sum()) + lengths[rows]
-        raw = self._framing.raw_bytes(text_bytes, len(members) + 1)
-        ratios = raw / self._pool.sizes_with(name, joined, rows)
-        return np.where(lengths[rows] == 0, np.inf, ratios)
+        raw = self._framing.raw_bytes(int(lengths[members].sum()) + lengths[rows], len(members) + 1)
+        return np.where(lengths[rows] == 0, np.inf, raw / sizes)
 
     def _report(self, stage: Stage, done: int, total: int) -> None:
         if self._progress is not None:

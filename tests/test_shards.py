@@ -69,12 +69,21 @@ def test_a_sharded_pool_answers_in_the_order_asked(workers: int, monkeypatch: py
     with start_engine("processes", KIND, workers) as engine:
         sharded = ShardedPool(engine, iter(texts))
         rows = np.array([7, 2, 30, 11, 0, 29, 36])
-        assert sharded.fetch(rows) == {row: texts[row] for row in rows.tolist()}
         state = KIND.start()
         state.add(texts[3])
         expected = [state.size_with(texts[row]) for row in rows.tolist()]
-        assert sharded.sizes_with("chosen", [texts[3]], rows).tolist() == expected
-        assert sharded.sizes_with("chosen", [], rows[:1]).tolist() == expected[:1]
+        assert sharded.sizes_with_chosen([texts[3]], rows).tolist() == expected
+        assert sharded.sizes_with_chosen([], rows[:1]).tolist() == expected[:1]
+        # A round starts from the empty set, with the same rows in whatever order they are asked for.
+        for finalists in (rows, rows[::2]):
+            assert sharded.start_round(finalists) == {row: texts[row] for row in finalists.tolist()}
+            asked = finalists[::-1]
+            alone = [KIND.start().size_with(texts[row]) for row in asked.tolist()]
+            assert sharded.sizes_with_round([], asked).tolist() == alone
+            state = KIND.start()
+            state.add(texts[5])
+            together = [state.size_with(texts[row]) for row in asked[1:].tolist()]
+            assert sharded.sizes_with_round([texts[5]], asked[1:]).tolist() == together
         assert sharded.lengths.tolist() == list(map(len, texts))
         assert sharded.originals.tolist() == [texts.index(text) for text in texts]
 
