@@ -5,6 +5,8 @@ PYTHON ?= python3
 WORKERS ?= 2
 
 PACKAGES := corpus selection training monitor reports entropylaw
+# benchmarks.selection_study trains models for half an hour; run it by hand.
+BENCHMARKS := zip_speed
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
@@ -40,8 +42,8 @@ lint: $(INSTALLED) ## ruff and mypy
 	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
 
-bench: $(INSTALLED) ## measure speed and memory; prints tables
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(INSTALLED) ## measure speed, memory and error rates; prints tables
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean: ## remove .venv, caches and builds; data, models and results stay
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
