@@ -139,6 +139,8 @@ def select_zip_rows(
 
     if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
         raise EntropylawError(f"--workers {workers}: expected auto or a number of workers")
+    if window is None and (codec is CodecChoice.zlib or compat is Compat.reference):
+        window = Window.codec  # zlib has no other
     choices = {"window": window, "codec": codec, "compat": compat}
     changes = {
         **{"k1": k1, "k2": k2, "k3": k3, "level": level},

@@ -44,7 +44,7 @@ class SelectionParams:
     k1: int = 10_000
     k2: int = 200
     k3: int = 100
-    window: Literal["codec", "global"] = "codec"
+    window: Literal["codec", "global"] = "global"
     codec: Literal["zlib", "zstd"] | None = None
     level: int | None = None
     compat: Literal["algorithm", "reference"] = "algorithm"

@@ -124,9 +124,19 @@ def test_zip_writes_the_pools_rows_whole_and_in_the_order_of_selection(run: Run,
     rows = [conversation(seed) for seed in range(30)]
     write_rows(tmp_path / f"pool{suffix}", rows)
     assert run("zip", f"pool{suffix}", "--out", f"out{suffix}", "--rows", 12, *SMALL_K).exit_code == 0
-    expected = select_zip([canonical(row) for row in rows], Budget(rows=12), ZipParams(8, 5, 2)).indices
+    params = ZipParams(8, 5, 2, window="global")
+    expected = select_zip([canonical(row) for row in rows], Budget(rows=12), params).indices
     assert list(expected) != sorted(expected)
     assert rows_of(tmp_path / f"out{suffix}") == [rows[index] for index in expected]
+
+
+def test_naming_zlib_means_its_own_window(run: Run, tmp_path: Path) -> None:
+    rows = [conversation(seed) for seed in range(30)]
+    write_rows(tmp_path / "pool.jsonl", rows)
+    expected = select_zip([canonical(row) for row in rows], Budget(rows=12), ZipParams(8, 5, 2)).indices
+    for named in (("--codec", "zlib"), ("--window", "codec")):
+        assert run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 12, *SMALL_K, *named).exit_code == 0
+        assert rows_of(tmp_path / "out.jsonl") == [rows[index] for index in expected]
 
 
 def test_a_parquet_selection_keeps_the_pools_columns_and_types(run: Run, tmp_path: Path) -> None:
