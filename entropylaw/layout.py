@@ -21,6 +21,12 @@ MODELS = Path("models")
 BASE_MODEL = MODELS / "base"
 HISTORY = Path("history")
 WAIVERS = Path("waivers.yaml")
+# The study of selection methods: a pipeline of its own, what its stages leave behind, and its report.
+STUDY = Path("studies") / "selection"
+STUDY_PIPELINE = STUDY / "dvc.yaml"
+STUDY_PARAMS = STUDY / "params.yaml"
+STUDY_RUNS = STUDY / "runs"
+STUDY_RESULTS = STUDY / "results"
 
 # The two datasets that the pipeline knows, and what each holds.
 SFT, PREFERENCES = "sft", "preferences"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
+if TYPE_CHECKING:
+    from monitor.law_curves import LawCurve, LawMeasure
+
 # A plane has three coefficients; below this many runs its intervals are too wide to say anything.
 MIN_POINTS = 8
-# Of the drawn curve.
-CURVE_POINTS = 60
+# A law holds when chance does as well this rarely and, of the variation of runs left out, it predicts more than this.
+HOLDS_P_VALUE = 0.01
+HOLDS_R_SQUARED = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
     r_squared_loo = 1 - press / total
     f = ((total - residual_square) / 2) / variance if variance else math.inf
     p_value = float(stats.f.sf(f, 2, n - 3))
-    holds = bool(p_value < 0.01 and r_squared_loo > 0.5)
+    holds = bool(p_value < HOLDS_P_VALUE and r_squared_loo > HOLDS_R_SQUARED)
     slope_log_r, slope_l = float(coefficients[1]), float(coefficients[2])
     trend = (
         f"Z {'falls' if slope_log_r < 0 else 'rises'} with long R and {'falls' if slope_l < 0 else 'rises'} with L; "
@@ -131,28 +135,18 @@ def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confid
     return PredictedChange(value, value - half, value + half, sd, law.degrees_of_freedom)
 
 
-def describe_law(law: EntropyLaw) -> dict[str, Any]:
-    """The law as the reports show it: sentence, runs, and Z over long R at the runs' mean L with its band."""
+def describe_law(law: EntropyLaw, curves: Mapping[LawMeasure, LawCurve]) -> dict[str, Any]:
+    """The law as a verdict holds it and the reports show it: sentence, runs, slopes, and a curve for each measure."""
     document: dict[str, Any] = {
         "holds": law.holds,
         "sentence": law.sentence,
         "n_points": law.n_points,
         "points": list(law.points),
+        "curves": dict(curves),
     }
     if law.holds is None:
         return document
-    low, high = min(p.r_long for p in law.points), max(p.r_long for p in law.points)
-    mean_log = sum(math.log(p.r_long) for p in law.points) / law.n_points
-    mean_l = sum(p.l for p in law.points) / law.n_points
-    ratios = numpy.geomspace(low, high, CURVE_POINTS)
-    centre = law.intercept + law.slope_log_r * mean_log + law.slope_l * mean_l
-    changes = [predict_change(law, math.log(ratio) - mean_log, 0.0) for ratio in ratios]
-    document["slopes"] = {"log_r_long": law.slope_log_r, "l": law.slope_l}
-    document["r_squared_loo"] = law.r_squared_loo
-    document["curve"] = {
-        "r_long": ratios.tolist(),
-        "z": [centre + change.value for change in changes],
-        "low": [centre + change.low for change in changes],
-        "high": [centre + change.high for change in changes],
+    return document | {
+        "slopes": {"log_r_long": law.slope_log_r, "l": law.slope_l},
+        "r_squared_loo": law.r_squared_loo,
     }
-    return document

@@ -33,7 +33,7 @@ MANY_VERSIONS = 20
 
 @dataclass(frozen=True)
 class Figures:
-    """``versions``: one chart for each dataset, by its name. ``law``: none where no law was fitted."""
+    """``versions``: one chart for each dataset, by its name. ``law``: none where no run was measured."""
 
     versions: dict[str, Chart]
     law: tuple[Chart, ...]

@@ -7,6 +7,7 @@ from typing import Any
 
 from reports.escaping import escape_invisible
 from reports.figures import Figures
+from reports.law_figure import LINE_LEGEND
 from reports.numbers import format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
 from reports.words import MEASURES
@@ -33,13 +34,12 @@ def render_html(data: ReportData, figures: Figures) -> str:
         "number": format_number,
         "p_value": format_p_value,
     }
-    curve = data.law.curve
     return environment.get_template("report.html.j2").render(
         data=data,
         figures=figures,
         findings=[rule for rule in data.rules if rule.status in ("risky", "not_assessed", "warn")],
         measures=MEASURES,
-        curve_steps=list(zip(curve.r_long, curve.z, curve.low, curve.high, strict=True)) if curve else [],
+        line_legend=LINE_LEGEND,
     )
 
 

@@ -157,7 +157,7 @@ def _excerpt(excerpt: Excerpt | None) -> str:
 
 
 def _law(data: ReportData) -> list[str]:
-    blocks = []
+    blocks = ["\n".join(f"- {escape_markdown(curve.sentence)}" for curve in data.law.curves)]
     if data.forecast:
         low, value, high = (format_number(x) for x in (data.forecast.low, data.forecast.value, data.forecast.high))
         name, scale = markdown_code(data.version.name), escape_markdown(data.forecast.benchmark)

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.gate import decide_gate
 from monitor.verdict import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROWS_PER_RULE = 20
 # In a terminal, a comment or an annotation, where a reader has ten seconds.
 FIRST_ROWS = 5
+CURVE_COLUMNS = ("x", "z", "low", "high", "run_low", "run_high")
 
 
 @dataclass(frozen=True)
@@ -102,24 +103,28 @@ class LawPoint:
 
 @dataclass(frozen=True)
 class LawCurve:
-    """The fitted law over long R with its band: four sequences of one length."""
+    """Z over one measure: ``steps`` of (x, Z, low and high of the curve, low and high of one more run), none where no
+    curve was fitted.
+    """
 
-    r_long: tuple[float, ...]
-    z: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    key: str
+    symbol: str
+    label: str
+    sentence: str
+    holds: bool | None
+    steps: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class LawView:
-    """``dataset``: the one whose Z is forecast."""
+    """``dataset``: the one whose Z is forecast. ``curves``: one for each measure that runs were measured in."""
 
     sentence: str
     dataset: str
     holds: bool | None
     n_points: int
     points: tuple[LawPoint, ...]
-    curve: LawCurve | None
+    curves: tuple[LawCurve, ...]
 
 
 @dataclass(frozen=True)
@@ -258,15 +263,30 @@ def _view_law(verdict: Verdict) -> LawView:
         for point in law.get("points") or ()
         if (z := finite(point.get("z"))) is not None
     )
-    curve = law.get("curve") or {}
-    columns = [curve.get(key) or () for key in ("r_long", "z", "low", "high")]
-    # A place on the curve without its band, or the reverse, is not drawn.
-    steps = [step for step in zip(*columns, strict=False) if all(finite(value) is not None for value in step)]
     return LawView(
         sentence=law.get("sentence") or "No entropy law has been fitted for this configuration yet.",
         dataset=SCORED_DATASET if SCORED_DATASET in verdict.measurements else next(iter(verdict.measurements), ""),
         holds=law.get("holds"),
         n_points=law.get("n_points", len(points)),
         points=points,
-        curve=LawCurve(*zip(*steps, strict=True)) if len(steps) > 1 else None,
+        curves=tuple(
+            _view_curve(measure, (law.get("curves") or {}).get(measure.key) or {})
+            for measure in MEASURES
+            if any(getattr(point, measure.key, None) is not None for point in points)
+        ),
+    )
+
+
+def _view_curve(measure: Measure, curve: Mapping[str, Any]) -> LawCurve:
+    band = curve.get("band") or {}
+    columns = [band.get(key) or () for key in CURVE_COLUMNS]
+    # A place on the curve without its bands, or the reverse, is not drawn.
+    steps = [step for step in zip(*columns, strict=False) if all(finite(value) is not None for value in step)]
+    return LawCurve(
+        key=measure.key,
+        symbol=measure.symbol,
+        label=measure.label,
+        sentence=curve.get("sentence") or f"No curve over {measure.symbol} has been fitted.",
+        holds=curve.get("holds"),
+        steps=tuple(steps) if len(steps) > 1 else (),
     )

@@ -65,6 +65,16 @@ RULES: dict[str, RuleWords] = {
         "Does the entropy law predict a worse model?",
         "Compare the added rows with the rows they replaced.",
     ),
+    "flipped": RuleWords(
+        "Flipped pairs",
+        "Do added pairs prefer what the parent rejected?",
+        "Look for the columns chosen and rejected exchanged, and for labels of another meaning.",
+    ),
+    "margin": RuleWords(
+        "Margin",
+        "Do the added pairs prefer the opposite of what the kept ones prefer?",
+        "Look for exchanged columns, and for another scale of grades: is the best grade the highest or the lowest?",
+    ),
 }
 
 

@@ -56,7 +56,7 @@ def test_charts_are_self_contained_and_described(status: str) -> None:
 def test_no_two_charts_of_a_page_share_an_identifier() -> None:
     identifiers = [re.findall(r'\bid="([^"]*)"', chart.svg) for chart in draw_figures(build("risky")).charts()]
     flat = [identifier for chart in identifiers for identifier in chart]
-    assert len(identifiers) == 4 and len(flat) == len(set(flat))
+    assert len(identifiers) == 5 and len(flat) == len(set(flat))
 
 
 def test_colours_are_the_pages_ink_or_stand_out_on_paper_and_on_a_dark_page() -> None:
@@ -127,18 +127,40 @@ def test_a_first_version_has_nothing_to_be_compared_with() -> None:
     assert {"3.021", "none measured yet", "not measured"} <= set(shown)
 
 
-def test_the_law_is_drawn_with_its_band_where_it_was_fitted() -> None:
+def test_the_law_is_drawn_with_its_bands_where_it_was_fitted() -> None:
     verdict = sample_verdict("pass")
 
     def draw(document: dict) -> list:
         return list(draw_figures(build_report_data(replace(verdict, law=document), history(), [])).law)
 
-    both = draw(law())
-    assert [chart.name for chart in both] == ["law-r-long", "law-l"]
-    assert "FillBetween" in both[0].svg and "FillBetween" not in both[1].svg
-    assert "FillBetween" not in draw({"points": law()["points"]})[0].svg
+    charts = draw(law())
+    assert [chart.name for chart in charts] == ["law-r", "law-r-long", "law-l"]
+    assert [chart.svg.count("-FillBetween") for chart in charts] == [2, 2, 2]
+    assert [chart.description for chart in charts] == [curve["sentence"] for curve in law()["curves"].values()]
+    few = draw({"points": law()["points"], "curves": {"r": law()["curves"]["r"]}})
+    assert ["FillBetween" in chart.svg for chart in few] == [True, False, False]
     assert [chart.name for chart in draw({"points": [{"name": "a", "l": 5.0, "z": -4.9}]})] == ["law-l"]
     assert draw({}) == []
+
+
+def test_a_curve_that_does_not_hold_is_dashed() -> None:
+    def dashed(holds: bool | None) -> bool:
+        curve = {**law()["curves"]["l"], "holds": holds}
+        verdict = replace(sample_verdict("pass"), law={**law(), "curves": {"l": curve}})
+        chart = draw_figures(build_report_data(verdict, history(), [])).law[-1]
+        return "stroke-dasharray" in chart.svg
+
+    assert not dashed(True) and dashed(False)
+
+
+def test_a_band_far_wider_than_the_runs_is_cut_off_by_the_frame() -> None:
+    def label_range(wide: float) -> list[str]:
+        curve = law()["curves"]["l"]
+        band = {**curve["band"], "run_high": [z + wide for z in curve["band"]["run_high"]]}
+        verdict = replace(sample_verdict("pass"), law={**law(), "curves": {"l": {**curve, "band": band}}})
+        return words(draw_figures(build_report_data(verdict, history(), [])).law[-1].svg)
+
+    assert label_range(1000.0) == label_range(0.0)
 
 
 def test_hostile_names_are_drawn_as_text() -> None:

@@ -77,8 +77,9 @@ def test_every_number_of_the_figures_is_in_a_table(risky_page: str) -> None:
         assert format_number(version.z) in cells
     for point in data.law.points:
         assert {format_number(x) for x in (point.r_long, point.l, point.z)} <= set(cells)
-    for column in (data.law.curve.r_long, data.law.curve.z, data.law.curve.low, data.law.curve.high):
-        assert {format_number(x) for x in column} <= set(cells)
+    assert [len(curve.steps) for curve in data.law.curves] == [41, 41, 41]
+    for curve in data.law.curves:
+        assert {format_number(x) for step in curve.steps for x in step} <= set(cells)
     assert all(format_number(x) in risky_page for x in (data.forecast.low, data.forecast.value, data.forecast.high))
 
 

@@ -174,15 +174,24 @@ def test_a_law_with_missing_parts_is_shown_as_far_as_it_goes() -> None:
     def view(document: dict):
         return build_report_data(replace(verdict, law=document), [], []).law
 
-    assert view({}).points == () and view({}).curve is None and view({}).sentence
-    assert view({"points": None, "curve": None}).points == ()
+    assert view({}).points == () and view({}).curves == () and view({}).sentence
+    assert view({"points": None, "curves": None}).points == ()
     points = [{"name": "a", "z": -5.0}, {"name": "b", "z": None}, {"name": "c"}]
     assert [(point.name, point.r_long) for point in view({"points": points}).points] == [("a", None)]
-    whole = law()["curve"]
-    holed = {**whole, "low": [None, *whole["low"][1:]]}
-    assert len(view({"curve": whole}).curve.z) == len(whole["z"])
-    assert view({"curve": holed}).curve.r_long == tuple(whole["r_long"][1:])
-    assert view({"curve": {"r_long": [3.0, 4.0], "z": [-5.0, -5.1]}}).curve is None
+    assert view({"points": points}).curves == ()
+
+    def steps(curve: dict | None) -> tuple:
+        measured = [{"name": "a", "r_long": 3.0, "z": -5.0}]
+        (shown,) = view({"points": measured, "curves": {"r_long": curve}}).curves
+        assert shown.symbol == "R long" and shown.sentence
+        return shown.steps
+
+    whole = law()["curves"]["r_long"]
+    band = whole["band"]
+    assert steps(whole) == tuple(zip(*band.values(), strict=True))
+    assert steps({**whole, "band": {**band, "low": [None, *band["low"][1:]]}}) == steps(whole)[1:]
+    assert steps({**whole, "band": {"x": [3.0, 4.0], "z": [-5.0, -5.1]}}) == ()
+    assert steps({**whole, "band": None}) == steps({}) == steps(None) == ()
 
 
 def test_rendering_a_check_loads_no_heavy_library() -> None:

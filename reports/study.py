@@ -1,0 +1,197 @@
+"""The selection methods side by side at equal token budget (the paper's Table 1): what was measured, and what it says.
+
+Z is compared with that of a random selection by Welch's t interval over seeds, and related to R and L by the law of
+`monitor.entropy_law` and the curves of `monitor.law_curves`, with one point for every distinct selection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy
+
+from monitor.entropy_law import EntropyLaw, fit_entropy_law
+from monitor.law_curves import LawCurve, LawMeasure, fit_law_curves
+from reports.study_law import correlate_left_out, list_law_points
+from reports.study_runs import Lengths, MethodResult, StudyRun
+from selection.methods import SelectionParams
+
+CONFIDENCE = 0.95
+# Methods whose models were trained on tokens this much more or fewer than random's are not at equal terms with it.
+# Below it lies what the last row that did not fit leaves over, and what a chat template adds to a row.
+UNEQUAL_SHARE = 0.05
+
+SizeName = Literal["k1", "k2", "k3"]
+SIZES: tuple[SizeName, ...] = ("k1", "k2", "k3")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean Z minus random's, with its 95% interval; the interval is unknown where either side has a single run."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def outcome(self) -> Literal["better", "worse", "within noise", "unknown"]:
+        if self.low is None or self.high is None:
+            return "unknown"
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "within noise"
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """Means over a method's runs. ``z_sd``: sample standard deviation of Z, None with one run.
+
+    ``versus_random``: None for random itself, and in a study without it. ``lengths`` and ``mean_tokens``: of the
+    selected rows, whole.
+    """
+
+    name: str
+    settings: SelectionParams
+    runs: tuple[StudyRun, ...]
+    lengths: Lengths
+    z: float
+    z_sd: float | None
+    versus_random: Difference | None
+    seconds: float
+    rows: float
+    mean_tokens: float
+    trained_tokens: float
+    r: float
+    r_long: float
+    l: float  # noqa: E741 - the paper's letter
+    quality: float | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """``methods``: the rows of Table 1 in the order of params.yaml. ``variants``: by the name of a ZIP row of Table 1,
+    the entries that differ from it in one of K1, K2, K3. ``rank_correlation``: Spearman's, of the Z of each selection
+    with what the law fitted on the others predicts, None where the law cannot be fitted. ``curves``: of Z over each
+    measure by itself.
+    """
+
+    share: float
+    budget_tokens: int
+    row_tokens: int
+    seeds: tuple[int, ...]
+    methods: tuple[MethodRow, ...]
+    variants: dict[str, tuple[MethodRow, ...]]
+    law: EntropyLaw
+    rank_correlation: float | None
+    curves: dict[LawMeasure, LawCurve]
+
+    @property
+    def entries(self) -> tuple[MethodRow, ...]:
+        return (*self.methods, *(row for rows in self.variants.values() for row in rows))
+
+    @property
+    def random(self) -> MethodRow | None:
+        """What the others are compared with: the first entry that selects at random."""
+        return next((row for row in self.methods if row.settings.method == "random"), None)
+
+
+def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths]) -> Study:
+    """``results`` in the order of params.yaml, made with one budget and the same seeds; ``lengths`` by name."""
+    bases = find_variants({result.name: result.settings for result in results})
+    random = next((result for result in results if result.settings.method == "random"), None)
+    rows = {result.name: _summarise(result, random, lengths[result.name]) for result in results}
+    points = list_law_points(results)
+    return Study(
+        share=results[0].settings.share,
+        budget_tokens=results[0].budget_tokens,
+        row_tokens=results[0].row_tokens,
+        seeds=tuple(run.seed for run in results[0].runs),
+        methods=tuple(row for name, row in rows.items() if name not in bases),
+        variants={
+            base: tuple(rows[name] for name in bases if bases[name] == base) for base in dict.fromkeys(bases.values())
+        },
+        law=fit_entropy_law(points),
+        rank_correlation=correlate_left_out(points),
+        # The same shuffles each time: same runs, same bytes.
+        curves=fit_law_curves(points, numpy.random.default_rng(0)),
+    )
+
+
+def find_variants(settings: Mapping[str, SelectionParams]) -> dict[str, str]:
+    """Which entries are variants, and of which: ZIP entries that differ from an earlier one in one of K1, K2, K3.
+
+    >>> sizes = {"zip": (1000, 200, 100), "wide": (5000, 200, 100), "other": (5000, 500, 100)}
+    >>> find_variants({name: SelectionParams(k1=k1, k2=k2, k3=k3) for name, (k1, k2, k3) in sizes.items()})
+    {'wide': 'zip'}
+    """
+    bases: dict[str, str] = {}
+    main: list[str] = []
+    for name, own in settings.items():
+        base = next((other for other in main if _differ_in_one_size(own, settings[other])), None)
+        if base is None:
+            main.append(name)
+        else:
+            bases[name] = base
+    return bases
+
+
+def _differ_in_one_size(own: SelectionParams, other: SelectionParams) -> bool:
+    different = [
+        field.name for field in dataclasses.fields(own) if getattr(own, field.name) != getattr(other, field.name)
+    ]
+    return own.method == "zip" and len(different) == 1 and different[0] in SIZES
+
+
+def list_variants(study: Study, base: MethodRow, size: SizeName) -> tuple[MethodRow, ...]:
+    """A ZIP row and its variants in one of K1, K2, K3, by that size; the row alone where there are none."""
+    same = [
+        row for row in study.variants.get(base.name, ()) if getattr(row.settings, size) != getattr(base.settings, size)
+    ]
+    return tuple(sorted([base, *same], key=lambda row: int(getattr(row.settings, size))))
+
+
+def _summarise(result: MethodResult, random: MethodResult | None, lengths: Lengths) -> MethodRow:
+    runs = result.runs
+    z = [run.z for run in runs]
+    graded = [run.selected.quality for run in runs if run.selected.quality is not None]
+    mean = {
+        key: statistics.fmean(getattr(run.selected, key) for run in runs)
+        for key in ("seconds", "rows", "r", "r_long", "l")
+    }
+    return MethodRow(
+        name=result.name,
+        settings=result.settings,
+        runs=runs,
+        lengths=lengths,
+        z=statistics.fmean(z),
+        z_sd=statistics.stdev(z) if len(z) > 1 else None,
+        versus_random=compare_means(z, [run.z for run in random.runs]) if random and random is not result else None,
+        mean_tokens=sum(tokens * rows for tokens, rows in lengths.items()) / sum(lengths.values()),
+        trained_tokens=statistics.fmean(run.trained_tokens for run in runs),
+        quality=statistics.fmean(graded) if graded else None,
+        **mean,
+    )
+
+
+def compare_means(here: Sequence[float], there: Sequence[float]) -> Difference:
+    """Difference of two means with Welch's 95% interval, which does not assume that both vary alike: a method without
+    chance varies by its training alone, a random selection by its rows too.
+
+    >>> compare_means([2.0, 2.0], [1.0, 1.0])
+    Difference(value=1.0, low=1.0, high=1.0)
+    """
+    value = statistics.fmean(here) - statistics.fmean(there)
+    if min(len(here), len(there)) < 2:
+        return Difference(value, None, None)
+    parts = [statistics.variance(side) / len(side) for side in (here, there)]
+    variance = sum(parts)
+    if variance == 0:
+        return Difference(value, value, value)
+    from scipy import stats
+
+    degrees = variance**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (here, there), strict=True))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * math.sqrt(variance)
+    return Difference(value, value - half, value + half)
