@@ -11,13 +11,18 @@ from typer.core import TyperGroup
 
 from corpus.errors import EntropylawError
 from entropylaw import __version__, judge, ledger, measure, scaffold, train
+from entropylaw import compare as compare_command
 from entropylaw import demo as demo_command
 from entropylaw import release as release_command
 from entropylaw import select as select_command
+from entropylaw import study as study_command
 
 
 class Commands(TyperGroup):
-    """Prints a user's mistake as one line and exits by the contract: 1 risky, 2 usage, 3 could not be assessed."""
+    """Prints a user's mistake as one line and exits by the contract: 1 risky, 2 usage, 3 could not be assessed.
+
+    Ctrl-C is one line too, and exit code 130, as shells have it.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -33,6 +38,10 @@ class Commands(TyperGroup):
             where = f"{error.filename}: " if error.filename else ""
             sys.stderr.write(f"entropylaw: {where}{error.strerror or error}\n")
             raise typer.Exit(2) from None
+        except KeyboardInterrupt as interrupt:
+            # A command that knows what the interruption left behind says so in the exception.
+            sys.stderr.write(f"entropylaw: {str(interrupt) or 'stopped'}\n")
+            raise typer.Exit(130) from None
 
 
 app = typer.Typer(
@@ -66,6 +75,7 @@ app.command("accept")(ledger.accept)
 app.command("history")(ledger.show_history)
 app.command("score")(ledger.score)
 app.command("waive")(ledger.waive)
+app.command("compare")(compare_command.compare)
 app.command("prepare", rich_help_panel="Stages")(measure.prepare)
 app.command("compress", rich_help_panel="Stages")(measure.compress)
 app.command("consistency", rich_help_panel="Stages")(measure.consistency)
@@ -79,6 +89,7 @@ app.add_typer(select_command.app, name="select")
 app.add_typer(train.app, name="train")
 app.command("evaluate", rich_help_panel="Stages")(train.evaluate)
 app.add_typer(release_command.app, name="release")
+app.add_typer(study_command.app, name="study")
 
 
 def main() -> None:
