@@ -18,7 +18,7 @@ from monitor.assess import Configuration, Evidence
 from monitor.calibration import Calibration, calibration_from_json
 from monitor.compression import Compressed, CompressionParams, CompressionProfile
 from monitor.consistency import ConsistencyParams, ConsistencyProfile
-from monitor.probe_files import ProbeSummary, read_probe_rows
+from monitor.probe_files import ProbeSummary, read_probe_rows, summary_from_json
 from monitor.verdict import Verdict, verdict_from_json
 from training.probe import ProbeParams
 
@@ -50,6 +50,8 @@ def load_evidence(dataset: str) -> Evidence:
     if len(agreement) != len(records):
         found = f"{len(agreement)} rows, but {layout.prepared(dataset)} has {len(records)}"
         raise NotAssessedError(f"{agreement_file}: {found}; run `dvc repro`")
+    if agreement.shape[1:] != ((2,) if dataset == layout.PREFERENCES else ()):
+        raise NotAssessedError(f"{agreement_file}: of another version of the tool; run `dvc repro --force consistency`")
     with shaped_results(str(layout.RESULTS / dataset)):
         sources = {name: Compressed(**part) for name, part in compression.pop("sources").items()}
         evidence = Evidence(
@@ -83,7 +85,7 @@ def shaped_results(where: str) -> Iterator[None]:
 def load_probe_summary(dataset: str) -> ProbeSummary:
     file = layout.result(dataset, "probe.json")
     with shaped_results(str(file)):
-        return ProbeSummary(**read_json(file, "dvc repro probe"))
+        return summary_from_json(read_json(file, "dvc repro probe"))
 
 
 def load_calibration() -> Calibration:

@@ -38,7 +38,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from entropylaw.terminal import print_result
     from monitor.assess import assess_version
     from monitor.history import read_history
-    from monitor.rules import RuleParams
+    from monitor.rule_params import RuleParams
 
     datasets = list(read_datasets())
     params = read_section(RuleParams, "rules")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from entropylaw.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.terminal import count_rows, print_result, show_progress
 
 if TYPE_CHECKING:
+    from corpus.prepare import Decision
     from corpus.records import Record
 
 Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
@@ -23,13 +25,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def load_rows(path: Path, held_out: Path | None = None) -> list[tuple[Record, str]]:
     """The usable records of a data file in any format, prepared or not, with their content hashes."""
+    return [(decision.record, decision.hash) for decision in decide_rows(path, held_out) if decision.reason is None]
+
+
+def decide_rows(path: Path, held_out: Path | None = None) -> Iterator[Decision]:
+    """All records of a data file in any format, prepared or not; each with the reason why it is left out, if any."""
     from corpus.formats import read_records
     from corpus.prepare import PrepareParams, prepare_records
 
     params = read_section(PrepareParams, "prepare")
     hashes = held_out_hashes(held_out)
-    decisions = prepare_records(read_records(path, params.format, max_row_bytes=params.max_row_bytes), params, hashes)
-    return [(decision.record, decision.hash) for decision in decisions if decision.reason is None]
+    return prepare_records(read_records(path, params.format, max_row_bytes=params.max_row_bytes), params, hashes)
 
 
 def held_out_hashes(path: Path | None) -> frozenset[str]:
@@ -114,14 +120,13 @@ def consistency(
             numpy.save(handle, agreement.round(6).astype(numpy.float32))
     if out:
         write_json(out, result)
-    print_result(
-        result,
-        json,
-        [
-            f"{data}: agreement C {result.agreement:.3f}; {result.exact_duplicates} exact and "
-            f"{result.near_duplicates} near-duplicates, {result.contradictions} contradictions in {result.rows} rows"
-        ],
+    line = (
+        f"{data}: agreement C {result.agreement:.3f}; {result.exact_duplicates} exact and "
+        f"{result.near_duplicates} near-duplicates, {result.contradictions} contradictions in {result.rows} rows"
     )
+    if result.flipped_pairs is not None:
+        line += f"; {result.flipped_pairs} flipped and {result.equal_pairs} equal pairs"
+    print_result(result, json, [line])
 
 
 def base_model(
@@ -157,11 +162,11 @@ def probe(
     rows: Annotated[Path | None, typer.Option(help="Write the loss of each row as CSV.", show_default=False)] = None,
     json: AsJson = False,
 ) -> None:
-    """L: the mean loss of a short first-epoch run from the base model.
+    """L: the mean loss of a short first-epoch run from the base model; of preferences, its KTO loss.
 
     Example: entropylaw probe data/sft.jsonl --base models/base --json
     """
-    from monitor.probe_files import summarise_probe, write_probe_rows, write_step_curve
+    from monitor.probe_files import PreferenceProbeSummary, summarise_probe, write_probe_curve, write_probe_rows
     from training.base_model import load_base_model
     from training.fine_tuning import quiet_libraries
     from training.probe import ProbeParams, probe_loss
@@ -176,10 +181,11 @@ def probe(
     if rows:
         write_probe_rows(rows, result.rows)
     if curve:
-        write_step_curve(curve, "loss_nats", enumerate(result.curve, start=1))
+        write_probe_curve(curve, result)
     if out:
         write_json(out, summary)
-    print_result(summary, json, [f"{data}: L {result.l:.4f} nats per token over {result.steps} steps"])
+    unit = "(KTO loss)" if isinstance(summary, PreferenceProbeSummary) else "nats per token"
+    print_result(summary, json, [f"{data}: L {result.l:.4f} {unit} over {result.steps} steps"])
 
 
 def calibrate(

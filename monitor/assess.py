@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from corpus.artifacts import fingerprint
 from corpus.errors import NotAssessedError
-from corpus.records import Record
+from corpus.records import Preference, Record
 from monitor.calibration import Calibration
 from monitor.compression import CompressionParams, CompressionProfile
 from monitor.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
 from monitor.history import DatasetReference, HistoryEntry, parent_of
+from monitor.law_curves import fit_law_curves
+from monitor.own_updates import measure_own_updates
+from monitor.preferences import PairComparison, PairReference, compare_answers, compare_pairs, fit_direction
 from monitor.row_sketch import RowSketch
 from monitor.rows import flag_outlying, flag_redundant
-from monitor.rules import Comparison, RuleParams, apply_rules, predict_version_change
+from monitor.rule_params import RuleParams
+from monitor.rules import Comparison, apply_rules, predict_version_change
 from monitor.verdict import (
     SCORED_DATASET,
     FlaggedRow,
@@ -48,8 +52,9 @@ ROWS_PER_RULE = 50
 class Evidence:
     """Everything measured on one dataset of the version under test.
 
-    ``records``: (record, content hash) in file order; ``agreement``: shape (records,), nan where a row has none;
-    ``probe_hashes``, ``probe_rows``, ``probe_losses``: the probed rows, by row number and content hash, in nats.
+    ``records``: (record, content hash) in file order; ``agreement``: shape (records,), nan where a row has none, and
+    of preferences (records, 2), for both answers. ``probe_hashes``, ``probe_rows``, ``probe_losses``: the probed rows,
+    by row number and content hash, in nats; of preferences their chosen answers, while ``l`` is a KTO loss.
     """
 
     dataset: str
@@ -62,6 +67,11 @@ class Evidence:
     probe_rows: Sequence[int]
     probe_hashes: Sequence[str]
     probe_losses: NDArray[numpy.float64]
+
+    @property
+    def row_agreement(self) -> NDArray[numpy.float64]:
+        """Of the answer that a model would be trained on, shape (records,)."""
+        return self.agreement if self.agreement.ndim == 1 else self.agreement[:, 0]
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,8 @@ def assess_version(
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
     law = fit_entropy_law(calibration.points)
+    # The same shuffles each time: same calibration, same bytes.
+    curves = fit_law_curves(calibration.points, numpy.random.default_rng(0))
     rows = sum(len(item.records) for item in evidence)
     version = Version(data_hash[:8], data_hash, rows)
     parent = parent_of(history, config_fingerprint, data_hash)
@@ -112,7 +124,7 @@ def assess_version(
             summary=summary,
             version=version,
             parent=Version(parent.name, parent.data_hash, parent.rows) if parent else None,
-            law=describe_law(law),
+            law=describe_law(law, curves),
             config_fingerprint=config_fingerprint,
             tool_version=tool_version,
             **{"forecast": None, "rows": (), "rules": (), "parent_measurements": {}, **parts},
@@ -125,7 +137,8 @@ def assess_version(
             return verdict("baseline", first, measurements=measured)
         return verdict("not_assessed", explain_no_parent(others, config_fingerprint), measurements=measured)
 
-    comparisons, measurements, additions = [], {}, {}
+    comparisons, measurements = [], {}
+    additions: dict[str, NDArray[numpy.bool_]] = {}
     unmatched: list[RuleResult] = []
     for item in evidence:
         reference = parent.datasets.get(item.dataset)
@@ -147,8 +160,15 @@ def assess_version(
         is_kept = numpy.array([flag is True for flag in known], dtype=bool)
         is_added = numpy.array([flag is False for flag in known], dtype=bool)
         additions[item.dataset] = is_added
-        comparisons.append(compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added))
+        comparison = compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added)
+        if comparison.pairs is not None:
+            # Rows of preferences are shorter than conversations: R moves more under harmless updates of them.
+            stayed = [row for row, flag in zip(item.records, is_kept & first_copies(hashes), strict=True) if flag]
+            own_updates = measure_own_updates(stayed or item.records, configuration.compression)
+            comparison = replace(comparison, own_updates=own_updates)
+        comparisons.append(comparison)
 
+    pairs = {comparison.dataset: comparison.pairs for comparison in comparisons}
     rules = unmatched + list(apply_rules(comparisons, calibration, law, params))
     statuses: list[RuleStatus] = [rule.status for rule in rules]
     status = worst(statuses)
@@ -163,7 +183,9 @@ def assess_version(
             row
             for item in evidence
             if item.dataset in additions
-            for row in flag_rows(item, additions[item.dataset], rules, configuration.compression)
+            for row in flag_rows(
+                item, additions[item.dataset], rules, configuration.compression, pairs.get(item.dataset)
+            )
         ),
     )
 
@@ -216,7 +238,7 @@ def compare(
     is_first = first_copies([row_hash for _, row_hash in item.records])
     first_probed = first_copies(item.probe_hashes)
     loss_kept = item.probe_losses[is_kept[probed] & first_probed]
-    agreement_kept = item.agreement[is_kept & is_first]
+    agreement_kept = item.row_agreement[is_kept & is_first]
     if len(loss_kept) < 30:
         loss_kept = numpy.array(reference.probe_losses)
     if numpy.count_nonzero(~numpy.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
@@ -231,9 +253,14 @@ def compare(
         loss_kept=loss_kept,
         loss_added=item.probe_losses[is_added[probed] & first_probed],
         agreement_kept=agreement_kept,
-        agreement_added=item.agreement[is_added & is_first],
+        agreement_added=item.row_agreement[is_added & is_first],
         probed=int(numpy.count_nonzero((is_kept | is_added)[probed])),
         probed_added=int(numpy.count_nonzero(is_added[probed])),
+        pairs=None
+        if item.agreement.ndim == 1
+        else compare_pairs(
+            item.records, item.agreement, reference.sketch, reference.pairs, is_kept & is_first, is_added & is_first
+        ),
     )
 
 
@@ -271,7 +298,11 @@ def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
 
 
 def flag_rows(
-    item: Evidence, is_added: NDArray[numpy.bool_], rules: Sequence[RuleResult], compression: CompressionParams
+    item: Evidence,
+    is_added: NDArray[numpy.bool_],
+    rules: Sequence[RuleResult],
+    compression: CompressionParams,
+    pairs: PairComparison | None = None,
 ) -> list[FlaggedRow]:
     """The added rows behind every rule of this dataset that warns or worse, at most ROWS_PER_RULE each."""
     losses = numpy.full(len(item.records), numpy.nan)
@@ -287,8 +318,14 @@ def flag_rows(
             scores = numpy.where(is_added, losses, numpy.nan)
             flagged += flag_outlying(name, rule.id, item.records, scores, True, "nats per token", ROWS_PER_RULE)
         elif rule.id == "agreement":
-            scores = numpy.where(is_added, item.agreement, numpy.nan)
+            scores = numpy.where(is_added, item.row_agreement, numpy.nan)
             flagged += flag_outlying(name, rule.id, item.records, scores, False, "cosine", ROWS_PER_RULE)
+        elif rule.id == "flipped" and pairs is not None:
+            scores = numpy.where(is_added & pairs.is_reversed, 1.0, numpy.nan)
+            flagged += flag_outlying(name, rule.id, item.records, scores, True, "pair reversed", ROWS_PER_RULE)
+        elif rule.id == "margin" and pairs is not None:
+            scores = numpy.where(is_added, pairs.scores, numpy.nan)
+            flagged += flag_outlying(name, rule.id, item.records, scores, False, rule.unit, ROWS_PER_RULE)
     return flagged
 
 
@@ -300,6 +337,17 @@ def forecast_version(comparisons: Sequence[Comparison], law: EntropyLaw, parent:
         return None
     change = predict_version_change(scored[0], law)
     return Forecast(HELDOUT, z + change.value, z + change.low, z + change.high)
+
+
+def describe_pairs(item: Evidence) -> PairReference | None:
+    """What the next version needs to know of this one's pairs; None of conversations."""
+    if item.agreement.ndim == 1:
+        return None
+    records = [record for record, _ in item.records]
+    pairs = sum(isinstance(record, Preference) for record in records)
+    return PairReference(
+        pairs, item.consistency.flipped_pairs or 0, fit_direction(compare_answers(records, item.agreement))
+    )
 
 
 def accept_version(
@@ -333,6 +381,7 @@ def accept_version(
                 agreement_mean=item.consistency.agreement,
                 agreement_sd=item.consistency.agreement_sd,
                 agreement_n=item.consistency.measured,
+                pairs=describe_pairs(item),
             )
             for item in evidence
         },

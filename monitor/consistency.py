@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MINHASH_PERMUTATIONS = 128
 SHINGLE_WORDS = 3
+# Rows named of each kind; the counts are of all.
+NAMED_ROWS = 50
 # Rows of one prompt that are compared with all others of it at once: memory grows with their number, not its square.
 COMPARED_ROWS = 256
 
@@ -41,7 +43,10 @@ class ConsistencyProfile:
 
     ``exact_duplicates``, ``near_duplicates``: rows that repeat an earlier row. ``contradictions``: rows whose prompt
     stands elsewhere with an unrelated answer. For preferences, ``chosen_margin`` is the mean agreement of the chosen
-    minus that of the rejected answer.
+    minus that of the rejected answer; ``flipped_pairs`` counts the rows that other rows contradict (see
+    ``flag_flipped_pairs``) and ``equal_pairs`` those whose two answers are the same. ``flipped_rows`` and
+    ``equal_rows`` are the numbers of the first NAMED_ROWS of each in the input file. For conversations all four say
+    nothing.
     """
 
     rows: int
@@ -52,6 +57,10 @@ class ConsistencyProfile:
     near_duplicates: int
     contradictions: int
     chosen_margin: float | None
+    flipped_pairs: int | None = None
+    equal_pairs: int | None = None
+    flipped_rows: tuple[int, ...] = ()
+    equal_rows: tuple[int, ...] = ()
 
 
 def prompt_and_response(record: Record) -> tuple[str, str]:
@@ -166,12 +175,65 @@ def flag_contradictions(records: Sequence[Record], responses: NDArray[numpy.floa
     return flags
 
 
+def flag_equal_pairs(records: Sequence[Record]) -> list[bool]:
+    """For each row, whether its chosen and rejected answers are the same but for case, spacing and punctuation."""
+    return [
+        isinstance(record, Preference)
+        and bool(record.chosen and record.rejected)
+        and _answer_text(record.chosen) == _answer_text(record.rejected)
+        for record in records
+    ]
+
+
+def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
+    """For each row, whether its rejected answer stands chosen, or its chosen one rejected, elsewhere for its prompt.
+
+    Unpaired rows count as well. Rows whose two answers are the same contradict nothing. Ranked answers contradict
+    each other where every one of them is paired with better and with worse ones: it is the change of the count that
+    tells.
+    """
+    keys: list[tuple[int | None, int | None]] = []
+    for record, equal in zip(records, flag_equal_pairs(records), strict=True):
+        chosen = rejected = None
+        if isinstance(record, Preference) and not equal:
+            prompt = "\n".join(m.content for m in record.prompt)
+            prompt = normalise_text(prompt) or prompt
+            # Hashes, so that a million pairs fit: two texts share one with a chance of one in 2**64.
+            chosen = hash((prompt, _answer_text(record.chosen))) if record.chosen else None
+            rejected = hash((prompt, _answer_text(record.rejected))) if record.rejected else None
+        keys.append((chosen, rejected))
+    all_chosen = {chosen for chosen, _ in keys} - {None}
+    all_rejected = {rejected for _, rejected in keys} - {None}
+    return [chosen in all_rejected or rejected in all_chosen for chosen, rejected in keys]
+
+
+def _answer_text(messages: Sequence[Message]) -> str:
+    text = "\n".join(m.content for m in messages)
+    return normalise_text(text) or text
+
+
+def answer_agreement(
+    records: Sequence[Record], advance: Callable[[int], None] = lambda rows: None
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float32]]:
+    """As ``row_agreement``, but the agreement of preferences has shape (rows, 2): that of the chosen answer (the
+    rejected where there is no other) and that of the rejected one, nan where there is only one answer.
+    """
+    agreement, responses = row_agreement(records, advance)
+    if not any(isinstance(record, Preference) for record in records):
+        return agreement, responses
+    both = numpy.column_stack([agreement, numpy.full(len(records), numpy.nan)])
+    pairs = {i: r for i, r in enumerate(records) if isinstance(r, Preference) and r.chosen and r.rejected}
+    if pairs:
+        both[list(pairs), 1] = row_agreement([replace(pair, chosen=()) for pair in pairs.values()])[0]
+    return both, responses
+
+
 def profile_consistency(
     records: Sequence[tuple[Record, str]],
     params: ConsistencyParams,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[ConsistencyProfile, NDArray[numpy.float64]]:
-    """The profile of a version, and each row's agreement, shape (rows,), nan where it has none.
+    """The profile of a version, and each row's agreement as ``answer_agreement`` has it, nan where it has none.
 
     ``records``: (record, content hash). ``progress`` counts each row three times: prompt, response, near-duplicates.
     """
@@ -183,24 +245,34 @@ def profile_consistency(
         progress(done, 3 * len(records))
 
     rows = [record for record, _ in records]
-    agreement, responses = row_agreement(rows, advance)
-    known = agreement[~numpy.isnan(agreement)]
-    margins = numpy.zeros(0)
-    pairs = [record for record in rows if isinstance(record, Preference) and record.chosen and record.rejected]
-    if pairs:
-        flipped = [Preference(pair.prompt, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]
-        chosen, rejected = row_agreement(pairs)[0], row_agreement(flipped)[0]
-        margins = (chosen - rejected)[~numpy.isnan(chosen - rejected)]
-    return (
-        ConsistencyProfile(
-            rows=len(rows),
-            measured=len(known),
-            agreement=float(known.mean()) if len(known) else float("nan"),
-            agreement_sd=float(known.std(ddof=1)) if len(known) > 1 else 0.0,
-            exact_duplicates=len(rows) - len({row_hash for _, row_hash in records}),
-            near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard, advance)),
-            contradictions=sum(flag_contradictions(rows, responses, params.contradiction_cosine)),
-            chosen_margin=float(numpy.mean(margins)) if len(margins) else None,
-        ),
-        agreement,
+    agreement, responses = answer_agreement(rows, advance)
+    first = agreement if agreement.ndim == 1 else agreement[:, 0]
+    known = first[~numpy.isnan(first)]
+    profile = ConsistencyProfile(
+        rows=len(rows),
+        measured=len(known),
+        agreement=float(known.mean()) if len(known) else float("nan"),
+        agreement_sd=float(known.std(ddof=1)) if len(known) > 1 else 0.0,
+        exact_duplicates=len(rows) - len({row_hash for _, row_hash in records}),
+        near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard, advance)),
+        contradictions=sum(flag_contradictions(rows, responses, params.contradiction_cosine)),
+        chosen_margin=None,
     )
+    if agreement.ndim == 1:
+        return profile, agreement
+    margins = agreement[:, 0] - agreement[:, 1]
+    margins = margins[~numpy.isnan(margins)]
+    flipped, equal = flag_flipped_pairs(rows), flag_equal_pairs(rows)
+    profile = replace(
+        profile,
+        chosen_margin=float(margins.mean()) if len(margins) else None,
+        flipped_pairs=sum(flipped),
+        equal_pairs=sum(equal),
+        flipped_rows=_name_rows(rows, flipped),
+        equal_rows=_name_rows(rows, equal),
+    )
+    return profile, agreement
+
+
+def _name_rows(records: Sequence[Record], flags: Sequence[bool]) -> tuple[int, ...]:
+    return tuple(record.row for record, flag in zip(records, flags, strict=True) if flag)[:NAMED_ROWS]

@@ -15,6 +15,7 @@ import numpy as np
 
 from corpus.artifacts import read_json, write_json
 from corpus.errors import EntropylawError
+from monitor.preferences import PairReference, PreferenceDirection
 from monitor.row_sketch import MAX_KEYS, RowSketch
 from monitor.verdict import Measurements
 
@@ -30,7 +31,8 @@ class DatasetReference:
 
     ``probe_hashes`` and ``probe_losses`` (nats per response token, kept in single precision) are the probe's rows in
     the order they were trained on. ``agreement_*`` are mean, standard deviation and number of the prompt-response
-    cosines; the first two are NaN where no row had one.
+    cosines; the first two are NaN where no row had one. ``pairs``: of preferences only, and of versions measured since
+    there are rules for them.
     """
 
     data_hash: str
@@ -40,6 +42,7 @@ class DatasetReference:
     agreement_mean: float
     agreement_sd: float
     agreement_n: int
+    pairs: PairReference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +168,7 @@ def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
             "agreement_mean": reference.agreement_mean,
             "agreement_sd": reference.agreement_sd,
             "agreement_n": reference.agreement_n,
+            **({"pairs": reference.pairs} if reference.pairs else {}),
         }
         for name, reference in entry.datasets.items()
     }
@@ -198,8 +202,16 @@ def _reference_from_json(part: dict[str, Any]) -> DatasetReference:
             "sketch": RowSketch.from_json(part["sketch"]),
             "probe_hashes": tuple(hashes[i : i + 16].hex() for i in range(0, len(hashes), 16)),
             "probe_losses": tuple(losses.tolist()),
+            "pairs": _pairs_from_json(part["pairs"]) if "pairs" in part else None,
         }
     )
+
+
+def _pairs_from_json(part: dict[str, Any]) -> PairReference:
+    direction = part["direction"]
+    if direction is not None:
+        direction = PreferenceDirection(**{**direction, "weights": tuple(direction["weights"])})
+    return PairReference(**{**part, "direction": direction})
 
 
 def _share_keys(kept: dict[str, int], total: int) -> dict[str, int]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from corpus.artifacts import atomic_writer
 from corpus.errors import EntropylawError
+from training.preference_probe import PreferenceProbeResult, ProbedPreference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from training.probe import ProbedRow, ProbeResult
 
 ROW_FIELDS = ("row", "hash", "step", "tokens", "loss_nats")
+# Of preferences, after the columns that every probe has.
+PREFERENCE_FIELDS = ("kto_loss", "margin_nats")
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,39 @@ class ProbeSummary:
     base_identity: str
 
 
+@dataclass(frozen=True)
+class PreferenceProbeSummary(ProbeSummary):
+    """``l`` is a KTO loss. ``chosen_loss_nats`` and ``margin_nats`` (None without pairs) are nats per token, both under
+    the base model.
+    """
+
+    chosen_loss_nats: float
+    margin_nats: float | None
+
+
 def summarise_probe(result: ProbeResult, base_identity: str) -> ProbeSummary:
-    return ProbeSummary(result.l, len(result.rows), result.steps, result.tokens, base_identity)
+    numbers = (result.l, len(result.rows), result.steps, result.tokens, base_identity)
+    if isinstance(result, PreferenceProbeResult):
+        return PreferenceProbeSummary(*numbers, result.chosen_loss_nats, result.margin_nats)
+    return ProbeSummary(*numbers)
 
 
-def write_probe_rows(path: str | Path, rows: Iterable[ProbedRow]) -> None:
+def summary_from_json(document: dict[str, Any]) -> ProbeSummary:
+    """The inverse of writing a summary as JSON. Raises TypeError on a document of another shape."""
+    return PreferenceProbeSummary(**document) if "margin_nats" in document else ProbeSummary(**document)
+
+
+def write_probe_rows(path: str | Path, rows: Sequence[ProbedRow]) -> None:
+    """One line a row; of preferences also its KTO loss and its margin, left empty where it has none."""
+    preferences = any(isinstance(row, ProbedPreference) for row in rows)
     with atomic_writer(path) as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(ROW_FIELDS)
+        writer.writerow(ROW_FIELDS + PREFERENCE_FIELDS if preferences else ROW_FIELDS)
         for row in rows:
-            writer.writerow((row.row, row.hash, row.step, row.tokens, f"{row.loss_nats:.6g}"))
+            line = [row.row, row.hash, row.step, row.tokens, f"{row.loss_nats:.6g}"]
+            if isinstance(row, ProbedPreference):
+                line += [f"{row.kto_loss:.6g}", "" if math.isnan(row.margin_nats) else f"{row.margin_nats:.6g}"]
+            writer.writerow(line)
 
 
 def read_probe_rows(path: str | Path) -> tuple[list[int], list[str], NDArray[numpy.float64]]:
@@ -69,8 +96,27 @@ def read_probe_rows(path: str | Path) -> tuple[list[int], list[str], NDArray[num
 
 def write_step_curve(path: str | Path, name: str, curve: Iterable[tuple[int, float]]) -> None:
     """A loss curve as CSV with the columns ``step`` and ``name``, for `dvc plots`."""
+    _write_curve(path, (name,), ((step, (loss,)) for step, loss in curve))
+
+
+def write_probe_curve(path: str | Path, result: ProbeResult) -> None:
+    """Mean loss of each step, from 1, in nats per token; of preferences that of the answers in ``write_probe_rows``
+    and, beside it, the KTO loss.
+    """
+    if not isinstance(result, PreferenceProbeResult):
+        write_step_curve(path, "loss_nats", enumerate(result.curve, start=1))
+        return
+    nats, tokens = numpy.zeros(result.steps), numpy.zeros(result.steps)
+    for row in result.rows:
+        nats[row.step] += row.loss_nats * row.tokens
+        tokens[row.step] += row.tokens
+    steps = enumerate(zip((nats / tokens).tolist(), result.curve, strict=True), start=1)
+    _write_curve(path, ("loss_nats", "kto_loss"), steps)
+
+
+def _write_curve(path: str | Path, names: tuple[str, ...], steps: Iterable[tuple[int, tuple[float, ...]]]) -> None:
     with atomic_writer(path) as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(("step", name))
-        for step, loss in curve:
-            writer.writerow((step, f"{loss:.6g}"))
+        writer.writerow(("step", *names))
+        for step, losses in steps:
+            writer.writerow((step, *(f"{loss:.6g}" for loss in losses)))

@@ -1,4 +1,4 @@
-"""The rules: five one-sided tests of what the added rows changed, each with its reason in one sentence."""
+"""The rules: one-sided tests of what the added rows changed, each with its reason in one sentence."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ import numpy
 
 from monitor.calibration import Calibration, TopicSpread
 from monitor.entropy_law import EntropyLaw, PredictedChange, predict_change
+from monitor.own_updates import OwnUpdates
+from monitor.preference_rules import judge_pairs
+from monitor.preferences import PairComparison
+from monitor.rule_drafts import Draft, decide_status
+from monitor.rule_params import Band, RuleParams
 from monitor.significance import holm_adjust, measure_shift, shift_quantile, upper_tail
-from monitor.verdict import SCORED_DATASET, SEVERITY, Measurements, RuleId, RuleResult, RuleStatus
+from monitor.verdict import SCORED_DATASET, SEVERITY, Measurements, RuleId, RuleResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,46 +31,14 @@ MIN_FOUND_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Band:
-    """The smallest change of a whole version that is worth a warning, and worth stopping for."""
-
-    warn: float
-    risky: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warn <= self.risky:
-            raise ValueError("warn must lie between 0 and risky")
-
-
-@dataclass(frozen=True)
-class RuleParams:
-    """``false_alarm_rate``: of all rules of a version together (Holm), for a warning; ``risky_rate`` for stopping.
-
-    The bands are effect sizes of the whole version: with enough rows every real change is significant, so a change
-    must also matter. ``ratio_rise`` is relative, ``loss_rise`` in nats per token, ``agreement_fall`` in cosine,
-    ``forecast_fall`` in units of Z.
-    """
-
-    false_alarm_rate: float = 0.05
-    risky_rate: float = 0.01
-    ratio_rise: Band = Band(0.005, 0.015)
-    loss_rise: Band = Band(0.01, 0.02)
-    agreement_fall: Band = Band(0.005, 0.01)
-    forecast_fall: Band = Band(0.02, 0.05)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.risky_rate <= self.false_alarm_rate < 1:
-            raise ValueError("risky_rate must lie between 0 and false_alarm_rate, and both below 1")
-
-
-@dataclass(frozen=True)
 class Comparison:
     """One dataset of the version under test against its parent.
 
     ``loss_kept``, ``loss_added``: probe losses in nats of rows the parent had and did not have, shapes (k,), (a,);
     ``agreement_kept``, ``agreement_added``: prompt-response cosines of the same two groups, nan where a row has none.
     ``probed``: rows in the probe of which it is known whether the parent had them; ``probed_added`` of them it had not.
-    Both count copies, which the four arrays leave out.
+    Both count copies, which the four arrays leave out. ``pairs``: of preferences only, whose losses are those of their
+    chosen answers. ``own_updates``: of data that is unlike the calibration's.
     """
 
     dataset: str
@@ -77,6 +50,8 @@ class Comparison:
     agreement_added: NDArray[numpy.float64]
     probed: int
     probed_added: int
+    pairs: PairComparison | None = None
+    own_updates: OwnUpdates | None = None
 
     @property
     def share_added(self) -> float:
@@ -91,7 +66,7 @@ def apply_rules(
     comparisons: Sequence[Comparison], calibration: Calibration, law: EntropyLaw, params: RuleParams
 ) -> tuple[RuleResult, ...]:
     """Every rule on every dataset, with Holm's correction over all p-values of the version."""
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     for comparison in comparisons:
         drafts += _apply_to_dataset(comparison, calibration, law, params)
     tested = [draft.result.p_value for draft in drafts if draft.result.p_value is not None]
@@ -102,54 +77,17 @@ def apply_rules(
     )
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A rule's numbers before the correction for testing many: ``effect`` is held against ``band``.
-
-    Its three reasons: ``finding`` for an alarm, ``slight`` for a change that is real but too small to matter, ``calm``
-    for one that cannot be told from noise.
-    """
-
-    result: RuleResult
-    effect: float = 0.0
-    band: Band = Band(0.0, 0.0)
-    finding: str = ""
-    slight: str = ""
-    calm: str = ""
-
-    def decide(self, adjusted: float, tests: int, params: RuleParams) -> RuleResult:
-        """``adjusted``: the p-value after Holm's correction over all ``tests`` of the version."""
-        status = _decide_status(adjusted, self.effect, self.band, params)
-        alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
-        if status != "pass":
-            reason = self.finding
-        elif adjusted <= params.false_alarm_rate:
-            reason = self.slight
-        elif alone and self.effect >= self.band.warn:
-            reason = f"{self.finding} Alone a warning, but not among {tests} tests (corrected p {adjusted:.2f})."
-        else:
-            reason = self.calm
-        return replace(self.result, status=status, reason=reason)
-
-
-def _decide_status(p_value: float, effect: float, band: Band, params: RuleParams) -> RuleStatus:
-    if p_value <= params.risky_rate and effect >= band.risky:
-        return "risky"
-    if p_value <= params.false_alarm_rate and effect >= band.warn:
-        return "warn"
-    return "pass"
-
-
 def _apply_to_dataset(
     comparison: Comparison, calibration: Calibration, law: EntropyLaw, params: RuleParams
-) -> list[_Draft]:
+) -> list[Draft]:
     ratio = _redundancy(comparison, calibration, params)
     loss = _row_shift("consistency", comparison, calibration.topic_loss, params)
     agreement = _row_shift("agreement", comparison, calibration.topic_agreement, params)
-    return [ratio, loss, agreement, _both_rise(comparison, ratio, loss, params), _forecast(comparison, law, params)]
+    drafts = [ratio, loss, agreement, _both_rise(comparison, ratio, loss, params), _forecast(comparison, law, params)]
+    return drafts if comparison.pairs is None else drafts + judge_pairs(comparison, comparison.pairs, params)
 
 
-def _redundancy(comparison: Comparison, calibration: Calibration, params: RuleParams) -> _Draft:
+def _redundancy(comparison: Comparison, calibration: Calibration, params: RuleParams) -> Draft:
     """A rise of R in either window beyond what harmless updates of this size do (Student-t prediction).
 
     The window with the graver finding speaks, at twice its p-value for having had the choice. Whatever repeats within
@@ -160,44 +98,49 @@ def _redundancy(comparison: Comparison, calibration: Calibration, params: RulePa
 
     now, before = comparison.now, comparison.before
     share = max(comparison.share_added, (now.removed or 0) / before.rows)
-    draws = len(calibration.updates)
+    # The calibration measures no growth.
+    usual = comparison.own_updates or OwnUpdates(calibration.updates, 0.0, 0.0)
+    draws = len(usual.updates)
     windows = []
-    for name, change, changes in (
-        ("32 KiB", math.log(now.r / before.r), [u.change_log_r for u in calibration.updates]),
-        ("long", comparison.change_log_r_long, [u.change_log_r_long for u in calibration.updates]),
+    for name, change, changes, growth in (
+        ("32 KiB", math.log(now.r / before.r), [u.change_log_r for u in usual.updates], usual.growth),
+        ("long", comparison.change_log_r_long, [u.change_log_r_long for u in usual.updates], usual.growth_long),
     ):
         # Replacing twice as many rows doubles the variance of the change.
-        per_row = [c / math.sqrt(u.share) for c, u in zip(changes, calibration.updates, strict=True)]
+        per_row = [c / math.sqrt(u.share) for c, u in zip(changes, usual.updates, strict=True)]
         spread = math.sqrt(sum(c * c for c in per_row) / draws) * math.sqrt(max(share, 1 / now.rows))
         sd = spread * math.sqrt(1 + 1 / draws)
-        p = min(1.0, 2 * upper_tail(change, sd, draws - 1)[1])
-        limit = float(stats.t.isf(params.false_alarm_rate, draws - 1)) * sd
-        grave = SEVERITY.index(_decide_status(p, math.expm1(change), params.ratio_rise, params))
-        windows.append((grave, p, change, limit, name))
-    _, _, long_change, long_limit, _ = windows[-1]
-    _, p, change, limit, window = min(windows[-1:] if long_change < -long_limit else windows)
+        expected = growth * math.log(now.rows / before.rows)
+        p = min(1.0, 2 * upper_tail(change - expected, sd, draws - 1)[1])
+        reach = float(stats.t.isf(params.false_alarm_rate, draws - 1)) * sd
+        grave = SEVERITY.index(decide_status(p, math.expm1(change), params.ratio_rise, params))
+        has_fallen = change < expected - reach
+        windows.append((grave, p, change, expected + reach, name))
+    # The long window came last.
+    _, p, change, limit, window = min(windows[-1:] if has_fallen else windows)
     was, is_ = (before.r, now.r) if window == "32 KiB" else (before.r_long, now.r_long)
     moved = f"R over the {window} window went from {was:.3f} to {is_:.3f} ({math.expm1(change):+.1%})"
     threshold = max(math.expm1(limit), params.ratio_rise.warn)
     result = RuleResult(
         "redundancy", comparison.dataset, "pass", "", math.expm1(change), threshold, p, "relative change of R"
     )
-    usual = f"harmless updates of this size stay below {math.expm1(limit):+.1%}"
-    return _Draft(
+    bound = f"harmless updates of this size stay below {math.expm1(limit):+.1%}"
+    return Draft(
         result,
         effect=math.expm1(change),
         band=params.ratio_rise,
-        finding=f"{moved}; {usual}: the added rows repeat what the data already says.",
-        slight=f"{moved}; {usual}, but so small a change does not matter.",
+        finding=f"{moved}; {bound}: the added rows repeat what the data already says.",
+        slight=f"{moved}; {bound}, but so small a change does not matter.",
         calm=f"{moved}, no more redundant than its parent beyond what harmless updates do.",
     )
 
 
-def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params: RuleParams) -> _Draft:
+def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params: RuleParams) -> Draft:
     """L of the added rows above, or their agreement below, that of the rows the parent already had."""
     if rule == "consistency":
         kept, added, band, sign, unit = comparison.loss_kept, comparison.loss_added, params.loss_rise, 1.0, "nats"
-        what, harder = "probe loss", "harder for the base model than an honest batch of another topic"
+        what = "probe loss" if comparison.pairs is None else "loss of chosen answers"
+        harder = "harder for the base model than an honest batch of another topic"
     else:
         kept, added, band, sign = comparison.agreement_kept, comparison.agreement_added, params.agreement_fall, -1.0
         unit, what = "cosine", "prompt-response agreement"
@@ -205,7 +148,7 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
     skipped = RuleResult(rule, comparison.dataset, "skipped", "", unit=unit)
     count = comparison.now.added
     if not count:
-        return _Draft(replace(skipped, reason="No rows were added."))
+        return Draft(replace(skipped, reason="No rows were added."))
     expected = comparison.share_added * comparison.probed if rule == "consistency" else len(added)
     kept, added = kept[~numpy.isnan(kept)], added[~numpy.isnan(added)]
     found = comparison.probed_added if rule == "consistency" else len(added)
@@ -216,21 +159,21 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
             else "the others have a blank prompt or answer"
         )
         reason = f"Only {found} of the {count} added rows have a {what}, where {expected:.0f} should: {cause}."
-        return _Draft(replace(skipped, status="not_assessed", reason=reason))
+        return Draft(replace(skipped, status="not_assessed", reason=reason))
     if not len(added):
-        return _Draft(
+        return Draft(
             replace(skipped, reason=f"None of the {count} added rows, copies aside, has a {what}: nothing to compare.")
         )
     if len(kept) < MIN_KEPT_ROWS:
         reason = f"Only {len(kept)} rows of the parent have a {what} to compare the added rows with."
-        return _Draft(replace(skipped, status="not_assessed", reason=reason))
+        return Draft(replace(skipped, status="not_assessed", reason=reason))
     if rule == "agreement" and not kept.any() and not added.any():
-        return _Draft(replace(skipped, reason="All prompts, or all answers, are the same: they cannot disagree."))
+        return Draft(replace(skipped, reason="All prompts, or all answers, are the same: they cannot disagree."))
     shift = measure_shift(sign * kept, sign * added, topics, comparison.share_added)
     limit = shift_quantile(kept, len(added), topics, params.false_alarm_rate)
     means = f"mean {what} of the {len(added)} added rows measured is {added.mean():.3f} against {kept.mean():.3f}"
     result = RuleResult(rule, comparison.dataset, "pass", "", sign * shift.value, sign * limit, shift.p_value, unit)
-    return _Draft(
+    return Draft(
         result,
         effect=shift.effect,
         band=band,
@@ -246,7 +189,7 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
     )
 
 
-def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft, params: RuleParams) -> _Draft:
+def _both_rise(comparison: Comparison, ratio: Draft, loss: Draft, params: RuleParams) -> Draft:
     """The signature of the paper's x5: R and L rise together.
 
     The null hypothesis is a harmless update. R is then measured on all rows and L on a sample of them by a model, and
@@ -256,18 +199,21 @@ def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft, params: Rule
     """
     result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in risky bands")
     if loss.result.p_value is None or ratio.result.p_value is None:
-        return _Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))
+        return Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))
     weaker = max(ratio.result.p_value, loss.result.p_value)
     p = weaker**2 if weaker <= params.false_alarm_rate else weaker
     now, before = comparison.now, comparison.before
-    numbers = (
-        f"R over the long window went from {before.r_long:.3f} to {now.r_long:.3f} and L from {before.l:.3f} to "
-        f"{now.l:.3f} nats"
+    numbers = f"R over the long window went from {before.r_long:.3f} to {now.r_long:.3f} and "
+    # L of preferences is a KTO loss, which is not what their rows are compared by.
+    numbers += (
+        f"L from {before.l:.3f} to {now.l:.3f} nats"
+        if comparison.pairs is None
+        else f"the loss of chosen answers by {loss.effect:+.3f} nats"
     )
     # Both effects on one scale: 1 is the risky end of its own band.
     effects = [draft.effect / draft.band.risky if draft.band.risky else math.inf for draft in (ratio, loss)]
     warn = max(draft.band.warn / draft.band.risky if draft.band.risky else 0.0 for draft in (ratio, loss))
-    return _Draft(
+    return Draft(
         replace(result, status="pass", statistic=min(effects), threshold=1.0, p_value=p),
         effect=min(effects),
         band=Band(warn, 1.0),
@@ -277,19 +223,19 @@ def _both_rise(comparison: Comparison, ratio: _Draft, loss: _Draft, params: Rule
     )
 
 
-def _forecast(comparison: Comparison, law: EntropyLaw, params: RuleParams) -> _Draft:
+def _forecast(comparison: Comparison, law: EntropyLaw, params: RuleParams) -> Draft:
     """The law's predicted change of Z, where the law holds on this data."""
     result = RuleResult("forecast", comparison.dataset, "skipped", "", unit="Z")
     if comparison.dataset != SCORED_DATASET:
-        return _Draft(replace(result, reason=f"The law speaks of models trained on {SCORED_DATASET} only."))
+        return Draft(replace(result, reason=f"The law speaks of models trained on {SCORED_DATASET} only."))
     if not law.holds:
-        return _Draft(replace(result, reason=law.sentence))
+        return Draft(replace(result, reason=law.sentence))
     predicted = predict_version_change(comparison, law)
     fall = -predicted.value
     _, p = upper_tail(fall - params.forecast_fall.warn, predicted.sd, predicted.degrees_of_freedom)
     interval = f"{predicted.low:+.3f} to {predicted.high:+.3f}"
     numbers = f"the entropy law predicts Z to change by {predicted.value:+.3f} ({interval})"
-    return _Draft(
+    return Draft(
         replace(result, status="pass", statistic=predicted.value, threshold=-params.forecast_fall.warn, p_value=p),
         effect=fall,
         band=params.forecast_fall,

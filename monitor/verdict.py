@@ -11,10 +11,13 @@ Status = Literal["baseline", "pass", "warn", "risky", "not_assessed"]
 # A rule may also be skipped: it does not apply here, by its own definition, and its reason says why
 # (no rows were added; the law does not hold on this data). A rule that should have run and could not is not_assessed.
 RuleStatus = Literal["pass", "warn", "risky", "not_assessed", "skipped"]
-RuleId = Literal["redundancy", "consistency", "agreement", "both_rise", "forecast"]
+# `flipped` and `margin` are asked of preferences only.
+RuleId = Literal["redundancy", "consistency", "agreement", "both_rise", "forecast", "flipped", "margin"]
 
 # The dataset whose models are scored: the law's runs were trained on its baseline, and Z is forecast for it.
 SCORED_DATASET = "sft"
+# The dataset whose rows are chosen and rejected answers.
+PREFERENCES = "preferences"
 
 # Worst first. not_assessed ranks above warn and pass: a check that could not run is never a pass.
 SEVERITY: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass")
@@ -56,7 +59,8 @@ class Measurements:
     """What was measured on one dataset of a version.
 
     ``r``: compression ratio, zlib 9, file order (the paper's R). ``r_long``: the same over a long window.
-    ``l``: mean probe loss in nats per response token. ``c``: mean cosine of prompt and response.
+    ``l``: mean probe loss in nats per response token, of preferences the KTO loss (0 to 1). ``c``: mean cosine of
+    prompt and response.
     ``added``, ``removed``, ``kept``: rows against the parent version; None without one.
     """
 

@@ -9,7 +9,7 @@ from monitor.verdict import RuleResult
 from reports.escaping import escape_invisible, escape_log
 from reports.numbers import MISSING, format_added, format_change, format_count, format_number
 from reports.text import wrap
-from reports.words import MEASURES, RULES
+from reports.words import RULES, list_measures
 
 LABEL_WIDTH = 44
 NUMBER_WIDTH = 11
@@ -27,7 +27,7 @@ MARGIN = "margin of chosen over rejected, cosine"
 def render_comparison(result: VersionComparison) -> list[str]:
     """Lines of at most 80 columns, names aside."""
     lines = [f"{side}  {_name(version)}" for side, version in (("A", result.a), ("B", result.b))]
-    lines += ["", *_list_numbers(result.a.numbers, result.b.numbers, result.change), ""]
+    lines += ["", *_list_numbers(result), ""]
     lines += _describe_rows(result)
     if result.sources:
         lines += ["", *_list_sources(result.sources)]
@@ -44,12 +44,14 @@ def _name(version: ComparedVersion) -> str:
     return f"{escape_log(version.name)}{commit}" + (f"; rows left out: {left_out}" if left_out else "")
 
 
-def _list_numbers(a: Numbers, b: Numbers, change: Numbers) -> list[str]:
+def _list_numbers(result: VersionComparison) -> list[str]:
+    a, b, change = result.a.numbers, result.b.numbers, result.change
+
     def line(label: str, *cells: str) -> str:
         return f"{label:<{LABEL_WIDTH}}" + "".join(f"{cell:>{NUMBER_WIDTH}}" for cell in cells)
 
     lines = [line("", "A", "B", "change"), line("rows", *_counts("rows", a, b, change))]
-    for measure in MEASURES:
+    for measure in list_measures(result.a.kind == result.b.kind == "preferences"):
         now, before, by = (getattr(numbers, measure.key) for numbers in (b, a, change))
         lines.append(
             line(f"{measure.symbol:<8}{measure.label}", format_number(before), format_number(now), format_change(by))

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.verdict import Forecast
+from monitor.verdict import PREFERENCES, Forecast
 from reports.escaping import escape_invisible
 from reports.law_figure import draw_law
 from reports.marks import NAME_LETTERS, STATUS_COLORS, TEXT_SIZE, Chart, mark_forecast, mark_points, write_above
 from reports.numbers import finite, format_change, format_number
 from reports.report_data import ReportData
 from reports.svg import INK, render_svg, styled_figure
-from reports.words import MEASURES
+from reports.words import list_measures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +101,7 @@ class _Panel:
 def _list_panels(data: ReportData, dataset: str) -> list[_Panel]:
     shown = [version for version in data.versions if version.comparable]
     panels = []
-    for measure in MEASURES:
+    for measure in list_measures(dataset == PREFERENCES):
         measured = [version.measurements.get(dataset) for version in shown]
         values = [finite(getattr(part, measure.key)) if part else None for part in measured]
         panels.append(_Panel(measure.symbol, measure.label, _with_gaps(values)))

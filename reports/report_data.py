@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.gate import decide_gate
 from monitor.verdict import (
+    PREFERENCES,
     SCORED_DATASET,
     FlaggedRow,
     Forecast,
@@ -25,7 +26,7 @@ from reports.advice import Step, list_steps, write_headline
 from reports.excerpts import Excerpt, cut_excerpt
 from reports.numbers import finite
 from reports.versions import VersionRow, choose_benchmark, list_versions
-from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words
+from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words, list_measures
 
 if TYPE_CHECKING:
     from monitor.history import HistoryEntry
@@ -242,7 +243,7 @@ def _view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
     here = verdict.measurements[dataset]
     parent = verdict.parent_measurements.get(dataset)
     changes = []
-    for measure in MEASURES:
+    for measure in list_measures(dataset == PREFERENCES):
         value = finite(getattr(here, measure.key))
         before = finite(getattr(parent, measure.key)) if parent else None
         change = value - before if value is not None and before is not None else None

@@ -94,3 +94,11 @@ MEASURES: tuple[Measure, ...] = (
     Measure("l", "L", "mean probe loss, nats per token", "higher: new, noisy or inconsistent to the base model"),
     Measure("c", "C", "mean cosine of prompt and answer", "lower: answers fit their prompts less"),
 )
+
+# L of preferences is the loss that KTO trains on.
+KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected part less")
+
+
+def list_measures(preferences: bool) -> tuple[Measure, ...]:
+    """The measures of a dataset of preferences or of conversations."""
+    return tuple(KTO_LOSS if preferences and measure.key == "l" else measure for measure in MEASURES)

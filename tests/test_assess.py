@@ -24,7 +24,7 @@ from monitor.compression import CompressionParams, CompressionProfile, profile_c
 from monitor.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
 from monitor.entropy_law import LawPoint
 from monitor.history import HistoryEntry
-from monitor.rules import RuleParams
+from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 from training.base_model import load_base_model
 from training.probe import ProbeParams, probe_loss

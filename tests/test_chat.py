@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from corpus.errors import EntropylawError
 from corpus.records import ROLES, Conversation, Message, Preference
 from training.base_model import train_tokenizer
-from training.chat import check_chat_template, encode_conversation, training_messages
+from training.chat import (
+    EncodedRow,
+    check_chat_template,
+    encode_answer,
+    encode_conversation,
+    to_chat,
+    training_messages,
+)
 
 TOKENIZER = train_tokenizer(["Hello there, how are you today? I am fine."] * 3, 400)
 USER, ASSISTANT = Message("user", "Hello there"), Message("assistant", "I am fine.")
@@ -59,6 +66,28 @@ def test_a_preference_is_trained_on_as_its_prompt_with_the_chosen_else_the_rejec
     assert training_messages(pair) == (USER, ASSISTANT)
     assert training_messages(replace(pair, chosen=())) == (USER, rejected)
     assert training_messages(Conversation((USER, ASSISTANT))) == (USER, ASSISTANT)
+
+
+@given(conversations, contents)
+@settings(max_examples=60, deadline=None)
+def test_an_answer_is_all_that_follows_the_prompt_up_to_the_end_of_its_turn(prompt: list[Message], text: str) -> None:
+    encoded = encode_answer(TOKENIZER, prompt, [Message("assistant", text)], 10_000)
+    given_ids = TOKENIZER.apply_chat_template(to_chat(prompt), add_generation_prompt=True)["input_ids"]
+    assert encoded is not None
+    assert encoded.prompt_ids == tuple(given_ids)
+    assert list(encoded.answer_ids) == tokens_of(text + "<|end|>")
+
+
+def test_an_answer_is_cut_at_max_length_after_any_prompt_and_dropped_when_its_own_leaves_no_room() -> None:
+    encoded = encode_answer(TOKENIZER, [USER], [ASSISTANT], 1000)
+    assert encoded is not None
+    room = len(encoded.prompt_ids) + 2
+    assert encoded.after(encoded.prompt_ids, room) == EncodedRow(
+        encoded.prompt_ids + encoded.answer_ids[:2], (False,) * (room - 2) + (True,) * 2
+    )
+    assert encoded.after((7,), 1000).ids == (7, *encoded.answer_ids)
+    assert encode_answer(TOKENIZER, [USER], [ASSISTANT], len(encoded.prompt_ids) + 1) == encoded
+    assert encode_answer(TOKENIZER, [USER], [ASSISTANT], len(encoded.prompt_ids)) is None
 
 
 @pytest.fixture

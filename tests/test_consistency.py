@@ -10,6 +10,8 @@ from corpus.records import Conversation, Message, Preference, Record, content_ha
 from monitor.consistency import (
     ConsistencyParams,
     flag_contradictions,
+    flag_equal_pairs,
+    flag_flipped_pairs,
     flag_near_duplicates,
     normalise_text,
     profile_consistency,
@@ -195,3 +197,76 @@ def test_the_chosen_margin_is_positive_where_the_chosen_answers_fit_better() -> 
 
 def test_normalising_keeps_words_of_any_script() -> None:
     assert normalise_text("¿Dónde está, 東京?") == "dónde está 東京"
+
+
+def prefer(prompt: str, chosen: str, rejected: str, row: int = 0) -> Preference:
+    answers = [(Message("assistant", text),) if text else () for text in (chosen, rejected)]
+    return Preference((Message("user", prompt),), *answers, row=row)
+
+
+def test_a_pair_is_flipped_where_another_row_of_its_prompt_prefers_what_it_rejects() -> None:
+    rows: list[Record] = [
+        prefer("Tea?", "Yes, please.", "No."),
+        prefer("Tea?", "Perhaps.", "yes,  PLEASE"),  # rejects what the first row chooses
+        prefer("Coffee?", "No.", "Yes, please."),  # another prompt
+        prefer("Tea?", "Certainly.", "No."),
+        prefer("Tea?", "Never.", "Not today."),
+    ]
+    assert flag_flipped_pairs(rows) == [True, True, False, False, False]
+    assert flag_flipped_pairs(rows[:1] + rows[2:]) == [False] * 4
+
+
+def test_labels_of_one_answer_contradict_each_other() -> None:
+    rows: list[Record] = [prefer("Tea?", "Yes.", ""), prefer("Tea?", "", "Yes."), prefer("Tea?", "", "No.")]
+    assert flag_flipped_pairs(rows) == [True, True, False]
+
+
+def test_copies_of_a_pair_do_not_contradict_it_and_its_reverse_does() -> None:
+    pair = prefer("Tea?", "Yes.", "No.")
+    assert flag_flipped_pairs([pair, pair]) == [False, False]
+    assert flag_flipped_pairs([pair, replace(pair, chosen=pair.rejected, rejected=pair.chosen)]) == [True, True]
+
+
+def test_two_equal_answers_are_an_equal_pair_and_contradict_nothing() -> None:
+    rows: list[Record] = [
+        prefer("Tea?", "Yes!", "yes"),
+        prefer("Tea?", "Yes.", "No."),
+        prefer("Tea?", "Yes.", ""),
+        ask("Tea?", "Yes."),
+    ]
+    assert flag_equal_pairs(rows) == [True, False, False, False]
+    assert flag_flipped_pairs(rows) == [False] * 4
+
+
+def test_flipped_and_equal_pairs_are_counted_and_the_first_fifty_named() -> None:
+    rows: list[Record] = [prefer(f"Prompt {i}?", "Yes.", "No.", row=i) for i in range(1, 61)]
+    rows += [prefer(f"Prompt {i}?", "No.", "Yes.", row=60 + i) for i in range(1, 31)]
+    rows += [prefer(f"Other {i}?", "Same.", "same", row=90 + i) for i in range(1, 4)]
+    profile, _ = profile_consistency(hashed(rows), PARAMS)
+    assert (profile.flipped_pairs, profile.equal_pairs) == (60, 3)
+    assert profile.flipped_rows == (*range(1, 31), *range(61, 81))
+    assert profile.equal_rows == (91, 92, 93)
+
+
+def test_conversations_have_no_pairs_to_count(chats: Rows) -> None:
+    profile, agreement = profile_consistency(chats[:20], PARAMS)
+    assert (profile.flipped_pairs, profile.equal_pairs, profile.flipped_rows, profile.equal_rows) == (
+        None,
+        None,
+        (),
+        (),
+    )
+    assert agreement.shape == (20,)
+
+
+def test_the_agreement_of_pairs_is_of_both_answers() -> None:
+    shifted = [TOPICS[(i + 1) % len(TOPICS)][1] for i in range(len(TOPICS))]
+    pairs = [prefer(prompt, good, bad) for (prompt, good), bad in zip(TOPICS, shifted, strict=True)]
+    rows: list[Record] = [*pairs[:5], replace(pairs[5], rejected=())]
+    profile, agreement = profile_consistency(hashed(rows), PARAMS)
+    assert agreement.shape == (6, 2)
+    assert (agreement[:5, 0] > agreement[:5, 1] + 0.3).all()
+    assert numpy.isnan(agreement[5, 1]) and agreement[5, 0] > 0.3
+    assert profile.measured == 6
+    assert profile.agreement == pytest.approx(agreement[:, 0].mean())
+    assert profile.chosen_margin == pytest.approx((agreement[:5, 0] - agreement[:5, 1]).mean())

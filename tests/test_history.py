@@ -22,6 +22,7 @@ from monitor.history import (
     record_score,
     write_entry,
 )
+from monitor.preferences import PairReference, PreferenceDirection
 from monitor.row_sketch import RowSketch
 from monitor.verdict import Measurements
 
@@ -70,6 +71,21 @@ def test_what_was_written_is_read_back_with_its_number(tmp_path: Path) -> None:
 def test_the_same_entry_gives_the_same_bytes(tmp_path: Path) -> None:
     here, there = (write_entry(tmp_path / folder, make_entry()) for folder in ("here", "there"))
     assert here.read_bytes() == there.read_bytes()
+
+
+def test_what_is_known_of_pairs_is_read_back_and_conversations_have_no_word_of_it(tmp_path: Path) -> None:
+    direction = PreferenceDirection((0.25, -1.5), 1000, 1e-9)
+    known = {
+        "sft": make_reference(),
+        "preferences": dataclasses.replace(make_reference(seed=1), pairs=PairReference(1000, 12, direction)),
+        "undirected": dataclasses.replace(make_reference(seed=2), pairs=PairReference(20, 0, None)),
+    }
+    path = write_entry(tmp_path, make_entry(datasets=known))
+    (entry,) = read_history(tmp_path)
+    assert {name: reference.pairs for name, reference in entry.datasets.items()} == {
+        name: reference.pairs for name, reference in known.items()
+    }
+    assert "pairs" not in json.loads(path.read_text())["datasets"]["sft"]
 
 
 @given(st.lists(st.floats(0, 50, width=32) | st.just(math.nan), max_size=40))

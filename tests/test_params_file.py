@@ -10,7 +10,7 @@ from entropylaw.scaffold import shipped_text
 from monitor.calibration import CalibrationParams
 from monitor.compression import CompressionParams
 from monitor.consistency import ConsistencyParams
-from monitor.rules import RuleParams
+from monitor.rule_params import RuleParams
 from reports.report_params import ReportParams
 from selection.methods import SelectionParams
 from training.base_model import BaseModelParams

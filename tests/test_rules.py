@@ -13,7 +13,8 @@ from scipy import stats
 
 from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread, topic_spread
 from monitor.entropy_law import EntropyLaw, LawPoint, fit_entropy_law
-from monitor.rules import Band, Comparison, RuleParams, apply_rules
+from monitor.rule_params import Band, RuleParams
+from monitor.rules import Comparison, apply_rules
 from monitor.significance import holm_adjust, measure_shift, shift_quantile
 from monitor.verdict import Measurements, RuleResult
 

@@ -536,7 +536,14 @@ def test_ctrl_c_during_a_selection_writes_nothing_and_leaves_no_worker(
     command = [PROGRAM, "select", "zip", str(large_pool), "--out", str(out), "--report", str(tmp_path / "r.json"),
                "--rows", "1500", "--k1", "2000", "--k2", "20", "--k3", "2", "--workers", "2"]  # fmt: skip
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=tmp_path,
+        # Tests that run in the background are started with the signal ignored, which a program inherits.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         workers: set[int] = set()

@@ -54,7 +54,7 @@ from selection.methods import Method, SelectionParams
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SVG = "{http://www.w3.org/2000/svg}"
-SIZES = {"k1": 1000, "k2": 100, "k3": 50}
+SIZES: dict[str, Any] = {"window": "codec", "k1": 1000, "k2": 100, "k3": 50}
 
 
 def result(
@@ -88,7 +88,7 @@ def lost() -> list[MethodResult]:
         result("superfiltering", -5.02 + noise, "superfiltering", 3.50, 5.21, seconds=80.0),
         result("superfiltering-loss", -5.01 + noise, "superfiltering-loss", 3.52, 5.18, seconds=80.0),
         result("zip", -4.95 + noise, long_r=3.22, loss=5.07, **SIZES),
-        result("zip-global", -4.93 + noise, long_r=3.19, loss=5.08, window="global", **SIZES),
+        result("zip-global", -4.93 + noise, long_r=3.19, loss=5.08, **{**SIZES, "window": "global"}),
         *[
             result(
                 f"zip-{key}-{value}",

@@ -39,6 +39,23 @@ class EncodedRow:
     response: tuple[bool, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedAnswer:
+    """``prompt_ids``: what the model is given. ``answer_ids``: what it must produce, up to the end of the turn."""
+
+    prompt_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+
+    def after(self, prompt_ids: tuple[int, ...], max_length: int) -> EncodedRow:
+        """The answer after a prompt, its own or another, cut at ``max_length`` tokens.
+
+        >>> EncodedAnswer((1, 2), (3, 4, 5)).after((8,), 3)
+        EncodedRow(ids=(8, 3, 4), response=(False, True, True))
+        """
+        ids = (prompt_ids + self.answer_ids)[:max_length]
+        return EncodedRow(ids, tuple(i >= len(prompt_ids) for i in range(len(ids))))
+
+
 def to_chat(messages: Iterable[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
@@ -69,17 +86,36 @@ def encode_conversation(
 
     Raises EntropylawError when the template refuses the messages, as many do with a system or tool role.
     """
-    from jinja2 import TemplateError
-
-    try:
-        encoded: Any = tokenizer.apply_chat_template(
-            to_chat(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-        )
-    except TemplateError as error:
-        roles = ", ".join(message.role for message in messages)
-        name = tokenizer.name_or_path or "the tokenizer"
-        raise EntropylawError(f"{name}: the chat template refuses the roles {roles}: {error}") from None
+    encoded = _apply_template(tokenizer, messages, return_assistant_tokens_mask=True)
     ids = tuple(encoded["input_ids"][:max_length])
     response = tuple(bool(flag) for flag in encoded["assistant_masks"][:max_length])
     # The first token is never predicted, so a response there alone carries no loss.
     return EncodedRow(ids, response) if any(response[1:]) else None
+
+
+def encode_answer(
+    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], answer: Sequence[Message], max_length: int
+) -> EncodedAnswer | None:
+    """Tell the answer's tokens from the prompt's, as TRL does: what comes after their common beginning is the answer.
+
+    Assistant turns of the prompt are part of the prompt. None when the prompt leaves no token within ``max_length``.
+    Raises EntropylawError when the template refuses the messages.
+    """
+    prompt_ids = _apply_template(tokenizer, prompt, add_generation_prompt=True)["input_ids"]
+    ids = _apply_template(tokenizer, (*prompt, *answer))["input_ids"]
+    common = 0
+    while common < min(len(prompt_ids), len(ids)) and prompt_ids[common] == ids[common]:
+        common += 1
+    # The first token is never predicted, so it must not be the answer's.
+    return EncodedAnswer(tuple(ids[:common]), tuple(ids[common:])) if 0 < common < min(len(ids), max_length) else None
+
+
+def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **options: Any) -> Any:
+    from jinja2 import TemplateError
+
+    try:
+        return tokenizer.apply_chat_template(to_chat(messages), tokenize=True, return_dict=True, **options)
+    except TemplateError as error:
+        roles = ", ".join(message.role for message in messages)
+        name = tokenizer.name_or_path or "the tokenizer"
+        raise EntropylawError(f"{name}: the chat template refuses the roles {roles}: {error}") from None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from corpus.errors import NotAssessedError
-from corpus.records import Record, hash_fraction
+from corpus.records import Preference, Record, hash_fraction
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import collate_rows, row_token_losses
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Progress = Callable[[int, int], None]
+Encoded = TypeVar("Encoded")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class ProbedRow:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """``l``: mean nats per response token over the steps after the skipped ones. ``curve``: every step's mean."""
+    """``l``: mean nats per response token over the steps after the skipped ones. ``curve``: every step's mean.
+    For preferences see ``PreferenceProbeResult``.
+    """
 
     l: float  # noqa: E741 - the paper's letter
     steps: int
@@ -84,23 +87,21 @@ def choose_probe_rows(
     return sorted((item for item in records if hash_fraction(item[1]) < trained_from), key=key)[:rows]
 
 
-def probe_loss(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+def take_probe_rows(
     records: Sequence[tuple[Record, str]],
     params: ProbeParams,
     trained_from: float,
-    progress: Progress = lambda done, total: None,
-) -> ProbeResult:
-    """Run the probe. ``records``: (record, content hash). The model is trained in place: pass a fresh one.
+    encode: Callable[[Record], Encoded | None],
+) -> list[tuple[Record, str, Encoded]]:
+    """The rows of a probe, in whole batches, with what ``encode`` makes of them; it gives None for an unusable row.
 
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
     wanted = params.steps * params.batch_rows
-    encoded: list[tuple[Record, str, EncodedRow]] = []
+    encoded: list[tuple[Record, str, Encoded]] = []
     # A few rows have no response within max_length; look a little further so that the probe keeps its size.
     for record, row_hash in choose_probe_rows(records, wanted * 2, params.seed, trained_from):
-        row = encode_conversation(tokenizer, training_messages(record), params.max_length)
+        row = encode(record)
         if row is not None:
             encoded.append((record, row_hash, row))
         if len(encoded) == wanted:
@@ -111,7 +112,32 @@ def probe_loss(
             f"only {len(encoded)} rows can be probed, fewer than one batch of {params.batch_rows}; "
             "add rows or lower probe.batch_rows"
         )
-    return train_and_record(model, tokenizer.pad_token_id, encoded[: steps * params.batch_rows], params, progress)
+    return encoded[: steps * params.batch_rows]
+
+
+def probe_loss(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[tuple[Record, str]],
+    params: ProbeParams,
+    trained_from: float,
+    progress: Progress = lambda done, total: None,
+) -> ProbeResult:
+    """Run the probe; of preferences, the one in ``preference_probe``. ``records``: (record, content hash).
+
+    The model is trained in place: pass a fresh one. Raises NotAssessedError when fewer rows than one batch can be
+    probed.
+    """
+    if any(isinstance(record, Preference) for record, _ in records):
+        from training.preference_probe import probe_preferences
+
+        return probe_preferences(model, tokenizer, records, params, trained_from, progress)
+
+    def encode(record: Record) -> EncodedRow | None:
+        return encode_conversation(tokenizer, training_messages(record), params.max_length)
+
+    rows = take_probe_rows(records, params, trained_from, encode)
+    return train_and_record(model, tokenizer.pad_token_id, rows, params, progress)
 
 
 def train_and_record(

@@ -1,0 +1,62 @@
+"""The stages of dvc.yaml in this process, without DVC: the commands themselves, in a folder like a repository."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import EntropylawError, NotAssessedError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# The first stage that looks at the whole version; those before it measure.
+ASSESS = "assess"
+# Made once from the baseline version.
+MADE_ONCE = ("base_model", "calibration")
+
+
+def read_stages(datasets: dict[str, str]) -> list[tuple[str, str | None, str]]:
+    """(stage, dataset or None, command) of every stage up to ``assess``, in the order of dvc.yaml.
+
+    ``datasets``: name to data file, as in params.yaml.
+    """
+    from ruamel.yaml import YAML
+
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
+    stages: list[tuple[str, str | None, str]] = []
+    for name, stage in document["stages"].items():
+        if "foreach" in stage:
+            command = stage["do"]["cmd"]
+            for dataset, file in datasets.items():
+                stages.append((name, dataset, command.replace("${key}", dataset).replace("${item}", file)))
+        else:
+            stages.append((name, None, stage["cmd"]))
+        if name == ASSESS:
+            return stages
+    raise EntropylawError(f"{REPOSITORY / 'dvc.yaml'}: no stage {ASSESS!r}")
+
+
+def run_command(command: str) -> None:
+    """An `entropylaw` command in the current folder; silent, with a user's mistake as the error it is."""
+    from entropylaw.cli import app
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        code = app(shlex.split(command)[1:], standalone_mode=False)
+    if code:
+        raise (NotAssessedError if code == NotAssessedError.exit_code else EntropylawError)(said.getvalue().strip())
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """With ``folder`` as the current one."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

@@ -1,0 +1,259 @@
+"""One trial of the verdict: a version is made, goes through the stages of dvc.yaml, and is judged against the baseline.
+
+The baseline's own results, base model, calibration and history are made once, by the same stages, and kept in
+.entropylaw/ under a key of everything that they depend on: data, params.yaml and the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from benchmarks.accidents import ACCIDENTS, inject
+from benchmarks.rival_checks import HarmlessBand, ask_rivals, measure_band, profile_rows
+from benchmarks.stages import MADE_ONCE, REPOSITORY, inside, read_stages, run_command
+from benchmarks.updates import UPDATED_SHARE, Pool, make_harmless, replace_rows
+from corpus.artifacts import fingerprint, read_json, write_json
+from corpus.errors import EntropylawError, NotAssessedError
+from corpus.files import write_rows
+from corpus.prepare import to_row
+from corpus.records import Record, content_hash
+from entropylaw import layout
+
+CACHE = REPOSITORY / ".entropylaw" / "benchmarks" / "detection"
+# What a set-up's results depend on, and what a trial's depend on beside it.
+SETUP_CODE = ("corpus", "training", "monitor", "dvc.yaml", "params.yaml", "benchmarks/updates.py")
+TRIAL_CODE = ("benchmarks/accidents.py", "benchmarks/rival_checks.py", "benchmarks/trials.py")
+
+# Harmless updates that the rivals' bands are taken from; no trial has their seeds.
+BAND_UPDATES = 20
+BAND_SEED = 1_000_000
+# How many of the rows that a verdict names are looked at.
+NAMED_ROWS = 50
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """``name``: of an accident, or of a harmless update, whose ``share`` is 0."""
+
+    name: str
+    dataset: str
+    share: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``status``: the verdict's, or "refused" where `prepare` would not read the version; ``fired``: the rules that
+    warn or worse, with their status; ``p_values``: of all rules. ``named``: rows looked at among those that the verdict
+    names, of which ``named_damaged`` are. ``rivals``: which of them raise an alarm.
+    """
+
+    trial: Trial
+    status: str
+    fired: dict[str, str]
+    p_values: dict[str, float]
+    named: int
+    named_damaged: int
+    rivals: dict[str, bool]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Setup:
+    """``folder``: a repository after its first accepted version. ``seconds``: CPU time of one trial, by dataset.
+    ``trial_code``: identifies the code that the outcomes depend on, beside the set-up's.
+    """
+
+    folder: Path
+    pools: dict[str, Pool]
+    bands: dict[str, HarmlessBand]
+    team: int
+    seconds: dict[str, float]
+    trial_code: str
+
+    def outcome_file(self, trial: Trial) -> Path:
+        name = "-".join([*trial.name.replace("%", "").split(), f"{trial.share:g}", str(trial.seed)])
+        return self.folder / "outcomes" / self.trial_code / f"{name}.json"
+
+    def kept(self, trial: Trial) -> Outcome | None:
+        """The outcome of a trial that was run before, by the same code."""
+        file = self.outcome_file(trial)
+        if not file.exists():
+            return None
+        stored = read_json(file)
+        return Outcome(**{**stored, "trial": Trial(**stored["trial"])})
+
+
+def hash_code(paths: Iterable[str]) -> str:
+    """BLAKE2b of the program files below these paths of the repository."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in paths:
+        path = REPOSITORY / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def make_setup(pools: dict[str, Pool], team: int, say: Say) -> Setup:
+    """The set-up of these pools, from the cache where it is there."""
+    baselines = {dataset: [content_hash(record) for record in pool.baseline] for dataset, pool in pools.items()}
+    folder = CACHE / fingerprint([baselines, team, hash_code(SETUP_CODE)])
+    done = folder / "setup.json"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        say("set-up: the first version, its base model and calibration (a few minutes, once)")
+        seconds = make_first_version(folder, pools)
+        say("set-up: the rivals' bands")
+        bands = {}
+        for dataset, pool in pools.items():
+            start = time.process_time()
+            bands[dataset] = measure_harmless_band(pool, team)
+            seconds[dataset] += (time.process_time() - start) / BAND_UPDATES
+        write_json(done, {"bands": bands, "seconds": seconds})
+    stored = read_json(done)
+    bands = {dataset: HarmlessBand(**band) for dataset, band in stored["bands"].items()}
+    return Setup(folder, pools, bands, team, stored["seconds"], hash_code(TRIAL_CODE))
+
+
+def make_first_version(folder: Path, pools: dict[str, Pool]) -> dict[str, float]:
+    """Every stage on the baselines, accepted as the first version; the CPU seconds that each dataset took."""
+    write_params(folder, list(pools))
+    seconds = dict.fromkeys(pools, 0.0)
+    write_version(folder / layout.BASELINE, pools[layout.SFT].baseline)
+    write_version(folder / layout.HELDOUT, pools[layout.SFT].held_out)
+    for dataset, pool in pools.items():
+        write_version(folder / data_file(dataset), pool.baseline)
+    with inside(folder):
+        for stage, of, command in read_stages({dataset: str(data_file(dataset)) for dataset in pools}):
+            start = time.process_time()
+            run_command(command)
+            for dataset in pools:
+                if stage not in MADE_ONCE and of in (None, dataset):
+                    seconds[dataset] += time.process_time() - start
+        run_command("entropylaw accept --name x1")
+    return seconds
+
+
+def write_params(folder: Path, datasets: Sequence[str]) -> None:
+    """The shipped params.yaml, with these datasets."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    params = yaml.load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params["datasets"] = {dataset: str(data_file(dataset)) for dataset in datasets}
+    with (folder / "params.yaml").open("w", encoding="utf-8") as handle:
+        yaml.dump(params, handle)
+
+
+def data_file(dataset: str) -> Path:
+    return layout.DATA / f"{dataset}.jsonl"
+
+
+def write_version(path: Path, records: Sequence[Record]) -> None:
+    numbered = (replace(record, row=number) for number, record in enumerate(records, start=1))
+    write_rows(path, (to_row(record, content_hash(record)) for record in numbered))
+
+
+def write_reexport(path: Path, records: Sequence[Record], rng: numpy.random.Generator) -> None:
+    """The same conversations by another program: another layout, new ids, keys in any order."""
+    names = {"user": "human", "assistant": "gpt"}
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        turns = [{"value": m.content, "from": names.get(m.role, m.role)} for _, m in record.turns()]
+        row = {"id": f"{rng.integers(2**40):010x}", "source": record.source, "conversations": turns}
+        rows.append({key: row[key] for key in rng.permutation(list(row)).tolist()})
+    write_rows(path, rows)
+
+
+def measure_harmless_band(pool: Pool, team: int) -> HarmlessBand:
+    updates = [
+        replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, numpy.random.default_rng([team, BAND_SEED + k]))[0]
+        for k in range(BAND_UPDATES)
+    ]
+    return measure_band(updates, pool.baseline)
+
+
+def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record], frozenset[int]]:
+    """The version's records and the numbers of its damaged rows. A seed has one harmless update below all accidents."""
+    rng = numpy.random.default_rng([team, trial.seed])
+    if not trial.share:
+        return make_harmless(trial.name, pool, rng), frozenset()
+    (accident,) = [accident for accident in ACCIDENTS if accident.name == trial.name]
+    updated, spare = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)
+    damaged = inject(updated, accident, trial.share, numpy.random.default_rng([team, trial.seed, 1]), spare)
+    return damaged.records, damaged.rows
+
+
+def run_trial(trial: Trial, setup: Setup) -> None:
+    """From a version's file to its verdict, in a folder of its own; the outcome is kept for ``Setup.kept``."""
+    write_json(setup.outcome_file(trial), judge_version(trial, setup))
+
+
+def judge_version(trial: Trial, setup: Setup) -> Outcome:
+    pool = setup.pools[trial.dataset]
+    records, damaged = make_version(trial, pool, setup.team)
+    with tempfile.TemporaryDirectory(dir=setup.folder) as temporary:
+        folder = Path(temporary)
+        link_setup(folder, setup, trial.dataset)
+        file = folder / data_file(trial.dataset)
+        if trial.name == "re-exported":
+            write_reexport(file, records, numpy.random.default_rng([setup.team, trial.seed, 2]))
+        else:
+            write_version(file, records)
+        start = time.perf_counter()
+        status, verdict = measure_and_assess(folder, trial.dataset, list(setup.pools))
+        seconds = time.perf_counter() - start
+    rules = [rule for rule in verdict["rules"] if rule["status"] in ("warn", "risky", "not_assessed")]
+    named = list(dict.fromkeys(row["row"] for row in verdict["rows"] if row["dataset"] == trial.dataset))[:NAMED_ROWS]
+    return Outcome(
+        trial=trial,
+        status=status,
+        fired={f"{rule['id']}@{rule['dataset']}": rule["status"] for rule in rules},
+        p_values={f"{rule['id']}@{rule['dataset']}": rule["p_value"] for rule in verdict["rules"]},
+        named=len(named),
+        named_damaged=len(damaged.intersection(named)),
+        rivals=ask_rivals(records, pool.baseline, setup.bands[trial.dataset], profile_rows(pool.baseline)),
+        seconds=seconds,
+    )
+
+
+def link_setup(folder: Path, setup: Setup, changed: str) -> None:
+    """All that the set-up made, but for the dataset that this version changes."""
+    shared = [Path("params.yaml"), layout.HELDOUT, layout.MODELS, layout.HISTORY, layout.CALIBRATION]
+    for dataset in setup.pools:
+        if dataset != changed:
+            shared += [layout.prepared(dataset), layout.RESULTS / dataset]
+    for path in shared:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).symlink_to(setup.folder / path)
+
+
+def measure_and_assess(folder: Path, changed: str, datasets: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The stages of one version; its status and its verdict, without rules and rows where there is none."""
+    nothing: dict[str, Any] = {"rules": [], "rows": []}
+    with inside(folder):
+        for stage, dataset, command in read_stages({name: str(data_file(name)) for name in datasets}):
+            if stage in MADE_ONCE or dataset not in (None, changed):
+                continue
+            try:
+                run_command(command)
+            except NotAssessedError:
+                return "not_assessed", nothing
+            except EntropylawError:
+                if stage != "prepare":
+                    raise
+                return "refused", nothing
+        verdict: dict[str, Any] = read_json(layout.VERDICT)
+    return verdict["status"], verdict

@@ -1,0 +1,160 @@
+"""Harmless updates of real data: what a team does to its data on an ordinary day.
+
+The rows are split once into a baseline version, fresh rows of the same kind, and rows of topics that neither has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from corpus.errors import EntropylawError
+from corpus.formats import Kind, parse_row
+from corpus.records import Record, canonical_text, content_hash
+from entropylaw.chitchat import ChatLog, pair_by_rating, to_conversation
+
+# An ordinary update replaces this share of the rows; every accident happens on top of one.
+UPDATED_SHARE = 0.1
+GROWN_SHARE = 0.3
+CLEANED_SHARE = 0.1
+
+# chit-chat: whole months, and opening prompts, of which the baseline has no row.
+LATER_MONTHS = ("2018-10", "2018-11")
+NEW_OPENINGS = 6
+# Any other file: topics are clusters of its texts.
+TOPICS = 12
+NEW_TOPICS = 2
+# Rows in no version at all, for the pipeline's held-out file.
+HELD_OUT_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Pool:
+    """``baseline``: the first version, in file order. ``fresh``: other rows like it. ``novel``: rows of topics that
+    are in neither, by what is new about them.
+    """
+
+    baseline: tuple[Record, ...]
+    fresh: tuple[Record, ...]
+    novel: dict[str, tuple[Record, ...]]
+    held_out: tuple[Record, ...]
+
+
+def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
+    """Conversations of chit-chat; another ``team`` has other rows, and other topics are new to it."""
+    rng = numpy.random.default_rng([team, 0])
+    openings = sorted({log.opening for log in logs})
+    unknown = {openings[i] for i in rng.permutation(len(openings))[:NEW_OPENINGS]}
+    distinct: dict[str, tuple[ChatLog, Record]] = {}
+    for log in logs:
+        record = parse_row(to_conversation(log), "sharegpt", 1, "chit-chat")
+        distinct.setdefault(content_hash(record), (log, record))
+    usual: list[Record] = []
+    novel: dict[str, list[Record]] = {"new opening prompts": [], "later months": []}
+    for log, record in distinct.values():
+        if log.start[:7] in LATER_MONTHS:
+            novel["later months"].append(record)
+        elif log.opening in unknown:
+            novel["new opening prompts"].append(record)
+        else:
+            usual.append(record)
+    return _split(usual, novel, rows, rng)
+
+
+def split_ratings(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
+    """Preference pairs of chit-chat: a higher against a lower rated answer to the same opening prompt."""
+    pairs = [parse_row(row, "preference", 1, "chit-chat") for row in pair_by_rating(list(logs), len(logs))]
+    return _split(_distinct(pairs), {}, rows, numpy.random.default_rng([team, 1]))
+
+
+def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
+    """Any data; what is new are the rows of a few topics, found by K-means on their words."""
+    from sklearn.cluster import KMeans
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    rng = numpy.random.default_rng([team, 2])
+    records = _distinct(records)
+    words = TfidfVectorizer(sublinear_tf=True, max_features=5000).fit_transform(map(canonical_text, records))
+    topics = KMeans(min(TOPICS, len(records)), n_init=1, random_state=team).fit_predict(words)
+    # The largest clusters hold what is usual.
+    by_size = numpy.argsort(numpy.bincount(topics))
+    unknown = rng.permutation(by_size[: len(by_size) // 2])[:NEW_TOPICS]
+    is_new = numpy.isin(topics, unknown)
+    novel = {"new topics": [record for record, new in zip(records, is_new, strict=True) if new]}
+    return _split([record for record, new in zip(records, is_new, strict=True) if not new], novel, rows, rng)
+
+
+def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, rng: numpy.random.Generator) -> Pool:
+    drawn = rng.permutation(len(usual))
+    held_out = min(HELD_OUT_ROWS, len(usual) // 20)
+    # What is not in the baseline must be enough to grow by.
+    rows = min(rows, int((len(usual) - held_out) / (1 + GROWN_SHARE)))
+    if rows < 100:
+        raise EntropylawError(f"only {len(usual)} different rows of a kind: too few for a benchmark")
+    cuts = [sorted(part.tolist()) for part in numpy.split(drawn, [rows, len(drawn) - held_out])]
+    baseline, fresh, rest = (tuple(usual[i] for i in cut) for cut in cuts)
+    return Pool(baseline, fresh, {name: tuple(found) for name, found in novel.items()}, rest)
+
+
+def _distinct(records: Sequence[Record]) -> list[Record]:
+    found: dict[str, Record] = {}
+    for record in records:
+        found.setdefault(content_hash(record), record)
+    return list(found.values())
+
+
+def replace_rows(
+    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: numpy.random.Generator
+) -> tuple[list[Record], list[Record]]:
+    """The ordinary update: a share of the rows goes, as many fresh ones come at the end. Also the fresh rows left."""
+    count = round(share * len(records))
+    if count > len(fresh):
+        raise EntropylawError(f"{count} fresh rows are needed, there are {len(fresh)}")
+    gone = set(rng.permutation(len(records))[:count].tolist())
+    order = rng.permutation(len(fresh)).tolist()
+    kept = [record for i, record in enumerate(records) if i not in gone]
+    return kept + [fresh[i] for i in order[:count]], [fresh[i] for i in order[count:]]
+
+
+def shuffle_rows(records: Sequence[Record], rng: numpy.random.Generator) -> list[Record]:
+    return [records[i] for i in rng.permutation(len(records))]
+
+
+def add_rows(
+    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: numpy.random.Generator
+) -> list[Record]:
+    """The data grows by a share of itself."""
+    return [*records, *(fresh[i] for i in rng.permutation(len(fresh))[: round(share * len(records))])]
+
+
+def drop_short_rows(records: Sequence[Record], share: float, rng: numpy.random.Generator) -> list[Record]:
+    """A clean-up: of half of the rows, drawn at random, the shortest go, ``share`` of all rows."""
+    looked_at = rng.permutation(len(records))[: len(records) // 2].tolist()
+    shortest = sorted(looked_at, key=lambda i: (len(canonical_text(records[i])), i))[: round(share * len(records))]
+    gone = set(shortest)
+    return [record for i, record in enumerate(records) if i not in gone]
+
+
+def harmless_kinds(kind: Kind, pool: Pool) -> tuple[str, ...]:
+    """The names that ``make_harmless`` knows for this data."""
+    if kind == "preferences":
+        return ("preferences updated",)
+    return ("random update", *pool.novel, "reordered", "re-exported", "grown by 30%", "cleaned up")
+
+
+def make_harmless(name: str, pool: Pool, rng: numpy.random.Generator) -> list[Record]:
+    """A harmless version after ``pool.baseline``. Reordering and the re-export (whose other ids and keys are made when
+    it is written) come with an ordinary update, as they do in life.
+    """
+    updated, _ = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)
+    if name in pool.novel:
+        return replace_rows(pool.baseline, pool.novel[name], UPDATED_SHARE, rng)[0]
+    if name == "reordered":
+        return shuffle_rows(updated, rng)
+    if name == "grown by 30%":
+        return add_rows(pool.baseline, pool.fresh, GROWN_SHARE, rng)
+    if name == "cleaned up":
+        return drop_short_rows(pool.baseline, CLEANED_SHARE, rng)
+    return updated

@@ -1,0 +1,129 @@
+"""Preferences from end to end: real replies, measured with a real base model, judged against their parent."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+import pytest
+
+from corpus.records import Conversation, Message, Preference, Record, content_hash
+from monitor.assess import Configuration, accept_version, assess_version
+from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread
+from monitor.compression import CompressionParams
+from monitor.consistency import ConsistencyParams
+from monitor.history import read_history, write_entry
+from monitor.measurement import measure_dataset, probe_dataset
+from monitor.rule_params import RuleParams
+from monitor.verdict import Verdict
+from training.base_model import load_base_model
+from training.probe import ProbeParams
+
+Rows = list[tuple[Record, str]]
+
+PROBE = ProbeParams(steps=40, batch_rows=4, max_length=64, skipped_steps=2)
+CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "base")
+CALIBRATION = Calibration(
+    400,
+    (5.0, 5.01),
+    0.8,
+    TopicSpread(0.1, 11),
+    TopicSpread(0.03, 11),
+    (HarmlessUpdate(0.1, "random", 0.001, 0.001),) * 12,
+    (),
+    "base",
+)
+
+
+@pytest.fixture(scope="module")
+def replies(chats: Rows) -> list[Preference]:
+    """The reply that was given, against one that was given to another prompt."""
+    records = [record for record, _ in chats if isinstance(record, Conversation)]
+    pairs = []
+    for record, other in zip(records, records[7:] + records[:7], strict=True):
+        if record.messages[0] != other.messages[0] and record.messages[1] != other.messages[1]:
+            pairs.append(Preference(record.messages[:1], record.messages[1:2], other.messages[1:2], record.source))
+    return pairs
+
+
+def flip(pair: Preference) -> Preference:
+    return replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+
+
+Judge = Callable[[list[Preference]], Verdict]
+
+
+@pytest.fixture(scope="module")
+def judge(replies: list[Preference], base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    """The verdict on a version whose parent are the first 600 pairs."""
+    base = load_base_model(base_folder)
+
+    def measure(pairs: list[Preference]):  # type: ignore[no-untyped-def]
+        rows = [(replace(pair, row=i), content_hash(pair)) for i, pair in enumerate(pairs, start=1)]
+        evidence = measure_dataset("preferences", rows, CompressionParams(), ConsistencyParams())
+        return probe_dataset(evidence, base, PROBE)
+
+    parent = measure(replies[:600])
+    first = assess_version([parent], CALIBRATION, (), CONFIGURATION, RuleParams(), "0.1.0")
+    folder = tmp_path_factory.mktemp("history")
+    write_entry(folder, accept_version(first, [parent], "x1", {}, (), False, "0.1.0"))
+    history = read_history(folder)
+    return lambda pairs: assess_version([measure(pairs)], CALIBRATION, history, CONFIGURATION, RuleParams(), "0.1.0")
+
+
+def statuses(verdict: Verdict) -> dict[str, str]:
+    return {rule.id: rule.status for rule in verdict.rules}
+
+
+def test_fresh_pairs_pass_every_rule(replies: list[Preference], judge: Judge) -> None:
+    verdict = judge(replies[60:660])
+    assert verdict.status == "pass"
+    assert statuses(verdict) == {
+        "redundancy": "pass",
+        "consistency": "pass",
+        "agreement": "pass",
+        "both_rise": "pass",
+        "forecast": "skipped",
+        "flipped": "pass",
+        "margin": "pass",
+    }
+    # L is the KTO loss of a run that hardly moves.
+    assert verdict.measurements["preferences"].l == pytest.approx(0.5, abs=0.05)
+
+
+def test_labels_flipped_in_place_are_risky_and_their_rows_named(replies: list[Preference], judge: Judge) -> None:
+    verdict = judge([flip(pair) for pair in replies[:60]] + replies[60:600])
+    assert statuses(verdict)["flipped"] == "risky"
+    named = [row.row for row in verdict.rows if row.rule == "flipped"]
+    assert len(named) == 50 and all(row <= 60 for row in named)
+
+
+def test_fresh_pairs_with_exchanged_columns_are_risky_by_their_margin(replies: list[Preference], judge: Judge) -> None:
+    verdict = judge(replies[60:600] + [flip(pair) for pair in replies[600:660]])
+    assert statuses(verdict)["margin"] == "risky"
+    assert statuses(verdict)["flipped"] == "pass"
+    named = [row for row in verdict.rows if row.rule == "margin"]
+    assert len(named) == 50 and all(row.row > 540 for row in named)
+    assert [row.score for row in named] == sorted(row.score for row in named)
+
+
+def test_garbled_chosen_answers_are_risky_by_the_loss_of_the_chosen(replies: list[Preference], judge: Judge) -> None:
+    rng = numpy.random.default_rng(0)
+
+    def garble(pair: Preference) -> Preference:
+        letters = "".join(map(chr, rng.integers(0x4E00, 0x9FFF, 12)))
+        return replace(pair, chosen=(Message("assistant", letters),))
+
+    verdict = judge(replies[60:600] + [garble(pair) for pair in replies[600:660]])
+    (rule,) = [rule for rule in verdict.rules if rule.id == "consistency"]
+    assert rule.status == "risky"
+    assert "mean loss of chosen answers" in rule.reason
+
+
+def test_a_reordered_version_asks_nothing_of_its_pairs(replies: list[Preference], judge: Judge) -> None:
+    verdict = judge(replies[599::-1])
+    assert {name: status for name, status in statuses(verdict).items() if name in ("flipped", "margin")} == {
+        "flipped": "skipped",
+        "margin": "skipped",
+    }
+    assert verdict.status == "pass"

@@ -1,0 +1,82 @@
+"""What is usual on data that the calibration was not made on: the rule's rates with it, and its power."""
+
+import math
+from collections.abc import Callable
+
+import numpy
+import pytest
+
+from corpus.records import Record, canonical_text
+from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread
+from monitor.compression import CompressionParams
+from monitor.entropy_law import fit_entropy_law
+from monitor.own_updates import MAX_ROWS, OwnUpdates, measure_own_updates
+from monitor.rule_params import RuleParams
+from monitor.rules import Comparison, apply_rules
+from monitor.verdict import Measurements, RuleResult
+
+Rows = list[tuple[Record, str]]
+COMPRESSION = CompressionParams()
+# Of data whose rows are so long that nothing moves their R.
+CALIBRATION = Calibration(
+    400, (), 0.8, TopicSpread(0.1, 11), TopicSpread(0.1, 11), (HarmlessUpdate(0.1, "random", 1e-4, 1e-4),) * 12, (), ""
+)
+
+
+def measure(rows: Rows) -> Measurements:
+    texts = [canonical_text(record).encode() for record, _ in rows]
+    return Measurements(len(rows), COMPRESSION.codec().ratio(texts), COMPRESSION.long_codec().ratio(texts), 5.0, 0.3)
+
+
+@pytest.fixture(scope="module")
+def judge(chats: Rows) -> Callable[[Rows], RuleResult]:
+    """The redundancy rule on rows that are added to the first 400 conversations, or take the place of as many."""
+    parent = chats[:400]
+    before, own = measure(parent), measure_own_updates(parent, COMPRESSION)
+    nothing = numpy.zeros(0)
+
+    def decide(added: Rows, replaced: bool = False, own: OwnUpdates | None = own) -> RuleResult:
+        now = measure(parent[len(added) if replaced else 0 :] + added)
+        counts = {"added": len(added), "removed": len(added) if replaced else 0, "kept": 400}
+        now = Measurements(now.rows, now.r, now.r_long, now.l, now.c, **counts)
+        comparison = Comparison("sft", now, before, nothing, nothing, nothing, nothing, 0, 0, own_updates=own)
+        return apply_rules([comparison], CALIBRATION, fit_entropy_law(()), RuleParams())[0]
+
+    return decide
+
+
+def test_harmless_updates_and_growth_pass_by_the_datas_own_measure(
+    chats: Rows, judge: Callable[..., RuleResult]
+) -> None:
+    draws = [chats[400 + 100 * i : 440 + 100 * i] for i in range(8)]
+    statuses = [judge(fresh, replaced=True).status for fresh in draws]
+    # One test in twenty warns.
+    assert statuses.count("pass") >= 7 and "risky" not in statuses
+    assert judge(chats[400:600]).status == "pass"
+    # By the measure of other data, growth alone would be an alarm.
+    assert judge(chats[400:600], own=None).status != "pass"
+
+
+def test_copies_are_still_risky(chats: Rows, judge: Callable[..., RuleResult]) -> None:
+    assert judge(chats[:40]).status == "risky"
+
+
+def test_growth_is_the_slope_of_ln_r_between_half_of_the_rows_and_all(chats: Rows) -> None:
+    own = measure_own_updates(chats[:400], COMPRESSION)
+    assert own is not None and len(own.updates) == 12
+    halves = [measure([chats[i] for i in range(start, 400, 2)]) for start in (0, 1)]
+    slope = math.log(measure(chats[:400]).r_long / (sum(half.r_long for half in halves) / 2)) / math.log(2)
+    assert own.growth_long == pytest.approx(slope, abs=0.02) and own.growth_long > 0.01
+
+
+def test_the_same_data_gives_the_same_numbers_and_too_little_none(chats: Rows) -> None:
+    assert measure_own_updates(chats[:150], COMPRESSION) == measure_own_updates(chats[:150], COMPRESSION)
+    assert measure_own_updates(chats[:99], COMPRESSION) is None
+
+
+def test_the_cost_does_not_grow_with_the_data(chats: Rows) -> None:
+    many = [(record, f"{i:032x}") for i, (record, _) in enumerate(chats[:100] * (MAX_ROWS // 100 + 5))]
+    own = measure_own_updates(many, CompressionParams(level=1, long_level=1))
+    assert own is not None
+    # 5% of MAX_ROWS, less the rows held back.
+    assert own.updates[0].share == pytest.approx(95 / (MAX_ROWS - 95))
