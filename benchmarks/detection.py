@@ -172,7 +172,7 @@ def _head(columns: list[str]) -> list[str]:
 
 
 def _line(labels: list[str], cell: Sequence[Outcome], with_rows: bool) -> str:
-    fired = Counter(rule.split("@")[0].replace("_", " ") for o in cell for rule in o.fired)
+    fired = Counter(rule.replace("_", " ") for o in cell for rule in o.fired())
     columns = [*labels, str(count_rate(cell, is_risky)), str(count_rate(cell, is_noticed))]
     columns.append(", ".join(f"{rule} {count}" for rule, count in fired.most_common()) or "-")
     if with_rows:

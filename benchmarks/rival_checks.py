@@ -41,9 +41,12 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class HarmlessBand:
-    """``r_mean``, ``r_sd``: of R after harmless updates. ``drift``: the quantile of their AUC."""
+class Reference:
+    """What is usual. ``profile``: of the version before. ``r_mean``, ``r_sd``: of R after harmless updates; ``drift``:
+    the quantile of their AUC.
+    """
 
+    profile: Profile
     r_mean: float
     r_sd: float
     drift: float
@@ -87,38 +90,36 @@ def measure_drift(now: Sequence[Record], before: Sequence[Record]) -> float | No
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
 
     old = [canonical_text(record) for record in before]
     new = list((Counter(map(canonical_text, now)) - Counter(old)).elements())
     if len(new) < MIN_NEW_ROWS:
         return None
     is_new = numpy.repeat([0, 1], [len(old), len(new)])
-    classifier = make_pipeline(
-        TfidfVectorizer(sublinear_tf=True, max_df=0.5, max_features=20_000), LogisticRegression(class_weight="balanced")
-    )
-    # Halves, shuffled: a copy of an old row may lie in the other half, and is then told apart by nothing.
+    words = TfidfVectorizer(sublinear_tf=True, max_df=0.5, max_features=20_000).fit_transform(old + new)
     halves = StratifiedKFold(2, shuffle=True, random_state=0)
-    scores = cross_val_predict(classifier, old + new, is_new, cv=halves, method="decision_function")
+    classifier = LogisticRegression(class_weight="balanced")
+    scores = cross_val_predict(classifier, words, is_new, cv=halves, method="decision_function")
     return float(roc_auc_score(is_new, scores))
 
 
-def measure_band(versions: Sequence[Sequence[Record]], before: Sequence[Record]) -> HarmlessBand:
-    """What harmless versions after ``before`` look like to the second and the third rival."""
-    ratios = [measure_ratio(version) for version in versions]
-    drifts = [drift for version in versions if (drift := measure_drift(version, before)) is not None]
-    return HarmlessBand(
-        float(numpy.mean(ratios)), float(numpy.std(ratios, ddof=1)), float(numpy.quantile(drifts, DRIFT_QUANTILE))
+def measure_reference(before: Sequence[Record], harmless: Sequence[Sequence[Record]]) -> Reference:
+    """What the rivals know: the version before, and harmless versions after it."""
+    ratios = [measure_ratio(version) for version in harmless]
+    drifts = [drift for version in harmless if (drift := measure_drift(version, before)) is not None]
+    return Reference(
+        profile_rows(before),
+        float(numpy.mean(ratios)),
+        float(numpy.std(ratios, ddof=1)),
+        float(numpy.quantile(drifts, DRIFT_QUANTILE)),
     )
 
 
-def ask_rivals(
-    now: Sequence[Record], before: Sequence[Record], band: HarmlessBand, profile_before: Profile
-) -> dict[str, bool]:
+def ask_rivals(now: Sequence[Record], before: Sequence[Record], reference: Reference) -> dict[str, bool]:
     """Which of the rivals raise an alarm."""
     drift = measure_drift(now, before)
     return {
-        ROW_CHECK: fails_row_check(profile_rows(now), profile_before),
-        RATIO_BAND: abs(measure_ratio(now) - band.r_mean) > 2 * band.r_sd,
-        TEXT_DRIFT: drift is not None and drift > band.drift,
+        ROW_CHECK: fails_row_check(profile_rows(now), reference.profile),
+        RATIO_BAND: abs(measure_ratio(now) - reference.r_mean) > 2 * reference.r_sd,
+        TEXT_DRIFT: drift is not None and drift > reference.drift,
     }

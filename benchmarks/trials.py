@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 
 from benchmarks.accidents import ACCIDENTS, inject
-from benchmarks.rival_checks import HarmlessBand, ask_rivals, measure_band, profile_rows
+from benchmarks.rival_checks import Profile, Reference, ask_rivals, measure_reference
 from benchmarks.stages import MADE_ONCE, REPOSITORY, inside, read_stages, run_command
 from benchmarks.updates import UPDATED_SHARE, Pool, make_harmless, replace_rows
 from corpus.artifacts import fingerprint, read_json, write_json
@@ -29,13 +29,16 @@ from corpus.records import Record, content_hash
 from entropylaw import layout
 
 CACHE = REPOSITORY / ".entropylaw" / "benchmarks" / "detection"
-# What a set-up's results depend on, and what a trial's depend on beside it.
-SETUP_CODE = ("corpus", "training", "monitor", "dvc.yaml", "params.yaml", "benchmarks/updates.py")
-TRIAL_CODE = ("benchmarks/accidents.py", "benchmarks/rival_checks.py", "benchmarks/trials.py")
+# What the results of a set-up depend on; a trial's depend on the accidents too.
+SETUP_CODE = (
+    *("corpus", "training", "monitor", "entropylaw/measure.py", "entropylaw/judge.py", "entropylaw/evidence.py"),
+    *("dvc.yaml", "params.yaml", "benchmarks/updates.py", "benchmarks/rival_checks.py", "benchmarks/trials.py"),
+)
+TRIAL_CODE = ("benchmarks/accidents.py",)
 
-# Harmless updates that the rivals' bands are taken from; no trial has their seeds.
-BAND_UPDATES = 20
-BAND_SEED = 1_000_000
+# Harmless updates that the rivals learn what is usual from; no trial has their seeds.
+REFERENCE_UPDATES = 20
+REFERENCE_SEED = 1_000_000
 # How many of the rows that a verdict names are looked at.
 NAMED_ROWS = 50
 
@@ -54,19 +57,23 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``status``: the verdict's, or "refused" where `prepare` would not read the version; ``fired``: the rules that
-    warn or worse, with their status; ``p_values``: of all rules. ``named``: rows looked at among those that the verdict
-    names, of which ``named_damaged`` are. ``rivals``: which of them raise an alarm.
+    """``status``: the verdict's, or "refused" where `prepare` would not read the version. ``rules``: the verdict's, as
+    far as they are numbers. ``named``: rows looked at among those that the verdict names, of which ``named_damaged``
+    are. ``rivals``: which of them raise an alarm. ``seconds``: from the version's file to its verdict.
     """
 
     trial: Trial
     status: str
-    fired: dict[str, str]
-    p_values: dict[str, float]
+    rules: tuple[dict[str, Any], ...]
     named: int
     named_damaged: int
     rivals: dict[str, bool]
     seconds: float
+
+    def fired(self) -> list[str]:
+        """The rules that warn, stop, or could not be applied, each once."""
+        alarms = ("warn", "risky", "not_assessed")
+        return list(dict.fromkeys(rule["id"] for rule in self.rules if rule["status"] in alarms))
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Setup:
 
     folder: Path
     pools: dict[str, Pool]
-    bands: dict[str, HarmlessBand]
+    references: dict[str, Reference]
     team: int
     seconds: dict[str, float]
     trial_code: str
@@ -92,7 +99,7 @@ class Setup:
         if not file.exists():
             return None
         stored = read_json(file)
-        return Outcome(**{**stored, "trial": Trial(**stored["trial"])})
+        return Outcome(**{**stored, "trial": Trial(**stored["trial"]), "rules": tuple(stored["rules"])})
 
 
 def hash_code(paths: Iterable[str]) -> str:
@@ -115,16 +122,19 @@ def make_setup(pools: dict[str, Pool], team: int, say: Say) -> Setup:
         folder.mkdir(parents=True)
         say("set-up: the first version, its base model and calibration (a few minutes, once)")
         seconds = make_first_version(folder, pools)
-        say("set-up: the rivals' bands")
-        bands = {}
+        say("set-up: what harmless updates look like to the rivals")
+        references = {}
         for dataset, pool in pools.items():
             start = time.process_time()
-            bands[dataset] = measure_harmless_band(pool, team)
-            seconds[dataset] += (time.process_time() - start) / BAND_UPDATES
-        write_json(done, {"bands": bands, "seconds": seconds})
+            references[dataset] = make_reference(pool, team)
+            seconds[dataset] += (time.process_time() - start) / REFERENCE_UPDATES
+        write_json(done, {"references": references, "seconds": seconds})
     stored = read_json(done)
-    bands = {dataset: HarmlessBand(**band) for dataset, band in stored["bands"].items()}
-    return Setup(folder, pools, bands, team, stored["seconds"], hash_code(TRIAL_CODE))
+    references = {
+        dataset: Reference(**{**reference, "profile": Profile(**reference["profile"])})
+        for dataset, reference in stored["references"].items()
+    }
+    return Setup(folder, pools, references, team, stored["seconds"], hash_code(TRIAL_CODE))
 
 
 def make_first_version(folder: Path, pools: dict[str, Pool]) -> dict[str, float]:
@@ -177,12 +187,12 @@ def write_reexport(path: Path, records: Sequence[Record], rng: numpy.random.Gene
     write_rows(path, rows)
 
 
-def measure_harmless_band(pool: Pool, team: int) -> HarmlessBand:
+def make_reference(pool: Pool, team: int) -> Reference:
     updates = [
-        replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, numpy.random.default_rng([team, BAND_SEED + k]))[0]
-        for k in range(BAND_UPDATES)
+        replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, numpy.random.default_rng([team, REFERENCE_SEED + k]))[0]
+        for k in range(REFERENCE_UPDATES)
     ]
-    return measure_band(updates, pool.baseline)
+    return measure_reference(pool.baseline, updates)
 
 
 def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record], frozenset[int]]:
@@ -215,16 +225,14 @@ def judge_version(trial: Trial, setup: Setup) -> Outcome:
         start = time.perf_counter()
         status, verdict = measure_and_assess(folder, trial.dataset, list(setup.pools))
         seconds = time.perf_counter() - start
-    rules = [rule for rule in verdict["rules"] if rule["status"] in ("warn", "risky", "not_assessed")]
     named = list(dict.fromkeys(row["row"] for row in verdict["rows"] if row["dataset"] == trial.dataset))[:NAMED_ROWS]
     return Outcome(
         trial=trial,
         status=status,
-        fired={f"{rule['id']}@{rule['dataset']}": rule["status"] for rule in rules},
-        p_values={f"{rule['id']}@{rule['dataset']}": rule["p_value"] for rule in verdict["rules"]},
+        rules=tuple({key: value for key, value in rule.items() if key != "reason"} for rule in verdict["rules"]),
         named=len(named),
         named_damaged=len(damaged.intersection(named)),
-        rivals=ask_rivals(records, pool.baseline, setup.bands[trial.dataset], profile_rows(pool.baseline)),
+        rivals=ask_rivals(records, pool.baseline, setup.references[trial.dataset]),
         seconds=seconds,
     )
 

@@ -1,5 +1,6 @@
 """Preferences from end to end: real replies, measured with a real base model, judged against their parent."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,13 @@ from pathlib import Path
 import numpy
 import pytest
 
+from corpus.artifacts import write_json, write_text
+from corpus.errors import NotAssessedError
+from corpus.prepare import PrepareParams, prepare_file
 from corpus.records import Conversation, Message, Preference, Record, content_hash
-from monitor.assess import Configuration, accept_version, assess_version
+from entropylaw import layout
+from entropylaw.evidence import load_evidence
+from monitor.assess import Configuration, Evidence, accept_version, assess_version
 from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread
 from monitor.compression import CompressionParams
 from monitor.consistency import ConsistencyParams
@@ -58,7 +64,7 @@ def judge(replies: list[Preference], base_folder: Path, tmp_path_factory: pytest
     """The verdict on a version whose parent are the first 600 pairs."""
     base = load_base_model(base_folder)
 
-    def measure(pairs: list[Preference]):  # type: ignore[no-untyped-def]
+    def measure(pairs: list[Preference]) -> Evidence:
         rows = [(replace(pair, row=i), content_hash(pair)) for i, pair in enumerate(pairs, start=1)]
         evidence = measure_dataset("preferences", rows, CompressionParams(), ConsistencyParams())
         return probe_dataset(evidence, base, PROBE)
@@ -127,3 +133,20 @@ def test_a_reordered_version_asks_nothing_of_its_pairs(replies: list[Preference]
         "margin": "skipped",
     }
     assert verdict.status == "pass"
+
+
+def test_agreement_of_one_answer_only_is_of_another_version_of_the_tool(
+    replies: list[Preference], in_tmp_path: Path
+) -> None:
+    result = layout.result("preferences", "x").parent
+    for name in ("compression.json", "consistency.json", "prepare.json"):
+        write_json(result / name, {})
+    prepare_lines = [{"prompt": "q", "chosen": f"a {i}", "rejected": "b"} for i in range(3)]
+    write_text(
+        layout.prepared("preferences").parent / "raw.jsonl", "".join(f"{json.dumps(x)}\n" for x in prepare_lines)
+    )
+    prepare_file(layout.DATA / "prepared" / "raw.jsonl", layout.prepared("preferences"), PrepareParams())
+    write_text(result / "probe_rows.csv", "row,hash,step,tokens,loss_nats\n1,ab,0,1,1.0\n")
+    numpy.save(result / "agreement.npy", numpy.zeros(3))
+    with pytest.raises(NotAssessedError, match=r"agreement\.npy: of another version of the tool"):
+        load_evidence("preferences")
