@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from corpus.errors import EntropylawError
 from entropylaw import __version__, judge, ledger, measure, scaffold, train
+from entropylaw import backfill as backfill_command
 from entropylaw import compare as compare_command
 from entropylaw import demo as demo_command
 from entropylaw import release as release_command
@@ -76,6 +77,7 @@ app.command("history")(ledger.show_history)
 app.command("score")(ledger.score)
 app.command("waive")(ledger.waive)
 app.command("compare")(compare_command.compare)
+app.command("backfill")(backfill_command.backfill)
 app.command("prepare", rich_help_panel="Stages")(measure.prepare)
 app.command("compress", rich_help_panel="Stages")(measure.compress)
 app.command("consistency", rich_help_panel="Stages")(measure.consistency)

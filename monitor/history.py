@@ -50,7 +50,8 @@ class HistoryEntry:
     """An accepted version. ``scores`` maps a benchmark to Z; higher is better.
 
     ``number`` is given by ``write_entry``; until then it is 0. A version released under a waiver is ``waived``,
-    carries its waivers and never serves as a reference.
+    carries its waivers and never serves as a reference. ``commit``: where a version was found that was measured only
+    afterwards; None of versions accepted in their time.
     """
 
     number: int = 0
@@ -65,6 +66,7 @@ class HistoryEntry:
     datasets: dict[str, DatasetReference]
     scores: dict[str, float] = field(default_factory=dict)
     tool_version: str
+    commit: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -159,6 +161,8 @@ def _read_entry(path: Path) -> HistoryEntry:
 def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
     shares = _share_keys({name: reference.sketch.kept for name, reference in entry.datasets.items()}, MAX_KEYS)
     document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
+    if entry.commit is None:
+        del document["commit"]
     document["datasets"] = {
         name: {
             "data_hash": reference.data_hash,
