@@ -89,8 +89,8 @@ def load_probe_summary(dataset: str) -> ProbeSummary:
 
 
 def load_calibration() -> Calibration:
-    with shaped_results(str(layout.CALIBRATION)):
-        return calibration_from_json(read_json(layout.CALIBRATION, "dvc repro calibration"))
+    """Raises NotAssessedError when the file was made by another version of the tool, or is damaged."""
+    return calibration_from_json(read_json(layout.CALIBRATION, "dvc repro calibration"), str(layout.CALIBRATION))
 
 
 def load_configuration(calibration: Calibration, datasets: list[str]) -> Configuration:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from corpus.errors import EntropylawError, NotAssessedError
-from corpus.records import Record, canonical_text
+from corpus.errors import NotAssessedError, ParamsError
+from corpus.params import parse_section
+from corpus.records import Record
+from monitor.calibration_cost import CalibrationCost, time_step
 from monitor.compression import CompressionParams
 from monitor.consistency import row_agreement
 from monitor.entropy_law import LawPoint
-from monitor.law_runs import Subset, run_law_point, split_for_law
+from monitor.harmless_updates import HarmlessUpdate, cluster_topics, draw_updates, measure_updates
+from monitor.kept_runs import Progress, Run, find_run, finish_runs
+from monitor.law_curves import LawCurve, LawMeasure, fit_law_curves
+from monitor.law_runs import plan_law_runs, split_for_law
+from monitor.noise_runs import gather_rows, plan_noise_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 MIN_TOPIC_ROWS = 5
 
 Rows = Sequence[tuple[Record, str]]
-Progress = Callable[[int, int], None]
+Announce = Callable[[CalibrationCost], None]
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,6 @@ class CalibrationParams:
 
 
 @dataclass(frozen=True)
-class HarmlessUpdate:
-    """Rows replaced by held-back rows of the same data; changes are natural logarithms of ratios of R."""
-
-    share: float
-    kind: str
-    change_log_r: float
-    change_log_r_long: float
-
-
-@dataclass(frozen=True)
 class TopicSpread:
     """How far the mean of a kind of good data lies from the mean of the rest.
 
@@ -79,7 +75,10 @@ class TopicSpread:
 
 @dataclass(frozen=True)
 class Calibration:
-    """``noise_l``: L of the unchanged baseline over several seeds, nats. Spreads: L in nats, agreement in cosine."""
+    """``noise_l``: L of the unchanged baseline over several seeds, nats. Spreads: L in nats, agreement in cosine.
+    ``points``: the runs that the law is fitted on. ``curves``: of their Z over each measure alone; fitted
+    here, once, because of their thousands of shuffles.
+    """
 
     rows: int
     noise_l: tuple[float, ...]
@@ -89,6 +88,7 @@ class Calibration:
     updates: tuple[HarmlessUpdate, ...]
     points: tuple[LawPoint, ...]
     base_identity: str
+    curves: dict[LawMeasure, LawCurve] = field(default_factory=dict)
 
 
 def topic_spread(values: NDArray[numpy.float64], topics: NDArray[numpy.int64]) -> TopicSpread:
@@ -109,56 +109,6 @@ def topic_spread(values: NDArray[numpy.float64], topics: NDArray[numpy.int64]) -
     return TopicSpread(math.sqrt(max(between, float(sampling.mean()) / 4)), len(groups) - 1)
 
 
-def cluster_topics(records: Sequence[Record], topics: int, seed: int) -> NDArray[numpy.int64]:
-    """A topic number for each row: K-means on static embeddings of the whole text, shape (rows,)."""
-    import warnings
-
-    from scipy.cluster.vq import kmeans2
-
-    from corpus.embeddings import embed_texts, load_embedder
-
-    vectors = embed_texts(load_embedder(), [canonical_text(record) for record in records])
-    # More centres than different rows cannot be seeded.
-    distinct = len(numpy.unique(vectors, axis=0))
-    with warnings.catch_warnings():
-        # A topic that has lost all its rows to others is one topic less, and no cause for alarm.
-        warnings.filterwarnings("ignore", message="One of the clusters is empty", category=UserWarning)
-        _, labels = kmeans2(
-            vectors.astype(numpy.float64), min(topics, distinct), rng=numpy.random.default_rng(seed), minit="++"
-        )
-    topic: NDArray[numpy.int64] = labels.astype(numpy.int64)
-    return topic
-
-
-def measure_updates(
-    records: Rows, topics: NDArray[numpy.int64], compression: CompressionParams, params: CalibrationParams
-) -> tuple[HarmlessUpdate, ...]:
-    """Replace a share of rows by held-back rows, drawn at random and, every other time, from a single topic."""
-    rng = numpy.random.default_rng(params.seed)
-    texts = [canonical_text(record).encode() for record, _ in records]
-    n = len(texts)
-    updates = []
-    for share in params.update_shares:
-        size = max(1, round(share * n / (1 + share)))
-        for draw in range(params.updates):
-            if draw % 2:
-                topic = rng.choice(topics)
-                pool = rng.permutation(numpy.flatnonzero(topics == topic))[:size]
-                held_back = numpy.concatenate([pool, rng.permutation(numpy.flatnonzero(topics != topic))])[:size]
-            else:
-                held_back = rng.permutation(n)[:size]
-            kept = numpy.setdiff1d(numpy.arange(n), held_back)
-            replaced = set(rng.permutation(kept)[:size].tolist())
-            before = [texts[i] for i in kept]
-            after = [texts[i] for i in kept if i not in replaced] + [texts[i] for i in held_back]
-            change = [
-                math.log(codec.ratio(after) / codec.ratio(before))
-                for codec in (compression.codec(), compression.long_codec())
-            ]
-            updates.append(HarmlessUpdate(size / len(kept), "topic" if draw % 2 else "random", *change))
-    return tuple(updates)
-
-
 def calibrate(
     records: Rows,
     base_folder: str,
@@ -166,84 +116,88 @@ def calibrate(
     compression: CompressionParams,
     params: CalibrationParams,
     progress: Progress = lambda done, total: None,
+    kept_in: Path | None = None,
+    announce: Announce | None = None,
 ) -> Calibration:
     """Measure the baseline's own noise. ``records``: (record, content hash) of the baseline version.
 
-    Costs ``seeds`` probe runs and, with ``law_runs``, twelve runs of twice a probe's length. Raises NotAssessedError
-    when the baseline is too small, before any run where that can be told.
+    Costs ``seeds`` probe runs and, with ``law_runs``, twelve runs of twice a probe's length; ``announce`` is told what
+    is left to do before it starts, ``progress`` the steps of training. Finished runs are kept in ``kept_in``: what was
+    interrupted goes on where it stopped, and gives the same bytes. Raises NotAssessedError when the baseline is too
+    small, before any run where that can be told, and when a run diverges.
     """
     from training.base_model import load_base_model
-    from training.probe import probe_loss
 
     rng = numpy.random.default_rng(params.seed)
-    # A careless baseline may repeat itself. What is usual must be measured on its distinct rows: an update that takes
-    # the place of a copy is a repair, and would make every later copy look usual.
-    distinct: dict[str, Record] = {}
-    for record, row_hash in records:
-        distinct.setdefault(row_hash, record)
-    records = [(record, row_hash) for row_hash, record in distinct.items()]
-    if len(records) > params.max_rows:
-        records = [records[i] for i in sorted(rng.permutation(len(records))[: params.max_rows])]
+    records = choose_rows(records, params.max_rows, rng)
     rows = [record for record, _ in records]
     # About fifteen rows of a topic in the probed half, or its mean says little.
     topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // 30)), params.seed)
-    topic_agreement = topic_spread(row_agreement(rows)[0], topics)
-    updates = measure_updates(records, topics, compression, params)
+    agreement = row_agreement(rows)[0]
+    topic_agreement = topic_spread(agreement, topics)
 
     model, tokenizer, card = load_base_model(base_folder)
-    held_out: Rows = []
-    subsets: list[tuple[str, Subset]] = []
-    if params.law_runs:
-        held_out, subsets = split_for_law(
-            records, tokenizer, card.trained_from, probe, params.seeds, params.heldout_rows, rng
-        )
-    runs = params.seeds + len(subsets)
+    base = (model, tokenizer, card.identity)
+    noise_runs = plan_noise_runs(records, *base, card.trained_from, probe, params.seeds)
+    held_out, subsets = (
+        split_for_law(records, tokenizer, card.trained_from, probe, params.seeds, params.heldout_rows, rng)
+        if params.law_runs
+        else ((), [])
+    )
+    law_runs = plan_law_runs(subsets, held_out, *base, probe, params.law_learning_rate, compression)
+    noise_left, law_left = list_unfinished(noise_runs, kept_in), list_unfinished(law_runs, kept_in)
+    if announce and (left := [*noise_left, *law_left]):
+        seconds = time_step(model, tokenizer, records, probe, card.trained_from) * sum(run.steps for run in left)
+        kept = len(noise_runs) + len(law_runs) - len(left)
+        announce(CalibrationCost(len(noise_left), len(law_left), kept, seconds))
 
-    noise: list[float] = []
-    losses: dict[str, float] = {}
-    for k in range(params.seeds):
-        result = probe_loss(
-            copy.deepcopy(model), tokenizer, records, replace(probe, seed=probe.seed + k), card.trained_from
-        )
-        noise.append(result.l)
-        # Over several seeds a row may be probed twice; it must not count twice for its topic.
-        losses |= {row.hash: row.loss_nats for row in result.rows}
-        progress(k + 1, runs)
-    topic_of = {row_hash: topic for (_, row_hash), topic in zip(records, topics, strict=True)}
-    loss_values = numpy.array(list(losses.values()))
-    topic_loss = topic_spread(loss_values, numpy.array([topic_of[row_hash] for row_hash in losses]))
-
-    points: list[LawPoint] = []
-    for name, subset in subsets:
-        points.append(
-            run_law_point(name, subset, held_out, model, tokenizer, probe, params.law_learning_rate, compression)
-        )
-        progress(params.seeds + len(points), runs)
-
+    noise_steps = sum(run.steps for run in noise_runs)
+    steps = noise_steps + sum(run.steps for run in law_runs)
+    noise = finish_runs(noise_runs, kept_in, lambda done: progress(done, steps))
+    measures = gather_rows(records, noise, agreement, probe, card.trained_from)
+    probed = measures.loss_nats[measures.probe_order]
+    topic_loss = topic_spread(probed, topics[measures.probe_order])
+    draws = draw_updates(topics, params.update_shares, params.updates, numpy.random.default_rng(params.seed))
+    updates = measure_updates(records, draws, compression, measures)
+    points = finish_runs(law_runs, kept_in, lambda done: progress(noise_steps + done, steps))
     return Calibration(
         rows=len(records),
-        noise_l=tuple(noise),
-        loss_sd=float(loss_values.std(ddof=1)),
+        noise_l=tuple(run.l for run in noise),
+        loss_sd=float(probed.std(ddof=1)),
         topic_loss=topic_loss,
         topic_agreement=topic_agreement,
         updates=updates,
         points=tuple(points),
         base_identity=card.identity,
+        curves=fit_law_curves(points, numpy.random.default_rng(params.seed)),
     )
 
 
-def calibration_from_json(document: dict[str, Any]) -> Calibration:
-    """The inverse of writing a calibration as JSON. Raises EntropylawError on a document of another shape."""
+def choose_rows(records: Rows, most: int, rng: numpy.random.Generator) -> Rows:
+    """The distinct rows in file order; of more than ``most``, as many drawn at random.
+
+    A careless baseline may repeat itself. What is usual must be measured on its distinct rows: an update that takes
+    the place of a copy is a repair, and would make every later copy look usual.
+    """
+    distinct: dict[str, Record] = {}
+    for record, row_hash in records:
+        distinct.setdefault(row_hash, record)
+    chosen = [(record, row_hash) for row_hash, record in distinct.items()]
+    if len(chosen) > most:
+        chosen = [chosen[i] for i in sorted(rng.permutation(len(chosen))[:most])]
+    return chosen
+
+
+def list_unfinished(runs: Sequence[Run[Any]], kept_in: Path | None) -> list[Run[Any]]:
+    return [run for run in runs if find_run(run, kept_in) is None]
+
+
+def calibration_from_json(document: object, where: str) -> Calibration:
+    """The inverse of writing a calibration as JSON; ``where`` names its file.
+
+    Raises NotAssessedError on a document of another shape, such as an older version's without the law's curves.
+    """
     try:
-        return Calibration(
-            **{
-                **document,
-                "noise_l": tuple(document["noise_l"]),
-                "topic_loss": TopicSpread(**document["topic_loss"]),
-                "topic_agreement": TopicSpread(**document["topic_agreement"]),
-                "updates": tuple(HarmlessUpdate(**update) for update in document["updates"]),
-                "points": tuple(LawPoint(**point) for point in document["points"]),
-            }
-        )
-    except (KeyError, TypeError) as error:
-        raise EntropylawError(f"not a calibration of this version ({error}); run `dvc repro calibration`") from None
+        return parse_section(Calibration, document, where)
+    except ParamsError as error:
+        raise NotAssessedError(f"{error}; run `dvc repro --force calibration`") from None

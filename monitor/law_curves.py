@@ -61,7 +61,7 @@ class LawCurve:
 
     ``residual_sd`` and ``error_loo`` in Z. ``error_loo``, a root mean square, and ``r_squared_loo`` are of each run
     predicted by the form chosen and fitted without it. ``p_value``: how often shuffled runs are fitted as well by the
-    best of all forms. ``holds``, by the same two limits as the law itself: None with too few runs, and then all else
+    best of all forms. ``holds``, by the law's limits for chance and R²: None with too few runs, and then all else
     is None or empty.
     """
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from corpus.records import Conversation, Message, Record, canonical_text, content_hash
+from corpus.errors import NotAssessedError
+from corpus.records import Conversation, Message, Record, canonical_text, content_hash, data_hash
 from monitor.compression import CompressionParams
 from monitor.entropy_law import LawPoint
+from monitor.kept_runs import Progress, Run
 
 if TYPE_CHECKING:
     from training.probe import ProbeParams
@@ -91,6 +95,38 @@ def split_for_law(
     return held_out, law_subsets(pool, size, rng)
 
 
+def plan_law_runs(
+    subsets: Sequence[tuple[str, Subset]],
+    held_out: Rows,
+    base: Any,
+    tokenizer: Any,
+    base_identity: str,
+    probe: ProbeParams,
+    learning_rate: float,
+    compression: CompressionParams,
+) -> list[Run[LawPoint]]:
+    """The law's training runs, one on each subset, scored on the rows held out; ``base`` is left as it is."""
+    return [
+        Run(
+            depends_on={
+                "run": name,
+                "rows": data_hash(row_hash for _, row_hash in subset),
+                "held_out": data_hash(row_hash for _, row_hash in held_out),
+                "base": base_identity,
+                "device": str(base.device),
+                "probe": probe,
+                "learning_rate": learning_rate,
+                "compression": compression,
+            },
+            # To score a batch takes a third of the time of training on it.
+            steps=2 * (len(subset) // probe.batch_rows) + len(held_out) // (3 * probe.batch_rows),
+            shape=LawPoint,
+            measure=partial(run_law_point, name, subset, held_out, base, tokenizer, probe, learning_rate, compression),
+        )
+        for name, subset in subsets
+    ]
+
+
 def run_law_point(
     name: str,
     subset: Rows,
@@ -100,8 +136,12 @@ def run_law_point(
     probe: ProbeParams,
     learning_rate: float,
     compression: CompressionParams,
+    progress: Progress = lambda done, total: None,
 ) -> LawPoint:
-    """R, L and Z of one small training run from the base model, which is left as it is."""
+    """R, L and Z of one small training run from the base model, which is left as it is.
+
+    Raises NotAssessedError when the training diverges.
+    """
     from training.chat import encode_conversation, training_messages
     from training.loss import mean_token_loss
     from training.probe import choose_probe_rows, train_and_record
@@ -115,9 +155,21 @@ def run_law_point(
     texts = [canonical_text(record).encode() for record, _ in subset]
     training = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
     trained = copy.deepcopy(base)
-    measured = train_and_record(trained, tokenizer.pad_token_id, training, probe)
+    measured = train_and_record(
+        trained, tokenizer.pad_token_id, training, probe, lambda done, total: progress(done, 2 * total)
+    )
     # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
-    train_and_record(trained, tokenizer.pad_token_id, training, replace(probe, learning_rate=learning_rate))
+    train_and_record(
+        trained,
+        tokenizer.pad_token_id,
+        training,
+        replace(probe, learning_rate=learning_rate),
+        lambda done, total: progress(total + done, 2 * total),
+    )
     unseen = [row for _, _, row in encode(held_out)]
     z = -mean_token_loss(trained, unseen, tokenizer.pad_token_id, 2 * probe.batch_rows)
+    if not math.isfinite(measured.l) or not math.isfinite(z):
+        raise NotAssessedError(
+            f"calibration: the training run {name!r} diverged; lower calibration.law_learning_rate ({learning_rate:g})"
+        )
     return LawPoint(name, compression.codec().ratio(texts), compression.long_codec().ratio(texts), measured.l, z)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy
 
 from corpus.records import Record, canonical_text
-from monitor.calibration import CalibrationParams, HarmlessUpdate, cluster_topics, measure_updates
+from monitor.calibration import CalibrationParams
 from monitor.compression import CompressionParams
+from monitor.harmless_updates import HarmlessUpdate, cluster_topics, draw_updates, measure_updates
 
 # Twelve updates of so many short rows take three seconds.
 MAX_ROWS = 2000
@@ -42,7 +43,8 @@ def measure_own_updates(records: Sequence[tuple[Record, str]], compression: Comp
         records = [records[i] for i in sorted(rng.permutation(len(records))[:MAX_ROWS])]
     params = CalibrationParams()
     topics = cluster_topics([record for record, _ in records], min(params.topics, len(records) // 30), params.seed)
-    updates = measure_updates(records, topics, compression, params)
+    draws = draw_updates(topics, params.update_shares, params.updates, numpy.random.default_rng(params.seed))
+    updates = measure_updates(records, draws, compression)
     texts = [canonical_text(record).encode() for record, _ in records]
     half = [texts[i] for i in sorted(rng.permutation(len(texts))[: len(texts) // 2])]
     size = math.log(len(texts) / len(half))

@@ -17,7 +17,7 @@ import numpy
 
 from monitor.entropy_law import EntropyLaw, fit_entropy_law
 from monitor.law_curves import LawCurve, LawMeasure, fit_law_curves
-from reports.study_law import correlate_left_out, list_law_points
+from reports.study_law import list_law_points
 from reports.study_runs import Lengths, MethodResult, StudyRun
 from selection.methods import SelectionParams
 
@@ -73,9 +73,7 @@ class MethodRow:
 @dataclass(frozen=True)
 class Study:
     """``methods``: the rows of Table 1 in the order of params.yaml. ``variants``: by the name of a ZIP row of Table 1,
-    the entries that differ from it in one of K1, K2, K3. ``rank_correlation``: Spearman's, of the Z of each selection
-    with what the law fitted on the others predicts, None where the law cannot be fitted. ``curves``: of Z over each
-    measure by itself.
+    the entries that differ from it in one of K1, K2, K3. ``curves``: of Z over each measure by itself.
     """
 
     share: float
@@ -85,7 +83,6 @@ class Study:
     methods: tuple[MethodRow, ...]
     variants: dict[str, tuple[MethodRow, ...]]
     law: EntropyLaw
-    rank_correlation: float | None
     curves: dict[LawMeasure, LawCurve]
 
     @property
@@ -114,7 +111,6 @@ def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths])
             base: tuple(rows[name] for name in bases if bases[name] == base) for base in dict.fromkeys(bases.values())
         },
         law=fit_entropy_law(points),
-        rank_correlation=correlate_left_out(points),
         # The same shuffles each time: same runs, same bytes.
         curves=fit_law_curves(points, numpy.random.default_rng(0)),
     )

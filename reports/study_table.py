@@ -31,11 +31,6 @@ def describe_study(study: Study) -> list[str]:
                 f"{'more' if more > 0 else 'fewer'} tokens than {reference.name}'s."
             )
     sentences.append(study.law.sentence)
-    if study.rank_correlation is not None:
-        sentences.append(
-            f"Fitted on the other selections, the law ranks each one's Z with Spearman's correlation "
-            f"{format_number(study.rank_correlation)} ({study.law.n_points} selections)."
-        )
     return sentences
 
 
@@ -188,7 +183,7 @@ def summarise_study(study: Study) -> dict[str, Any]:
             "holds": study.law.holds,
             "selections": study.law.n_points,
             "r_squared_loo": study.law.r_squared_loo,
-            "rank_correlation": study.rank_correlation,
+            "rank_correlation": study.law.rank_correlation,
             "curves": {
                 key: {name: getattr(curve, name) for name in ("form", "holds", "r_squared", "r_squared_loo", "p_value")}
                 for key, curve in study.curves.items()

@@ -1,40 +1,46 @@
 """Calibration: what is normal, measured on data whose truth is known."""
 
+import contextlib
 import json
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
+from typer.testing import CliRunner
 
 from corpus.artifacts import to_json
-from corpus.errors import EntropylawError, NotAssessedError
+from corpus.errors import NotAssessedError
+from corpus.files import write_rows
+from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
-from monitor.calibration import (
-    Calibration,
-    CalibrationParams,
-    calibrate,
-    calibration_from_json,
-    cluster_topics,
-    measure_updates,
-    topic_spread,
-)
+from entropylaw.cli import app
+from entropylaw.scaffold import shipped_text
+from monitor.calibration import Calibration, CalibrationParams, calibrate, calibration_from_json, topic_spread
+from monitor.calibration_cost import CalibrationCost, time_step
 from monitor.compression import CompressionParams
 from monitor.entropy_law import fit_entropy_law
-from monitor.law_runs import law_subsets, scramble_words, split_for_law
+from monitor.law_curves import fit_law_curves
+from monitor.law_runs import law_subsets, plan_law_runs, run_law_point, scramble_words, split_for_law
+from monitor.noise_runs import NoiseRun, gather_rows, plan_noise_runs
 from training.base_model import load_base_model
 from training.probe import ProbeParams
 
 Rows = list[tuple[Record, str]]
 COMPRESSION = CompressionParams()
-PROBE = ProbeParams(steps=16, batch_rows=4, max_length=64, skipped_steps=1)
-PARAMS = CalibrationParams(seeds=2, update_shares=(0.1, 0.2), updates=2, topics=6, heldout_rows=16)
+PROBE = ProbeParams(steps=12, batch_rows=2, max_length=48, skipped_steps=1)
+PARAMS = CalibrationParams(seeds=3, update_shares=(0.1, 0.2), updates=2, topics=6, heldout_rows=12)
+# Three probes of 12 steps; twelve runs of 24 and, for being scored on 12 rows, the work of two more.
+PROBE_STEPS, LAW_STEPS = 12, 26
+ALL_STEPS = 3 * PROBE_STEPS + 12 * LAW_STEPS
 
 
 @pytest.fixture(scope="module")
 def rows(chats: Rows) -> Rows:
-    return chats[:480]
+    return chats[:360]
 
 
 @pytest.fixture(scope="module")
@@ -75,41 +81,6 @@ def test_a_baseline_too_small_to_tell_topics_apart_is_not_assessed() -> None:
         topic_spread(numpy.arange(14.0), numpy.repeat([0, 1, 2], [5, 5, 4]))
 
 
-def test_conversations_of_one_subject_share_a_topic() -> None:
-    subjects = (["bread", "dough", "oven", "yeast"], ["guitar", "chord", "song", "melody"], ["car", "engine", "brakes"])
-    rng = numpy.random.default_rng(0)
-    records = [
-        Conversation((Message("user", " ".join(rng.choice(words, 12))), Message("assistant", " ".join(words))))
-        for words in subjects
-        for _ in range(20)
-    ]
-    labels = cluster_topics(records, 3, seed=0)
-    assert [len(set(labels[i : i + 20])) for i in (0, 20, 40)] == [1, 1, 1]
-    assert len(set(labels)) == 3
-    assert (cluster_topics(records, 3, seed=0) == labels).all()
-
-
-def test_a_baseline_with_fewer_different_rows_than_topics_is_clustered_without_a_warning() -> None:
-    records = [Conversation((Message("user", f"question {i % 2}"), Message("assistant", "yes"))) for i in range(30)]
-    labels = cluster_topics(records, 12, seed=0)
-    assert set(labels) == {0, 1}
-
-
-def test_harmless_updates_are_of_the_sizes_asked_for_and_half_of_one_topic(chats: Rows) -> None:
-    params = CalibrationParams(update_shares=(0.05, 0.2), updates=4)
-    updates = measure_updates(chats[:200], numpy.arange(200) % 5, COMPRESSION, params)
-    assert [update.kind for update in updates] == ["random", "topic"] * 4
-    assert [update.share for update in updates] == pytest.approx([0.05] * 4 + [0.2] * 4, rel=0.1)
-    changes = numpy.array([[update.change_log_r, update.change_log_r_long] for update in updates])
-    assert changes.any(axis=0).all()
-    assert numpy.abs(changes).max() < 0.05
-
-
-def test_updates_of_rows_that_are_all_the_same_change_nothing(chats: Rows) -> None:
-    updates = measure_updates(chats[:1] * 60, numpy.zeros(60, dtype=int), COMPRESSION, PARAMS)
-    assert all(update.change_log_r == update.change_log_r_long == 0.0 for update in updates)
-
-
 def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
     rng = numpy.random.default_rng(0)
     answer = "one two three four five six seven eight"
@@ -148,16 +119,25 @@ def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: R
 
 
 def test_calibration_measures_noise_topics_updates_and_twelve_runs(calibration: Calibration) -> None:
-    assert calibration.rows == 480
-    assert len(set(calibration.noise_l)) == 2
+    assert calibration.rows == 360
+    assert len(set(calibration.noise_l)) == 3
     assert numpy.ptp(calibration.noise_l) < 0.5
     assert calibration.loss_sd > 0 and calibration.topic_loss.sd > 0 and calibration.topic_agreement.sd > 0
     assert len(calibration.updates) == 2 * 2
+    # A fifth of the rows moves a mean loss by less than the losses of two rows differ, an agreement by less still.
+    assert all(0 < abs(update.change_l or 0) < calibration.loss_sd / 2 for update in calibration.updates)
+    assert all(0 < abs(update.change_c or 0) < 0.05 for update in calibration.updates)
     points = {point.name: point for point in calibration.points}
     assert len(points) == 12
     assert points["1/8 distinct"].r_long > 3 * points["random 1"].r_long
     assert points["50% scrambled"].l > points["random 1"].l
     assert all(-8 < point.z < 0 for point in calibration.points)
+
+
+def test_the_curves_are_those_of_the_calibrations_own_points(calibration: Calibration) -> None:
+    again = fit_law_curves(calibration.points, numpy.random.default_rng(PARAMS.seed))
+    assert to_json(calibration.curves) == to_json(again)
+    assert [curve.n_points for curve in calibration.curves.values()] == [12] * 3
 
 
 def test_a_baseline_that_repeats_itself_is_calibrated_on_its_distinct_rows(
@@ -172,22 +152,205 @@ def test_a_baseline_that_repeats_itself_is_calibrated_on_its_distinct_rows(
         replace(PARAMS, law_runs=False),
         lambda done, total: seen.append((done, total)),
     )
-    assert to_json(again) == to_json(replace(calibration, points=()))
-    assert seen == [(1, 2), (2, 2)]
+    without_law = replace(calibration, points=(), curves=fit_law_curves((), numpy.random.default_rng(0)))
+    assert to_json(again) == to_json(without_law)
+    # Each step, and the end of each of the three runs.
+    assert [done for done, _ in seen] == sorted([*range(1, 37), 12, 24, 36])
+    assert {total for _, total in seen} == {36}
+
+
+# Interruptions.
+
+
+class Attempt:
+    """A calibration that may be interrupted at a step: its result, the steps it reported, and the cost it stated."""
+
+    def __init__(self, rows: Rows, base_folder: Path, kept: Path, stop_at: int | None = None) -> None:
+        self.steps: list[int] = []
+        self.costs: list[CalibrationCost] = []
+        self.result: Calibration | None = None
+
+        def progress(done: int, total: int) -> None:
+            assert total == ALL_STEPS
+            self.steps.append(done)
+            if done == stop_at:
+                raise KeyboardInterrupt
+
+        def announce(cost: CalibrationCost) -> None:
+            assert not self.steps
+            self.costs.append(cost)
+
+        with contextlib.suppress(KeyboardInterrupt):
+            self.result = calibrate(rows, str(base_folder), PROBE, COMPRESSION, PARAMS, progress, kept, announce)
+
+    def runs(self) -> tuple[int, int, int]:
+        """Stated to be left of the probe, left of the law, and kept."""
+        (cost,) = self.costs
+        assert cost.seconds > 0
+        return cost.noise_runs, cost.law_runs, cost.kept_runs
+
+
+def test_an_interrupted_calibration_goes_on_where_it_stopped_and_gives_the_bytes_of_an_unbroken_one(
+    calibration: Calibration, rows: Rows, base_folder: Path, tmp_path: Path
+) -> None:
+    first = Attempt(rows, base_folder, tmp_path, stop_at=2 * PROBE_STEPS + 5)
+    assert first.runs() == (3, 12, 0) and first.result is None
+    second = Attempt(rows, base_folder, tmp_path, stop_at=3 * PROBE_STEPS + 5 * LAW_STEPS + 1)
+    assert second.runs() == (1, 12, 2) and second.result is None
+    # Two whole probes are not run again: one report each, instead of one for each step.
+    assert second.steps[:4] == [12, 24, 25, 26]
+
+    # Two of the kept files are damaged: one cannot be read, in the other a digit of L has changed.
+    torn, changed = sorted(tmp_path.iterdir())[:2]
+    torn.write_text(torn.read_text()[:-9])
+    text = changed.read_text()
+    place = text.index('"l": ') + 7
+    changed.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    third = Attempt(rows, base_folder, tmp_path)
+    assert sum(third.runs()[:2]) == 7 + 2 and third.runs()[2] == 8 - 2
+    assert to_json(third.result) == to_json(calibration)
+    assert third.steps[-1] == ALL_STEPS
+
+
+@pytest.mark.parametrize("change", [{"identity": "another"}, {"device": "cuda:0"}, {"rows": 1}, {"probe": 1}])
+def test_no_run_is_taken_for_one_of_other_data_settings_or_base(change: dict[str, object], chats: Rows) -> None:
+    def keys(identity: str = "base", device: str = "cpu", rows: int = 0, probe: int = 0) -> list[str]:
+        data, params = chats[rows : 40 + rows], replace(PROBE, seed=probe)
+        model = SimpleNamespace(device=device)
+        noise = plan_noise_runs(data, model, None, identity, 0.5, params, 2)[1:]
+        law = plan_law_runs([("a", data)], chats[50:60], model, None, identity, params, 1e-3, COMPRESSION)
+        return [run.key for run in [*noise, *law]]
+
+    assert keys() == keys()
+    assert not set(keys()) & set(keys(**change))  # type: ignore[arg-type]
+
+
+def test_a_law_run_is_known_by_its_rows_in_order_what_it_is_scored_on_and_how_it_is_measured(chats: Rows) -> None:
+    def key(
+        name: str = "a",
+        subset: Rows = chats[:40],
+        held_out: Rows = chats[50:60],
+        learning_rate: float = 1e-3,
+        compression: CompressionParams = COMPRESSION,
+    ) -> str:
+        model = SimpleNamespace(device="cpu")
+        (run,) = plan_law_runs([(name, subset)], held_out, model, None, "", PROBE, learning_rate, compression)
+        return run.key
+
+    others = [
+        key("b"),
+        key(subset=chats[40:0:-1]),
+        key(held_out=chats[50:61]),
+        key(learning_rate=2e-3),
+        key(compression=CompressionParams(long_level=3)),
+    ]
+    assert len({key(), key(), *others}) == 6
+
+
+def test_the_cost_is_measured_on_steps_that_leave_the_model_as_it_is(rows: Rows, base_folder: Path) -> None:
+    model, tokenizer, card = load_base_model(base_folder)
+    before = [parameter.clone() for parameter in model.parameters()]
+    seconds = time_step(model, tokenizer, rows, PROBE, card.trained_from)
+    assert 0 < seconds < 10
+    assert all((old == new).all() for old, new in zip(before, model.parameters(), strict=True))
+    # A single batch can be timed, too.
+    single = replace(PROBE, batch_rows=150)
+    assert 0 < time_step(model, tokenizer, rows, single, card.trained_from) < 60
+
+
+def test_a_run_that_diverges_is_not_assessed_and_says_what_to_lower(rows: Rows, base_folder: Path) -> None:
+    model, tokenizer, _ = load_base_model(base_folder)
+    with pytest.raises(NotAssessedError, match=r"'random 1' diverged; lower calibration\.law_learning_rate \(1e\+30\)"):
+        run_law_point("random 1", rows[:20], rows[20:30], model, tokenizer, PROBE, 1e30, COMPRESSION)
+    mad = replace(PROBE, learning_rate=1e30)
+    (run,) = plan_noise_runs(rows, model, tokenizer, "", 1.0, mad, 1)
+    with pytest.raises(NotAssessedError, match=r"the probe diverged; lower probe\.learning_rate \(1e\+30\)"):
+        run.measure(lambda done, total: None)
+
+
+def test_a_row_probed_under_two_seeds_counts_once_with_its_last_loss(chats: Rows) -> None:
+    rows = chats[:6]
+    hashes = [row_hash for _, row_hash in rows]
+    runs = [
+        NoiseRun(5.0, (hashes[1], hashes[4]), (5.0, 6.0), (10, 20)),
+        NoiseRun(5.1, (hashes[4], hashes[2]), (6.5, 4.0), (20, 30)),
+    ]
+    measures = gather_rows(rows, runs, numpy.full(6, 0.3), PROBE, 1.0)
+    assert sorted(measures.probe_order.tolist()) == [1, 2, 4]
+    assert measures.loss_nats[[1, 2, 4]].tolist() == [5.0, 4.0, 6.5]
+    assert measures.tokens.tolist() == [0, 10, 30, 0, 20, 0]
+    assert (measures.probe_rows, measures.skipped_rows) == (12 * 2, 1 * 2)
+
+
+# The command and its file.
+
+
+def test_the_command_states_its_cost_first_and_a_result_that_cannot_be_written_costs_no_run_again(
+    rows: Rows, base_folder: Path, in_tmp_path: Path
+) -> None:
+    write_rows("baseline.jsonl", (to_row(record, row_hash) for record, row_hash in rows[:240]))
+    text = shipped_text("params.yaml")
+    for old, new in (
+        ("max_length: 256\n  learning_rate: 0.0001", "max_length: 48\n  learning_rate: 0.0001"),
+        ("law_runs: true", "law_runs: false"),
+        ("seeds: 5", "seeds: 2"),
+        ("updates: 4", "updates: 2"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    Path("taken").mkdir()
+
+    def run(out: str) -> tuple[int, str, str]:
+        shown = CliRunner().invoke(app, ["calibrate", "baseline.jsonl", "--base", str(base_folder), "--out", out])
+        return shown.exit_code, shown.stdout, shown.stderr
+
+    code, _, stderr = run("taken")
+    first, *rest = stderr.splitlines()
+    assert code == 2 and rest[-1].startswith("entropylaw: taken: cannot be written")
+    assert first == (
+        "calibration: 2 runs to go (2 of the probe), under a minute on this machine; "
+        "if interrupted, it goes on where it stopped"
+    )
+    assert len(list(Path(".entropylaw/calibration").rglob("*.json"))) == 2
+    code, stdout, stderr = run("calibration.json")
+    assert code == 0 and "runs to go" not in stderr
+    assert "L over 2 seeds" in stdout and "Harmless updates move long R by ±" in stdout and "Too few points" in stdout
+    assert not Path(".entropylaw/calibration").exists()
+    # Unbroken it gives the same bytes.
+    assert run("again.json")[0] == 0
+    assert Path("again.json").read_bytes() == Path("calibration.json").read_bytes()
 
 
 def test_a_calibration_survives_being_written_and_read(calibration: Calibration) -> None:
-    read = calibration_from_json(json.loads(to_json(calibration)))
+    read = calibration_from_json(json.loads(to_json(calibration)), "calibration.json")
     assert to_json(read) == to_json(calibration)
-    assert isinstance(read.points[0], type(calibration.points[0]))
+    for part in fields(Calibration):
+        assert type(getattr(read, part.name)) is type(getattr(calibration, part.name))
+    assert type(read.points[0]) is type(calibration.points[0])
+    assert read.curves["r_long"].band is not None
 
 
-@pytest.mark.parametrize("damage", [{"points": [{"name": "x"}]}, {"surprise": 1}, {"topic_loss": None}])
-def test_a_calibration_of_another_shape_is_an_error_that_says_what_to_run(
-    calibration: Calibration, damage: dict[str, object]
+def without(key: str) -> Callable[[dict[str, object]], dict[str, object]]:
+    return lambda document: {name: value for name, value in document.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (without("curves"), "curves"),
+        (lambda document: {**document, "points": [{"name": "x"}]}, r"points\[0\]"),
+        (lambda document: {**document, "surprise": 1}, "surprise"),
+        (lambda document: {**document, "topic_loss": None}, "topic_loss"),
+        (lambda document: {**document, "loss_sd": "0.8"}, "loss_sd"),
+        (lambda document: [document], "expected a section"),
+    ],
+)
+def test_a_calibration_of_another_shape_is_not_assessed_and_says_what_to_run(
+    calibration: Calibration, damage: Callable[[object], object], named: str
 ) -> None:
-    with pytest.raises(EntropylawError, match="run `dvc repro calibration`"):
-        calibration_from_json({**json.loads(to_json(calibration)), **damage})
+    with pytest.raises(NotAssessedError, match=rf"^results/c\.json.*{named}.*run `dvc repro --force calibration`"):
+        calibration_from_json(damage(json.loads(to_json(calibration))), "results/c.json")
 
 
 def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows: Rows, base_folder: Path) -> None:

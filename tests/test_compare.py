@@ -279,7 +279,7 @@ def test_copies_are_named_as_beyond_harmless_by_the_calibration(
     assert other["rules"] is None and "made with another base model" in other["notes"][0]
     assert other["change"]["l"] is not None
     calibration.write_text("{}")
-    assert compare("a.jsonl", "b.jsonl").exit_code == 2
+    assert compare("a.jsonl", "b.jsonl").exit_code == 3
 
 
 def test_too_few_rows_for_a_probe_leave_the_other_numbers(

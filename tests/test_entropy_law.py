@@ -7,7 +7,7 @@ import numpy
 import pytest
 from scipy import optimize, stats
 
-from monitor.entropy_law import MIN_POINTS, LawPoint, describe_law, fit_entropy_law, predict_change
+from monitor.entropy_law import MIN_POINTS, LawPoint, describe_faults, describe_law, fit_entropy_law, predict_change
 
 
 def make_points(rng: numpy.random.Generator, n: int = 12, noise: float = 0.01) -> list[LawPoint]:
@@ -45,14 +45,43 @@ def test_with_the_loss_independent_of_r_each_slope_is_that_of_a_simple_regressio
     assert law.slope_l == pytest.approx(stats.linregress([b for _, b in grid], z).slope)
 
 
-def test_r_squared_is_that_of_runs_left_out_one_by_one() -> None:
-    residuals = []
+def test_what_is_said_of_runs_left_out_one_by_one_is_that_of_the_plane_through_the_others() -> None:
+    z, forecasts = [], []
     for i, point in enumerate(POINTS):
         rest = fit_entropy_law(POINTS[:i] + POINTS[i + 1 :])
-        residuals.append(point.z - rest.intercept - rest.slope_log_r * math.log(point.r_long) - rest.slope_l * point.l)
-    z = numpy.array([point.z for point in POINTS])
-    expected = 1 - float(numpy.square(residuals).sum() / numpy.square(z - z.mean()).sum())
-    assert fit_entropy_law(POINTS).r_squared_loo == pytest.approx(expected)
+        z.append(point.z)
+        forecasts.append(rest.intercept + rest.slope_log_r * math.log(point.r_long) + rest.slope_l * point.l)
+    law = fit_entropy_law(POINTS)
+    errors = numpy.array(z) - forecasts
+    assert law.r_squared_loo == pytest.approx(1 - (errors @ errors) / (numpy.var(z) * len(z)))
+    assert law.rank_correlation == pytest.approx(stats.spearmanr(forecasts, z).statistic)
+    # Worked by hand from the places in the two orders.
+    places = [numpy.argsort(numpy.argsort(values)) for values in (forecasts, z)]
+    assert law.rank_correlation == pytest.approx(1 - 6 * ((places[0] - places[1]) ** 2).sum() / (12 * (12**2 - 1)))
+
+
+def test_one_run_far_off_does_not_make_a_law_of_runs_in_no_order() -> None:
+    rng = numpy.random.default_rng(5)
+    crowd = [LawPoint("", 2.9, 3.0 + 0.1 * i, 5.0 + 0.02 * (i % 3), -4.9 + 0.02 * rng.normal()) for i in range(11)]
+    # A run at the end of a long way, and one beside it: each is predicted well from the other.
+    far = [LawPoint("", 2.9, 30.0, 5.0, -5.9), LawPoint("", 2.9, 31.0, 5.02, -5.91)]
+    law = fit_entropy_law(crowd + far)
+    assert law.p_value < 1e-6 and law.r_squared_loo > 0.95
+    assert law.rank_correlation < 0.8
+    assert law.holds is False
+    assert law.sentence.endswith(
+        f"left-out runs are ranked with Spearman's correlation {law.rank_correlation:.2f}, below 0.8 (13 runs)."
+    )
+
+
+def test_each_limit_that_a_law_misses_is_named() -> None:
+    assert describe_faults(0.009, 0.51, 0.8) == ""
+    assert describe_faults(0.01, 0.51, 0.8) == "chance fits as well with p = 0.01"
+    assert describe_faults(0.009, 0.5, 0.8) == "left-out runs are predicted with R² 0.50 only"
+    both = "left-out runs are predicted worse than by their mean and ranked with Spearman's correlation 0.79, below 0.8"
+    assert describe_faults(0.009, -0.2, 0.79) == both
+    all_three = describe_faults(math.nan, math.nan, math.nan)
+    assert all(word in all_three for word in ("predicted", "ranked", "chance"))
 
 
 def test_the_f_test_has_its_nominal_rate_where_z_is_pure_noise() -> None:
@@ -110,8 +139,9 @@ def test_a_change_of_nothing_is_predicted_as_nothing_with_the_noise_of_two_runs(
         [dataclasses.replace(point, r_long=3.3) for point in POINTS],
         [dataclasses.replace(point, l=5.1) for point in POINTS],
         [dataclasses.replace(point, z=-4.9) for point in POINTS],
+        [dataclasses.replace(point, r_long=3.3) for point in POINTS[1:]] + POINTS[:1],
     ],
-    ids=["too few", "none", "one R", "one L", "one Z"],
+    ids=["too few", "none", "one R", "one L", "one Z", "one R but for one run"],
 )
 def test_runs_that_cannot_tell_a_law_are_said_to_be_too_few(points: list[LawPoint]) -> None:
     law = fit_entropy_law(points)

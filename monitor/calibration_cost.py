@@ -1,0 +1,76 @@
+"""What a calibration is going to cost, said before it starts: runs to do, and how long they take on this machine."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from corpus.records import Record
+
+if TYPE_CHECKING:
+    from training.probe import ProbeParams
+
+# The first step pays for what is loaded and reserved once; the mean of three more is good to a quarter.
+TIMED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class CalibrationCost:
+    """``noise_runs`` of the probe and ``law_runs`` of the law are still to do, ``kept_runs`` were done before an
+    interruption. ``seconds``: of those to do, estimated.
+    """
+
+    noise_runs: int
+    law_runs: int
+    kept_runs: int
+    seconds: float
+
+
+def time_step(
+    model: Any, tokenizer: Any, records: Sequence[tuple[Record, str]], probe: ProbeParams, trained_from: float
+) -> float:
+    """Seconds of one step of the probe on this machine. The model is left as it is.
+
+    Raises NotAssessedError when fewer rows than one batch can be probed.
+    """
+    from training.probe import probe_loss
+
+    short = replace(probe, steps=TIMED_STEPS, skipped_steps=0)
+    times = [time.perf_counter()]
+    probe_loss(
+        copy.deepcopy(model), tokenizer, records, short, trained_from, lambda *_: times.append(time.perf_counter())
+    )
+    # Of a single step, that step with all that came before it.
+    counted = times[1:] if len(times) > 2 else times
+    return (counted[-1] - counted[0]) / (len(counted) - 1)
+
+
+def describe_cost(cost: CalibrationCost) -> str:
+    """One line for whoever waits.
+
+    >>> describe_cost(CalibrationCost(5, 12, 0, 184.0))
+    '17 runs to go (5 of the probe, 12 of the law), about 3 minutes on this machine'
+    >>> describe_cost(CalibrationCost(0, 4, 13, 30.0))
+    '4 of 17 runs to go (4 of the law), under a minute on this machine'
+    """
+    left = cost.noise_runs + cost.law_runs
+    runs = f"{left} of {left + cost.kept_runs} runs" if cost.kept_runs else f"{left} runs"
+    parts = [f"{count} of the {kind}" for count, kind in ((cost.noise_runs, "probe"), (cost.law_runs, "law")) if count]
+    return f"{runs} to go ({', '.join(parts)}), {describe_duration(cost.seconds)} on this machine"
+
+
+def describe_duration(seconds: float) -> str:
+    """
+    >>> [describe_duration(seconds) for seconds in (50, 60, 100, 5390, 5400, 86400)]
+    ['under a minute', 'about a minute', 'about 2 minutes', 'about 90 minutes', 'about 1.5 hours', 'about 24 hours']
+    """
+    if seconds < 55:
+        return "under a minute"
+    if seconds < 90:
+        return "about a minute"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} minutes"
+    return f"about {seconds / 3600:.2g} hours"

@@ -1,0 +1,96 @@
+"""Training runs of which none is done twice: each finished one is kept in a file until what needs them is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from corpus.artifacts import fingerprint, write_text
+from corpus.errors import ParamsError
+from corpus.params import parse_section
+
+Result = TypeVar("Result")
+# Told how many steps are done, and of how many.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Run(Generic[Result]):
+    """A run that may have been done before. ``depends_on``: all that its result depends on, as JSON can hold it.
+
+    ``steps`` of training, about: for progress and cost. ``measure`` does the run; ``shape``: the dataclass it returns.
+    """
+
+    depends_on: Any
+    steps: int
+    shape: type[Result]
+    measure: Callable[[Progress], Result]
+
+    @property
+    def key(self) -> str:
+        return fingerprint(self.depends_on)
+
+
+@contextlib.contextmanager
+def keep_until_done(folder: Path) -> Iterator[Path]:
+    """A folder for finished runs that stays when the block is interrupted, and goes when it ends well."""
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def finish_runs(
+    runs: Sequence[Run[Result]], folder: Path | None, progress: Callable[[int], None] = lambda steps: None
+) -> list[Result]:
+    """The result of every run, in order: the kept one, or that of a run done now and then kept in ``folder``.
+
+    ``progress`` is told the steps done, over all these runs.
+    """
+    results, before = [], 0
+    for run in runs:
+        result = find_run(run, folder)
+        if result is None:
+            result = run.measure(_follow(progress, before, run.steps))
+            if folder is not None:
+                keep_run(run, result, folder)
+        results.append(result)
+        before += run.steps
+        progress(before)
+    return results
+
+
+def _follow(progress: Callable[[int], None], before: int, steps: int) -> Progress:
+    return lambda done, total: progress(before + min(done, steps))
+
+
+def keep_run(run: Run[Result], result: Result, folder: Path) -> None:
+    """Write a finished run's result, every digit of it: a continued calibration gives the same bytes as an unbroken."""
+    document = asdict(result)  # type: ignore[call-overload]
+    text = json.dumps({"key": run.key, "checksum": _checksum(document), "result": document})
+    write_text(_file(run, folder), text + "\n")
+
+
+def find_run(run: Run[Result], folder: Path | None) -> Result | None:
+    """The kept result of a run; None where there is none, or one that is damaged or of another version."""
+    if folder is None:
+        return None
+    try:
+        document = json.loads(_file(run, folder).read_text(encoding="utf-8"))
+        if document["key"] != run.key or document["checksum"] != _checksum(document["result"]):
+            return None
+        return parse_section(run.shape, document["result"], "kept run")
+    except (OSError, ValueError, TypeError, KeyError, ParamsError):
+        return None
+
+
+def _file(run: Run[Any], folder: Path) -> Path:
+    return folder / f"{run.key}.json"
+
+
+def _checksum(document: Any) -> str:
+    return hashlib.blake2b(json.dumps(document).encode(), digest_size=16).hexdigest()
