@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from training.chat import EncodedRow
@@ -30,16 +31,35 @@ def collate_rows(rows: Sequence[EncodedRow], padding_id: int) -> dict[str, torch
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
+@contextlib.contextmanager
+def _only_positions(model: PreTrainedModel, where: torch.Tensor) -> Iterator[None]:
+    """Show the model's last layer, the largest of a small model, only the positions that carry a loss.
+
+    ``where``: shape (rows, longest row - 1). The logits then have the shape (positions, vocabulary).
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda module, args: (args[0][:, :-1][where], *args[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def row_token_losses(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Summed loss in nats and number of response tokens of each row of a batch, both of shape (rows,)."""
     import torch
 
     batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     labels = batch["labels"][:, 1:]
     where = labels != IGNORED
-    # Only the response positions go through the softmax: the rest of the logits carry no loss.
-    losses = torch.nn.functional.cross_entropy(logits[:, :-1][where].float(), labels[where], reduction="none")
+    with _only_positions(model, where):
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+    if logits.dim() == 3:
+        logits = logits[:, :-1][where]
+    losses = torch.nn.functional.cross_entropy(logits.float(), labels[where], reduction="none")
     counts = where.sum(dim=1)
     owners = torch.arange(len(counts), device=losses.device).repeat_interleave(counts)
     sums = torch.zeros(len(counts), device=losses.device).index_add(0, owners, losses)
