@@ -5,8 +5,9 @@ PYTHON ?= python3
 WORKERS ?= 2
 
 PACKAGES := corpus selection training monitor reports entropylaw
-# benchmarks.selection_study trains models for half an hour; run it by hand.
-BENCHMARKS := zip_speed
+# benchmarks.selection_study trains models for half an hour and benchmarks.detection without --subset judges versions for
+# longer than that; run them by hand.
+BENCHMARKS := zip_speed "detection --subset"
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
@@ -43,7 +44,7 @@ lint: $(INSTALLED) ## ruff and mypy
 	@$(BIN)/mypy
 
 bench: $(INSTALLED) ## measure speed, memory and error rates; prints tables
-	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for run in $(BENCHMARKS); do echo "== $$run"; $(BIN)/python -m benchmarks.$$run || exit 1; done
 
 clean: ## remove .venv, caches and builds; data, models and results stay
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

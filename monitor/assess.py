@@ -17,15 +17,16 @@ from monitor.compression import CompressionParams, CompressionProfile
 from monitor.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
 from monitor.history import DatasetReference, HistoryEntry, parent_of
-from monitor.law_curves import fit_law_curves
+from monitor.odd_rows import MARKS, judge_rows, mark_rows
 from monitor.own_updates import measure_own_updates
-from monitor.preferences import PairComparison, PairReference, compare_answers, compare_pairs, fit_direction
+from monitor.preferences import PairReference, compare_answers, compare_pairs, fit_direction
 from monitor.row_sketch import RowSketch
 from monitor.rows import flag_outlying, flag_redundant
 from monitor.rule_params import RuleParams
 from monitor.rules import Comparison, apply_rules, predict_version_change
 from monitor.verdict import (
     SCORED_DATASET,
+    SEVERITY,
     FlaggedRow,
     Forecast,
     Measurements,
@@ -111,8 +112,6 @@ def assess_version(
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
     law = fit_entropy_law(calibration.points)
-    # The same shuffles each time: same calibration, same bytes.
-    curves = fit_law_curves(calibration.points, numpy.random.default_rng(0))
     rows = sum(len(item.records) for item in evidence)
     version = Version(data_hash[:8], data_hash, rows)
     parent = parent_of(history, config_fingerprint, data_hash)
@@ -124,7 +123,7 @@ def assess_version(
             summary=summary,
             version=version,
             parent=Version(parent.name, parent.data_hash, parent.rows) if parent else None,
-            law=describe_law(law, curves),
+            law=describe_law(law, calibration.curves),
             config_fingerprint=config_fingerprint,
             tool_version=tool_version,
             **{"forecast": None, "rows": (), "rules": (), "parent_measurements": {}, **parts},
@@ -161,6 +160,8 @@ def assess_version(
         is_added = numpy.array([flag is False for flag in known], dtype=bool)
         additions[item.dataset] = is_added
         comparison = compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added)
+        marks = mark_rows(item.records, is_kept, is_added, first_copies(hashes))
+        comparison = replace(comparison, marks=marks)
         if comparison.pairs is not None:
             # Rows of preferences are shorter than conversations: R moves more under harmless updates of them.
             stayed = [row for row, flag in zip(item.records, is_kept & first_copies(hashes), strict=True) if flag]
@@ -168,7 +169,7 @@ def assess_version(
             comparison = replace(comparison, own_updates=own_updates)
         comparisons.append(comparison)
 
-    pairs = {comparison.dataset: comparison.pairs for comparison in comparisons}
+    compared = {comparison.dataset: comparison for comparison in comparisons}
     rules = unmatched + list(apply_rules(comparisons, calibration, law, params))
     statuses: list[RuleStatus] = [rule.status for rule in rules]
     status = worst(statuses)
@@ -184,7 +185,7 @@ def assess_version(
             for item in evidence
             if item.dataset in additions
             for row in flag_rows(
-                item, additions[item.dataset], rules, configuration.compression, pairs.get(item.dataset)
+                item, compared[item.dataset], additions[item.dataset], rules, configuration.compression, params
             )
         ),
     )
@@ -299,33 +300,48 @@ def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
 
 def flag_rows(
     item: Evidence,
+    comparison: Comparison,
     is_added: NDArray[numpy.bool_],
     rules: Sequence[RuleResult],
     compression: CompressionParams,
-    pairs: PairComparison | None = None,
+    params: RuleParams,
 ) -> list[FlaggedRow]:
-    """The added rows behind every rule of this dataset that warns or worse, at most ROWS_PER_RULE each."""
+    """The added rows behind every rule of this dataset that warns or worse, the gravest rule's first, at most
+    ROWS_PER_RULE each.
+    """
     losses = numpy.full(len(item.records), numpy.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
+    marks, pairs = comparison.marks, comparison.pairs
+    odd = judge_rows(marks, comparison.share_added, params) if marks else {}
+    alarms = [rule for rule in rules if rule.dataset == item.dataset and rule.status in ("warn", "risky")]
     flagged: list[FlaggedRow] = []
-    for rule in rules:
-        if rule.dataset != item.dataset or rule.status not in ("warn", "risky") or not is_added.any():
+    for rule in sorted(alarms, key=lambda rule: (SEVERITY.index(rule.status), rule.p_value)):
+        if not is_added.any():
             continue
         name = item.dataset
         if rule.id == "redundancy":
             flagged += flag_redundant(name, rule.id, item.records, is_added, compression, ROWS_PER_RULE)
-        elif rule.id in ("consistency", "both_rise"):
-            scores = numpy.where(is_added, losses, numpy.nan)
-            flagged += flag_outlying(name, rule.id, item.records, scores, True, "nats per token", ROWS_PER_RULE)
+            continue
+        highest = True
+        if rule.id in ("consistency", "both_rise"):
+            scores, unit = losses, "nats per token"
         elif rule.id == "agreement":
-            scores = numpy.where(is_added, item.row_agreement, numpy.nan)
-            flagged += flag_outlying(name, rule.id, item.records, scores, False, "cosine", ROWS_PER_RULE)
+            if marks is None:
+                scores, unit, highest = item.row_agreement, "cosine", False
+            else:
+                scores, unit = marks.marks["misfit"], MARKS["agreement"]["misfit"].unit
         elif rule.id == "flipped" and pairs is not None:
-            scores = numpy.where(is_added & pairs.is_reversed, 1.0, numpy.nan)
-            flagged += flag_outlying(name, rule.id, item.records, scores, True, "pair reversed", ROWS_PER_RULE)
+            scores, unit = numpy.where(pairs.is_reversed, 1.0, numpy.nan), "pair reversed"
         elif rule.id == "margin" and pairs is not None:
-            scores = numpy.where(is_added, pairs.scores, numpy.nan)
-            flagged += flag_outlying(name, rule.id, item.records, scores, False, rule.unit, ROWS_PER_RULE)
+            scores, unit, highest = pairs.scores, rule.unit, False
+        elif rule.id in odd and marks is not None:
+            found = odd[rule.id]
+            values = marks.marks[found.mark]
+            scores, unit = numpy.where(values > found.cut, values, numpy.nan), MARKS[rule.id][found.mark].unit
+        else:
+            continue
+        scores = numpy.where(is_added, scores, numpy.nan)
+        flagged += flag_outlying(name, rule.id, item.records, scores, highest, unit, ROWS_PER_RULE)
     return flagged
 
 

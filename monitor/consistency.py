@@ -101,12 +101,13 @@ def row_agreement(
     prompts = embed_texts(embedder, [prompt for prompt, _ in texts], advance)
     responses = embed_texts(embedder, [response for _, response in texts], advance)
     known = numpy.logical_and(prompts.any(axis=1), responses.any(axis=1))
-    prompts, responses = _centre(prompts, known), _centre(responses, known)
+    prompts, responses = centre_vectors(prompts, known), centre_vectors(responses, known)
     cosine = numpy.einsum("ij,ij->i", prompts, responses).astype(numpy.float64)
     return numpy.where(known, cosine, numpy.nan), responses
 
 
-def _centre(vectors: NDArray[numpy.float32], known: NDArray[numpy.bool_]) -> NDArray[numpy.float32]:
+def centre_vectors(vectors: NDArray[numpy.float32], known: NDArray[numpy.bool_]) -> NDArray[numpy.float32]:
+    """Vectors of unit length after the mean of the ``known`` ones is taken off, shape (rows, 256)."""
     if not known.any():
         return vectors
     # Summed in double precision: the mean of equal vectors must be that vector, or their difference is only noise.

@@ -130,10 +130,10 @@ def _occurrence_keys(row_hashes: Sequence[str]) -> Keys:
     places = np.arange(order.size)
     copy = np.empty(order.size, dtype=np.uint64)
     copy[order] = places - np.maximum.accumulate(np.where(is_first, places, 0))
-    return _mix(high + _mix(copy))
+    return mix_bits(high + mix_bits(copy))
 
 
-def _mix(values: Keys) -> Keys:
+def mix_bits(values: Keys) -> Keys:
     """The finaliser of splitmix64 (Steele, Lea and Flood, 2014): a bijection that spreads neighbours evenly."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

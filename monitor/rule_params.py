@@ -23,7 +23,8 @@ class RuleParams:
 
     The bands are effect sizes of the whole version: with enough rows every real change is significant, so a change
     must also matter. ``ratio_rise`` is relative, ``loss_rise`` in nats per token, ``agreement_fall`` in cosine,
-    ``forecast_fall`` in units of Z, ``flipped_share`` of the rows of preferences.
+    ``forecast_fall`` in units of Z, ``flipped_share`` of the rows of preferences,
+    ``odd_rows`` of all rows.
     """
 
     false_alarm_rate: float = 0.05
@@ -33,6 +34,7 @@ class RuleParams:
     agreement_fall: Band = Band(0.005, 0.01)
     forecast_fall: Band = Band(0.02, 0.05)
     flipped_share: Band = Band(0.01, 0.03)
+    odd_rows: Band = Band(0.01, 0.02)
 
     def __post_init__(self) -> None:
         if not 0 < self.risky_rate <= self.false_alarm_rate < 1:

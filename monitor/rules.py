@@ -11,6 +11,7 @@ import numpy
 
 from monitor.calibration import Calibration, TopicSpread
 from monitor.entropy_law import EntropyLaw, PredictedChange, predict_change
+from monitor.odd_rows import RowMarks, draft_row_rules, judge_rows
 from monitor.own_updates import OwnUpdates
 from monitor.preference_rules import judge_pairs
 from monitor.preferences import PairComparison
@@ -38,7 +39,8 @@ class Comparison:
     ``agreement_kept``, ``agreement_added``: prompt-response cosines of the same two groups, nan where a row has none.
     ``probed``: rows in the probe of which it is known whether the parent had them; ``probed_added`` of them it had not.
     Both count copies, which the four arrays leave out. ``pairs``: of preferences only, whose losses are those of their
-    chosen answers. ``own_updates``: of data that is unlike the calibration's.
+    chosen answers. ``own_updates``: of data that is unlike the calibration's. ``marks``: None where no rows were added
+    or too few kept.
     """
 
     dataset: str
@@ -52,6 +54,7 @@ class Comparison:
     probed_added: int
     pairs: PairComparison | None = None
     own_updates: OwnUpdates | None = None
+    marks: RowMarks | None = None
 
     @property
     def share_added(self) -> float:
@@ -83,7 +86,11 @@ def _apply_to_dataset(
     ratio = _redundancy(comparison, calibration, params)
     loss = _row_shift("consistency", comparison, calibration.topic_loss, params)
     agreement = _row_shift("agreement", comparison, calibration.topic_agreement, params)
+    odd = judge_rows(comparison.marks, comparison.share_added, params) if comparison.marks else None
+    rows = draft_row_rules(comparison.dataset, comparison.now.added, odd, comparison.share_added, params)
+    agreement = _take_graver(agreement, rows.pop("agreement"), params)
     drafts = [ratio, loss, agreement, _both_rise(comparison, ratio, loss, params), _forecast(comparison, law, params)]
+    drafts += rows.values()
     return drafts if comparison.pairs is None else drafts + judge_pairs(comparison, comparison.pairs, params)
 
 
@@ -187,6 +194,27 @@ def _row_shift(rule: RuleId, comparison: Comparison, topics: TopicSpread, params
         ),
         calm=f"The {means} of the kept rows, within what a batch of another topic may differ.",
     )
+
+
+def _take_graver(mean: Draft, odd: Draft, params: RuleParams) -> Draft:
+    """Agreement by its mean, which sees many rows that fit a little less, or by its tail, which sees few that do not.
+
+    The graver finding speaks, at twice its p-value for having had the choice.
+    """
+    if odd.result.p_value is None or mean.result.status == "not_assessed":
+        return mean
+    if mean.result.p_value is None:
+        return odd
+    doubled = [
+        replace(draft, result=replace(draft.result, p_value=min(1.0, 2 * (draft.result.p_value or 0.0))))
+        for draft in (mean, odd)
+    ]
+
+    def gravity(draft: Draft) -> tuple[int, float]:
+        p = draft.result.p_value or 0.0
+        return SEVERITY.index(decide_status(p, draft.effect, draft.band, params)), p
+
+    return min(doubled, key=gravity)
 
 
 def _both_rise(comparison: Comparison, ratio: Draft, loss: Draft, params: RuleParams) -> Draft:

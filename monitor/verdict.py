@@ -12,7 +12,9 @@ Status = Literal["baseline", "pass", "warn", "risky", "not_assessed"]
 # (no rows were added; the law does not hold on this data). A rule that should have run and could not is not_assessed.
 RuleStatus = Literal["pass", "warn", "risky", "not_assessed", "skipped"]
 # `flipped` and `margin` are asked of preferences only.
-RuleId = Literal["redundancy", "consistency", "agreement", "both_rise", "forecast", "flipped", "margin"]
+RuleId = Literal[
+    "redundancy", "consistency", "agreement", "both_rise", "forecast", "copies", "wording", "form", "flipped", "margin"
+]
 
 # The dataset whose models are scored: the law's runs were trained on its baseline, and Z is forecast for it.
 SCORED_DATASET = "sft"

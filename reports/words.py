@@ -65,6 +65,21 @@ RULES: dict[str, RuleWords] = {
         "Does the entropy law predict a worse model?",
         "Compare the added rows with the rows they replaced.",
     ),
+    "copies": RuleWords(
+        "Copies",
+        "Do the added rows say again what rows of the parent say?",
+        "Look for rows merged twice, copies cleaned by another program, and new answers to old prompts.",
+    ),
+    "wording": RuleWords(
+        "Wording",
+        "Are the added rows written like the kept ones?",
+        "Look for a wrong decoder, markup left in, text in another language, and noise.",
+    ),
+    "form": RuleWords(
+        "Form",
+        "Are the added rows shaped like the kept ones?",
+        "Look for answers cut short or all but empty, roles exchanged, and answers that repeat their prompts.",
+    ),
     "flipped": RuleWords(
         "Flipped pairs",
         "Do added pairs prefer what the parent rejected?",

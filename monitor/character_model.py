@@ -1,0 +1,109 @@
+"""How surprising each character is to the rows that the data already had: an n-gram model, read out of sample."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy
+
+from monitor.row_sketch import mix_bits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A character and the four before it: about a word.
+ORDER = 5
+# The estimate of the next shorter context counts as if it had been seen so often (Dirichlet smoothing; MacKay and
+# Peto, 1995).
+SMOOTHING = 3.0
+# Before anything was seen.
+ALPHABET = 4096
+# Contexts are counted by a hash of so many bits: a few million characters have hardly more contexts than that.
+HASH_BITS = 20
+
+
+@dataclass(frozen=True)
+class CharacterSurprise:
+    """Bits of each character, given those before it in its row (``bits``) and alone (``bits_alone``), shapes (n,)."""
+
+    bits: NDArray[numpy.float64]
+    bits_alone: NDArray[numpy.float64]
+
+
+def measure_surprise(
+    characters: NDArray[numpy.uint64], place: NDArray[numpy.int64], fold: NDArray[numpy.int64]
+) -> CharacterSurprise:
+    """Score characters with a model of the characters in the other folds.
+
+    ``characters``: all rows one after the other, shape (n,). ``place``: each character's place in its row, from 0.
+    ``fold``: 0, 1, ... of characters that the model is made of, each of which is scored without its own fold; −1 of
+    those that are only scored.
+
+    >>> text = numpy.array([ord(c) for c in "the cat the cat the dot"], dtype=numpy.uint64)
+    >>> surprise = measure_surprise(text, numpy.arange(23), numpy.repeat([0, 1, -1], [8, 8, 7])).bits
+    >>> bool(surprise[21] > surprise[17])
+    True
+    """
+    probability = numpy.full(len(characters), 1 / ALPHABET)
+    bits_alone = probability
+    contexts = numpy.zeros(len(characters), numpy.uint64)
+    following = mix_bits(characters)
+    for order in range(ORDER):
+        if order:
+            before = numpy.zeros_like(characters)
+            before[order:] = characters[:-order]
+            # Nothing is known of what stood before the row.
+            before[place < order] = 0
+            contexts = mix_bits(contexts ^ before)
+        seen = _count_elsewhere(contexts, fold)
+        # Two pairs may share a cell; then a character would have been seen more often than its context.
+        followed = numpy.minimum(_count_elsewhere(mix_bits(contexts ^ following), fold), seen)
+        probability = (followed + SMOOTHING * probability) / (seen + SMOOTHING)
+        if not order:
+            bits_alone = -numpy.log2(probability)
+    return CharacterSurprise(-numpy.log2(probability), bits_alone)
+
+
+def _count_elsewhere(keys: NDArray[numpy.uint64], fold: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
+    """How often each key occurs in the folds, without its own."""
+    cells = (keys >> numpy.uint64(64 - HASH_BITS)).astype(numpy.int64)
+    counts = numpy.zeros((int(fold.max(initial=0)) + 2, 1 << HASH_BITS), numpy.int32)
+    elsewhere = numpy.empty(len(keys), numpy.int64)
+    # numba is missing for new Pythons and fails where it can write no cache. Nothing is lost then but time.
+    try:
+        count = _compile_loops()
+    except (ImportError, RuntimeError):
+        count = _count_in_numpy
+    count(cells, fold, counts, elsewhere)
+    return elsewhere
+
+
+@functools.cache
+def _compile_loops() -> Callable[..., None]:
+    from numba import njit
+
+    compiled: Callable[..., None] = njit(cache=True)(_count_in_loops)
+    return compiled
+
+
+def _count_in_loops(cells, fold, counts, elsewhere):  # type: ignore[no-untyped-def]
+    """``counts``: zeros, a row for each fold and one for all of them."""
+    for i in range(len(cells)):
+        if fold[i] >= 0:
+            counts[fold[i], cells[i]] += 1
+            counts[-1, cells[i]] += 1
+    for i in range(len(cells)):
+        elsewhere[i] = counts[-1, cells[i]]
+        if fold[i] >= 0:
+            elsewhere[i] -= counts[fold[i], cells[i]]
+
+
+def _count_in_numpy(cells, fold, counts, elsewhere):  # type: ignore[no-untyped-def]
+    counted = fold >= 0
+    numpy.add.at(counts, (fold[counted], cells[counted]), 1)
+    counts[-1] = counts[:-1].sum(axis=0)
+    elsewhere[:] = counts[-1][cells]
+    elsewhere[counted] -= counts[fold[counted], cells[counted]]

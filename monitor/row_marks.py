@@ -1,0 +1,221 @@
+"""What can be said of a row without a model: does it repeat others, read like them, is it shaped and answered so?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from corpus.records import Message, Record
+from monitor.answer_fit import Sides, measure_misfit
+from monitor.character_model import measure_surprise
+from monitor.row_sketch import mix_bits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COPIED_WORDS = 3
+PAIR_WORDS = 2
+# A character this improbable is not met in thirty pages of the data.
+RARE_BITS = 16.0
+# Before the characters of every message stands one that says whose it is, and after them one that says it ends.
+END = 6
+SPEAKERS = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
+# Code points begin here, so that they are told from these.
+FIRST_CHARACTER = 16
+
+
+@dataclass(frozen=True)
+class _Messages:
+    """All messages of all rows, in order; arrays of shape (messages,)."""
+
+    messages: tuple[Message, ...]
+    row: NDArray[numpy.int64]
+    is_answer: NDArray[numpy.bool_]
+
+
+def measure_marks(
+    records: Sequence[Record], sides: Sides, is_kept: NDArray[numpy.bool_], fold: NDArray[numpy.int64]
+) -> dict[str, NDArray[numpy.float64]]:
+    """Marks of every row, shape (rows,) each, nan where a row has none; the higher, the further from the kept rows.
+
+    ``sides``: of the same rows. Every row is read against the kept rows alone, a kept row without itself. ``fold``: a
+    number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
+    leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either.
+    """
+    found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
+    messages = _Messages(
+        tuple(message for _, message in found),
+        numpy.array([i for i, _ in found], dtype=numpy.int64),
+        numpy.array([message.role == "assistant" for _, message in found], dtype=bool),
+    )
+    return {
+        **_measure_words(messages, is_kept, fold),
+        **_measure_characters(messages, fold, len(records)),
+        **_measure_shape(messages, records, is_kept),
+        "misfit": measure_misfit(sides, fold),
+    }
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def _measure_words(
+    messages: _Messages, is_kept: NDArray[numpy.bool_], fold: NDArray[numpy.int64]
+) -> dict[str, NDArray[numpy.float64]]:
+    rows = len(is_kept)
+    import pandas
+
+    words, lengths = _number_words(messages.messages)
+    keys, message = _shingles(words, lengths, COPIED_WORDS)
+    row, is_answer = messages.row[message], messages.is_answer[message]
+    copied = _stands_elsewhere(keys, numpy.where(is_kept[row], row, -1))
+    pairs, of_message = _shingles(words, lengths, PAIR_WORDS)
+    of_row = messages.row[of_message]
+    unknown = ~_stands_elsewhere(pairs, fold[of_row])
+    everywhere = numpy.ones(len(row), dtype=bool)
+    marks: dict[str, NDArray[numpy.float64]] = {
+        name: _excess(copied[side], row[side], is_kept)
+        for name, side in (
+            ("row repeated", everywhere),
+            ("prompt repeated", ~is_answer),
+            ("answer repeated", is_answer),
+        )
+    }
+    marks["word pairs"] = _excess(unknown, of_row, is_kept)
+    # An echo: words of an answer that stood in the row before.
+    seen = pandas.Series(mix_bits(keys ^ mix_bits(row.astype(numpy.uint64)))).duplicated().to_numpy()
+    again = numpy.bincount(row[is_answer], seen[is_answer], rows)
+    marks["echo"] = _divide(again, numpy.bincount(row[is_answer], minlength=rows))
+    return marks
+
+
+def _number_words(messages: Sequence[Message]) -> tuple[NDArray[numpy.uint64], NDArray[numpy.int64]]:
+    """The words of all messages, in lower case, as numbers from 1, and how many each message has.
+
+    A message without words is one: what it is.
+    """
+    words: list[str] = []
+    lengths: list[int] = []
+    for message in messages:
+        found = re.findall(r"\w+", message.content.lower()) or [message.content.strip()]
+        words += found
+        lengths.append(len(found))
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words), start=1)}
+    return numpy.array([numbers[word] for word in words], dtype=numpy.uint64), numpy.array(lengths, dtype=numpy.int64)
+
+
+def _shingles(
+    word: NDArray[numpy.uint64], length: NDArray[numpy.int64], words: int
+) -> tuple[NDArray[numpy.uint64], NDArray[numpy.int64]]:
+    """A key for each run of ``words`` words in a message, and the message's number; of fewer words it is one run."""
+    number = numpy.repeat(numpy.arange(len(length)), length)
+    place = numpy.arange(len(word)) - numpy.repeat(numpy.cumsum(length) - length, length)
+    keys = mix_bits(word)
+    for step in range(1, words):
+        after = numpy.zeros_like(word)
+        after[:-step] = word[step:]
+        after[place + step >= length[number]] = 0
+        keys = mix_bits(keys ^ after)
+    starts = (place == 0) | (place + words <= length[number])
+    return keys[starts], number[starts]
+
+
+def _stands_elsewhere(keys: NDArray[numpy.uint64], group: NDArray[numpy.int64]) -> NDArray[numpy.bool_]:
+    """For each key, whether another group has it, too; group −1 asks, but does not count."""
+    import pandas
+
+    number, different = pandas.factorize(keys)
+    order = numpy.argsort(group, kind="stable")
+    order = order[numpy.count_nonzero(group < 0) :]
+    lowest, highest = (numpy.full(len(different), -1) for _ in range(2))
+    # Of several values for one place numpy keeps the last.
+    highest[number[order]] = group[order]
+    lowest[number[order[::-1]]] = group[order[::-1]]
+    lowest, highest = lowest[number], highest[number]
+    stands: NDArray[numpy.bool_] = (highest >= 0) & ((lowest != group) | (highest != group))
+    return stands
+
+
+def _excess(
+    hits: NDArray[numpy.bool_], row: NDArray[numpy.int64], is_kept: NDArray[numpy.bool_]
+) -> NDArray[numpy.float64]:
+    """By how many binomial standard deviations a row has more hits than kept rows on average, nan without any trial.
+
+    Of a short row all runs are soon known by chance; of a long one that is a copy.
+    """
+    found = numpy.bincount(row, hits, len(is_kept))
+    tried = numpy.bincount(row, minlength=len(is_kept))
+    usual = (found[is_kept].sum() + 0.5) / (tried[is_kept].sum() + 1)
+    sd = numpy.sqrt(tried * usual * (1 - usual))
+    return numpy.where(tried > 0, (found - tried * usual) / numpy.where(tried > 0, sd, 1.0), numpy.nan)
+
+
+def _divide(total: NDArray[Any], count: NDArray[numpy.int64]) -> NDArray[numpy.float64]:
+    return numpy.where(count > 0, total / numpy.maximum(count, 1), numpy.nan)
+
+
+# --- characters ----------------------------------------------------------------------------------------------------
+
+
+def _measure_characters(
+    messages: _Messages, fold: NDArray[numpy.int64], rows: int
+) -> dict[str, NDArray[numpy.float64]]:
+    parts = [_encode(message) for message in messages.messages]
+    lengths = numpy.array([len(part) for part in parts])
+    row, is_answer = numpy.repeat(messages.row, lengths), numpy.repeat(messages.is_answer, lengths)
+    characters = numpy.concatenate(parts).astype(numpy.uint64)
+    of_row = numpy.bincount(row, minlength=rows)
+    place = numpy.arange(len(characters)) - (numpy.cumsum(of_row) - of_row)[row]
+    surprise = measure_surprise(characters, place, fold[row])
+    ends = numpy.cumsum(lengths) - 1
+    ends = ends[messages.is_answer]
+    endings, row_of_ending = surprise.bits[ends], row[ends]
+    worst = numpy.full(rows, -numpy.inf)
+    numpy.maximum.at(worst, row_of_ending, endings)
+
+    def mean(values: NDArray[numpy.float64], of: NDArray[numpy.int64]) -> NDArray[numpy.float64]:
+        return _divide(numpy.bincount(of, values, rows), numpy.bincount(of, minlength=rows))
+
+    return {
+        "characters": mean(surprise.bits, row),
+        "answer characters": mean(surprise.bits[is_answer], row[is_answer]),
+        "rare characters": mean((surprise.bits_alone > RARE_BITS).astype(numpy.float64), row),
+        "answer endings": mean(endings, row_of_ending),
+        "an answer's ending": numpy.where(numpy.isfinite(worst), worst, numpy.nan),
+    }
+
+
+def _encode(message: Message) -> NDArray[numpy.uint32]:
+    text = numpy.frombuffer(message.content.encode("utf-32-le", "surrogatepass"), dtype="<u4") + FIRST_CHARACTER
+    return numpy.concatenate([[SPEAKERS.get(message.role, 5)], text, [END]]).astype(numpy.uint32)
+
+
+# --- shape ---------------------------------------------------------------------------------------------------------
+
+
+def _measure_shape(
+    messages: _Messages, records: Sequence[Record], is_kept: NDArray[numpy.bool_]
+) -> dict[str, NDArray[numpy.float64]]:
+    length = numpy.array([len(message.content) for message in messages.messages], dtype=numpy.float64)
+    marks: dict[str, NDArray[numpy.float64]] = {}
+    for name, side in (("short answers", messages.is_answer), ("short prompts", ~messages.is_answer)):
+        row = messages.row[side]
+        total = numpy.bincount(row, length[side], len(records))
+        marks[name] = -numpy.log1p(_divide(total, numpy.bincount(row, minlength=len(records))))
+    patterns = [_role_pattern(record) for record in records]
+    kept = Counter(pattern for pattern, flag in zip(patterns, is_kept, strict=True) if flag)
+    others = numpy.array([kept[pattern] for pattern in patterns]) - is_kept
+    marks["roles"] = -numpy.log2((others + 0.5) / (is_kept.sum() + 0.5))
+    return marks
+
+
+def _role_pattern(record: Record) -> tuple[str, str, bool]:
+    """Who speaks first, who last, and whether they take turns."""
+    roles = [tag for tag, _ in record.turns()]
+    return roles[0], roles[-1], all(a != b for a, b in pairwise(roles))
