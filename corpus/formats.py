@@ -230,7 +230,7 @@ def _turns(row: Row, key: str, role: Role) -> Messages:
     if isinstance(value, str):
         return (Message(role, value),)
     if isinstance(value, dict):
-        return (_message(value, f"{key!r}"),)
+        return (_message(value, key),)
     return _messages(row, key)
 
 
@@ -244,15 +244,20 @@ def _messages(row: Row, key: str) -> Messages:
         raise _Unreadable(f"{key!r} is {json_type(value)}; expected a list of messages")
     if not value:
         raise _Unreadable(f"{key!r} is an empty list")
-    return tuple(_message(item, f"message {number} of {key!r}") for number, item in enumerate(value, start=1))
+    return tuple([_message(item, key, number) for number, item in enumerate(value, start=1)])
 
 
-def _message(item: object, where: str) -> Message:
+def _message(item: object, key: str, number: int | None = None) -> Message:
     if not isinstance(item, dict):
+        where = _place(key, number)
         raise _Unreadable(f"{where} is {json_type(item)}; expected an object with a role and a content")
     role_key, content_key = ("from", "value") if item.get("from") is not None else ("role", "content")
-    name = item.get(role_key)
+    name, content = item.get(role_key), item.get(content_key)
     role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
+    if role is not None and isinstance(content, str) and not item.get("tool_calls"):
+        return Message(role, content)
+    # Only the rest need the words of an error: made for every message, they would take a fifth of the reading time.
+    where = _place(key, number)
     if role is None:
         problem = f"no {role_key!r}" if name is None else f"unknown role {_quoted(name)}"
         raise _Unreadable(f"{where} has {problem}; known are {', '.join(ROLE_NAMES)}")
@@ -260,6 +265,10 @@ def _message(item: object, where: str) -> Message:
         # Dropping them in silence would measure and train on other text than the author's.
         raise _Unreadable(f"{where} has 'tool_calls', which are not read; write the call into {content_key!r}")
     return Message(role, _text(_required(item, content_key, where), f"{content_key!r} of {where}"))
+
+
+def _place(key: str, number: int | None) -> str:
+    return f"{key!r}" if number is None else f"message {number} of {key!r}"
 
 
 def _text(value: object, where: str) -> str:

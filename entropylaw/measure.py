@@ -199,20 +199,31 @@ def calibrate(
 
     Example: entropylaw calibrate data/baseline.jsonl --base models/base --out results/calibration.json
     """
+    from entropylaw import __version__
     from monitor.calibration import CalibrationParams, calibrate
+    from monitor.calibration_cost import CalibrationCost, describe_cost
     from monitor.compression import CompressionParams
     from monitor.entropy_law import fit_entropy_law
-    from training.fine_tuning import quiet_libraries
+    from monitor.harmless_updates import describe_updates
+    from monitor.kept_runs import keep_until_done
+    from training.fine_tuning import CHECKPOINTS, quiet_libraries
     from training.probe import ProbeParams
+
+    def announce(cost: CalibrationCost) -> None:
+        typer.echo(f"calibration: {describe_cost(cost)}; if interrupted, it goes on where it stopped", err=True)
 
     params = read_section(CalibrationParams, "calibration")
     probe_params, compression = read_section(ProbeParams, "probe"), read_section(CompressionParams, "compression")
     records = load_rows(data, held_out)
     quiet_libraries()
-    with show_progress("calibration runs") as progress:
-        result = calibrate(records, str(base), probe_params, compression, params, progress)
-    if out:
-        write_json(out, result)
+    # Beside the training checkpoints: ignored by Git, and out of reach of DVC, which deletes outputs before it starts.
+    with keep_until_done(CHECKPOINTS.parent / "calibration") as kept:
+        with show_progress("calibration: steps") as progress:
+            # Another version of the tool may measure otherwise.
+            runs = kept / __version__
+            result = calibrate(records, str(base), probe_params, compression, params, progress, runs, announce)
+        if out:
+            write_json(out, result)
+    noise = f"L over {len(result.noise_l)} seeds {min(result.noise_l):.3f} to {max(result.noise_l):.3f}"
     law = fit_entropy_law(result.points).sentence
-    print_result(result, json, [f"{data}: L over {len(result.noise_l)} seeds {min(result.noise_l):.3f} to "
-                                f"{max(result.noise_l):.3f}. {law}"])  # fmt: skip
+    print_result(result, json, [f"{data}: {noise}. {describe_updates(result.updates)} {law}"])
