@@ -85,9 +85,9 @@ def load_setting() -> Setting:
     from corpus.prepare import PrepareParams
     from entropylaw.backfill_run import Setting
     from entropylaw.evidence import load_calibration, read_datasets
-    from monitor.assess import Configuration
     from monitor.compression import CompressionParams
     from monitor.consistency import ConsistencyParams
+    from monitor.evidence import Configuration
     from monitor.rule_params import RuleParams
     from training.base_model import read_card
     from training.probe import ProbeParams

@@ -20,9 +20,10 @@ from entropylaw.backfill_plan import BackfilledVersion
 from entropylaw.past_versions import PastVersion
 from entropylaw.revisions import DataFile, locate_data
 from entropylaw.terminal import StageProgress, show_progress, show_stages
-from monitor.assess import Configuration, Evidence, accept_version, assess_version, version_hash
+from monitor.assess import accept_version, assess_version
 from monitor.calibration import Calibration
 from monitor.calibration_cost import describe_duration
+from monitor.evidence import Configuration, Evidence, version_hash
 from monitor.history import HistoryEntry, write_entry
 from monitor.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams

@@ -20,7 +20,7 @@ from entropylaw.terminal import Progress, StageProgress, count_rows, print_resul
 if TYPE_CHECKING:
     from corpus.records import Record
     from entropylaw.revisions import DataFile
-    from monitor.assess import Configuration, Evidence
+    from monitor.evidence import Configuration, Evidence
     from monitor.measurement import Base
     from monitor.verdict import RuleResult
     from training.probe import ProbeParams
@@ -52,10 +52,10 @@ def compare(
     Example: entropylaw compare HEAD~1 HEAD --dataset sft
     """
     from entropylaw.revisions import locate_data
-    from monitor.assess import Configuration
     from monitor.comparison import MeasuredFile, compare_versions
     from monitor.compression import CompressionParams
     from monitor.consistency import ConsistencyParams
+    from monitor.evidence import Configuration
     from monitor.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset
     from reports.comparison import render_comparison
     from training.probe import ProbeParams

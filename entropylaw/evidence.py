@@ -14,10 +14,10 @@ from corpus.errors import EntropylawError, NotAssessedError, ParamsError
 from corpus.params import PARAMS_FILE, read_params, read_section
 from corpus.prepare import read_prepared
 from entropylaw import layout
-from monitor.assess import Configuration, Evidence
 from monitor.calibration import Calibration, calibration_from_json
 from monitor.compression import Compressed, CompressionParams, CompressionProfile
 from monitor.consistency import ConsistencyParams, ConsistencyProfile
+from monitor.evidence import Configuration, Evidence
 from monitor.probe_files import ProbeSummary, read_probe_rows, summary_from_json
 from monitor.verdict import Verdict, verdict_from_json
 from training.probe import ProbeParams

@@ -26,7 +26,8 @@ def accept(
     from corpus.artifacts import read_json
     from entropylaw import __version__
     from entropylaw.evidence import load_evidence, load_verdict, read_datasets
-    from monitor.assess import accept_version, version_hash
+    from monitor.assess import accept_version
+    from monitor.evidence import version_hash
     from monitor.gate import decide_gate
     from monitor.history import read_history, write_entry
     from monitor.waivers import read_waivers

@@ -75,7 +75,7 @@ def measure_misfit(sides: Sides, fold: NDArray[numpy.int64]) -> NDArray[numpy.fl
     exchanged = look(kept, _exchange(kept, response_lengths))
     scale, shift = own[kept].std(axis=0), own[kept].mean(axis=0)
     own, exchanged = ((features - shift) / numpy.where(scale > 0, scale, 1.0) for features in (own, exchanged))
-    for k in sorted({-1, *fold[kept].tolist()}):
+    for k in numpy.unique(fold):
         learnt = fold[kept] != k
         scored = fold == k
         if numpy.count_nonzero(learnt) >= MIN_ROWS // 2:

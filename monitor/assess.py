@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from corpus.artifacts import fingerprint
-from corpus.errors import NotAssessedError
-from corpus.records import Preference, Record
+from corpus.records import Preference
 from monitor.calibration import Calibration
-from monitor.compression import CompressionParams, CompressionProfile
-from monitor.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
+from monitor.evidence import Configuration, Evidence, first_copies, locate_probe_rows, version_hash
 from monitor.history import DatasetReference, HistoryEntry, parent_of
-from monitor.odd_rows import MARKS, judge_rows, mark_rows
+from monitor.new_text import measure_new_text
+from monitor.odd_rows import mark_rows
 from monitor.own_updates import measure_own_updates
 from monitor.preferences import PairReference, compare_answers, compare_pairs, fit_direction
 from monitor.row_sketch import RowSketch
-from monitor.rows import flag_outlying, flag_redundant
+from monitor.rows import flag_rows
 from monitor.rule_params import RuleParams
 from monitor.rules import Comparison, apply_rules, predict_version_change
 from monitor.verdict import (
     SCORED_DATASET,
-    SEVERITY,
-    FlaggedRow,
     Forecast,
     Measurements,
     RuleResult,
@@ -41,59 +36,9 @@ from monitor.verdict import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.probe import ProbeParams
 
 # The scale of Z that every pipeline measures.
 HELDOUT = "heldout"
-
-ROWS_PER_RULE = 50
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything measured on one dataset of the version under test.
-
-    ``records``: (record, content hash) in file order; ``agreement``: shape (records,), nan where a row has none, and
-    of preferences (records, 2), for both answers. ``probe_hashes``, ``probe_rows``, ``probe_losses``: the probed rows,
-    by row number and content hash, in nats; of preferences their chosen answers, while ``l`` is a KTO loss.
-    """
-
-    dataset: str
-    data_hash: str
-    records: Sequence[tuple[Record, str]]
-    compression: CompressionProfile
-    consistency: ConsistencyProfile
-    agreement: NDArray[numpy.float64]
-    l: float  # noqa: E741 - the paper's letter
-    probe_rows: Sequence[int]
-    probe_hashes: Sequence[str]
-    probe_losses: NDArray[numpy.float64]
-
-    @property
-    def row_agreement(self) -> NDArray[numpy.float64]:
-        """Of the answer that a model would be trained on, shape (records,)."""
-        return self.agreement if self.agreement.ndim == 1 else self.agreement[:, 0]
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What must be equal for two versions to be comparable."""
-
-    compression: CompressionParams
-    consistency: ConsistencyParams
-    probe: ProbeParams
-    base_identity: str
-
-    def fingerprint(self) -> str:
-        return fingerprint(self)
-
-
-def version_hash(data_hashes: dict[str, str]) -> str:
-    """The identity of a version of several datasets, as 32 hex digits; of one dataset, that dataset's own."""
-    if len(data_hashes) == 1:
-        return next(iter(data_hashes.values()))
-    joined = "\n".join(f"{name}={digest}" for name, digest in sorted(data_hashes.items()))
-    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
 
 
 def assess_version(
@@ -152,12 +97,16 @@ def assess_version(
             continue
         hashes = [row_hash for _, row_hash in item.records]
         difference = reference.sketch.difference(hashes)
-        now = measure(item, difference.added, difference.removed, difference.kept)
-        measurements[item.dataset] = now
         # None (outside the sketch's sample) is neither kept nor added: it is left out of the comparison.
         known = reference.sketch.contains(hashes)
         is_kept = numpy.array([flag is True for flag in known], dtype=bool)
         is_added = numpy.array([flag is False for flag in known], dtype=bool)
+        new_text = measure_new_text(item.records, (~is_added).tolist(), configuration.compression)
+        now = replace(
+            measure(item, difference.added, difference.removed, difference.kept),
+            added_r_long=new_text.r_long if new_text else None,
+        )
+        measurements[item.dataset] = now
         additions[item.dataset] = is_added
         comparison = compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added)
         marks = mark_rows(item.records, is_kept, is_added, first_copies(hashes))
@@ -265,29 +214,6 @@ def compare(
     )
 
 
-def first_copies(row_hashes: Sequence[str]) -> NDArray[numpy.bool_]:
-    """For each row, whether no row before it is the same.
-
-    >>> first_copies(["a", "b", "a"]).tolist()
-    [True, True, False]
-    """
-    first = numpy.zeros(len(row_hashes), dtype=bool)
-    first[numpy.unique(numpy.array(row_hashes), return_index=True)[1]] = True
-    return first
-
-
-def locate_probe_rows(item: Evidence) -> NDArray[numpy.int64]:
-    """Positions in ``item.records`` of the probed rows, shape (probed,), in the order they were trained on.
-
-    Raises NotAssessedError when a probed row is not among the records.
-    """
-    place = {(record.row, row_hash): i for i, (record, row_hash) in enumerate(item.records)}
-    probed = [place.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
-    if None in probed:
-        raise NotAssessedError(f"{item.dataset}: the probe is of other data; run `dvc repro probe` again")
-    return numpy.array(probed, dtype=numpy.int64)
-
-
 def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
     """One sentence: what was found, or that nothing was."""
     if status == "pass":
@@ -296,53 +222,6 @@ def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
     where = "; ".join(dict.fromkeys(f"{rule.id.replace('_', ' ')} in {rule.dataset}" for rule in named))
     words = {"risky": "Stopped", "warn": "Worth a look", "not_assessed": "Could not be assessed"}[status]
     return f"{words}, against {parent}: {where}."
-
-
-def flag_rows(
-    item: Evidence,
-    comparison: Comparison,
-    is_added: NDArray[numpy.bool_],
-    rules: Sequence[RuleResult],
-    compression: CompressionParams,
-    params: RuleParams,
-) -> list[FlaggedRow]:
-    """The added rows behind every rule of this dataset that warns or worse, the gravest rule's first, at most
-    ROWS_PER_RULE each.
-    """
-    losses = numpy.full(len(item.records), numpy.nan)
-    losses[locate_probe_rows(item)] = item.probe_losses
-    marks, pairs = comparison.marks, comparison.pairs
-    odd = judge_rows(marks, comparison.share_added, params) if marks else {}
-    alarms = [rule for rule in rules if rule.dataset == item.dataset and rule.status in ("warn", "risky")]
-    flagged: list[FlaggedRow] = []
-    for rule in sorted(alarms, key=lambda rule: (SEVERITY.index(rule.status), rule.p_value)):
-        if not is_added.any():
-            continue
-        name = item.dataset
-        if rule.id == "redundancy":
-            flagged += flag_redundant(name, rule.id, item.records, is_added, compression, ROWS_PER_RULE)
-            continue
-        highest = True
-        if rule.id in ("consistency", "both_rise"):
-            scores, unit = losses, "nats per token"
-        elif rule.id == "agreement":
-            if marks is None:
-                scores, unit, highest = item.row_agreement, "cosine", False
-            else:
-                scores, unit = marks.marks["misfit"], MARKS["agreement"]["misfit"].unit
-        elif rule.id == "flipped" and pairs is not None:
-            scores, unit = numpy.where(pairs.is_reversed, 1.0, numpy.nan), "pair reversed"
-        elif rule.id == "margin" and pairs is not None:
-            scores, unit, highest = pairs.scores, rule.unit, False
-        elif rule.id in odd and marks is not None:
-            found = odd[rule.id]
-            values = marks.marks[found.mark]
-            scores, unit = numpy.where(values > found.cut, values, numpy.nan), MARKS[rule.id][found.mark].unit
-        else:
-            continue
-        scores = numpy.where(is_added, scores, numpy.nan)
-        flagged += flag_outlying(name, rule.id, item.records, scores, highest, unit, ROWS_PER_RULE)
-    return flagged
 
 
 def forecast_version(comparisons: Sequence[Comparison], law: EntropyLaw, parent: HistoryEntry) -> Forecast | None:

@@ -50,7 +50,8 @@ def measure_surprise(
     probability = numpy.full(len(characters), 1 / ALPHABET)
     bits_alone = probability
     contexts = numpy.zeros(len(characters), numpy.uint64)
-    following = mix_bits(characters)
+    # Other bits than a context of one character has, or "ab" and "ba" would share a count.
+    following = mix_bits(~characters)
     for order in range(ORDER):
         if order:
             before = numpy.zeros_like(characters)

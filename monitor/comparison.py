@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import zstandard
-
 from corpus.formats import Kind
-from corpus.records import Preference, canonical_text
-from monitor.assess import Configuration, Evidence, accept_version, assess_version
+from corpus.records import Preference
+from monitor.assess import accept_version, assess_version
 from monitor.calibration import Calibration
 from monitor.compression import OTHER_SOURCES, Compressed, CompressionParams
+from monitor.evidence import Configuration, Evidence
+from monitor.new_text import RowText, measure_new_text
 from monitor.row_sketch import RowDifference
 from monitor.rule_params import RuleParams
 from monitor.verdict import RuleResult
@@ -56,17 +56,6 @@ class ComparedVersion:
     kind: Kind
     left_out: dict[str, int]
     numbers: Numbers
-
-
-@dataclass(frozen=True)
-class RowText:
-    """The text of the rows that only one version has. ``new_bytes``: what they add to the compressed size, over the
-    long window, once the rows that both versions have are known; ``r_long`` = ``raw_bytes`` / ``new_bytes``.
-    """
-
-    raw_bytes: int
-    new_bytes: int
-    r_long: float
 
 
 @dataclass(frozen=True)
@@ -115,8 +104,8 @@ def compare_versions(
         change=subtract_numbers(numbers_b, numbers_a),
         rows=rows,
         reordered=not rows.added and not rows.removed and hashes_a != hashes_b,
-        added=measure_new_text(b.evidence, kept_of_b, params),
-        removed=measure_new_text(a.evidence, kept_of_a, params),
+        added=measure_new_text(b.evidence.records, kept_of_b, params),
+        removed=measure_new_text(a.evidence.records, kept_of_a, params),
         sources=compare_sources(a.evidence, kept_of_a, b.evidence, kept_of_b),
         rules=rules,
         notes=tuple(notes),
@@ -135,23 +124,6 @@ def match_rows(others: Iterable[str], hashes: Iterable[str]) -> list[bool]:
         flags.append(unmatched[row_hash] > 0)
         unmatched[row_hash] -= 1
     return flags
-
-
-def measure_new_text(evidence: Evidence, kept: Sequence[bool], params: CompressionParams) -> RowText | None:
-    """How much the rows that are not ``kept``, shape (records,), say beyond those that are; None without such rows."""
-    texts = [canonical_text(record).encode() for record, _ in evidence.records]
-    others = [text for text, is_kept in zip(texts, kept, strict=True) if not is_kept]
-    if not others:
-        return None
-    stream = params.long_codec().stream()
-    for text, is_kept in zip(texts, kept, strict=True):
-        if is_kept:
-            stream.compress(text)
-    # The block is ended here, so that all bytes written from now on belong to the other rows.
-    stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)  # type: ignore[call-arg]
-    new_bytes = sum(len(stream.compress(text)) for text in others) + len(stream.flush())
-    raw_bytes = sum(map(len, others))
-    return RowText(raw_bytes, new_bytes, raw_bytes / new_bytes)
 
 
 def measure_numbers(evidence: Evidence) -> Numbers:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections import deque
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL, Codec, Stream
+from corpus.cores import count_cores
 from corpus.records import Record, canonical_text
 
 # Each source keeps two compressors open at once; the rest share one entry, so that memory stays constant.
@@ -17,9 +18,9 @@ OTHER_SOURCES = "(other sources)"
 
 # Text goes to the codecs in pieces of a MiB: some 70 ms of zlib's work, long beside what it costs to hand one over.
 PIECE_BYTES = 2**20
-# Pieces that may wait for one stream. The reader waits for the slowest stream.
+# Pieces that may wait for one stream.
 WAITING_PIECES = 4
-# The same for the stream that is put off (see `_Meter`): the bytes that its window would take.
+# The same for a stream that is put off (see `_Meter.split`): the bytes that its window would take.
 HELD_PIECES = 128
 
 
@@ -65,84 +66,110 @@ class CompressionProfile:
     sources: dict[str, Compressed]
 
 
-class _Threads:
-    """A thread for each stream. At the end, after a bad row or Ctrl-C too, only the pieces at hand are finished."""
+class _Lane:
+    """A stream and the pieces of text that wait for it. ``written``: compressed bytes so far.
+
+    A lane that is put off is left alone until more pieces wait than it has room for.
+    """
+
+    def __init__(self, stream: Stream, room: int = WAITING_PIECES, *, put_off: bool = False, written: int = 0) -> None:
+        self.stream, self.room, self.put_off, self.written = stream, room, put_off, written
+        self.pieces: deque[bytes] = deque()
+        self.busy = False
+
+    def is_ready(self) -> bool:
+        return bool(self.pieces) and not self.busy and not (self.put_off and len(self.pieces) <= self.room)
+
+    def is_done(self) -> bool:
+        return not self.pieces and not self.busy
+
+
+class _Crew:
+    """As many threads as cores, the reader's own among them, that compress what waits in the lanes.
+
+    zlib and zstd let other threads run while they compress. A thread for every stream would be simpler, but more
+    threads than cores would take turns with the slowest stream, and that one sets the pace. The reader reads on when
+    all lanes have room, so memory does not grow with the text.
+    """
 
     def __init__(self) -> None:
-        self._workers: list[ThreadPoolExecutor] = []
+        self._lanes: list[_Lane] = []
+        self._changed = threading.Condition()
+        self._over = False
+        self._error: Exception | None = None
+        self._cores = count_cores()
+        self._threads: list[threading.Thread] = []
 
-    def start(self) -> ThreadPoolExecutor:
-        self._workers.append(ThreadPoolExecutor(1))
-        return self._workers[-1]
-
-    def __enter__(self) -> _Threads:
+    def __enter__(self) -> _Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for wait in (False, True):  # all of them are told before the first is waited for
-            for worker in self._workers:
-                worker.shutdown(wait=wait, cancel_futures=True)
+        """After a bad row or Ctrl-C, too, only the pieces at hand are compressed to their end."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
+    def add(self, lane: _Lane) -> _Lane:
+        with self._changed:
+            self._lanes.append(lane)
+        if len(self._threads) < min(self._cores, len(self._lanes)) - 1:
+            thread = threading.Thread(target=self._assist)
+            thread.start()
+            self._threads.append(thread)
+        return lane
 
-class _Lane:
-    """One stream in a thread of its own: zlib and zstd let other threads run while they compress."""
+    def compress(self, piece: bytes, lanes: Iterable[_Lane]) -> None:
+        """Let the piece wait in these lanes; help until no lane has more than it has room for."""
+        with self._changed:
+            for lane in lanes:
+                lane.pieces.append(piece)
+            self._changed.notify_all()
+        self._help(lambda: all(len(lane.pieces) <= lane.room for lane in self._lanes))
 
-    def __init__(self, stream: Stream, threads: _Threads, room: int = WAITING_PIECES, written: int = 0) -> None:
-        self._stream, self._threads, self._room, self._written = stream, threads, room, written
-        self._worker = threads.start()
-        self._sizes: deque[Future[int]] = deque()
+    def finish(self, lanes: Iterable[_Lane]) -> None:
+        """Help until nothing waits in these lanes."""
+        awaited = list(lanes)
+        self._help(lambda: all(lane.is_done() for lane in awaited))
 
-    def compress(self, piece: bytes) -> None:
-        self._sizes.append(self._worker.submit(lambda: len(self._stream.compress(piece))))
-        if len(self._sizes) > self._room:
-            self._written += self._sizes.popleft().result()
+    def _help(self, done: Callable[[], bool]) -> None:
+        self._work(done)
+        if self._error is not None:
+            raise self._error
 
-    def fork(self) -> _Lane:
-        """Another lane that has compressed the same. Of the streams only zlib's can be copied."""
-        stream = self._worker.submit(copy.copy, self._stream).result()
-        return _Lane(stream, self._threads, written=self.count_written())
+    def _assist(self) -> None:
+        try:
+            self._work(lambda: False)
+        except Exception as error:  # the reader raises it
+            with self._changed:
+                self._over, self._error = True, error
+                self._changed.notify_all()
 
-    def close(self) -> None:
-        self._sizes.append(self._worker.submit(lambda: len(self._stream.flush())))
-
-    def count_written(self) -> int:
-        """Compressed bytes of all pieces so far; waits for them."""
-        while self._sizes:
-            self._written += self._sizes.popleft().result()
-        return self._written
-
-
-class _LateLane(_Lane):
-    """A lane that holds its pieces until it is started, or until they take as much memory as its window would."""
-
-    def __init__(self, stream: Stream, threads: _Threads) -> None:
-        super().__init__(stream, threads, HELD_PIECES)
-        self._held: list[bytes] | None = []
-
-    def compress(self, piece: bytes) -> None:
-        if self._held is None:
-            super().compress(piece)
-            return
-        self._held.append(piece)
-        if len(self._held) == HELD_PIECES:
-            self.start()
-
-    def start(self) -> None:
-        held, self._held = self._held or [], None
-        for piece in held:
-            super().compress(piece)
+    def _work(self, done: Callable[[], bool]) -> None:
+        """Compress piece after piece; wait while others have all the lanes in hand that have pieces."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._over or done() or any(lane.is_ready() for lane in self._lanes))
+                if self._over or done():
+                    return
+                # The slowest stream has the longest queue.
+                lane = max(filter(_Lane.is_ready, self._lanes), key=lambda lane: len(lane.pieces))
+                lane.busy, piece = True, lane.pieces.popleft()
+            size = len(lane.stream.compress(piece))
+            with self._changed:
+                lane.busy, lane.written = False, lane.written + size
+                self._changed.notify_all()
 
 
 class _Meter:
-    """The two streams over the same rows, and their sizes.
+    """The two lanes of the same rows, and their sizes.
 
-    ``late`` is the long-window lane of the version's first source. Until another source appears the first one's
-    streams equal the whole's. zlib's is copied then; zstd's cannot be copied, and runs beside the whole's as late as
-    memory allows.
+    ``spare`` is for the long window of the version's first source, see `split`.
     """
 
-    def __init__(self, short: _Lane, long: _Lane, late: _LateLane | None = None) -> None:
-        self._short, self._long, self._late = short, long, late
+    def __init__(self, crew: _Crew, short: _Lane, long: _Lane, spare: _Lane | None = None) -> None:
+        self._crew, self._short, self._long, self._spare = crew, short, long, spare
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self.rows = self.raw_bytes = 0
@@ -151,48 +178,46 @@ class _Meter:
         self.rows += 1
         self.raw_bytes += len(text)
         if self._pending_bytes + len(text) > PIECE_BYTES:
-            self._send()
+            self.send()
         self._pending.append(text)
         self._pending_bytes += len(text)
 
     def split(self) -> _Meter:
-        """The meter of the first source, from the whole's, when all rows so far are of that source."""
-        assert self._late is not None
-        self._late.start()
-        first = _Meter(self._short.fork(), self._late)
+        """The meter of the first source, from the whole's, when a second source appears.
+
+        Until then their streams are equal. zlib's is copied now. zstd's cannot be copied, so a second one got the same
+        pieces; it was put off as long as memory allowed, because most versions have one source only.
+        """
+        assert self._spare is not None
+        self._crew.finish([self._short])
+        short = self._crew.add(_Lane(copy.copy(self._short.stream), written=self._short.written))
+        first = _Meter(self._crew, short, self._spare)
         first._pending, first._pending_bytes = self._pending[:], self._pending_bytes
         first.rows, first.raw_bytes = self.rows, self.raw_bytes
-        self._late = None
+        self._spare.put_off, self._spare = False, None
         return first
 
-    def close(self) -> None:
-        self._late = None
-        self._send()
-        self._short.close()
-        self._long.close()
-
     def measure(self) -> Compressed:
+        self._crew.finish([self._short, self._long])
         # Of no text at all the ratio is 1, as in `Codec.ratio`.
         r, r_long = (
-            self.raw_bytes / lane.count_written() if self.raw_bytes else 1.0 for lane in (self._short, self._long)
+            self.raw_bytes / (lane.written + len(lane.stream.flush())) if self.raw_bytes else 1.0
+            for lane in (self._short, self._long)
         )
         return Compressed(self.rows, self.raw_bytes, r, r_long)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Let what is pending be compressed."""
         text = b"".join(self._pending)
+        lanes = [lane for lane in (self._short, self._long, self._spare) if lane is not None]
         # A single row may be longer than a piece.
         for start in range(0, len(text), PIECE_BYTES):
-            piece = text[start : start + PIECE_BYTES]
-            for lane in (self._short, self._long, self._late):
-                if lane is not None:
-                    lane.compress(piece)
+            self._crew.compress(text[start : start + PIECE_BYTES], lanes)
         self._pending, self._pending_bytes = [], 0
 
 
 def profile_compression(records: Iterable[Record], params: CompressionParams) -> CompressionProfile:
-    """R and long-window R of a version and of each of its sources, in one pass and constant memory.
-
-    Each stream runs in a thread of its own. The first error of ``records`` ends them all and is raised.
+    """R and long-window R of a version and of each of its sources, in one pass, constant memory and on all cores.
 
     >>> from corpus.records import Conversation, Message
     >>> row = Conversation((Message("user", "Hi"), Message("assistant", "Hello!")))
@@ -200,12 +225,13 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
     >>> profile.r > 50 and profile.r_long > 50
     True
     """
-    with _Threads() as threads:
+    with _Crew() as crew:
 
         def start_lanes() -> tuple[_Lane, _Lane]:
-            return _Lane(params.codec().stream(), threads), _Lane(params.long_codec().stream(), threads)
+            return crew.add(_Lane(params.codec().stream())), crew.add(_Lane(params.long_codec().stream()))
 
-        whole = _Meter(*start_lanes(), _LateLane(params.long_codec().stream(), threads))
+        spare = crew.add(_Lane(params.long_codec().stream(), HELD_PIECES, put_off=True))
+        whole = _Meter(crew, *start_lanes(), spare)
         sources: dict[str, _Meter] = {}
         for record in records:
             text = canonical_text(record).encode()
@@ -213,15 +239,14 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
             if source not in sources:
                 if len(sources) == 1:
                     sources = {first: whole.split() for first in sources}
-                sources[source] = _Meter(*start_lanes()) if sources else whole
+                sources[source] = _Meter(crew, *start_lanes()) if sources else whole
             whole.add(text)
             if sources[source] is not whole:
                 sources[source].add(text)
-        if len(sources) == 1:
-            # Its entry would only repeat the whole.
+        if len(sources) == 1:  # its entry would only repeat the whole
             sources = {}
         for meter in (whole, *sources.values()):
-            meter.close()
+            meter.send()
         total = whole.measure()
         per_source = {name: meter.measure() for name, meter in sorted(sources.items())}
     return CompressionProfile(total.rows, total.raw_bytes, total.r, total.r_long, per_source)

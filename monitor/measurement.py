@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from corpus.records import Record, data_hash
-from monitor.assess import Evidence
 from monitor.compression import CompressionParams, profile_compression
 from monitor.consistency import ConsistencyParams, profile_consistency
+from monitor.evidence import Evidence
 
 if TYPE_CHECKING:
     from training.base_model import BaseModelCard

@@ -60,6 +60,8 @@ TAILS = (0.002, 0.02, 0.1)
 # Enough to tell, and no more time for more data: three seconds on one core.
 MAX_CHARACTERS = 4_000_000
 MIN_KEPT_ROWS = 10
+# Longer rows leave no room for the fewest that are needed.
+MAX_ROW_CHARACTERS = MAX_CHARACTERS // MIN_KEPT_ROWS
 # Topics that are left out together where a kept row is read.
 FOLDS = 4
 # Below this a topic says nothing about its own share.
@@ -118,9 +120,14 @@ def mark_rows(
     sides = embed_sides(taken)
     vectors = (sides.prompt_vectors + sides.response_vectors)[: len(kept)]
     topic = numpy.full(len(places), -1)
-    topic[: len(kept)] = cluster_vectors(vectors, max(1, min(params.topics, len(kept) // 30)), params.seed)
-    is_reference = numpy.arange(len(places)) < len(kept)
-    found = measure_marks(taken, sides, is_reference, numpy.where(is_reference, topic % FOLDS, -1))
+    labels = cluster_vectors(vectors, max(1, min(params.topics, len(kept) // 30)), params.seed)
+    # Numbered without a gap, where a cluster has lost all its rows.
+    topic[: len(kept)] = numpy.unique(labels, return_inverse=True)[1]
+    order = numpy.arange(len(places))
+    is_reference = order < len(kept)
+    # Where all kept rows are of one topic, each is read without a part of it.
+    fold = (topic if topic.max() > 0 else order) % FOLDS
+    found = measure_marks(taken, sides, is_reference, numpy.where(is_reference, fold, -1))
 
     def spread(values: NDArray, nothing: float) -> NDArray:  # type: ignore[type-arg]
         whole = numpy.full(len(records), nothing, dtype=values.dtype)
@@ -136,13 +143,16 @@ def mark_rows(
 
 
 def _take_rows(rows: Sequence[Record], hashes: Sequence[str], flags: NDArray[numpy.bool_]) -> NDArray[numpy.int64]:
-    """Positions of the flagged rows, in file order: of too many those with the lowest hashes."""
-    places = numpy.flatnonzero(flags)
-    order = sorted(places.tolist(), key=lambda i: hashes[i])
-    size = numpy.cumsum([len(canonical_text(rows[i])) for i in order])
-    # One row at least, however long.
-    taken = order[: max(1, int(numpy.searchsorted(size, MAX_CHARACTERS, side="right")))]
-    return numpy.array(sorted(taken), dtype=numpy.int64)
+    """Positions of the flagged rows, in file order: of too many those with the lowest hashes, and none that is longer
+    than MAX_ROW_CHARACTERS, unless all are: then the first one by hash.
+    """
+    order = sorted(numpy.flatnonzero(flags).tolist(), key=lambda i: hashes[i])
+    size = numpy.array([len(canonical_text(rows[i])) for i in order], dtype=numpy.int64)
+    fits = size <= MAX_ROW_CHARACTERS
+    if not fits.any():
+        return numpy.array(order[:1], dtype=numpy.int64)
+    within = numpy.cumsum(numpy.where(fits, size, 0)) <= MAX_CHARACTERS
+    return numpy.sort(numpy.array(order, dtype=numpy.int64)[fits & within])
 
 
 def judge_rows(marks: RowMarks, share_added: float, params: RuleParams) -> dict[RowRuleId, OddRows]:
@@ -192,9 +202,12 @@ def find_odd_rows(
     cut = float(numpy.quantile(values[kept], 1 - tail))
     is_odd = values > cut
     usual = (numpy.count_nonzero(kept & is_odd) + 0.5) / (n + 1)
-    odd = numpy.bincount(topic[kept & is_odd], minlength=int(topic.max()) + 1)
-    size = numpy.bincount(topic[kept])
-    odd, size = odd[size >= MIN_TOPIC_ROWS], size[size >= MIN_TOPIC_ROWS]
+    odd, size = (numpy.bincount(topic[flags], minlength=int(topic.max()) + 1) for flags in (kept & is_odd, kept))
+    if size.max() >= MIN_TOPIC_ROWS:
+        odd, size = odd[size >= MIN_TOPIC_ROWS], size[size >= MIN_TOPIC_ROWS]
+    else:
+        # The mark is so rare that no topic has enough of it: they count as one.
+        odd, size = odd.sum(keepdims=True), size.sum(keepdims=True)
     chi_squared = float(((odd - size * usual) ** 2 / (size * usual * (1 - usual))).sum())
     extra = (chi_squared - (len(size) - 1)) / max(size.sum() - len(size), 1)
     # A correlation of zero is the estimator's floor, not knowledge (as in `topic_spread`).
@@ -211,7 +224,8 @@ def find_odd_rows(
         usual=usual,
         p_value=min(1.0, tests * float(honest.sf(beyond - 1))),
         limit=float(honest.isf(params.false_alarm_rate / tests)) / rows,
-        share=max(0.0, (beyond / rows - usual) / (1 - usual)),
+        # Rows that have no such mark are not odd by it.
+        share=max(0.0, (beyond - rows * usual) / (1 - usual)) / int(numpy.count_nonzero(is_added)),
     )
 
 
@@ -226,12 +240,17 @@ def draft_row_rules(
             drafts[rule] = Draft(replace(result, reason="No rows were added."))
             continue
         if found is None:
-            reason = f"Fewer than {MIN_KEPT_ROWS} rows of the parent are left to compare the added rows with."
+            reason = (
+                f"Fewer than {MIN_KEPT_ROWS} different rows of the parent, of at most {MAX_ROW_CHARACTERS:,} "
+                "characters each, are left to compare the added rows with."
+            )
             drafts[rule] = Draft(replace(result, status="not_assessed", reason=reason))
             continue
         odd = found.get(rule)
         if odd is None:
-            drafts[rule] = Draft(replace(result, reason="None of the added rows has a text to compare."))
+            drafts[rule] = Draft(
+                replace(result, reason="None of the added rows, copies aside, has anything to compare.")
+            )
             continue
         effect = odd.share * share_added
         numbers = (

@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from corpus.records import Record, canonical_text
 from monitor.compression import CompressionParams
-from monitor.verdict import FlaggedRow, RuleId
+from monitor.evidence import Evidence, locate_probe_rows
+from monitor.odd_rows import MARKS, judge_rows
+from monitor.rule_params import RuleParams
+from monitor.rules import Comparison
+from monitor.verdict import SEVERITY, FlaggedRow, RuleId, RuleResult
 
 Rows = Sequence[tuple[Record, str]]
+
+ROWS_PER_RULE = 50
 
 
 def conditional_ratios(
@@ -58,6 +64,53 @@ def flag_outlying(
     known = numpy.flatnonzero(~numpy.isnan(scores))
     order = known[numpy.argsort(-scores[known] if highest else scores[known], kind="stable")][:limit]
     return [_flag(dataset, rule, records[i], scores[i], unit) for i in order]
+
+
+def flag_rows(
+    item: Evidence,
+    comparison: Comparison,
+    is_added: NDArray[numpy.bool_],
+    rules: Sequence[RuleResult],
+    compression: CompressionParams,
+    params: RuleParams,
+) -> list[FlaggedRow]:
+    """The added rows behind every rule of this dataset that warns or worse, the gravest rule's first, at most
+    ROWS_PER_RULE each.
+    """
+    losses = numpy.full(len(item.records), numpy.nan)
+    losses[locate_probe_rows(item)] = item.probe_losses
+    marks, pairs = comparison.marks, comparison.pairs
+    odd = judge_rows(marks, comparison.share_added, params) if marks else {}
+    alarms = [rule for rule in rules if rule.dataset == item.dataset and rule.status in ("warn", "risky")]
+    flagged: list[FlaggedRow] = []
+    for rule in sorted(alarms, key=lambda rule: (SEVERITY.index(rule.status), rule.p_value)):
+        if not is_added.any():
+            continue
+        name = item.dataset
+        if rule.id == "redundancy":
+            flagged += flag_redundant(name, rule.id, item.records, is_added, compression, ROWS_PER_RULE)
+            continue
+        highest = True
+        if rule.id in ("consistency", "both_rise"):
+            scores, unit = losses, "nats per token"
+        elif rule.id == "agreement":
+            if marks is None:
+                scores, unit, highest = item.row_agreement, "cosine", False
+            else:
+                scores, unit = marks.marks["misfit"], MARKS["agreement"]["misfit"].unit
+        elif rule.id == "flipped" and pairs is not None:
+            scores, unit = numpy.where(pairs.is_reversed, 1.0, numpy.nan), "pair reversed"
+        elif rule.id == "margin" and pairs is not None:
+            scores, unit, highest = pairs.scores, rule.unit, False
+        elif rule.id in odd and marks is not None:
+            found = odd[rule.id]
+            values = marks.marks[found.mark]
+            scores, unit = numpy.where(values > found.cut, values, numpy.nan), MARKS[rule.id][found.mark].unit
+        else:
+            continue
+        scores = numpy.where(is_added, scores, numpy.nan)
+        flagged += flag_outlying(name, rule.id, item.records, scores, highest, unit, ROWS_PER_RULE)
+    return flagged
 
 
 def _flag(dataset: str, rule: RuleId, item: tuple[Record, str], score: float, unit: str) -> FlaggedRow:

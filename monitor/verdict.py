@@ -63,7 +63,8 @@ class Measurements:
     ``r``: compression ratio, zlib 9, file order (the paper's R). ``r_long``: the same over a long window.
     ``l``: mean probe loss in nats per response token, of preferences the KTO loss (0 to 1). ``c``: mean cosine of
     prompt and response.
-    ``added``, ``removed``, ``kept``: rows against the parent version; None without one.
+    ``added``, ``removed``, ``kept``: rows against the parent version; None without one. ``added_r_long``: raw bytes of
+    the added rows / those that they add to the compressed size over the long window, once the other rows are known.
     """
 
     rows: int
@@ -76,6 +77,7 @@ class Measurements:
     kept: int | None = None
     near_duplicates: int = 0
     contradictions: int = 0
+    added_r_long: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.comparison import ComparedVersion, Numbers, RowText, SourceComparison, VersionComparison
+from monitor.comparison import ComparedVersion, Numbers, SourceComparison, VersionComparison
+from monitor.new_text import RowText
 from monitor.verdict import RuleResult
 from reports.escaping import escape_invisible, escape_log
 from reports.numbers import MISSING, format_added, format_change, format_count, format_number

@@ -103,6 +103,7 @@ def _measures(dataset: DatasetView, data: ReportData) -> list[str]:
     counts = (
         f"{escape_markdown(dataset.name)}: {format_count(here.rows)} rows; {format_count(here.added)} added, "
         f"{format_count(here.removed)} removed, {format_count(here.kept)} kept; "
+        f"added text {format_number(here.added_r_long)} to 1 after the other rows; "
         f"near-duplicates {format_count(here.near_duplicates)}, contradictions {format_count(here.contradictions)}."
     )
     header = ["Measure", parent, markdown_code(data.version.name), "Change", "Meaning"]

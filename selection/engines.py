@@ -12,16 +12,12 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+from corpus.cores import count_cores as count_cores
 from corpus.errors import EntropylawError
 from selection.redundancy import StateKind
 from selection.shards import Engine, ShardWorker
 
 EngineName = Literal["processes", "ray"]
-
-
-def count_cores() -> int:
-    """Cores this process may use: the number of workers meant by ``auto``."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """From measurements to a verdict: on made-up evidence, and on real conversations measured for real."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,19 +12,14 @@ import pytest
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.records import Conversation, Message, Record, content_hash, data_hash
-from monitor.assess import (
-    Configuration,
-    Evidence,
-    accept_version,
-    assess_version,
-    compare,
-    version_hash,
-)
+from monitor.assess import accept_version, assess_version, compare
 from monitor.calibration import Calibration, CalibrationParams, HarmlessUpdate, TopicSpread, calibrate
 from monitor.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
 from monitor.entropy_law import LawPoint
+from monitor.evidence import Configuration, Evidence, version_hash
 from monitor.history import HistoryEntry
+from monitor.law_curves import fit_law_curves
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 from training.base_model import load_base_model
@@ -48,11 +44,17 @@ CALIBRATION = Calibration(
 )
 
 
+WORDS = ["".join(pair) for pair in itertools.product(("ba", "ke", "li", "mo", "nu", "ra", "se", "ti"), repeat=3)]
+
+
 def make_rows(start: int, stop: int) -> Rows:
-    """Distinct short rows, numbered from 1 as in a file."""
+    """Distinct rows of the same kind, numbered from 1 as in a file: random words, the same ones for each number."""
     rows: Rows = []
     for i in range(start, stop):
-        record = Conversation((Message("user", f"q {i}"), Message("assistant", f"a {i}")), "made up", len(rows) + 1)
+        prompt, answer = (" ".join(words) for words in numpy.random.default_rng(i).choice(WORDS, (2, 9)))
+        record = Conversation(
+            (Message("user", f"{prompt}?"), Message("assistant", f"{answer}.")), "made up", len(rows) + 1
+        )
         rows.append((record, content_hash(record)))
     return rows
 
@@ -99,12 +101,21 @@ def accept(evidence: list[Evidence], history: list[HistoryEntry], name: str, **s
     return replace(entry, number=len(history) + 1)
 
 
+# They look at the texts themselves, and hold them against rows of the parent that are still there.
+ROW_RULES = ("copies", "wording", "form")
+
 PARENT = make_evidence(make_rows(0, 400))
 HISTORY = [accept([PARENT], [], "x1", heldout=-4.9)]
 
 
 def status_of(verdict: Verdict, rule: str) -> str:
     return next(result.status for result in verdict.rules if result.id == rule)
+
+
+def test_the_verdict_shows_the_curves_that_the_calibration_fitted() -> None:
+    curves = fit_law_curves(LAW_POINTS, numpy.random.default_rng(7))
+    verdict = assess_version([PARENT], replace(CALIBRATION, curves=curves), [], CONFIGURATION, RuleParams(), "0.1.0")
+    assert verdict.law["curves"] == curves and verdict.law["rank_correlation"] > 0.9
 
 
 def test_the_first_version_is_the_baseline_and_stays_it_when_assessed_again() -> None:
@@ -184,12 +195,37 @@ def test_garbled_rows_are_risky_and_named_worst_first() -> None:
     assert verdict.summary.startswith("Stopped, against x1: consistency in sft")
 
 
+def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> None:
+    rows = make_rows(40, 440)
+    for i in range(360, 400):
+        record = rows[i][0]
+        assert isinstance(record, Conversation)
+        cut = replace(record, messages=(record.messages[0], Message("assistant", record.messages[1].content[:5])))
+        rows[i] = (cut, content_hash(cut))
+    verdict = judge([make_evidence(rows, loss=lambda i: 6.5 if i >= 360 else 5.0)], HISTORY)
+    assert status_of(verdict, "form") == status_of(verdict, "consistency") == "risky"
+    assert {row.row for row in verdict.rows if row.rule == "form"} == set(range(361, 401))
+    alarms = {rule.id: rule for rule in verdict.rules if rule.status in ("warn", "risky")}
+    named = list(dict.fromkeys(row.rule for row in verdict.rows))
+    gravity = [(alarms[rule].status == "warn", alarms[rule].p_value) for rule in named]
+    assert set(named) == set(alarms) - {"forecast"} and gravity == sorted(gravity)
+
+
 def test_a_version_without_any_row_of_its_parent_is_compared_with_the_parents_rows_in_the_history() -> None:
     fresh = judge([make_evidence(make_rows(1000, 1400))], HISTORY)
     assert fresh.measurements["sft"].kept in (0, 1, 2)
-    assert fresh.status == "pass"
+    assert {rule.status for rule in fresh.rules if rule.id not in ROW_RULES} == {"pass"}
     garbled = judge([make_evidence(make_rows(1000, 1400), loss=lambda i: 6.0, agreement=lambda i: 0.2)], HISTORY)
     assert status_of(garbled, "consistency") == status_of(garbled, "agreement") == "risky"
+
+
+def test_without_rows_of_the_parent_the_rules_on_single_rows_fail_closed() -> None:
+    verdict = judge([make_evidence(make_rows(1000, 1400))], HISTORY)
+    rules = [rule for rule in verdict.rules if rule.id in ROW_RULES]
+    assert [(rule.status, rule.p_value) for rule in rules] == [("not_assessed", None)] * 3
+    assert all("Fewer than 10 different rows of the parent" in rule.reason for rule in rules)
+    assert verdict.status == "not_assessed"
+    assert verdict.summary == "Could not be assessed, against x1: copies in sft; wording in sft; form in sft."
 
 
 def test_a_small_version_after_a_large_one_is_measured_by_its_own_size() -> None:

@@ -29,12 +29,12 @@ from monitor.comparison import (
     VersionComparison,
     compare_versions,
     match_rows,
-    measure_new_text,
     subtract_numbers,
 )
 from monitor.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
 from monitor.consistency import ConsistencyParams
 from monitor.measurement import measure_dataset
+from monitor.new_text import measure_new_text
 from reports.comparison import render_comparison
 from training.base_model import read_card
 
@@ -110,7 +110,7 @@ def test_swapping_a_and_b_swaps_what_was_added_with_what_was_removed(chats: Rows
 def test_added_text_is_what_the_codec_needs_for_it_after_the_kept_rows(chats: Rows) -> None:
     kept, added = chats[:100], chats[100:150]
     evidence = measure_dataset("sft", [*added[:20], *kept, *added[20:]], PARAMS, ConsistencyParams())
-    text = measure_new_text(evidence, [False] * 20 + [True] * 100 + [False] * 30, PARAMS)
+    text = measure_new_text(evidence.records, [False] * 20 + [True] * 100 + [False] * 30, PARAMS)
     assert text is not None
     alone, both = (
         PARAMS.long_codec().sizes(canonical_text(record).encode() for record, _ in rows)

@@ -1,13 +1,29 @@
 """R over both windows against the codecs applied to the whole text at once."""
 
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
 
 import numpy
+import psutil
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from benchmarks import compression_speed
 from corpus.codecs import Codec
+from corpus.errors import DataError
+from corpus.files import write_rows
 from corpus.records import Conversation, Message, Record, canonical_text
-from monitor.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
+from monitor import compression
+from monitor.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
 
 Rows = list[tuple[Record, str]]
 PARAMS = CompressionParams()
@@ -84,3 +100,160 @@ def test_no_rows_at_all_have_the_ratio_1() -> None:
 def test_levels_and_windows_that_do_not_exist_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="level must be 1-9"):
         CompressionParams(**change)
+
+
+# --- the streams in their threads
+
+SMALL_WINDOW = CompressionParams(long_level=1, long_window_log=17)
+# Text in pieces of a few rows, so that a short version has many of them.
+SMALL_PIECES = {"PIECE_BYTES": 64, "HELD_PIECES": 3}
+
+
+def measure_row_by_row(records: list[Record], params: CompressionParams) -> Compressed:
+    texts = [canonical_text(record).encode() for record in records]
+    return Compressed(
+        len(texts), sum(map(len, texts)), params.codec().ratio(texts), params.long_codec().ratio(iter(texts))
+    )
+
+
+def noise(seed: int, characters: int = 60_000) -> str:
+    return Random(seed).randbytes(characters // 2).hex()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 150), st.integers(0, 3)), max_size=40))
+@example([(0, 50, 0)] * 2 + [(1, 50, 1)])  # a second source before the first piece is full
+@example([(0, 90, 0)] * 30 + [(1, 50, 1)])  # and after more pieces than are held
+@example([(0, 90, i % 4) for i in range(4)] + [(1, 9, 1), (0, 90, 2)] * 9)
+def test_every_ratio_is_that_of_its_rows_compressed_one_by_one(rows: list[tuple[int, int, int]]) -> None:
+    records: list[Record] = [from_source(f"s{source:02d}", noise(seed, length)) for source, length, seed in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL_PIECES.items():
+            patch.setattr(compression, name, value)
+        profile = profile_compression(records, SMALL_WINDOW)
+    whole = measure_row_by_row(records, SMALL_WINDOW)
+    assert Compressed(profile.rows, profile.raw_bytes, profile.r, profile.r_long) == whole
+    in_order = list(dict.fromkeys(record.source for record in records))
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        named = record.source in in_order[:MAX_SOURCES]
+        groups.setdefault(record.source if named else OTHER_SOURCES, []).append(record)
+    expected = {name: measure_row_by_row(group, SMALL_WINDOW) for name, group in groups.items()}
+    assert profile.sources == (expected if len(expected) > 1 else {})
+
+
+def test_pieces_of_a_mebibyte_change_no_ratio() -> None:
+    # The first source alone for two pieces, then both; one row is longer than a piece.
+    lengths = [60_000] * 40 + [2_500_000] + [60_000] * 20
+    records = [from_source("first" if i < 40 or i % 2 else "second", noise(i, n)) for i, n in enumerate(lengths)]
+    profile = profile_compression(records, PARAMS)
+    assert profile.raw_bytes > 5 * compression.PIECE_BYTES
+    assert (profile.r, profile.r_long) == measured_ratios(records)
+    for name, source in profile.sources.items():
+        assert (source.r, source.r_long) == measured_ratios([row for row in records if row.source == name])
+
+
+def measured_ratios(records: list[Record]) -> tuple[float, float]:
+    alone = measure_row_by_row(records, PARAMS)
+    return alone.r, alone.r_long
+
+
+@pytest.mark.parametrize("sources", [1, 2])
+def test_memory_does_not_grow_with_the_number_of_rows(monkeypatch: pytest.MonkeyPatch, sources: int) -> None:
+    monkeypatch.setattr(compression, "PIECE_BYTES", 2**16)
+    monkeypatch.setattr(compression, "HELD_PIECES", 8)
+    row = noise(1)
+    tracemalloc.start()
+    try:
+        # Repeated rows are read faster than they are compressed.
+        profile = profile_compression((from_source(f"s{i % sources}", row) for i in range(300)), SMALL_WINDOW)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert profile.raw_bytes > 18e6
+    assert peak < 3e6
+
+
+def test_a_bad_row_is_raised_as_it_is_and_ends_every_thread() -> None:
+    def read_bad_file() -> Iterator[Record]:
+        for i in range(80):
+            yield from_source(f"s{i % 3}", noise(i))
+        raise DataError("data.jsonl", "not JSON", 81)
+
+    before = threading.active_count()
+    with pytest.raises(DataError, match=r"^data\.jsonl, line 81: not JSON$"):
+        profile_compression(read_bad_file(), PARAMS)
+    assert threading.active_count() == before
+
+
+def test_a_codec_that_fails_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoMemory:
+        def compress(self, data: bytes) -> bytes:
+            raise MemoryError("cannot allocate")
+
+    row, read = from_source("one", noise(1)), []
+    monkeypatch.setattr(Codec, "stream", lambda self: NoMemory())
+    before = threading.active_count()
+    with pytest.raises(MemoryError, match="cannot allocate"):
+        profile_compression((read.append(i) or row for i in range(1000)), PARAMS)
+    assert threading.active_count() == before
+    assert len(read) < 500
+
+
+@pytest.mark.parametrize(("pieces", "streams"), [(100, 2), (140, 3)])
+def test_a_single_source_that_is_not_large_is_compressed_once_by_each_codec(
+    monkeypatch: pytest.MonkeyPatch, pieces: int, streams: int
+) -> None:
+    class Counting:
+        def compress(self, data: bytes) -> bytes:
+            used.add(self)
+            return b""
+
+        def flush(self) -> bytes:
+            return b"x"
+
+    used: set[Counting] = set()
+    monkeypatch.setattr(Codec, "stream", lambda self: Counting())
+    monkeypatch.setattr(compression, "PIECE_BYTES", 1024)
+    row = from_source("one", "x" * 900)
+    profile = profile_compression((row for _ in range(pieces)), PARAMS)
+    assert profile.r == profile.raw_bytes
+    assert len(used) == streams
+
+
+def test_ctrl_c_stops_the_command_at_once(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    # Some seconds of zlib.
+    texts = [noise(seed, 10_000) for seed in range(500)]
+    random = Random(0)
+    write_rows(data, ({"source": "ab"[i % 2], "prompt": "?", "completion": random.choice(texts)} for i in range(5_000)))
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "entropylaw"), "compress", str(data), "--out", str(tmp_path / "r.json")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # Tests that run in the background are started with the signal ignored, which a program inherits.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        watched, end = psutil.Process(process.pid), time.monotonic() + 60
+        # Python and the imports take a quarter of it.
+        while sum(watched.cpu_times()[:2]) < 1 and time.monotonic() < end:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (process.returncode, stdout, stderr) == (130, "", "entropylaw: stopped\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
+
+
+def test_the_benchmark_measures_the_ratios_that_the_command_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compression_speed.measure(tmp_path / "chats.jsonl", 2, ["first", "second"])
+    printed = capsys.readouterr().out
+    assert "2 sources" in printed and "6 streams" in printed
+    assert 0.9e6 < (tmp_path / "chats.jsonl").stat().st_size < 1.1e6  # the half that was measured last

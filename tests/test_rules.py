@@ -13,6 +13,7 @@ from scipy import stats
 
 from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread, topic_spread
 from monitor.entropy_law import EntropyLaw, LawPoint, fit_entropy_law
+from monitor.odd_rows import MARKS, RowMarks
 from monitor.rule_params import Band, RuleParams
 from monitor.rules import Comparison, apply_rules
 from monitor.significance import holm_adjust, measure_shift, shift_quantile
@@ -96,7 +97,9 @@ def make_comparison(
 def judge(
     *comparisons: Comparison, law: EntropyLaw = NO_LAW, calibration: Calibration = CALIBRATION
 ) -> dict[str, RuleResult]:
-    return {rule.id: rule for rule in apply_rules(comparisons, calibration, law, PARAMS)}
+    rules = apply_rules(comparisons, calibration, law, PARAMS)
+    # Made of numbers without rows, which these three need; tests/test_odd_rows.py is about them.
+    return {rule.id: rule for rule in rules if rule.id not in ("copies", "wording", "form")}
 
 
 def statuses(rules: dict[str, RuleResult]) -> dict[str, str]:
@@ -282,6 +285,53 @@ def test_rows_without_an_agreement_do_not_count(rng: numpy.random.Generator) -> 
         agreement_added=numpy.append(comparison.agreement_added, [math.nan] * 5),
     )
     assert judge(blank)["agreement"] == judge(comparison)["agreement"]
+
+
+def make_marks(misfit_added: NDArray[numpy.float64]) -> RowMarks:
+    """240 kept rows of 12 topics, with nothing odd about any row but how the added answers fit their prompts."""
+    kept, added = 240, len(misfit_added)
+    names = [name for names in MARKS.values() for name in names]
+    return RowMarks(
+        {name: numpy.zeros(kept + added) for name in names}
+        | {"misfit": numpy.concatenate([numpy.linspace(-3, 1, kept), misfit_added])},
+        topic=numpy.append(numpy.arange(kept) % 12, numpy.full(added, -1)),
+        is_added=numpy.arange(kept + added) >= kept,
+        is_copy=numpy.zeros(kept + added, dtype=bool),
+    )
+
+
+def test_agreement_speaks_by_its_tail_where_its_mean_sees_nothing(rng: numpy.random.Generator) -> None:
+    comparison = make_comparison(rng)
+    assert judge(comparison)["agreement"].status == "pass"
+    misfit = numpy.append(numpy.full(40, 5.0), numpy.linspace(-3, 1, 120))
+    rule = judge(replace(comparison, marks=make_marks(misfit)))["agreement"]
+    assert (rule.status, rule.unit) == ("risky", "share of the added rows")
+    assert "of the 160 added rows measured have answers that fit other rows' prompts better" in rule.reason
+
+
+def test_agreement_by_its_mean_pays_with_twice_its_p_value_for_the_look_at_its_tail(
+    rng: numpy.random.Generator,
+) -> None:
+    comparison = make_comparison(rng, fall_c=0.26)
+    alone = judge(comparison)["agreement"]
+    both = judge(replace(comparison, marks=make_marks(numpy.full(160, -3.0))))["agreement"]
+    assert alone.p_value is not None and 0 < alone.p_value < 0.01
+    assert both == replace(alone, p_value=2 * alone.p_value)
+
+
+def test_a_calm_tail_is_no_answer_where_the_mean_could_not_be_taken(rng: numpy.random.Generator) -> None:
+    blank = replace(make_comparison(rng), agreement_added=numpy.full(160, math.nan))
+    rule = judge(replace(blank, marks=make_marks(numpy.full(160, -3.0))))["agreement"]
+    assert (rule.status, rule.p_value) == ("not_assessed", None)
+
+
+def test_rules_on_rows_fail_closed_without_marks_and_are_skipped_without_added_rows(
+    rng: numpy.random.Generator,
+) -> None:
+    for added, status in ((160, "not_assessed"), (0, "skipped")):
+        rules = apply_rules([make_comparison(rng, added=added, removed=0)], CALIBRATION, NO_LAW, PARAMS)
+        found = {rule.id: (rule.status, rule.p_value) for rule in rules if rule.id in ("copies", "wording", "form")}
+        assert found == dict.fromkeys(("copies", "wording", "form"), (status, None))
 
 
 def test_added_rows_that_cannot_be_measured_though_they_should_are_not_a_pass(rng: numpy.random.Generator) -> None:

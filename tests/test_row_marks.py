@@ -1,0 +1,332 @@
+"""Marks of rows: against runs of words held in sets, cases worked by hand, and texts that nobody expects."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from corpus.records import Conversation, Message, Preference, Record
+from monitor.answer_fit import Sides
+from monitor.consistency import prompt_and_response
+from monitor.row_marks import END, _stands_elsewhere, measure_marks
+
+Marks = dict[str, NDArray[numpy.float64]]
+
+WORDS = ("amber", "basil", "cedar", "daisy", "ember", "fennel", "grape", "hazel", "iris", "juniper")
+
+
+def chat(*texts: str) -> Conversation:
+    """User and assistant take turns."""
+    return Conversation(tuple(Message("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
+
+
+def draw_chats(rng: numpy.random.Generator, rows: int, words: Sequence[str] = WORDS) -> list[Record]:
+    def say(end: str) -> str:
+        return " ".join(words[i] for i in rng.integers(0, len(words), rng.integers(1, 9))) + end
+
+    return [chat(say("?"), say("."), say("!"), say(".")) for _ in range(rows)]
+
+
+def mark(records: Sequence[Record], kept: int, fold: Sequence[int] | None = None) -> Marks:
+    """Marks of rows of which the first ``kept`` were there before, by default in three folds; no embeddings."""
+    is_kept = numpy.arange(len(records)) < kept
+    folds = numpy.arange(len(records)) % 3 if fold is None else numpy.array(fold)
+    prompts, responses = zip(*map(prompt_and_response, records), strict=True)
+    blank = numpy.zeros((len(records), 256), dtype=numpy.float32)
+    sides = Sides(prompts, responses, blank, blank)
+    return measure_marks(records, sides, is_kept, numpy.where(is_kept, folds, -1))
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def runs_of_words(message: Message, count: int) -> list[tuple[str, ...]]:
+    words = re.findall(r"\w+", message.content.lower()) or [message.content.strip()]
+    return [tuple(words[i : i + count]) for i in range(max(1, len(words) - count + 1))]
+
+
+def excess_naively(found: list[int], tried: list[int], kept: int) -> list[float]:
+    usual = (sum(found[:kept]) + 0.5) / (sum(tried[:kept]) + 1)
+    return [
+        (f - n * usual) / math.sqrt(n * usual * (1 - usual)) if n else math.nan
+        for f, n in zip(found, tried, strict=True)
+    ]
+
+
+def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]) -> dict[str, list[float]]:
+    """The marks of words by sets of tuples, row against row."""
+    sides = {"row repeated": (False, True), "prompt repeated": (False,), "answer repeated": (True,)}
+    marks: dict[str, list[float]] = {}
+    for name, answers in sides.items():
+        found, tried = [], []
+        for i, record in enumerate(records):
+            elsewhere = {
+                run for j in range(kept) if j != i for _, m in records[j].turns() for run in runs_of_words(m, 3)
+            }
+            runs = [
+                run
+                for _, message in record.turns()
+                if (message.role == "assistant") in answers
+                for run in runs_of_words(message, 3)
+            ]
+            found.append(sum(run in elsewhere for run in runs))
+            tried.append(len(runs))
+        marks[name] = excess_naively(found, tried, kept)
+    found, tried, echo = [], [], []
+    for i, record in enumerate(records):
+        elsewhere = {
+            run
+            for j in range(kept)
+            if i >= kept or fold[j] != fold[i]
+            for _, message in records[j].turns()
+            for run in runs_of_words(message, 2)
+        }
+        runs = [run for _, message in record.turns() for run in runs_of_words(message, 2)]
+        found.append(sum(run not in elsewhere for run in runs))
+        tried.append(len(runs))
+        said: set[tuple[str, ...]] = set()
+        again = answered = 0
+        for _, message in record.turns():
+            for run in runs_of_words(message, 3):
+                if message.role == "assistant":
+                    answered += 1
+                    again += run in said
+                said.add(run)
+        echo.append(again / answered if answered else math.nan)
+    return {**marks, "word pairs": excess_naively(found, tried, kept), "echo": echo}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_marks_of_words_are_those_of_tuples_in_sets(seed: int) -> None:
+    rng = numpy.random.default_rng(seed)
+    records = draw_chats(rng, 24, WORDS[: 4 + 2 * seed])
+    records[3], records[20] = chat("...", "?!"), chat("?!", "...")
+    records[5] = Conversation((Message("assistant", "amber basil cedar daisy"),))
+    fold = rng.integers(0, 3, 24).tolist()
+    found, expected = mark(records, 18, fold), word_marks_naively(records, 18, fold)
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, nan_ok=True), name
+
+
+keys_and_groups = st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 3)), min_size=1, max_size=30)
+
+
+@given(keys_and_groups)
+def test_a_key_stands_elsewhere_where_another_group_has_it(pairs: list[tuple[int, int]]) -> None:
+    keys = numpy.array([key for key, _ in pairs], dtype=numpy.uint64)
+    groups = numpy.array([group for _, group in pairs])
+    expected = [any(k == key and g not in (group, -1) for k, g in pairs) for key, group in pairs]
+    assert _stands_elsewhere(keys, groups).tolist() == expected
+
+
+def test_a_copy_is_marked_above_all_rows_that_are_none() -> None:
+    rng = numpy.random.default_rng(1)
+    unique = [f"word{i}" for i in range(400)]
+    records = draw_chats(rng, 60, unique)
+    long = max(range(50), key=lambda i: len(str(records[i])))
+    repeated = mark([*records, records[long]], 50)["row repeated"]
+    assert repeated[60] > 5 > repeated[:60].max()
+
+
+def test_a_copy_in_other_case_and_punctuation_is_a_copy() -> None:
+    records = draw_chats(numpy.random.default_rng(1), 40, [f"word{i}" for i in range(400)])
+    recased = [chat(*(m.content.upper().replace(" ", " - ") for _, m in r.turns())) for r in records[:5]]
+    marks = mark([*records, *records[:5], *recased], 40)["row repeated"]
+    assert (marks[40:45] == marks[45:]).all()
+
+
+def test_no_row_is_held_against_itself() -> None:
+    records = [chat(f"alpha{i} beta{i} gamma{i}", f"delta{i} epsilon{i} zeta{i}") for i in range(20)]
+    marks = mark(records, 20)
+    # Nothing repeats: all rows have as few runs in common with others, and no pair is known.
+    assert set(marks["row repeated"]) == {marks["row repeated"].min()} and marks["row repeated"][0] < 0
+    assert set(marks["word pairs"]) == {marks["word pairs"].max()} and marks["word pairs"][0] > 0
+
+
+def test_copies_within_a_fold_do_not_make_each_other_known_but_copies_in_another_fold_do() -> None:
+    records = [chat(f"alpha{i} beta{i} gamma{i}", f"delta{i} epsilon{i} zeta{i}") for i in range(18)]
+    twins = [chat("one two three", "four five six")] * 2
+    apart, together = (mark([*twins, *records], 20, [0, fold, *[2] * 18]) for fold in (1, 0))
+    for name in ("word pairs", "characters", "answer characters", "answer endings"):
+        assert apart[name][0] < together[name][0], name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_marks_of_kept_rows_do_not_change_when_rows_are_added(seed: int) -> None:
+    rng = numpy.random.default_rng(seed)
+    records = draw_chats(rng, 30)
+    before, after = mark(records, 30), mark([*records, *draw_chats(rng, 9, (*WORDS, "жук"))], 30)
+    assert before.keys() == after.keys()
+    for name, values in before.items():
+        assert after[name][:30] == pytest.approx(values, nan_ok=True), name
+
+
+def test_marks_of_an_added_row_do_not_depend_on_the_others_that_were_added() -> None:
+    rng = numpy.random.default_rng(0)
+    records, added = draw_chats(rng, 30), draw_chats(rng, 5)
+    together = mark([*records, *added], 30)
+    for i, record in enumerate(added):
+        for name, values in mark([*records, record], 30).items():
+            assert together[name][30 + i] == pytest.approx(values[30], nan_ok=True), name
+
+
+def test_an_answer_that_repeats_its_prompt_is_an_echo() -> None:
+    rows = [chat("do you like green tea", answer) for answer in ("do you like green tea", "no i do not drink any")]
+    assert mark(rows, 2)["echo"].tolist() == [1.0, 0.0]
+
+
+# --- characters ----------------------------------------------------------------------------------------------------
+
+
+def test_foreign_letters_are_rare_characters_counted_by_hand() -> None:
+    kept = draw_chats(numpy.random.default_rng(0), 40)
+    # Four of six letters; beside these stands who speaks, and where the message ends, twice.
+    marks = mark([*kept, chat("жуки", "ab")], 40)
+    assert marks["rare characters"][40] == pytest.approx(4 / (6 + 4))
+    assert marks["rare characters"][:40].max() == 0
+
+
+def test_answers_broken_off_end_where_answers_do_not_end() -> None:
+    kept = draw_chats(numpy.random.default_rng(0), 60)
+    fresh = draw_chats(numpy.random.default_rng(1), 10)
+    cut = [chat(*(m.content if m.role == "user" else m.content[:-3] for _, m in row.turns())) for row in fresh]
+    broken_once = [
+        chat(*(m.content if i != 3 else m.content[:-3] for i, (_, m) in enumerate(row.turns()))) for row in fresh
+    ]
+    marks = mark([*kept, *fresh, *cut, *broken_once], 60)
+    for name in ("answer endings", "an answer's ending"):
+        assert marks[name][70:80].min() > 3 > marks[name][:70].max(), name
+    assert marks["an answer's ending"][80:].min() > 3
+    assert (marks["answer endings"][80:] < marks["answer endings"][70:80]).all()
+
+
+def test_answers_in_other_letters_are_surprising_and_prompts_in_them_are_none_of_the_answers() -> None:
+    kept = draw_chats(numpy.random.default_rng(0), 60)
+    marks = mark([*kept, chat("жуки едят", "amber basil."), chat("amber basil?", "жуки едят")], 60)
+    assert marks["characters"][60:].min() > marks["characters"][:60].max()
+    assert marks["answer characters"][61] > marks["answer characters"][:60].max() > marks["answer characters"][60]
+
+
+def test_the_same_words_from_another_speaker_are_more_surprising() -> None:
+    kept = draw_chats(numpy.random.default_rng(0), 60)
+    kept = [chat(*(("Q " if m.role == "user" else "A ") + m.content for _, m in row.turns())) for row in kept]
+    marks = mark([*kept, chat("Q amber.", "A basil."), chat("A amber.", "Q basil.")], 60)["characters"]
+    assert marks[60] < marks[61]
+
+
+# --- shape ---------------------------------------------------------------------------------------------------------
+
+
+def test_lengths_and_roles_worked_by_hand() -> None:
+    usual = [chat("four", "eight888", "sixsix", "ten1010101") for _ in range(9)]
+    swapped = Conversation((Message("assistant", "abc"), Message("user", "")))
+    system = Conversation((Message("system", "s"), Message("user", "uuu"), Message("assistant", "a")))
+    marks = mark([*usual, swapped, system], 9)
+    assert marks["short answers"] == pytest.approx([-math.log(1 + 9)] * 9 + [-math.log(1 + 3), -math.log(1 + 1)])
+    assert marks["short prompts"] == pytest.approx([-math.log(1 + 5)] * 9 + [-math.log(1), -math.log(1 + 2)])
+    kept_alike, nobody_alike = -math.log2(8.5 / 9.5), -math.log2(0.5 / 9.5)
+    assert marks["roles"] == pytest.approx([kept_alike] * 9 + [nobody_alike] * 2)
+
+
+def test_roles_know_who_begins_who_ends_and_whether_they_take_turns_but_not_how_often() -> None:
+    usual = [chat("q", "a") for _ in range(20)]
+    turns = Message("user", "q"), Message("assistant", "a")
+    odd = [
+        Conversation(turns[1:]),
+        Conversation((*turns, *turns[:1])),
+        Conversation((turns[0], turns[0], turns[1])),
+    ]
+    marks = mark([*usual, chat("q", "a", "q", "a", "q", "a"), *odd], 20)["roles"]
+    assert marks[20] == pytest.approx(-math.log2(20.5 / 20.5))
+    assert (marks[21:] == -math.log2(0.5 / 20.5)).all()
+
+
+def test_the_label_of_an_unpaired_answer_is_part_of_who_speaks() -> None:
+    prompt, answer = (Message("user", "q"),), (Message("assistant", "a"),)
+    liked: list[Record] = [Preference(prompt, answer) for _ in range(20)]
+    marks = mark([*liked, Preference(prompt, answer), Preference(prompt, (), answer)], 20)
+    assert marks["roles"][20:] == pytest.approx([-math.log2(20.5 / 20.5), -math.log2(0.5 / 20.5)])
+    assert marks["short answers"] == pytest.approx([-math.log(2)] * 22)
+
+
+def test_what_a_row_does_not_have_has_no_mark() -> None:
+    kept = draw_chats(numpy.random.default_rng(0), 20)
+    answer_only = Conversation((Message("assistant", "amber basil."),))
+    prompt_only = Conversation((Message("user", "amber basil?"), Message("tool", "42")))
+    marks = mark([*kept, answer_only, prompt_only], 20)
+    none = {name: numpy.isnan(values[20:]).tolist() for name, values in marks.items()}
+    of_answers = (
+        "answer repeated",
+        "echo",
+        "answer characters",
+        "answer endings",
+        "an answer's ending",
+        "short answers",
+    )
+    assert all(none[name] == [False, True] for name in of_answers)
+    assert none["prompt repeated"] == none["short prompts"] == [True, False]
+    # There are no embeddings here.
+    assert none.pop("misfit") == [True, True]
+    rest = {name for name, flags in none.items() if flags == [False, False]}
+    assert rest == {"row repeated", "word pairs", "characters", "rare characters", "roles"}
+
+
+# --- texts that nobody expects -------------------------------------------------------------------------------------
+
+odd_text = st.text(max_size=6) | st.sampled_from(
+    ["", " ", "\n", "a", "...", "\0", "👩‍👩‍👧", "́", "ẞſ", "字" * 3, "\u202e", "x" * 500]
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.lists(odd_text, min_size=1, max_size=3), min_size=4, max_size=8), st.integers(2, 4))
+def test_any_texts_have_finite_marks_in_any_row_that_has_them(rows: list[list[str]], kept: int) -> None:
+    records = [chat(*texts) for texts in rows]
+    marks = mark(records, kept)
+    marks.pop("misfit")
+    for name, values in marks.items():
+        assert not numpy.isinf(values).any(), name
+    answered = [len(texts) > 1 for texts in rows]
+    assert numpy.isfinite(marks["short answers"]).tolist() == answered
+    assert numpy.isfinite(marks["characters"]).all() and numpy.isfinite(marks["row repeated"]).all()
+
+
+def test_no_character_is_taken_for_the_end_of_a_message() -> None:
+    control = "".join(map(chr, range(32)))
+    kept: list[Record] = [chat(control, control) for _ in range(30)]
+    marks = mark([*kept, chat("a", "a" + chr(END))], 30)["answer endings"]
+    assert marks[:30].max() < 1 < marks[30]
+
+
+def test_a_million_characters_are_read_like_any_other_row() -> None:
+    rng = numpy.random.default_rng(0)
+    kept = draw_chats(rng, 40)
+    long = " ".join(WORDS[i] for i in rng.integers(0, len(WORDS), 170_000)) + "."
+    assert len(long) > 1_000_000
+    marks = mark([*kept, chat("amber basil?", long)], 40)
+    assert marks["short answers"][40] == pytest.approx(-math.log1p(len(long)))
+    assert marks["characters"][40] == pytest.approx(marks["characters"][:40].mean(), abs=1)
+
+
+def test_the_role_patterns_of_many_rows_are_counted_as_a_counter_counts_them() -> None:
+    rng = numpy.random.default_rng(0)
+    roles = ("system", "user", "assistant", "tool")
+    records = [
+        Conversation(tuple(Message(roles[i], "x") for i in rng.integers(0, 4, rng.integers(1, 4)))) for _ in range(200)
+    ]
+
+    def pattern(record: Conversation) -> str:
+        names = [message.role for message in record.messages]
+        turns = all(a != b for a, b in pairwise(names))
+        return f"{names[0]} {names[-1]} {turns}"
+
+    kept = Counter(map(pattern, records[:150]))
+    expected = [-math.log2((kept[pattern(record)] - (i < 150) + 0.5) / 150.5) for i, record in enumerate(records)]
+    assert mark(records, 150)["roles"] == pytest.approx(expected)
