@@ -103,9 +103,10 @@ def _measures(dataset: DatasetView, data: ReportData) -> list[str]:
     counts = (
         f"{escape_markdown(dataset.name)}: {format_count(here.rows)} rows; {format_count(here.added)} added, "
         f"{format_count(here.removed)} removed, {format_count(here.kept)} kept; "
-        f"added text {format_number(here.added_r_long)} to 1 after the other rows; "
         f"near-duplicates {format_count(here.near_duplicates)}, contradictions {format_count(here.contradictions)}."
     )
+    if here.added_r_long is not None:
+        counts += f" Added text compresses {format_number(here.added_r_long)} to 1, once the other rows are known."
     header = ["Measure", parent, markdown_code(data.version.name), "Change", "Meaning"]
     return [counts, table(header, rows, "lrrrl")]
 

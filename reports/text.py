@@ -77,9 +77,9 @@ def _describe_dataset(dataset: DatasetView, data: ReportData) -> list[str]:
     ]
     if here.added is not None:
         added, removed, kept = (format_count(count) for count in (here.added, here.removed, here.kept))
-        ratio = format_number(here.added_r_long)
-        new = f"; the added ones compress {ratio} to 1 after the others" if here.added else ""
-        lines.append(f"{'':<15}{added} rows added, {removed} removed, {kept} kept{new}")
+        lines.append(f"{'':<15}{added} rows added, {removed} removed, {kept} kept")
+    if here.added_r_long is not None:
+        lines.append(f"{'':<15}added text: {format_number(here.added_r_long)} to 1, once the other rows are known")
     return lines
 
 

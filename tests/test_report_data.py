@@ -6,14 +6,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sample_verdicts import STATUSES, data_hash, history, law, long_history, sample_verdict, waiver
 
 from corpus.artifacts import to_json
 from monitor.gate import decide_gate
-from monitor.verdict import RuleResult, verdict_from_json
+from monitor.verdict import RuleId, RuleResult, verdict_from_json
 from reports.report_data import ROWS_PER_RULE, ReportData, build_report_data
+from reports.words import RULES
 
 RISKY_RULES = ("redundancy", "consistency", "both_rise")
 
@@ -34,6 +36,12 @@ def test_without_a_parent_or_a_value_there_is_no_change() -> None:
     (sft,) = build("not_assessed").datasets
     assert [change.value is None for change in sft.changes] == [False, False, True, False]
     assert [change.change is None for change in sft.changes] == [False, False, True, False]
+
+
+def test_every_rule_has_a_name_a_question_and_advice_of_its_own() -> None:
+    assert set(RULES) == set(get_args(RuleId))
+    for words in zip(*((rule.title, rule.question, rule.advice) for rule in RULES.values()), strict=True):
+        assert len(set(words)) == len(RULES) and all(words)
 
 
 def test_the_version_under_test_comes_last_and_once() -> None:
