@@ -34,19 +34,23 @@ class CharacterSurprise:
 
 
 def measure_surprise(
-    characters: NDArray[numpy.uint64], place: NDArray[numpy.int64], fold: NDArray[numpy.int64]
+    characters: NDArray[numpy.uint64],
+    place: NDArray[numpy.int64],
+    fold: NDArray[numpy.int64],
+    counts: NDArray[numpy.bool_] | None = None,
 ) -> CharacterSurprise:
     """Score characters with a model of the characters in the other folds.
 
     ``characters``: all rows one after the other, shape (n,). ``place``: each character's place in its row, from 0.
-    ``fold``: 0, 1, ... of characters that the model is made of, each of which is scored without its own fold; −1 of
-    those that are only scored.
+    ``fold``: 0, 1, ... of characters that are scored without their own fold, −1 of those that are scored with all.
+    ``counts``: which characters the model is made of; by default those with a fold.
 
     >>> text = numpy.array([ord(c) for c in "the cat the cat the dot"], dtype=numpy.uint64)
     >>> surprise = measure_surprise(text, numpy.arange(23), numpy.repeat([0, 1, -1], [8, 8, 7])).bits
     >>> bool(surprise[21] > surprise[17])
     True
     """
+    counts = fold >= 0 if counts is None else counts
     probability = numpy.full(len(characters), 1 / ALPHABET)
     bits_alone = probability
     contexts = numpy.zeros(len(characters), numpy.uint64)
@@ -59,26 +63,28 @@ def measure_surprise(
             # Nothing is known of what stood before the row.
             before[place < order] = 0
             contexts = mix_bits(contexts ^ before)
-        seen = _count_elsewhere(contexts, fold)
+        seen = _count_elsewhere(contexts, fold, counts)
         # Two pairs may share a cell; then a character would have been seen more often than its context.
-        followed = numpy.minimum(_count_elsewhere(mix_bits(contexts ^ following), fold), seen)
+        followed = numpy.minimum(_count_elsewhere(mix_bits(contexts ^ following), fold, counts), seen)
         probability = (followed + SMOOTHING * probability) / (seen + SMOOTHING)
         if not order:
             bits_alone = -numpy.log2(probability)
     return CharacterSurprise(-numpy.log2(probability), bits_alone)
 
 
-def _count_elsewhere(keys: NDArray[numpy.uint64], fold: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
+def _count_elsewhere(
+    keys: NDArray[numpy.uint64], fold: NDArray[numpy.int64], counts: NDArray[numpy.bool_]
+) -> NDArray[numpy.int64]:
     """How often each key occurs in the folds, without its own."""
     cells = (keys >> numpy.uint64(64 - HASH_BITS)).astype(numpy.int64)
-    counts = numpy.zeros((int(fold.max(initial=0)) + 2, 1 << HASH_BITS), numpy.int32)
+    times = numpy.zeros((int(fold.max(initial=0)) + 2, 1 << HASH_BITS), numpy.int32)
     elsewhere = numpy.empty(len(keys), numpy.int64)
     # numba is missing for new Pythons and fails where it can write no cache. Nothing is lost then but time.
     try:
         count = _compile_loops()
     except (ImportError, RuntimeError):
         count = _count_in_numpy
-    count(cells, fold, counts, elsewhere)
+    count(cells, fold, counts, times, elsewhere)
     return elsewhere
 
 
@@ -90,21 +96,21 @@ def _compile_loops() -> Callable[..., None]:
     return compiled
 
 
-def _count_in_loops(cells, fold, counts, elsewhere):  # type: ignore[no-untyped-def]
-    """``counts``: zeros, a row for each fold and one for all of them."""
+def _count_in_loops(cells, fold, counts, times, elsewhere):  # type: ignore[no-untyped-def]
+    """``times``: zeros, a row for each fold and one for all of them. What counts has a fold."""
     for i in range(len(cells)):
-        if fold[i] >= 0:
-            counts[fold[i], cells[i]] += 1
-            counts[-1, cells[i]] += 1
+        if counts[i]:
+            times[fold[i], cells[i]] += 1
+            times[-1, cells[i]] += 1
     for i in range(len(cells)):
-        elsewhere[i] = counts[-1, cells[i]]
+        elsewhere[i] = times[-1, cells[i]]
         if fold[i] >= 0:
-            elsewhere[i] -= counts[fold[i], cells[i]]
+            elsewhere[i] -= times[fold[i], cells[i]]
 
 
-def _count_in_numpy(cells, fold, counts, elsewhere):  # type: ignore[no-untyped-def]
-    counted = fold >= 0
-    numpy.add.at(counts, (fold[counted], cells[counted]), 1)
-    counts[-1] = counts[:-1].sum(axis=0)
-    elsewhere[:] = counts[-1][cells]
-    elsewhere[counted] -= counts[fold[counted], cells[counted]]
+def _count_in_numpy(cells, fold, counts, times, elsewhere):  # type: ignore[no-untyped-def]
+    numpy.add.at(times, (fold[counts], cells[counts]), 1)
+    times[-1] = times[:-1].sum(axis=0)
+    elsewhere[:] = times[-1][cells]
+    own = fold >= 0
+    elsewhere[own] -= times[fold[own], cells[own]]

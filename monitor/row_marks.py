@@ -32,11 +32,13 @@ FIRST_CHARACTER = 16
 
 @dataclass(frozen=True)
 class _Messages:
-    """All messages of all rows, in order; arrays of shape (messages,)."""
+    """All messages of all rows, in order; arrays of shape (messages,). ``fold``: of messages that kept rows have."""
 
     messages: tuple[Message, ...]
     row: NDArray[numpy.int64]
     is_answer: NDArray[numpy.bool_]
+    is_kept: NDArray[numpy.bool_]
+    fold: NDArray[numpy.int64]
 
 
 def measure_marks(
@@ -46,17 +48,25 @@ def measure_marks(
 
     ``sides``: of the same rows. Every row is read against the kept rows alone, a kept row without itself. ``fold``: a
     number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
-    leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either.
+    leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either. A message that stands in
+    several rows (an answer in many pairs, a system prompt) has one fold everywhere, and is nowhere held against itself.
     """
     found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
+    row = numpy.array([i for i, _ in found], dtype=numpy.int64)
+    first_fold: dict[str, int] = {}
+    for i, message in found:
+        if is_kept[i]:
+            first_fold.setdefault(message.content, int(fold[i]))
     messages = _Messages(
         tuple(message for _, message in found),
-        numpy.array([i for i, _ in found], dtype=numpy.int64),
+        row,
         numpy.array([message.role == "assistant" for _, message in found], dtype=bool),
+        is_kept[row],
+        numpy.array([first_fold.get(message.content, -1) for _, message in found], dtype=numpy.int64),
     )
     return {
-        **_measure_words(messages, is_kept, fold),
-        **_measure_characters(messages, fold, len(records)),
+        **_measure_words(messages, is_kept),
+        **_measure_characters(messages, len(records)),
         **_measure_shape(messages, records, is_kept),
         "misfit": measure_misfit(sides, fold),
     }
@@ -65,19 +75,17 @@ def measure_marks(
 # --- words ---------------------------------------------------------------------------------------------------------
 
 
-def _measure_words(
-    messages: _Messages, is_kept: NDArray[numpy.bool_], fold: NDArray[numpy.int64]
-) -> dict[str, NDArray[numpy.float64]]:
+def _measure_words(messages: _Messages, is_kept: NDArray[numpy.bool_]) -> dict[str, NDArray[numpy.float64]]:
     rows = len(is_kept)
     import pandas
 
     words, lengths = _number_words(messages.messages)
     keys, message = _shingles(words, lengths, COPIED_WORDS)
     row, is_answer = messages.row[message], messages.is_answer[message]
-    copied = _stands_elsewhere(keys, numpy.where(is_kept[row], row, -1))
+    copied = _stands_elsewhere(keys, row, is_kept[row])
     pairs, of_message = _shingles(words, lengths, PAIR_WORDS)
     of_row = messages.row[of_message]
-    unknown = ~_stands_elsewhere(pairs, fold[of_row])
+    unknown = ~_stands_elsewhere(pairs, messages.fold[of_message], is_kept[of_row])
     everywhere = numpy.ones(len(row), dtype=bool)
     marks: dict[str, NDArray[numpy.float64]] = {
         name: _excess(copied[side], row[side], is_kept)
@@ -126,13 +134,15 @@ def _shingles(
     return keys[starts], number[starts]
 
 
-def _stands_elsewhere(keys: NDArray[numpy.uint64], group: NDArray[numpy.int64]) -> NDArray[numpy.bool_]:
-    """For each key, whether another group has it, too; group −1 asks, but does not count."""
+def _stands_elsewhere(
+    keys: NDArray[numpy.uint64], group: NDArray[numpy.int64], counts: NDArray[numpy.bool_]
+) -> NDArray[numpy.bool_]:
+    """For each key, whether one of another group has it that ``counts``; the others only ask."""
     import pandas
 
     number, different = pandas.factorize(keys)
     order = numpy.argsort(group, kind="stable")
-    order = order[numpy.count_nonzero(group < 0) :]
+    order = order[counts[order]]
     lowest, highest = (numpy.full(len(different), -1) for _ in range(2))
     # Of several values for one place numpy keeps the last.
     highest[number[order]] = group[order]
@@ -163,16 +173,15 @@ def _divide(total: NDArray[Any], count: NDArray[numpy.int64]) -> NDArray[numpy.f
 # --- characters ----------------------------------------------------------------------------------------------------
 
 
-def _measure_characters(
-    messages: _Messages, fold: NDArray[numpy.int64], rows: int
-) -> dict[str, NDArray[numpy.float64]]:
+def _measure_characters(messages: _Messages, rows: int) -> dict[str, NDArray[numpy.float64]]:
     parts = [_encode(message) for message in messages.messages]
     lengths = numpy.array([len(part) for part in parts])
     row, is_answer = numpy.repeat(messages.row, lengths), numpy.repeat(messages.is_answer, lengths)
     characters = numpy.concatenate(parts).astype(numpy.uint64)
     of_row = numpy.bincount(row, minlength=rows)
     place = numpy.arange(len(characters)) - (numpy.cumsum(of_row) - of_row)[row]
-    surprise = measure_surprise(characters, place, fold[row])
+    fold, is_kept = numpy.repeat(messages.fold, lengths), numpy.repeat(messages.is_kept, lengths)
+    surprise = measure_surprise(characters, place, fold, is_kept)
     ends = numpy.cumsum(lengths) - 1
     ends = ends[messages.is_answer]
     endings, row_of_ending = surprise.bits[ends], row[ends]

@@ -94,7 +94,8 @@ def flag_rows(
         if rule.id in ("consistency", "both_rise"):
             scores, unit = losses, "nats per token"
         elif rule.id == "agreement":
-            if marks is None:
+            # The tail needs more kept rows than the mean.
+            if marks is None or numpy.isnan(marks.marks["misfit"][is_added]).all():
                 scores, unit, highest = item.row_agreement, "cosine", False
             else:
                 scores, unit = marks.marks["misfit"], MARKS["agreement"]["misfit"].unit

@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from corpus.records import Conversation, Message, Record, content_hash, data_hash
 from entropylaw.chitchat import load_chat_logs, to_conversation
 
 Rows = list[tuple[Record, str]]
+
+# Other programs may hold the cores: how long one example takes says nothing about the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 ROLES = {"human": "user", "gpt": "assistant"}
 

@@ -228,6 +228,14 @@ def test_without_rows_of_the_parent_the_rules_on_single_rows_fail_closed() -> No
     assert verdict.summary == "Could not be assessed, against x1: copies in sft; wording in sft; form in sft."
 
 
+def test_rows_are_named_by_their_cosine_where_too_few_kept_rows_tell_what_fits() -> None:
+    # Of the parent's 400 rows 15 are left.
+    verdict = judge([make_evidence(make_rows(385, 785), agreement=lambda i: 0.4 if i < 15 else 0.1)], HISTORY)
+    assert status_of(verdict, "agreement") == "risky"
+    named = [row for row in verdict.rows if row.rule == "agreement"]
+    assert len(named) == 50 and {row.unit for row in named} == {"cosine"} and all(row.row > 15 for row in named)
+
+
 def test_a_small_version_after_a_large_one_is_measured_by_its_own_size() -> None:
     large = make_evidence(make_rows(0, 4000))
     verdict = judge([make_evidence(make_rows(5000, 5100))], [accept([large], [], "x1")])

@@ -135,7 +135,7 @@ def test_the_compiled_loop_counts_what_numpy_counts() -> None:
     results = []
     for count in (character_model._compile_loops(), character_model._count_in_numpy):
         counts, elsewhere = numpy.zeros(shape, numpy.int32), numpy.empty(len(cells), numpy.int64)
-        count(cells, fold, counts, elsewhere)
+        count(cells, fold, fold >= 0, counts, elsewhere)
         results.append((counts, elsewhere))
     (counts, elsewhere), (counts_again, elsewhere_again) = results
     assert (counts == counts_again).all() and (elsewhere == elsewhere_again).all()

@@ -186,18 +186,38 @@ def test_a_bad_row_is_raised_as_it_is_and_ends_every_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_a_codec_that_fails_ends_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("thread", ["reader", "assistant"])
+def test_a_codec_that_fails_in_any_thread_ends_the_measurement(monkeypatch: pytest.MonkeyPatch, thread: str) -> None:
+    failed = threading.Event()
+
     class NoMemory:
         def compress(self, data: bytes) -> bytes:
-            raise MemoryError("cannot allocate")
+            if (threading.current_thread() is threading.main_thread()) == (thread == "reader"):
+                failed.set()
+                raise MemoryError("cannot allocate")
+            assert failed.wait(20)
+            return b""
 
     row, read = from_source("one", noise(1)), []
     monkeypatch.setattr(Codec, "stream", lambda self: NoMemory())
+    monkeypatch.setattr(compression, "count_cores", lambda: 2)
     before = threading.active_count()
     with pytest.raises(MemoryError, match="cannot allocate"):
         profile_compression((read.append(i) or row for i in range(1000)), PARAMS)
     assert threading.active_count() == before
     assert len(read) < 500
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_the_number_of_cores_changes_no_ratio(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(compression, "count_cores", lambda: cores)
+    monkeypatch.setattr(compression, "PIECE_BYTES", 5000)
+    records = [from_source(f"s{i % 3}", noise(i, 2000)) for i in range(60)]
+    profile = profile_compression(records, SMALL_WINDOW)
+    assert profile.sources == {
+        name: measure_row_by_row([row for row in records if row.source == name], SMALL_WINDOW)
+        for name in profile.sources
+    }
 
 
 @pytest.mark.parametrize(("pieces", "streams"), [(100, 2), (140, 3)])
