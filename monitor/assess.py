@@ -109,7 +109,7 @@ def assess_version(
         measurements[item.dataset] = now
         additions[item.dataset] = is_added
         comparison = compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added)
-        marks = mark_rows(item.records, is_kept, is_added, first_copies(hashes))
+        marks = mark_rows(item.records, is_kept, is_added, first_copies(hashes), params)
         comparison = replace(comparison, marks=marks)
         if comparison.pairs is not None:
             # Rows of preferences are shorter than conversations: R moves more under harmless updates of them.

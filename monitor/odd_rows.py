@@ -55,8 +55,6 @@ MARKS: dict[RowRuleId, dict[str, Mark]] = {
         "echo": Mark("repeat themselves in their answers", "share of the words"),
     },
 }
-# A row is odd beyond the value that this share of the kept rows exceeds: few rows far out, or more of them less far.
-TAILS = (0.002, 0.02, 0.1)
 # Enough to tell, and no more time for more data: three seconds on one core.
 MAX_CHARACTERS = 4_000_000
 MIN_KEPT_ROWS = 10
@@ -103,31 +101,32 @@ def mark_rows(
     is_kept: NDArray[numpy.bool_],
     is_added: NDArray[numpy.bool_],
     is_first: NDArray[numpy.bool_],
+    params: RuleParams,
 ) -> RowMarks | None:
     """Marks of a version's rows against those of its parent. ``records``: (record, content hash); flags: shape (rows,).
 
-    Of much data, rows are taken in the order of their content hashes up to MAX_CHARACTERS, of the kept and of the added
-    ones. None where none were added or fewer than MIN_KEPT_ROWS kept.
+    Rows are taken in the order of their content hashes, of much data up to MAX_CHARACTERS of the kept and of the added
+    ones each. None where none were added or fewer than MIN_KEPT_ROWS kept.
     """  # fmt: skip
     rows = [record for record, _ in records]
     hashes = [row_hash for _, row_hash in records]
     kept, added = (_take_rows(rows, hashes, flags) for flags in (is_kept & is_first, is_added))
     if len(kept) < MIN_KEPT_ROWS or not len(added):
         return None
-    params = CalibrationParams()
+    clustering = CalibrationParams()
     places = numpy.concatenate([kept, added])
     taken = [rows[i] for i in places]
     sides = embed_sides(taken)
     vectors = (sides.prompt_vectors + sides.response_vectors)[: len(kept)]
     topic = numpy.full(len(places), -1)
-    labels = cluster_vectors(vectors, max(1, min(params.topics, len(kept) // 30)), params.seed)
+    labels = cluster_vectors(vectors, max(1, min(clustering.topics, len(kept) // 30)), clustering.seed)
     # Numbered without a gap, where a cluster has lost all its rows.
     topic[: len(kept)] = numpy.unique(labels, return_inverse=True)[1]
     order = numpy.arange(len(places))
     is_reference = order < len(kept)
     # Where all kept rows are of one topic, each is read without a part of it.
     fold = (topic if topic.max() > 0 else order) % FOLDS
-    found = measure_marks(taken, sides, is_reference, numpy.where(is_reference, fold, -1))
+    found = measure_marks(taken, sides, is_reference, numpy.where(is_reference, fold, -1), params.rare_character_bits)
 
     def spread(values: NDArray, nothing: float) -> NDArray:  # type: ignore[type-arg]
         whole = numpy.full(len(records), nothing, dtype=values.dtype)
@@ -143,8 +142,8 @@ def mark_rows(
 
 
 def _take_rows(rows: Sequence[Record], hashes: Sequence[str], flags: NDArray[numpy.bool_]) -> NDArray[numpy.int64]:
-    """Positions of the flagged rows, in file order: of too many those with the lowest hashes, and none that is longer
-    than MAX_ROW_CHARACTERS, unless all are: then the first one by hash.
+    """Positions of the flagged rows in the order of their hashes, which does not change with the order of the file: of
+    too many the first, and none that is longer than MAX_ROW_CHARACTERS, unless all are: then the very first.
     """
     order = sorted(numpy.flatnonzero(flags).tolist(), key=lambda i: hashes[i])
     size = numpy.array([len(canonical_text(rows[i])) for i in order], dtype=numpy.int64)
@@ -152,7 +151,7 @@ def _take_rows(rows: Sequence[Record], hashes: Sequence[str], flags: NDArray[num
     if not fits.any():
         return numpy.array(order[:1], dtype=numpy.int64)
     within = numpy.cumsum(numpy.where(fits, size, 0)) <= MAX_CHARACTERS
-    return numpy.sort(numpy.array(order, dtype=numpy.int64)[fits & within])
+    return numpy.array(order, dtype=numpy.int64)[fits & within]
 
 
 def judge_rows(marks: RowMarks, share_added: float, params: RuleParams) -> dict[RowRuleId, OddRows]:
@@ -163,7 +162,7 @@ def judge_rows(marks: RowMarks, share_added: float, params: RuleParams) -> dict[
         candidates = [
             odd
             for name in names
-            for tail in TAILS
+            for tail in params.odd_tails
             if (odd := find_odd_rows(name, marks.marks[name], marks.topic, is_added, tail, len(names), params))
         ]
         if candidates:
@@ -215,7 +214,7 @@ def find_odd_rows(
     weight = min(1 / correlation - 1, n)
     honest = stats.betabinom(rows, usual * weight, (1 - usual) * weight)
     beyond = int(numpy.count_nonzero(is_odd & is_added))
-    tests = choices * len(TAILS)
+    tests = choices * len(params.odd_tails)
     return OddRows(
         mark=mark,
         cut=cut,

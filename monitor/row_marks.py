@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 COPIED_WORDS = 3
 PAIR_WORDS = 2
-# A character this improbable is not met in thirty pages of the data.
-RARE_BITS = 16.0
 # Before the characters of every message stands one that says whose it is, and after them one that says it ends.
 END = 6
 SPEAKERS = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
@@ -42,7 +40,11 @@ class _Messages:
 
 
 def measure_marks(
-    records: Sequence[Record], sides: Sides, is_kept: NDArray[numpy.bool_], fold: NDArray[numpy.int64]
+    records: Sequence[Record],
+    sides: Sides,
+    is_kept: NDArray[numpy.bool_],
+    fold: NDArray[numpy.int64],
+    rare_bits: float,
 ) -> dict[str, NDArray[numpy.float64]]:
     """Marks of every row, shape (rows,) each, nan where a row has none; the higher, the further from the kept rows.
 
@@ -50,6 +52,7 @@ def measure_marks(
     number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
     leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either. A message that stands in
     several rows (an answer in many pairs, a system prompt) has one fold everywhere, and is nowhere held against itself.
+    ``rare_bits``: a character is rare whose probability among the kept rows is below two to the power of minus this.
     """
     found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
     row = numpy.array([i for i, _ in found], dtype=numpy.int64)
@@ -66,7 +69,7 @@ def measure_marks(
     )
     return {
         **_measure_words(messages, is_kept),
-        **_measure_characters(messages, len(records)),
+        **_measure_characters(messages, len(records), rare_bits),
         **_measure_shape(messages, records, is_kept),
         "misfit": measure_misfit(sides, fold),
     }
@@ -173,7 +176,7 @@ def _divide(total: NDArray[Any], count: NDArray[numpy.int64]) -> NDArray[numpy.f
 # --- characters ----------------------------------------------------------------------------------------------------
 
 
-def _measure_characters(messages: _Messages, rows: int) -> dict[str, NDArray[numpy.float64]]:
+def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dict[str, NDArray[numpy.float64]]:
     parts = [_encode(message) for message in messages.messages]
     lengths = numpy.array([len(part) for part in parts])
     row, is_answer = numpy.repeat(messages.row, lengths), numpy.repeat(messages.is_answer, lengths)
@@ -194,7 +197,7 @@ def _measure_characters(messages: _Messages, rows: int) -> dict[str, NDArray[num
     return {
         "characters": mean(surprise.bits, row),
         "answer characters": mean(surprise.bits[is_answer], row[is_answer]),
-        "rare characters": mean((surprise.bits_alone > RARE_BITS).astype(numpy.float64), row),
+        "rare characters": mean((surprise.bits_alone > rare_bits).astype(numpy.float64), row),
         "answer endings": mean(endings, row_of_ending),
         "an answer's ending": numpy.where(numpy.isfinite(worst), worst, numpy.nan),
     }

@@ -25,6 +25,9 @@ class RuleParams:
     must also matter. ``ratio_rise`` is relative, ``loss_rise`` in nats per token, ``agreement_fall`` in cosine,
     ``forecast_fall`` in units of Z, ``flipped_share`` of the rows of preferences,
     ``odd_rows`` of all rows.
+
+    ``odd_tails``: a row is odd beyond the value that this share of the kept rows exceeds, each share tried: few rows
+    far out, or more of them less far. ``rare_character_bits``: a character is rare below two to the minus this.
     """
 
     false_alarm_rate: float = 0.05
@@ -35,7 +38,11 @@ class RuleParams:
     forecast_fall: Band = Band(0.02, 0.05)
     flipped_share: Band = Band(0.01, 0.03)
     odd_rows: Band = Band(0.01, 0.02)
+    odd_tails: tuple[float, ...] = (0.002, 0.02, 0.1)
+    rare_character_bits: float = 16.0
 
     def __post_init__(self) -> None:
         if not 0 < self.risky_rate <= self.false_alarm_rate < 1:
             raise ValueError("risky_rate must lie between 0 and false_alarm_rate, and both below 1")
+        if not self.odd_tails or not all(0 < tail < 1 for tail in self.odd_tails):
+            raise ValueError("odd_tails must be shares between 0 and 1, at least one")

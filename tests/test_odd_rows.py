@@ -17,7 +17,6 @@ from monitor.evidence import first_copies
 from monitor.odd_rows import (
     MARKS,
     MIN_KEPT_ROWS,
-    TAILS,
     OddRows,
     RowMarks,
     RowRuleId,
@@ -84,7 +83,7 @@ def change(row: Conversation, said: Callable[[str], str], role: str = "assistant
 def mark(kept: Sequence[Record], added: Sequence[Record]) -> RowMarks | None:
     hashes = [content_hash(row) for row in (*kept, *added)]
     is_kept = numpy.arange(len(hashes)) < len(kept)
-    return mark_rows(list(zip((*kept, *added), hashes, strict=True)), is_kept, ~is_kept, first_copies(hashes))
+    return mark_rows(list(zip((*kept, *added), hashes, strict=True)), is_kept, ~is_kept, first_copies(hashes), PARAMS)
 
 
 def judge(kept: Sequence[Record], added: Sequence[Record]) -> dict[RowRuleId, OddRows]:
@@ -115,6 +114,11 @@ def fresh() -> Rows:
 
 SHARE = 40 / 340
 CALM = dict.fromkeys(("agreement", "copies", "wording", "form"), "pass")
+
+
+def test_what_is_found_does_not_depend_on_the_order_of_the_file(kept: Rows, fresh: Rows) -> None:
+    damaged = [*(change(row, str.upper) for row in fresh[:8]), *fresh[8:]]
+    assert judge(kept[::-1], damaged[::-1]) == judge(kept, damaged)
 
 
 def test_fresh_rows_of_the_same_kind_are_not_odd(kept: Rows, fresh: Rows) -> None:
@@ -239,7 +243,7 @@ def test_an_honest_batch_is_odd_no_more_often_than_its_rate(
     lowest = []
     for _ in range(300):
         values, topic, is_added = draw_values(rng, topic_sd, added)
-        found = [find_odd_rows("misfit", values, topic, is_added, tail, 1, PARAMS) for tail in TAILS]
+        found = [find_odd_rows("misfit", values, topic, is_added, tail, 1, PARAMS) for tail in PARAMS.odd_tails]
         lowest.append(min(odd.p_value for odd in found if odd))
     for rate in rates:
         assert numpy.mean(numpy.array(lowest) <= rate) <= rate + 2 * math.sqrt(rate * (1 - rate) / 300)
@@ -250,7 +254,7 @@ def test_a_batch_of_which_a_fifth_lies_far_out_is_odd() -> None:
     for _ in range(20):
         values, topic, is_added = draw_values(rng, 0.3, 40)
         values[-8:] += 6
-        odd = find_odd_rows("misfit", values, topic, is_added, TAILS[0], 1, PARAMS)
+        odd = find_odd_rows("misfit", values, topic, is_added, PARAMS.odd_tails[0], 1, PARAMS)
         assert odd is not None and odd.beyond >= 8 and odd.p_value < 0.001
 
 
@@ -416,20 +420,18 @@ def test_the_rows_looked_at_are_those_of_the_lowest_hashes_in_any_file_order(siz
         def take(records: Sequence[Record]) -> list[Record]:
             hashes = [content_hash(record) for record in records]
             places = odd_rows._take_rows(records, hashes, numpy.ones(len(records), dtype=bool))
-            assert places.tolist() == sorted(set(places.tolist()))
             return [records[i] for i in places]
 
         taken = take(rows)
         shuffled = rows.copy()
         random.shuffle(shuffled)  # type: ignore[attr-defined]
-        assert sorted(map(content_hash, take(shuffled))) == sorted(map(content_hash, taken))
+        assert take(shuffled) == taken
     short = sorted((row for row in rows if lengths([row])[0] <= 50), key=content_hash)
     if not short:
         assert taken == [min(rows, key=content_hash)]
         return
-    ordered = sorted(taken, key=content_hash)
-    assert ordered == short[: len(ordered)] and sum(lengths(ordered)) <= 200
-    assert len(ordered) == len(short) or sum(lengths(short[: len(ordered) + 1])) > 200
+    assert taken == short[: len(taken)] and sum(lengths(taken)) <= 200
+    assert len(taken) == len(short) or sum(lengths(short[: len(taken) + 1])) > 200
 
 
 def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) -> None:
@@ -438,7 +440,7 @@ def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) 
     # The endless one comes first in the order of hashes.
     hashes = ["00" * 16 if row is endless else content_hash(row) for row in rows]
     is_kept = numpy.arange(101) < 61
-    marks = mark_rows(list(zip(rows, hashes, strict=True)), is_kept, ~is_kept, numpy.ones(101, dtype=bool))
+    marks = mark_rows(list(zip(rows, hashes, strict=True)), is_kept, ~is_kept, numpy.ones(101, dtype=bool), PARAMS)
     assert marks is not None
     assert numpy.count_nonzero(marks.topic >= 0) == 60 and marks.topic[60] == -1
 

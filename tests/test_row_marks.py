@@ -16,6 +16,7 @@ from corpus.records import Conversation, Message, Preference, Record
 from monitor.answer_fit import Sides
 from monitor.consistency import prompt_and_response
 from monitor.row_marks import END, _stands_elsewhere, measure_marks
+from monitor.rule_params import RuleParams
 
 Marks = dict[str, NDArray[numpy.float64]]
 
@@ -41,7 +42,7 @@ def mark(records: Sequence[Record], kept: int, fold: Sequence[int] | None = None
     prompts, responses = zip(*map(prompt_and_response, records), strict=True)
     blank = numpy.zeros((len(records), 256), dtype=numpy.float32)
     sides = Sides(prompts, responses, blank, blank)
-    return measure_marks(records, sides, is_kept, numpy.where(is_kept, folds, -1))
+    return measure_marks(records, sides, is_kept, numpy.where(is_kept, folds, -1), RuleParams().rare_character_bits)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
