@@ -16,12 +16,13 @@ from corpus.records import Record, canonical_text
 MAX_SOURCES = 8
 OTHER_SOURCES = "(other sources)"
 
-# Text goes to the codecs in pieces of a MiB: some 70 ms of zlib's work, long beside what it costs to hand one over.
-PIECE_BYTES = 2**20
+# Text goes to the codecs in pieces of 4 MiB: some 300 ms of zlib's work, long beside what it costs to hand one over
+# while another thread parses rows.
+PIECE_BYTES = 2**22
 # Pieces that may wait for one stream.
-WAITING_PIECES = 4
+WAITING_PIECES = 2
 # The same for a stream that is put off (see `_Meter.split`): the bytes that its window would take.
-HELD_PIECES = 128
+HELD_PIECES = 32
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ def test_every_ratio_is_that_of_its_rows_compressed_one_by_one(rows: list[tuple[
     assert profile.sources == (expected if len(expected) > 1 else {})
 
 
-def test_pieces_of_a_mebibyte_change_no_ratio() -> None:
+def test_pieces_of_a_mebibyte_change_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "PIECE_BYTES", 2**20)
     # The first source alone for two pieces, then both; one row is longer than a piece.
     lengths = [60_000] * 40 + [2_500_000] + [60_000] * 20
     records = [from_source("first" if i < 40 or i % 2 else "second", noise(i, n)) for i, n in enumerate(lengths)]
@@ -220,7 +221,7 @@ def test_the_number_of_cores_changes_no_ratio(monkeypatch: pytest.MonkeyPatch, c
     }
 
 
-@pytest.mark.parametrize(("pieces", "streams"), [(100, 2), (140, 3)])
+@pytest.mark.parametrize(("pieces", "streams"), [(25, 2), (40, 3)])
 def test_a_single_source_that_is_not_large_is_compressed_once_by_each_codec(
     monkeypatch: pytest.MonkeyPatch, pieces: int, streams: int
 ) -> None:
