@@ -189,7 +189,8 @@ def test_an_accident_is_found_by_the_rule_it_belongs_to(name: str, kept: Rows, f
     rule, damage = ACCIDENTS[name]
     found = judge(kept, damage(fresh))
     assert statuses(found, SHARE)[rule] == "risky"
-    assert statuses(found, SHARE)["copies"] == "pass"
+    # Exchanged roles make prompts of answers, whose few sentences stand in more kept rows than any question.
+    assert statuses(found, SHARE)["copies"] == ("warn" if name == "roles exchanged" else "pass")
     assert found[rule].share > 0.4
 
 
