@@ -1,27 +1,31 @@
 """The base model: trained on half of the baseline, the same every time, or a pointer to a pretrained one."""
 
 import json
+import pickle
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from corpus.artifacts import hash_folder
-from corpus.errors import EntropylawError
+from corpus.artifacts import fingerprint, hash_folder
+from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Record, hash_fraction
 from training.base_model import (
     CARD,
+    BaseModelCard,
     BaseModelParams,
     build_base_model,
     is_trained_row,
     load_base_model,
     load_pretrained,
     read_card,
-    train_tokenizer,
 )
-from training.chat import encode_conversation, training_messages
+from training.chat import CHAT_TEMPLATE, encode_conversation, training_messages
+from training.chat_templates import read_chat_template
 from training.loss import mean_token_loss
+from training.small_model import train_tokenizer
 
 Rows = list[tuple[Record, str]]
 SMALL = BaseModelParams(vocabulary=400, hidden_size=32, layers=1, heads=2, max_length=64, steps=4)
@@ -91,9 +95,79 @@ def test_a_pretrained_folder_is_pointed_to_and_known_by_its_files(base_folder: P
     assert build_base_model([], "00", params, tmp_path / "base").identity != card.identity
 
 
+# What a model from before `chat_template` was made from, field by field.
+FIELDS_BEFORE = (
+    "pretrained", "revision", "vocabulary", "hidden_size", "layers", "heads", "max_length", "steps", "batch_rows",
+    "learning_rate", "seed",
+)  # fmt: skip
+
+
+def test_models_from_before_templates_could_be_chosen_keep_their_identity_and_card(
+    baseline: Rows, base_folder: Path, tmp_path: Path
+) -> None:
+    card = build_base_model(baseline[:80], "00", SMALL, tmp_path / "base")
+    before = {field: getattr(SMALL, field) for field in FIELDS_BEFORE}
+    assert card.identity == fingerprint({"params": before, "baseline": "00"})
+    card = read_card(tmp_path / "base")
+    written = json.loads((tmp_path / "base" / CARD).read_text())
+    assert written.pop("chat_template") is None
+    (tmp_path / "base" / CARD).write_text(json.dumps(written))
+    assert read_card(tmp_path / "base") == card
+    assert card_of(tmp_path, base_folder, None).identity == hash_folder(base_folder)
+
+
+def card_of(tmp_path: Path, model: Path, template: str | None) -> BaseModelCard:
+    params = BaseModelParams(pretrained=str(model), chat_template=template)
+    return build_base_model([], "00", params, tmp_path / "pointer")
+
+
+def test_a_chat_template_is_part_of_the_identity_by_its_text(base_folder: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy.jinja", tmp_path / "other.jinja"
+    copy.write_text(read_chat_template("vicuna"))
+    other.write_text(read_chat_template("vicuna").replace("USER", "HUMAN"))
+    names = (None, "vicuna", str(copy), str(other))
+    own, vicuna, same, changed = (card_of(tmp_path, base_folder, name).identity for name in names)
+    assert vicuna == same
+    assert len({own, vicuna, changed}) == 3
+
+
+def test_a_pretrained_model_is_read_with_the_template_it_was_given_whatever_became_of_the_file(
+    base_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "own.jinja"
+    file.write_text(CHAT_TEMPLATE.replace("'<|end|>'", "'!' + eos_token"))
+    made = card_of(tmp_path, base_folder, str(file))
+    file.unlink()
+    _, tokenizer, card = load_base_model(tmp_path / "pointer")
+    text = tokenizer.apply_chat_template([{"role": "assistant", "content": "Hi"}], tokenize=False)
+    assert (text, card) == ("<|assistant|>Hi!<|end|>", made)
+
+
+def test_a_small_model_can_be_trained_in_a_published_format(baseline: Rows, tmp_path: Path) -> None:
+    params = replace(SMALL, chat_template="vicuna", max_length=128)
+    card = build_base_model(baseline[:80], "00", params, tmp_path / "vicuna")
+    own = build_base_model(baseline[:80], "00", replace(params, chat_template=None), tmp_path / "own")
+    assert card.identity != own.identity
+    _, tokenizer, loaded = load_base_model(tmp_path / "vicuna")
+    assert tokenizer.chat_template == read_chat_template("vicuna")
+    assert (loaded.identity, loaded.chat_template) == (card.identity, None)
+
+
+def test_a_template_that_does_not_suit_is_said_before_anything_is_trained(baseline: Rows, tmp_path: Path) -> None:
+    with pytest.raises(EntropylawError, match=r"the tokenizer has no token <\|start_header_id\|>"):
+        build_base_model(baseline[:80], "00", replace(SMALL, chat_template="llama-3"), tmp_path)
+    with pytest.raises(ParamsError, match=r"base_model\.chat_template: 'chatml' is neither vicuna nor llama-3"):
+        build_base_model(baseline[:80], "00", replace(SMALL, chat_template="chatml"), tmp_path)
+    assert not (tmp_path / CARD).exists()
+
+
 def remove_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
+
+
+def cut_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text()[:500])
 
 
 def cut_weights(folder: Path) -> None:
@@ -101,20 +175,127 @@ def cut_weights(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
 
 
+def drop_a_layer(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    left = {name: tensor for name, tensor in tensors.items() if "q_proj" not in name}
+    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def widen_config(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 2 * config["hidden_size"]}))
+
+
 def break_config(folder: Path) -> None:
     (folder / "config.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [remove_tokenizer, cut_weights, break_config])
+def make_config_a_list(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+def make_a_size_a_word(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": "many"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        (remove_tokenizer, r"cannot be loaded: it has no tokenizer that can be read"),
+        (cut_tokenizer, r"cannot be loaded: one of its JSON files is damaged \(.+\); fetch or copy"),
+        (cut_weights, r"cannot be loaded: .+"),
+        (drop_a_layer, r"1 of its weights are missing, such as model\.layers\.0\.self_attn\.q_proj\.weight"),
+        (widen_config, r"cannot be loaded: its weights have other shapes than its config\.json says"),
+        (break_config, r"cannot be loaded: .+config\.json' is not a valid JSON file"),
+        (make_config_a_list, r"cannot be loaded: one of its JSON files is damaged"),
+        (make_a_size_a_word, r"cannot be loaded: Validation error for field 'hidden_size': .+"),
+    ],
+)
 def test_a_damaged_model_is_an_error_of_one_line_that_names_it(
-    base_folder: Path, tmp_path: Path, damage: object
+    base_folder: Path, tmp_path: Path, damage: Callable[[Path], None], cause: str
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(base_folder, folder)
     damage(folder)
-    with pytest.raises(EntropylawError, match=r"model .*: cannot be loaded: .+") as caught:
+    with pytest.raises(EntropylawError, match=f"model {folder}: {cause}") as caught:
         load_pretrained(str(folder))
     assert "\n" not in str(caught.value)
+
+
+def add_code(folder: Path, model_type: str, tokenizer_class: str) -> Path:
+    """Give a model program code of its own, which leaves a file where it is run. Returns that file."""
+    trace = folder / "code-was-run"
+    code = f"open({str(trace)!r}, 'w').close()\nfrom transformers import LlamaConfig as C, LlamaForCausalLM as M\n"
+    (folder / "own_code.py").write_text(code + "from transformers import PreTrainedTokenizerFast as T\n")
+    for name, changes in {
+        "config.json": {
+            "model_type": model_type,
+            "auto_map": {"AutoConfig": "own_code.C", "AutoModelForCausalLM": "own_code.M"},
+        },
+        "tokenizer_config.json": {
+            "tokenizer_class": tokenizer_class,
+            "auto_map": {"AutoTokenizer": [None, "own_code.T"]},
+        },
+    }.items():
+        (folder / name).write_text(json.dumps({**json.loads((folder / name).read_text()), **changes}))
+    return trace
+
+
+def test_code_that_a_model_brings_along_is_never_run(base_folder: Path, tmp_path: Path) -> None:
+    known = "PreTrainedTokenizerFast"
+    for name, model_type, tokenizer_class in (
+        ("needless", "llama", known),
+        ("model", "homemade", known),
+        ("tokenizer", "llama", "HomemadeTokenizer"),
+    ):
+        shutil.copytree(base_folder, tmp_path / name)
+        trace = add_code(tmp_path / name, model_type, tokenizer_class)
+        if name == "needless":
+            load_pretrained(str(tmp_path / name))
+        else:
+            with pytest.raises(EntropylawError, match="needs program code of its own, which is never run"):
+                load_pretrained(str(tmp_path / name))
+        assert not trace.exists()
+
+
+def test_pickled_weights_are_never_read(base_folder: Path, tmp_path: Path) -> None:
+    folder, trace = tmp_path / "model", tmp_path / "pickle-was-run"
+    shutil.copytree(base_folder, folder)
+    (folder / "model.safetensors").unlink()
+
+    class Trap:
+        def __reduce__(self) -> object:
+            return open, (str(trace), "w")
+
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(EntropylawError, match="no weights as safetensors, and pickled ones are not loaded"):
+        load_pretrained(str(folder))
+    assert not trace.exists()
+
+
+def test_a_token_beyond_the_embeddings_is_said_at_once(base_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(base_folder, folder)
+    _, tokenizer = load_pretrained(str(folder))
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["<|late|>"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(
+        EntropylawError, match=rf"up to '<\|late\|>' with the id {rows}, but it has embeddings for {rows}"
+    ):
+        load_pretrained(str(folder))
+
+
+def test_a_model_without_a_template_says_what_to_set(base_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(base_folder, folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(EntropylawError, match=r"no chat template; set base_model\.chat_template to vicuna, llama-3 or"):
+        load_pretrained(str(folder))
+    load_pretrained(str(folder), chat_template=read_chat_template("vicuna"))
 
 
 def test_a_folder_without_a_card_is_no_base_model(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from corpus.errors import EntropylawError
 from corpus.records import ROLES, Conversation, Message, Preference
-from training.base_model import train_tokenizer
 from training.chat import (
+    CHAT_TEMPLATE,
     EncodedRow,
     check_chat_template,
     encode_answer,
@@ -17,6 +17,7 @@ from training.chat import (
     to_chat,
     training_messages,
 )
+from training.small_model import train_tokenizer
 
 TOKENIZER = train_tokenizer(["Hello there, how are you today? I am fine."] * 3, 400)
 USER, ASSISTANT = Message("user", "Hello there"), Message("assistant", "I am fine.")
@@ -130,3 +131,12 @@ def test_generation_markers_are_found_however_they_are_spaced(tokenizer_with: ob
 def test_a_template_that_refuses_a_conversation_is_an_error_with_its_reason(tokenizer_with: object) -> None:
     with pytest.raises(EntropylawError, match="refuses the roles user, assistant: System role not supported"):
         encode_conversation(tokenizer_with, [USER, ASSISTANT], 100)
+
+
+def test_a_tokenizer_that_cannot_tell_which_token_a_character_belongs_to_is_refused() -> None:
+    from transformers import ByT5Tokenizer
+
+    tokenizer = ByT5Tokenizer()
+    tokenizer.chat_template = CHAT_TEMPLATE
+    with pytest.raises(EntropylawError, match=r"name a model that has a tokenizer\.json"):
+        check_chat_template(tokenizer)

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
 from corpus.records import Record, canonical_text, hash_fraction
-from training.chat import (
-    CHAT_TEMPLATE,
-    END_OF_TURN,
-    PADDING,
-    ROLE_TOKENS,
-    EncodedRow,
-    check_chat_template,
-    encode_conversation,
-    training_messages,
-)
-from training.loss import collate_rows, row_token_losses
+from training.chat import encode_conversation, training_messages
+from training.chat_templates import prepare_chat_template, read_chat_template, stop_at_answer_ends
+from training.small_model import new_model, train_model, train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 CARD = "entropylaw.json"
 
@@ -40,11 +32,13 @@ Progress = Callable[[int, int], None]
 class BaseModelParams:
     """``pretrained``: a local folder or a Hub id; None trains a small Llama-architecture model from scratch.
 
-    The other fields describe that small model: enough capacity to tell real text from damaged text on two CPU cores.
+    ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the model's own. The other fields
+    describe the small model: enough capacity to tell real text from damaged text on two CPU cores.
     """
 
     pretrained: str | None = None
     revision: str | None = None
+    chat_template: str | None = None
     vocabulary: int = 2048
     hidden_size: int = 96
     layers: int = 3
@@ -68,6 +62,7 @@ class BaseModelCard:
     """What the base model is, written beside it. ``identity`` enters the configuration fingerprint.
 
     ``trained_from``: rows with a content-hash fraction at or above it may have been trained on (1.0: none were).
+    ``chat_template``: the Jinja text given to a pretrained model; None where the model's files hold its template.
     """
 
     identity: str
@@ -79,51 +74,11 @@ class BaseModelCard:
     tokens: int
     first_loss_nats: float | None
     last_loss_nats: float | None
+    chat_template: str | None = None
 
 
 def is_trained_row(row_hash: str) -> bool:
     return hash_fraction(row_hash) >= TRAINED_FROM
-
-
-def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:
-    """Byte-level BPE: any text can be encoded, so damaged text costs tokens instead of failing."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PADDING, END_OF_TURN, *ROLE_TOKENS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PADDING, eos_token=END_OF_TURN)
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
-
-
-def new_model(params: BaseModelParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(params.seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=params.hidden_size,
-        intermediate_size=params.hidden_size * 8 // 3 // 8 * 8,
-        num_hidden_layers=params.layers,
-        num_attention_heads=params.heads,
-        num_key_value_heads=params.heads,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config)
 
 
 def build_base_model(
@@ -140,9 +95,10 @@ def build_base_model(
     be used.
     """
     folder = Path(folder)
+    template = None if params.chat_template is None else read_chat_template(params.chat_template)
     if params.pretrained:
-        model, _ = load_pretrained(params.pretrained, params.revision)
-        card = card_of_pretrained(model, params.pretrained, params.revision)
+        model, _ = load_pretrained(params.pretrained, params.revision, chat_template=template)
+        card = card_of_pretrained(model, params.pretrained, params.revision, template)
         write_json(folder / CARD, card)
         return card
 
@@ -152,16 +108,17 @@ def build_base_model(
             "the baseline has too few rows to train a base model on; add rows or set base_model.pretrained"
         )
     tokenizer = train_tokenizer([canonical_text(record) for record in mine], params.vocabulary)
+    prepare_chat_template(tokenizer, template)
     model = new_model(params, tokenizer)
     rows = [encode_conversation(tokenizer, training_messages(record), params.max_length) for record in mine]
     usable = [row for row in rows if row is not None]
     if not usable:
         raise EntropylawError(f"no baseline row has a response within base_model.max_length={params.max_length} tokens")
-    losses, tokens = _train(model, usable, tokenizer.pad_token_id, params, progress)
+    losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     card = BaseModelCard(
-        identity=fingerprint({"params": params, "baseline": data_hash}),
+        identity=fingerprint({"params": _describe_params(params, template), "baseline": data_hash}),
         pretrained=None,
         revision=None,
         trained_from=TRAINED_FROM,
@@ -175,59 +132,47 @@ def build_base_model(
     return card
 
 
-def _train(
-    model: PreTrainedModel, rows: list[EncodedRow], padding_id: int, params: BaseModelParams, progress: Progress
-) -> tuple[list[float], int]:
-    """AdamW with linear warm-up and decay. All tokens are predicted, prompts too: a base model knows both sides."""
-    import numpy
-    import torch
+def _describe_params(params: BaseModelParams, template: str | None) -> dict[str, Any]:
+    """The parameters as they enter the identity: a template by its text, which a file's name does not tell.
 
-    rng = numpy.random.default_rng(params.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=0.01)
-    warmup = max(1, params.steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, max(0.05, (params.steps - step) / params.steps))
-    )
-    order: list[int] = []
-    losses, tokens = [], 0
-    model.train()
-    for step in range(params.steps):
-        while len(order) < params.batch_rows:
-            order += rng.permutation(len(rows)).tolist()
-        chosen, order = order[: params.batch_rows], order[params.batch_rows :]
-        whole = [EncodedRow(rows[i].ids, (True,) * len(rows[i].ids)) for i in chosen]
-        sums, counts = row_token_losses(model, collate_rows(whole, padding_id))
-        loss = sums.sum() / counts.sum()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        losses.append(float(loss.detach()))
-        tokens += int(counts.sum())
-        progress(step + 1, params.steps)
-    return losses, tokens
+    Without one the key is left out: models from before there was a choice keep their identity, and their history.
+    """
+    described = asdict(params)
+    del described["chat_template"]
+    return described if template is None else {**described, "chat_template": template}
 
 
 def load_pretrained(
-    name: str, revision: str | None = None, device: str | None = None
+    name: str,
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    quantization: BitsAndBytesConfig | None = None,
+    chat_template: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal model and a tokenizer that knows which tokens are the assistant's, as ``load_causal_model`` does.
 
+    ``chat_template`` is Jinja text that replaces the model's own. ``model.generate`` stops at the end of an answer.
     Raises EntropylawError when the model cannot be loaded or its chat template does not mark the assistant's tokens.
     """
-    model, tokenizer = load_causal_model(name, revision, device)
-    check_chat_template(tokenizer)
+    model, tokenizer = load_causal_model(name, revision, device, dtype, quantization)
+    prepare_chat_template(tokenizer, chat_template)
+    stop_at_answer_ends(model, tokenizer)
     return model, tokenizer
 
 
 def load_causal_model(
-    name: str, revision: str | None = None, device: str | None = None
+    name: str,
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    quantization: BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal model and its tokenizer from a local folder or a Hub id.
 
-    The weights are float32 on every device: AdamW's updates at a learning rate of 1e-5 are smaller than a bfloat16
-    weight can take up. Mixed precision is the trainer's business (``hardware_arguments``).
+    ``dtype`` is that of the weights, float32 or bfloat16. float32 is the default on every device: AdamW's updates at a
+    learning rate of 1e-5 are smaller than a bfloat16 weight can take up. Mixed precision is the trainer's business
+    (``hardware_arguments``). A model loaded with ``quantization`` stays where that puts it.
     Hub code is never run and pickled weights are refused. Raises EntropylawError when it cannot be loaded.
     """
     import torch
@@ -235,37 +180,65 @@ def load_causal_model(
     if looks_like_folder(name) and not Path(name).is_dir():
         raise EntropylawError(f"model {name}: no such folder; run `dvc repro` to make it, or name another")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        result: Any = AutoModelForCausalLM.from_pretrained(
             name,
             revision=revision,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=torch.float32,
+            output_loading_info=True,
+            dtype=getattr(torch, dtype),
+            **({"quantization_config": quantization, "device_map": {"": device}} if quantization else {}),
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # damaged files make these libraries raise anything, a bare Exception too
         raise EntropylawError(f"model {name}: cannot be loaded: {_explain_failure(error)}") from None
+    model, loading = result
+    if missing := sorted(loading["missing_keys"]):  # transformers fills them with random numbers
+        raise EntropylawError(
+            f"model {name}: {len(missing)} of its weights are missing, such as {missing[0]}; fetch or copy it anew"
+        )
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to(device), tokenizer
+    _check_vocabulary(model, tokenizer, name)
+    return model if quantization else model.to(device), tokenizer
+
+
+def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Raise EntropylawError when a token's id lies beyond the embeddings: it would crash deep inside a training run."""
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.num_embeddings  # weight.shape is empty where DeepSpeed spreads the model
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if highest >= rows:
+        raise EntropylawError(
+            f"model {name}: its tokenizer has tokens up to {token!r} with the id {highest}, but it has embeddings for "
+            f"{rows} only; resize them in Python (resize_token_embeddings, then save_pretrained) or take the tokens out"
+        )
 
 
 def _explain_failure(error: Exception) -> str:
     """A library's error as one line, and what to do where that is known."""
-    cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    cause = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     if isinstance(error, OSError) and "file named" in cause and "safetensors" in cause:
         return (
             "it has no weights as safetensors, and pickled ones are not loaded; "
             "convert them in Python (from_pretrained, then save_pretrained) and name that folder"
         )
+    if "custom code" in cause and isinstance(error, ValueError):
+        return "it needs program code of its own, which is never run; name a model that transformers itself can load"
+    if "backend tokenizer" in cause:
+        return "it has no tokenizer that can be read; save one beside it (tokenizer.json, tokenizer_config.json)"
     if "`tiktoken` is required" in cause:  # transformers' last resort for a SentencePiece model that it cannot read
         return "its tokenizer.model cannot be read; install the package sentencepiece"
+    if "ignore_mismatched_sizes" in cause:
+        return "its weights have other shapes than its config.json says; fetch or copy the model anew"
+    if isinstance(error, (json.JSONDecodeError, TypeError, AttributeError)):
+        return f"one of its JSON files is damaged ({cause}); fetch or copy the model anew"
     return cause
 
 
@@ -282,13 +255,20 @@ def looks_like_folder(name: str) -> bool:
     )  # fmt: skip
 
 
-def card_of_pretrained(model: PreTrainedModel, name: str, revision: str | None) -> BaseModelCard:
-    """The card of a model that was not made here. A local folder is known by its files, a Hub id by its commit."""
+def card_of_pretrained(
+    model: PreTrainedModel, name: str, revision: str | None, chat_template: str | None = None
+) -> BaseModelCard:
+    """The card of a model that was not made here. A local folder is known by its files, a Hub id by its commit.
+
+    A chat template that was given to it is part of its identity: by another one its losses are others.
+    """
     if Path(name).is_dir():
         identity = hash_folder(name)
     else:
         identity = fingerprint({"pretrained": name, "commit": getattr(model.config, "_commit_hash", None) or revision})
-    return BaseModelCard(identity, name, revision, 1.0, model.num_parameters(), 0, 0, None, None)
+    if chat_template is not None:
+        identity = fingerprint({"model": identity, "chat_template": chat_template})
+    return BaseModelCard(identity, name, revision, 1.0, model.num_parameters(), 0, 0, None, None, chat_template)
 
 
 def read_card(folder: str | Path) -> BaseModelCard:
@@ -300,12 +280,19 @@ def read_card(folder: str | Path) -> BaseModelCard:
         raise EntropylawError(f"{folder}: not a base model; run `dvc repro base_model` first") from None
 
 
-def load_base_model(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
+def load_base_model(
+    folder: str | Path,
+    device: str | None = None,
+    dtype: str = "float32",
+    quantization: BitsAndBytesConfig | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
     """The base model of a repository, or any model folder or Hub id that has no card of ours."""
     if (Path(folder) / CARD).exists():
         card = read_card(folder)
-        model, tokenizer = load_pretrained(card.pretrained or str(folder), card.revision)
+        model, tokenizer = load_pretrained(
+            card.pretrained or str(folder), card.revision, device, dtype, quantization, card.chat_template
+        )
     else:
-        model, tokenizer = load_pretrained(str(folder))
+        model, tokenizer = load_pretrained(str(folder), None, device, dtype, quantization)
         card = card_of_pretrained(model, str(folder), None)
     return model, tokenizer, card

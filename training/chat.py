@@ -71,11 +71,20 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise EntropylawError when the tokenizer cannot say which tokens are the assistant's."""
     name = tokenizer.name_or_path or "the tokenizer"
     if not tokenizer.chat_template:
-        raise EntropylawError(f"{name}: the tokenizer has no chat template; set one in its tokenizer_config.json")
+        raise EntropylawError(
+            f"{name}: the tokenizer has no chat template; "
+            "set base_model.chat_template to vicuna, llama-3 or a Jinja file, or save one with the model"
+        )
     if not GENERATION_MARKER.search(str(tokenizer.chat_template)):
         raise EntropylawError(
             f"{name}: the chat template has no {{% generation %}} markers, so the response tokens are unknown; "
-            "put {% generation %}…{% endgeneration %} around the assistant's text in its chat template"
+            "put {% generation %}…{% endgeneration %} around the assistant's text in it, "
+            "or set base_model.chat_template to vicuna, llama-3 or a Jinja file"
+        )
+    if not getattr(tokenizer, "is_fast", False):
+        raise EntropylawError(
+            f"{name}: the tokenizer cannot say which token a character belongs to, so the response tokens are unknown; "
+            "name a model that has a tokenizer.json"
         )
 
 
@@ -110,12 +119,19 @@ def encode_answer(
     return EncodedAnswer(tuple(ids[:common]), tuple(ids[common:])) if 0 < common < min(len(ids), max_length) else None
 
 
-def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **options: Any) -> Any:
-    from jinja2 import TemplateError
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
+    """What the model is given before it answers. Raises EntropylawError when the template refuses the messages."""
+    return tuple(_apply_template(tokenizer, messages, add_generation_prompt=True)["input_ids"])
 
+
+def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **options: Any) -> Any:
+    from jinja2 import TemplateError, TemplateSyntaxError
+
+    name = tokenizer.name_or_path or "the tokenizer"
     try:
         return tokenizer.apply_chat_template(to_chat(messages), tokenize=True, return_dict=True, **options)
+    except TemplateSyntaxError as error:
+        raise EntropylawError(f"{name}: the chat template, line {error.lineno}: {error.message}") from None
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
-        name = tokenizer.name_or_path or "the tokenizer"
         raise EntropylawError(f"{name}: the chat template refuses the roles {roles}: {error}") from None

@@ -1,0 +1,176 @@
+"""Which chat template a model reads: its own, a published format or a file; and which tokens end an answer under it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from corpus.errors import EntropylawError, ParamsError
+from corpus.records import Message
+from training.chat import GENERATION_MARKER, check_chat_template, encode_conversation, to_chat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# The formats of the paper's two models (Appendix B): Vicuna's for Mistral-7B, Llama 3's for Llama-3-8B.
+PUBLISHED = ("vicuna", "llama-3")
+TEMPLATES = Path(__file__).parent / "templates"
+# How a published format writes a token of its own.
+CONTROL_TOKEN = re.compile(r"<\|\w+\|>")
+# The system message that Qwen 2.5's templates put where a conversation has none: TRL knows the chat models', which
+# begins with the model's name; the base models' does not, and is the same in everything else.
+QWEN_SYSTEM, QWEN_NAME = "You are a helpful assistant.", "You are Qwen, created by Alibaba Cloud. "
+
+SYSTEM, QUESTION, ANSWER = Message("system", "s"), Message("user", "q"), Message("assistant", "a")
+
+
+def read_chat_template(choice: str) -> str:
+    """The Jinja text that ``base_model.chat_template`` names: a published format's or a file's.
+
+    Raises ParamsError when it is neither, or when the file does not mark the assistant's text.
+
+    >>> "ASSISTANT:" in read_chat_template("vicuna")
+    True
+    """
+    if choice in PUBLISHED:
+        return (TEMPLATES / f"{choice}.jinja").read_text(encoding="utf-8")
+    try:
+        text = Path(choice).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParamsError(
+            f"base_model.chat_template: {choice!r} is neither {' nor '.join(PUBLISHED)}, and no such file is here"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or "not UTF-8"
+        raise ParamsError(f"base_model.chat_template: {choice} cannot be read: {cause}") from None
+    if not GENERATION_MARKER.search(text):
+        raise ParamsError(
+            f"base_model.chat_template: {choice} has no {{% generation %}} markers, so the response tokens are "
+            "unknown; put {% generation %}…{% endgeneration %} around the assistant's text and its end token"
+        )
+    return text
+
+
+def prepare_chat_template(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
+    """Make the tokenizer use ``template``, or its own where that is None, with markers around the assistant's tokens.
+
+    A template of its own that lacks the markers gets them from TRL where TRL knows it. Under a given template that
+    does not write the tokenizer's end token, the token that ends answers becomes the end token.
+    Raises EntropylawError when there is no template, or none with markers, or when it does not suit the tokenizer.
+    """
+    if template is not None:
+        _check_tokens(tokenizer, template)
+        tokenizer.chat_template = template
+    elif isinstance(tokenizer.chat_template, dict):  # one for each use, such as tools and retrieval
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
+    own = tokenizer.chat_template
+    if template is None and own and not GENERATION_MARKER.search(own):
+        tokenizer.chat_template = mark_known_template(tokenizer) or own
+    check_chat_template(tokenizer)
+    if template is not None:
+        ends = find_answer_ends(tokenizer)
+        if not ends:
+            raise EntropylawError(
+                f"{tokenizer.name_or_path or 'the tokenizer'}: base_model.chat_template marks no end token in the "
+                "answers, so a model would not learn to stop; put the token that ends a turn inside the "
+                "{% generation %} markers"
+            )
+        if "eos_token" not in template:
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[-1])
+
+
+def _check_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
+    """Raise EntropylawError when the template needs tokens that the tokenizer does not have."""
+    name = tokenizer.name_or_path or "the tokenizer"
+    if "eos_token" in template and tokenizer.eos_token is None:
+        raise EntropylawError(
+            f"{name}: the tokenizer has no end token, with which base_model.chat_template ends answers; add one to it"
+        )
+    if template in map(read_chat_template, PUBLISHED):
+        known = tokenizer.get_added_vocab()
+        missing = [token for token in dict.fromkeys(CONTROL_TOKEN.findall(template)) if token not in known]
+        if missing:
+            raise EntropylawError(
+                f"{name}: the tokenizer has no token {missing[0]} and would split it into pieces; "
+                "set base_model.chat_template to vicuna or to a Jinja file that suits this model"
+            )
+
+
+def mark_known_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The tokenizer's own template with generation markers, where TRL knows it (Qwen, Llama 3, Gemma, Phi…), else None.
+
+    It must write the same text when the answer comes last. In a longer conversation Qwen 3's also writes the empty
+    thinking block into earlier answers, where the model's own drops it: all of them are trained on, so all look alike.
+    """
+    own = str(tokenizer.chat_template)
+    marked = _ask_trl(tokenizer, own)
+    if marked is None and QWEN_SYSTEM in own:
+        named = _ask_trl(tokenizer, own.replace(QWEN_SYSTEM, QWEN_NAME + QWEN_SYSTEM))
+        marked = None if named is None else named.replace(QWEN_NAME, "")
+    chats = ([QUESTION, ANSWER], [SYSTEM, QUESTION, ANSWER])
+    if marked is None or any(_render(tokenizer, chat, marked) != _render(tokenizer, chat, own) for chat in chats):
+        return None
+    return marked
+
+
+def _ask_trl(tokenizer: PreTrainedTokenizerBase, template: str) -> str | None:
+    """TRL's form of ``template`` with generation markers, or None where it does not know it."""
+    from trl.chat_template_utils import get_training_chat_template
+
+    own = tokenizer.chat_template
+    tokenizer.chat_template = template
+    try:
+        return get_training_chat_template(tokenizer)
+    except Exception:  # TRL tries it with tool calls, and a template that it does not know may raise anything
+        return None
+    finally:
+        tokenizer.chat_template = own
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template: str) -> str | None:
+    """The conversation as text, or None where the template refuses it."""
+    from jinja2 import TemplateError
+
+    try:
+        return str(tokenizer.apply_chat_template(to_chat(messages), tokenize=False, chat_template=template))
+    except TemplateError:
+        return None
+
+
+def find_answer_ends(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Ids of the tokens that end an answer in the middle of a conversation and at its end, without repetition.
+
+    What follows them in the template, such as a line break, is not theirs. Empty when an answer ends in plain text.
+    Raises EntropylawError when the template refuses a conversation of user and assistant.
+    """
+    row = encode_conversation(tokenizer, (QUESTION, ANSWER) * 2, maxsize)
+    if row is None:
+        return ()
+    special = {*tokenizer.get_added_vocab().values(), tokenizer.eos_token_id}
+    ends: dict[int, None] = {}
+    for is_answer, group in groupby(zip(row.ids, row.response, strict=True), key=lambda item: item[1]):
+        if is_answer:
+            visible = [token for token, _ in group if str(tokenizer.decode([token])).strip()]
+            if visible and visible[-1] in special:
+                ends[visible[-1]] = None
+    return tuple(ends)
+
+
+def stop_at_answer_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let ``model.generate`` stop where an answer ends under the chat template, beside where it stopped before.
+
+    A base model's generation settings know the end of a text only: Llama 3's would go on past the end of its turn.
+    They are saved with the model.
+    """
+    settings = model.generation_config
+    known = settings.eos_token_id
+    ends = [] if known is None else known if isinstance(known, list) else [known]
+    new = [token for token in find_answer_ends(tokenizer) if token not in ends]
+    if new:
+        settings.eos_token_id = [*new, *ends]
+    if settings.pad_token_id is None:
+        settings.pad_token_id = tokenizer.pad_token_id
