@@ -22,7 +22,7 @@ from corpus.errors import DataError, EntropylawError
 from corpus.files import read_rows
 from corpus.formats import SCORE_KEYS, parse_rows
 from corpus.prepare import PrepareParams
-from corpus.records import Preference, Record, canonical_text
+from corpus.records import Preference, Record, canonical_text, content_hash
 from entropylaw.layout import BASE_MODEL
 from entropylaw.terminal import STREAM_STEP, StageProgress, ignore_progress
 from entropylaw.token_counts import load_token_counter
@@ -40,13 +40,15 @@ if TYPE_CHECKING:
 class Pool:
     """A data file to select from; the sequences hold one item for each of its rows, in file order.
 
-    ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``token_counts``: tokens
+    ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
+    contents. ``token_counts``: tokens
     of the canonical texts, None where they were not counted. ``seconds``: what reading and counting took.
     """
 
     path: Path
     prepare: PrepareParams
     numbers: list[int]
+    hashes: list[str]
     sources: list[str]
     token_counts: list[int] | None
     seconds: dict[str, float]
@@ -98,6 +100,7 @@ def read_pool(
     count_tokens = load_token_counter(tokenizer) if tokenizer else None
     stamp = _stamp(path)
     numbers: list[int] = []
+    hashes: list[str] = []
     sources: list[str] = []
     token_counts: list[int] = []
     waiting: list[str] = []
@@ -113,6 +116,7 @@ def read_pool(
 
     for number, record in _numbered_records(path, prepare):
         numbers.append(number)
+        hashes.append(content_hash(record))
         sources.append(sys.intern(record.source))
         if count_tokens:
             waiting.append(canonical_text(record))
@@ -123,7 +127,7 @@ def read_pool(
     seconds = {"read": time.perf_counter() - start - counting_seconds}
     if count_tokens:
         seconds["tokens"] = counting_seconds
-    return Pool(path, prepare, numbers, sources, token_counts if count_tokens else None, seconds, stamp)
+    return Pool(path, prepare, numbers, hashes, sources, token_counts if count_tokens else None, seconds, stamp)
 
 
 def select_from_pool(

@@ -277,7 +277,7 @@ def _write_selected_rows(
         pool = read_pool(common.pool, prepare, tokenizer, progress)
         chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
         texts = pool.stream_texts("report", progress)
-        report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.seconds)
+        report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.seconds, pool.hashes)
         pool.require_unchanged()
         copy_rows(common.pool, common.out, [pool.numbers[i] for i in chosen.positions], prepare.max_row_bytes)
     return report

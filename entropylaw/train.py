@@ -1,34 +1,46 @@
-"""Stages behind the gate: train sft, train kto, evaluate."""
+"""Stages behind the gate: train sft, train kto."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from entropylaw import layout
+from entropylaw.workers import across_devices
 
 if TYPE_CHECKING:
     from training.fine_tuning import TrainingReport
+    from training.kto import KtoReport
 
 app = typer.Typer(help="Fine-tune on the selected rows with TRL.", no_args_is_help=True, rich_markup_mode=None)
 
 Out = Annotated[Path, typer.Option(help="The new model's folder.", show_default=False)]
 Report = Annotated[Path | None, typer.Option(help="Write counts and losses as JSON.", show_default=False)]
-Curve = Annotated[Path | None, typer.Option(help="Write the loss of each step as CSV.", show_default=False)]
+Live = Annotated[
+    Path | None, typer.Option(help="Write the curves to this DVCLive folder, while training.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 @app.command("sft")
+@across_devices
 def train_sft_model(
     data: Annotated[Path, typer.Argument(help="Conversations in any accepted format.", show_default=False)],
     out: Out,
     start: Annotated[str, typer.Option("--from", help="Folder or Hub id of the model to start from.")] = str(
         layout.BASE_MODEL
     ),
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="Conversations to evaluate on; never trained on.", show_default=False),
+    ] = None,
     report: Report = None,
-    curve: Curve = None,
+    live: Live = None,
     json: AsJson = False,
 ) -> None:
     """Supervised fine-tuning; the loss is on the responses only.
@@ -36,18 +48,33 @@ def train_sft_model(
     Example: entropylaw train sft data/selected/sft.jsonl --from models/base --out models/sft
     """
     from corpus.params import read_section
+    from corpus.records import data_hash
     from entropylaw.measure import load_rows
+    from entropylaw.provenance import trace_rows
     from entropylaw.terminal import show_progress
     from training.sft import SftParams, train_sft
 
     params = read_section(SftParams, "sft")
-    records = [record for record, _ in load_rows(data)]
+    rows = load_rows(data, held_out)
+    unseen = [record for record, _ in load_rows(held_out)] if held_out else []
+    provenance = trace_rows(layout.SFT, data_hash(row_hash for _, row_hash in rows))
     with show_progress("sft") as progress:
-        result = train_sft(records, start, params, out, progress)
-    _write(result, out, report, curve, json)
+        result = train_sft(
+            [record for record, _ in rows],
+            start,
+            params,
+            out,
+            progress,
+            held_out=unseen,
+            live=live,
+            provenance=provenance,
+            finish=functools.partial(_write_report, report),
+        )
+    _print(result, out, json)
 
 
 @app.command("kto")
+@across_devices
 def train_kto_model(
     data: Annotated[Path, typer.Argument(help="Preferences in any accepted format.", show_default=False)],
     out: Out,
@@ -55,7 +82,7 @@ def train_kto_model(
         layout.MODELS / "sft"
     ),
     report: Report = None,
-    curve: Curve = None,
+    live: Live = None,
     json: AsJson = False,
 ) -> None:
     """Preference alignment with KTO from an SFT model.
@@ -64,86 +91,66 @@ def train_kto_model(
     """
     from corpus.errors import DataError
     from corpus.params import read_section
-    from corpus.records import Preference
+    from corpus.records import Preference, data_hash
     from entropylaw.measure import load_rows
+    from entropylaw.provenance import trace_rows
     from entropylaw.terminal import show_progress
     from training.kto import KtoParams, train_kto
 
     params = read_section(KtoParams, "kto")
-    records = [record for record, _ in load_rows(data)]
-    preferences = [record for record in records if isinstance(record, Preference)]
-    if len(preferences) < len(records):
+    rows = load_rows(data)
+    preferences = [record for record, _ in rows if isinstance(record, Preference)]
+    if len(preferences) < len(rows):
         raise DataError(data, "holds conversations, and KTO needs preferences (chosen and rejected answers)")
+    provenance = trace_rows(layout.PREFERENCES, data_hash(row_hash for _, row_hash in rows))
     with show_progress("kto") as progress:
-        result = train_kto(preferences, start, params, out, progress)
-    _write(result, out, report, curve, json)
+        result = train_kto(
+            preferences,
+            start,
+            params,
+            out,
+            progress,
+            live=live,
+            provenance=provenance,
+            finish=functools.partial(_write_report, report),
+        )
+    _print(result, out, json, _describe_labels(result))
 
 
-def _write(result: TrainingReport, out: Path, report: Path | None, curve: Path | None, json: bool) -> None:
-    import dataclasses
-
+def _write_report(path: Path | None, result: TrainingReport) -> None:
     from corpus.artifacts import write_json
+
+    if path:
+        write_json(path, _summarise(result))
+
+
+def _summarise(result: TrainingReport) -> dict[str, Any]:
+    """The report without its curve, which the DVCLive folder has."""
+    return {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "curve"}
+
+
+def _describe_labels(result: KtoReport) -> list[str]:
+    lines = [f"{result.desirable_share:.0%} of the answers are desirable"]
+    weights = (result.desirable_weight, result.undesirable_weight)
+    if weights != (1.0, 1.0):
+        lines[0] += ", so desirable ones count {:.3g} times and undesirable ones {:.3g} times".format(*weights)
+    if result.one_label_batches:
+        lines.append(
+            f"warning: {result.one_label_batches} of {result.micro_batches} micro-batches hold one label only; "
+            "raise kto.micro_batch_rows, or add answers of the rarer label"
+        )
+    return lines
+
+
+def _print(result: TrainingReport, out: Path, json: bool, details: Sequence[str] = ()) -> None:
     from entropylaw.terminal import print_result
-    from monitor.probe_files import write_step_curve
 
-    if curve:
-        write_step_curve(curve, "loss", result.curve)
-    summary: dict[str, Any] = {
-        field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "curve"
-    }
-    if report:
-        write_json(report, summary)
-    print_result(
-        summary,
-        json,
-        [f"{out}: {result.method} on {result.rows} rows ({result.rows_dropped} dropped), {result.steps} steps, "
-         f"loss {result.first_loss:.4f} to {result.last_loss:.4f}"],
-    )  # fmt: skip
-
-
-def evaluate(
-    data: Annotated[Path, typer.Argument(help="Held-out conversations.", show_default=False)] = layout.HELDOUT,
-    model: Annotated[
-        list[Path] | None,
-        typer.Option(help="Model folders, the released one last; by default what the pipeline trained."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)] = None,
-    json: AsJson = False,
-) -> None:
-    """Z: minus the mean loss on held-out conversations, of every trained model; the last one's is the version's.
-
-    Example: entropylaw evaluate data/heldout.jsonl --model models/sft --json
-    """
-    from corpus.artifacts import read_json, write_json
-    from corpus.errors import EntropylawError
-    from corpus.params import read_section
-    from entropylaw.evidence import read_datasets
-    from entropylaw.measure import load_rows
-    from entropylaw.terminal import print_result
-    from monitor.assess import HELDOUT
-    from training.fine_tuning import quiet_libraries
-    from training.heldout import EvaluationParams, evaluate_heldout
-
-    folders = model or [layout.trained_model(dataset) for dataset in read_datasets()]
-    for folder in folders:
-        if not folder.is_dir():
-            raise EntropylawError(f"{folder}: no model there; run `dvc repro` or name one with --model")
-    params = read_section(EvaluationParams, "evaluation")
-    records = [record for record, _ in load_rows(data)]
-    quiet_libraries()
-    results = {folder.name: evaluate_heldout(folder, records, params) for folder in folders}
-    last = results[folders[-1].name]
-    document = {
-        # Which data the models were approved on, so that a Z is never booked on another version.
-        "data_hash": read_json(layout.APPROVAL)["data_hash"] if model is None and layout.APPROVAL.exists() else None,
-        "z": {HELDOUT: last.z},
-        "models": results,
-    }
-    if out:
-        write_json(out, document)
-    print_result(
-        document,
-        json,
-        [f"{name}: Z {result.z:.4f} ({result.loss_nats:.4f} nats per token on {result.rows} held-out rows)"
-         for name, result in results.items()],
-    )  # fmt: skip
+    line = (
+        f"{out}: {result.method} on {result.rows} rows ({result.rows_dropped} dropped), {result.steps} steps, "
+        f"loss {result.first_loss:.4f} to {result.last_loss:.4f}"
+    )
+    if result.heldout_loss is not None:
+        line += f", held out {result.heldout_loss:.4f}"
+    if result.tokens_per_second is not None:
+        line += f"; {result.tokens_per_second:,.0f} tokens/s"
+    print_result(_summarise(result), json, [line, *details])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy
 
 from corpus.codecs import Codec
+from corpus.records import data_hash
 from selection.methods import Chosen, SelectionParams
 
 # A report stays readable, and small enough for Git, where every row names a source of its own.
@@ -22,12 +23,14 @@ class SelectionReport:
     ``budget_rows`` or ``budget_tokens`` is what might have been selected, the other None. Tokens of a row are those of
     its canonical text; None where they were not counted, their mean, median and 95th percentile None for no row.
     ``pool_sources`` and ``sources``: rows of each source in the pool and in the selection, the 1,000 with most rows.
-    ``seconds`` by stage; making this report is none of them.
+    ``pool_hash`` and ``selected_hash`` identify the rows as ``corpus.records.data_hash`` does, None where it was not
+    told. ``seconds`` by stage; making this report is none of them.
     """
 
     method: str
     budget_rows: int | None
     budget_tokens: int | None
+    pool_hash: str | None
     pool_rows: int
     pool_r: float
     pool_r_long: float
@@ -35,6 +38,7 @@ class SelectionReport:
     pool_mean_tokens: float | None
     pool_median_tokens: float | None
     pool_p95_tokens: float | None
+    selected_hash: str | None
     selected_rows: int
     selected_r: float
     selected_r_long: float
@@ -54,10 +58,11 @@ def describe_selection(
     params: SelectionParams,
     token_counts: Sequence[int] | None = None,
     seconds: dict[str, float] | None = None,
+    hashes: Sequence[str] | None = None,
 ) -> SelectionReport:
     """Describe ``chosen`` and its pool. ``texts``: each row's canonical text, read once.
 
-    ``seconds``: stages before the selection's own.
+    ``seconds``: stages before the selection's own. ``hashes``: each row's content hash.
 
     >>> chosen = Chosen((2, 1), seconds={})
     >>> report = describe_selection([b"one", b"two", b"three"], ["", "web", ""], chosen, SelectionParams())
@@ -83,6 +88,7 @@ def describe_selection(
         method=params.method,
         budget_rows=budget.rows,
         budget_tokens=budget.tokens,
+        pool_hash=None if hashes is None else data_hash(hashes),
         pool_rows=len(sources),
         pool_r=pool_r,
         pool_r_long=pool_r_long,
@@ -90,6 +96,7 @@ def describe_selection(
         pool_mean_tokens=pool_tokens.mean,
         pool_median_tokens=pool_tokens.median,
         pool_p95_tokens=pool_tokens.p95,
+        selected_hash=None if hashes is None else data_hash(hashes[position] for position in chosen.positions),
         selected_rows=len(chosen.positions),
         selected_r=selected_r,
         selected_r_long=selected_r_long,

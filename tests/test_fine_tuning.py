@@ -2,23 +2,36 @@
 
 import collections
 import itertools
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub.constants
 import numpy
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from corpus.artifacts import hash_folder
-from corpus.errors import EntropylawError
+from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Conversation, Message, Preference, Record
 from entropylaw.chitchat import load_chat_logs, pair_by_rating
 from training.base_model import load_pretrained
 from training.chat import encode_conversation, training_messages
-from training.fine_tuning import CHECKPOINTS, checkpoint_folder, last_checkpoint
-from training.heldout import EvaluationParams, evaluate_heldout
-from training.kto import KtoParams, train_kto, unpair_preferences
+from training.evaluation_params import EvaluationParams
+from training.fine_tuning import (
+    CHECKPOINTS,
+    TrainingReport,
+    checkpoint_folder,
+    last_checkpoint,
+    name_savings,
+    quiet_libraries,
+    trainer_arguments,
+)
+from training.heldout import evaluate_heldout
+from training.kto import KtoParams, balance_labels, train_kto, unpair_preferences
 from training.loss import mean_token_loss
 from training.sft import SftParams, train_sft
 
@@ -101,12 +114,28 @@ def test_packed_rows_do_not_see_each_other_and_take_fewer_steps(
     )
     assert packed.steps < plain.steps
     assert (packed.rows, packed.tokens) == (plain.rows, plain.tokens)
-    one_batch = replace(params, batch_rows=64, micro_batch_rows=64)
-    losses = [
-        train_sft(short, base_folder, replace(one_batch, packing=packing), "model").first_loss
-        for packing in (False, True)
-    ]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_packing_changes_no_loss_of_any_step(chats: Rows, base_folder: Path, in_tmp_path: Path) -> None:
+    # All rows in one batch: packed or not, each step is made from the same tokens.
+    short = [Conversation(record.messages[:2]) for record, _ in chats[300:348] if isinstance(record, Conversation)]
+    params = replace(SFT, max_length=256, batch_rows=64, micro_batch_rows=64, epochs=3.0)
+    plain, packed = (
+        train_sft(short, base_folder, replace(params, packing=packing), "model") for packing in (False, True)
+    )
+    assert len(plain.curve) == 3 and plain.first_loss - plain.last_loss > 0.01
+    assert packed.curve == tuple((step, pytest.approx(loss, rel=1e-5)) for step, loss in plain.curve)
+
+
+@pytest.mark.parametrize("change", [{"micro_batch_rows": 2}, {"micro_batch_rows": 8, "gradient_checkpointing": True}])
+def test_what_saves_memory_changes_no_loss(
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path, change: dict[str, int]
+) -> None:
+    params = replace(SFT, micro_batch_rows=8)
+    expected = train_sft(conversations[:24], base_folder, params, "model")
+    saving = train_sft(conversations[:24], base_folder, replace(params, **change), "model")
+    assert len(expected.curve) == 3
+    assert saving.curve == tuple((step, pytest.approx(loss, rel=1e-5)) for step, loss in expected.curve)
 
 
 def test_rows_without_a_response_in_reach_are_dropped_and_counted(
@@ -121,16 +150,18 @@ def test_rows_without_a_response_in_reach_are_dropped_and_counted(
     assert not Path("c").exists()
 
 
+@pytest.mark.parametrize("packing", [False, True])
 def test_a_killed_sft_run_goes_on_from_its_checkpoint_and_ends_with_the_same_model(
-    conversations: list[Record], base_folder: Path, in_tmp_path: Path
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path, packing: bool
 ) -> None:
-    whole = train_sft(conversations, base_folder, SFT, "whole")
+    params = replace(SFT, packing=packing)
+    whole = train_sft(conversations, base_folder, params, "whole")
     with pytest.raises(Killed):
-        train_sft(conversations, base_folder, SFT, "resumed", kill_after(3))
+        train_sft(conversations, base_folder, params, "resumed", kill_after(3))
     assert not Path("resumed").exists()
     assert [path.name for path in CHECKPOINTS.glob("sft-*/checkpoint-*")] == ["checkpoint-2"]
     steps: list[int] = []
-    resumed = train_sft(conversations, base_folder, SFT, "resumed", lambda done, total: steps.append(done))
+    resumed = train_sft(conversations, base_folder, params, "resumed", lambda done, total: steps.append(done))
     assert steps == list(range(3, whole.steps + 1))
     assert resumed.curve == whole.curve
     assert hash_folder("resumed") == hash_folder("whole")
@@ -154,14 +185,109 @@ def test_a_checkpoint_cut_short_by_the_kill_is_passed_over(tmp_path: Path) -> No
         (tmp_path / name / "model.safetensors").touch()
     assert last_checkpoint(tmp_path) is None
     for name in ("checkpoint-2", "checkpoint-10"):
-        (tmp_path / name / "trainer_state.json").touch()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-12" / "trainer_state.json").write_text('{"global_step": 12, "log_hist')
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
-def test_checkpoints_are_kept_by_stage_and_configuration() -> None:
+def test_checkpoints_are_kept_by_stage_configuration_and_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     folders = {checkpoint_folder(stage, {"params": params}) for stage in ("sft", "kto") for params in (SFT, KTO)}
     assert len(folders) == 4
-    assert checkpoint_folder("sft", {"params": SFT}) == checkpoint_folder("sft", {"params": replace(SFT)})
+    alone = checkpoint_folder("sft", {"params": SFT})
+    assert alone == checkpoint_folder("sft", {"params": replace(SFT)})
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    together = checkpoint_folder("sft", {"params": SFT})
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert len({alone, together, checkpoint_folder("sft", {"params": SFT})}) == 3
+
+
+def test_the_batch_is_dealt_to_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = replace(SFT, batch_rows=24, micro_batch_rows=4)
+    assert trainer_arguments(params, "sft")["gradient_accumulation_steps"] == 6
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert trainer_arguments(params, "sft")["gradient_accumulation_steps"] == 2
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ParamsError, match=r"sft\.batch_rows=24 is not a multiple of sft\.micro_batch_rows=4 times 4"):
+        trainer_arguments(params, "sft")
+
+
+def test_a_run_killed_after_saving_the_model_trains_nothing_again(
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path
+) -> None:
+    params = replace(SFT, packing=True)
+
+    def die(report: TrainingReport) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        train_sft(conversations, base_folder, params, "model", held_out=conversations[:8], finish=die)
+    saved = hash_folder("model")
+    shutil.rmtree("model")  # as DVC does before it starts the stage again
+    steps: list[int] = []
+    reports: list[TrainingReport] = []
+    report = train_sft(
+        conversations, base_folder, params, "model", lambda done, total: steps.append(done),
+        held_out=conversations[:8], finish=reports.append,
+    )  # fmt: skip
+    assert steps == [] and report.tokens_per_second is None
+    assert hash_folder("model") == saved
+    assert reports == [report] and report.steps == len(report.curve) and report.heldout_loss is not None
+    assert not list(CHECKPOINTS.iterdir())
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path
+) -> None:
+    shutil.copytree(base_folder, "poisoned")
+    weights = load_file("poisoned/model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, "poisoned/model.safetensors", {"format": "pt"})
+    params = replace(SFT, save_every_steps=1)
+    with pytest.raises(EntropylawError, match=r"sft: the loss is not a number at step 1; lower sft\.learning_rate"):
+        train_sft(conversations, "poisoned", params, "model")
+    assert not Path("model").exists() and not list(CHECKPOINTS.glob("*/checkpoint-*"))
+
+
+@pytest.mark.parametrize("cause", ["CUDA out of memory. Tried to allocate 2.00 GiB", "can't allocate memory"])
+def test_out_of_memory_names_the_settings_that_can_be_lowered(
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path, cause: str
+) -> None:
+    def run_out(done: int, total: int) -> None:
+        raise (torch.OutOfMemoryError if "CUDA" in cause else RuntimeError)(cause)
+
+    with pytest.raises(EntropylawError) as caught:
+        train_sft(conversations, base_folder, SFT, "model", run_out)
+    message = str(caught.value)
+    assert ("GPU" in message) == ("CUDA" in cause)
+    for setting in ("micro_batch_rows (now 4)", "gradient_checkpointing", "max_length (now 64)", "tuning", "weights"):
+        assert f"sft.{setting}" in message
+
+
+def test_kto_is_not_told_to_lower_what_it_cannot() -> None:
+    assert "micro_batch_rows" not in name_savings(KTO, "kto")
+    assert "micro_batch_rows" in name_savings(replace(KTO, micro_batch_rows=8), "kto")
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_the_heldout_loss_is_the_saved_models_mean_over_response_tokens(
+    chats: Rows, base_folder: Path, in_tmp_path: Path, packing: bool
+) -> None:
+    # Rows of very different length, over which a mean of batch means would differ.
+    held_out = [Conversation(record.messages[:2]) for record, _ in chats[348:360] if isinstance(record, Conversation)]
+    held_out += [record for record, _ in chats[360:370] if isinstance(record, Conversation)]
+    trained = [record for record, _ in chats[300:316]]
+    params = replace(SFT, packing=packing, heldout_rows=20)
+    report = train_sft(trained, base_folder, params, "model", held_out=held_out)
+    result = evaluate_heldout("model", held_out, EvaluationParams(rows=20, max_length=64))
+    assert report.heldout_loss == pytest.approx(result.loss_nats, rel=1e-5)
+
+
+def test_nobody_is_told_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
+    quiet_libraries()
+    assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
+    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
 
 def test_unpairing_makes_a_row_of_every_answer_and_mixes_the_labels(preferences: list[Preference]) -> None:
@@ -171,9 +297,9 @@ def test_unpairing_makes_a_row_of_every_answer_and_mixes_the_labels(preferences:
         for record in preferences
         for answer, label in ((record.chosen, True), (record.rejected, False))
     )
-    found = collections.Counter((r["prompt"][0]["content"], r["completion"][0]["content"], r["label"]) for r in rows)
+    found = collections.Counter((row.prompt[0].content, row.answer[0].content, row.desirable) for row in rows)
     assert found == expected
-    labels = [row["label"] for row in rows]
+    labels = [row.desirable for row in rows]
     # Neither all chosen first nor in turn: every batch of eight has both, and there are runs.
     assert all(0 < sum(labels[i : i + 8]) < 8 for i in range(0, len(labels), 8))
     assert any(a == b for a, b in itertools.pairwise(labels))
@@ -186,7 +312,7 @@ def test_unpaired_preferences_make_one_row_each() -> None:
     rows = unpair_preferences(
         [Preference(prompt, chosen=answer), Preference(prompt, rejected=answer)], numpy.random.default_rng(0)
     )
-    assert sorted(row["label"] for row in rows) == [False, True]
+    assert sorted(row.desirable for row in rows) == [False, True]
 
 
 def answer_likelihoods(folder: Path | str, preferences: list[Preference], chosen: bool) -> float:
@@ -224,6 +350,31 @@ def test_kto_drops_and_counts_answers_whose_prompt_is_too_long(
     assert (report.rows, report.rows_dropped) == (12, 2)
     with pytest.raises(EntropylawError, match=r"no preference row has a prompt shorter than kto\.max_length=64 tokens"):
         train_kto([endless], base_folder, KTO, "none")
+
+
+def test_kto_takes_unpaired_rows_beside_pairs_and_weighs_the_labels(
+    preferences: list[Preference], base_folder: Path, in_tmp_path: Path
+) -> None:
+    mixed = [*preferences, *(replace(record, chosen=()) for record in preferences)]
+    report = train_kto(mixed, base_folder, KTO, "model")
+    assert (report.rows, report.desirable_share) == (3 * len(preferences), pytest.approx(1 / 3))
+    assert (report.desirable_weight, report.undesirable_weight) == (2.0, 1.0)
+    labels = [row.desirable for row in unpair_preferences(mixed, numpy.random.default_rng(KTO.seed))]
+    batches = [labels[i : i + 4] for i in range(0, len(labels) - 3, 4)]
+    assert report.micro_batches == len(batches)
+    assert report.one_label_batches == sum(all(batch) or not any(batch) for batch in batches)
+    # Before the first step the model is its own reference, and each row's loss is a half of its label's weight.
+    first = labels[:8]
+    assert report.first_loss == pytest.approx(sum(2.0 if label else 1.0 for label in first) / 2 / len(first))
+
+
+@pytest.mark.parametrize(("desirable", "undesirable"), [(1, 1), (4, 3), (3, 4), (1, 1000), (1000, 1), (5, 3)])
+def test_weighted_labels_lie_within_the_ratio_and_one_weight_is_one(desirable: int, undesirable: int) -> None:
+    weights = balance_labels(desirable, undesirable)
+    ratio = weights[0] * desirable / (weights[1] * undesirable)
+    assert 1 - 1e-9 <= ratio <= 4 / 3 + 1e-9
+    assert min(weights) == 1.0
+    assert (weights == (1.0, 1.0)) == (1 <= desirable / undesirable <= 4 / 3)
 
 
 @pytest.mark.parametrize("missing", ["chosen", "rejected"])
@@ -273,6 +424,9 @@ def test_a_damaged_last_checkpoint_does_not_stop_a_resumed_run(
         {"learning_rate": 0.0},
         {"warmup_ratio": 1.0},
         {"save_every_steps": 0},
+        {"lora_rank": 0},
+        {"lora_alpha": 0},
+        {"lora_dropout": 1.0},
     ],
 )
 def test_parameters_that_train_nothing_are_refused(change: dict[str, float]) -> None:

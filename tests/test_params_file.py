@@ -14,9 +14,10 @@ from monitor.rule_params import RuleParams
 from reports.report_params import ReportParams
 from selection.methods import SelectionParams
 from training.base_model import BaseModelParams
-from training.heldout import EvaluationParams
+from training.evaluation_params import EvaluationParams
 from training.judge_params import JudgeParams
 from training.kto import KtoParams
+from training.launch import LaunchParams
 from training.probe import ProbeParams
 from training.row_scores import RowScoreParams
 from training.sft import SftParams
@@ -34,6 +35,7 @@ SECTIONS = {
     "selection": SelectionParams,
     "sft": SftParams,
     "kto": KtoParams,
+    "launch": LaunchParams,
     "evaluation": EvaluationParams,
     "judge": JudgeParams,
 }

@@ -99,6 +99,9 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
         assert (repository.folder / name).stat().st_size > 0, name
     selection = json.loads((repository.folder / "results" / "preferences" / "selection.json").read_text())
     assert 0 < selection["selected_tokens"] < selection["pool_tokens"] and selection["seconds"]["tokens"] >= 0
+    for model in ("sft", "kto"):
+        card = (repository.folder / "models" / model / "README.md").read_text()
+        assert "| Verdict on the data version | baseline (version" in card and "| Selection | zip: " in card
     release = json.loads((repository.folder / "results" / "release.json").read_text())
     assert release["models"]["kto"]["hash"] == hash_folder(repository.folder / "models" / "kto")
     history = json.loads((repository.folder / "history" / "0001-x1.json").read_text())

@@ -1,14 +1,19 @@
-"""What SFT and KTO share: hardware settings, resumable checkpoints, the saved model and the training report."""
+"""What SFT and KTO share: settings, batches over processes, resumable checkpoints and the training report."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from corpus.artifacts import fingerprint
+from corpus.errors import ParamsError
+from training.launch import is_first_process
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -18,11 +23,17 @@ Progress = Callable[[int, int], None]
 # DVC deletes a stage's outputs before it runs it, so what a killed run can resume from lies elsewhere.
 CHECKPOINTS = Path(".entropylaw") / "checkpoints"
 
+# TRL estimates KTO's KL term from the mismatched answers of one micro-batch; fewer than four are too few for that.
+MIN_KTO_MICRO_BATCH_ROWS = 4
+
 
 @dataclass(frozen=True)
 class TrainerParams:
-    """The settings that SFT and KTO share. ``batch_rows`` is the batch of one optimiser step; ``micro_batch_rows`` fit
-    in memory at once. The paper (Appendix B) uses batch 128, length 2048 and warm-up 0.1.
+    """The settings that SFT and KTO share. The paper (Appendix B) uses batch 128, length 2048 and warm-up 0.1.
+
+    ``batch_rows`` is the batch of one optimiser step over all processes; ``micro_batch_rows`` fit on one device at
+    once. ``tuning``: all weights, or low-rank adapters (Hu et al., 2021) on every linear layer but the last, over
+    weights as they are or in 4 bits (qlora; Dettmers et al., 2023). ``weights``: what the model is loaded and saved in.
     """
 
     epochs: float = 1.0
@@ -33,13 +44,19 @@ class TrainerParams:
     max_length: int = 256
     save_every_steps: int = 200
     seed: int = 0
+    tuning: Literal["full", "lora", "qlora"] = "full"
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    weights: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        sizes = (self.batch_rows, self.micro_batch_rows, self.max_length, self.save_every_steps)
-        if min(sizes) < 1 or self.epochs <= 0 or self.learning_rate <= 0:
-            raise ValueError("epochs, learning_rate and all sizes must be positive")
-        if not 0 <= self.warmup_ratio < 1:
-            raise ValueError("warmup_ratio must lie in [0, 1)")
+        sizes = (self.batch_rows, self.micro_batch_rows, self.max_length, self.save_every_steps, self.lora_rank)
+        if min(sizes) < 1 or self.epochs <= 0 or self.learning_rate <= 0 or self.lora_alpha <= 0:
+            raise ValueError("epochs, learning_rate, lora_alpha and all sizes must be positive")
+        if not 0 <= self.warmup_ratio < 1 or not 0 <= self.lora_dropout < 1:
+            raise ValueError("warmup_ratio and lora_dropout must lie in [0, 1)")
         if self.batch_rows % self.micro_batch_rows:
             raise ValueError("batch_rows must be a multiple of micro_batch_rows")
 
@@ -48,7 +65,10 @@ class TrainerParams:
 class TrainingReport:
     """One fine-tuning run. ``rows_dropped``: rows with nothing to train on within ``max_length`` tokens.
 
-    ``curve``: (optimiser step, loss) as logged by the trainer; ``tokens``: input tokens of one epoch.
+    ``tokens``: input tokens of one epoch. ``heldout_loss``: nats per response token of the trained model, None where
+    nothing was held out. ``seconds`` and ``tokens_per_second`` are those of the training loop since it was last
+    started, evaluations included; None where a resumed run had nothing left to train.
+    ``curve``: (optimiser step, loss) as logged by the trainer.
     """
 
     method: str
@@ -59,7 +79,56 @@ class TrainingReport:
     steps: int
     first_loss: float
     last_loss: float
+    heldout_loss: float | None
+    seconds: float
+    tokens_per_second: float | None
     curve: tuple[tuple[int, float], ...]
+
+
+def process_count() -> int:
+    """How many processes train together, as `accelerate launch` tells each of them; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def trainer_arguments(params: TrainerParams, stage: str) -> dict[str, Any]:
+    """The arguments that SFTConfig and KTOConfig have in common. ``stage`` is the section of params.yaml.
+
+    Raises ParamsError when ``batch_rows`` cannot be dealt to the processes.
+    """
+    at_once = params.micro_batch_rows * process_count()
+    if params.batch_rows % at_once:
+        raise ParamsError(
+            f"{stage}.batch_rows={params.batch_rows} is not a multiple of {stage}.micro_batch_rows="
+            f"{params.micro_batch_rows} times {process_count()} processes; change one of them"
+        )
+    return {
+        # The run's own folder is set once the model, which it is named by, has been loaded.
+        "output_dir": str(CHECKPOINTS),
+        "num_train_epochs": params.epochs,
+        "per_device_train_batch_size": params.micro_batch_rows,
+        "per_device_eval_batch_size": params.micro_batch_rows,
+        "gradient_accumulation_steps": params.batch_rows // at_once,
+        "learning_rate": params.learning_rate,
+        "warmup_steps": params.warmup_ratio,
+        "max_length": params.max_length,
+        "activation_checkpointing": params.gradient_checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if params.gradient_checkpointing else None,
+        # TRL trains without the cache of keys either way; by default the saved model would generate without it too.
+        "use_cache": True,
+        "save_strategy": "steps",
+        "save_steps": params.save_every_steps,
+        "save_total_limit": 1,
+        "logging_steps": 1,
+        # A loss that is not a number must be seen, not replaced by the mean of the others.
+        "logging_nan_inf_filter": False,
+        "seed": params.seed,
+        "data_seed": params.seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+        # Every weight that is tuned takes part in every step; looking for others costs a walk over the graph.
+        "ddp_find_unused_parameters": False,
+        **hardware_arguments(),
+    }
 
 
 def hardware_arguments() -> dict[str, Any]:
@@ -71,51 +140,88 @@ def hardware_arguments() -> dict[str, Any]:
     return {"bf16": torch.cuda.is_bf16_supported()}
 
 
-def checkpoint_folder(stage: str, configuration: Any) -> Path:
-    """Where a run with this configuration (params, data, model) keeps its checkpoints until it has finished."""
-    return CHECKPOINTS / f"{stage}-{fingerprint(configuration)}"
+def bind_arguments(arguments: Any, checkpoints: Path) -> None:
+    """Give the trainer's arguments the run's checkpoint folder, and one GPU where a single process sees several.
+
+    The trainer would spread the model over them by DataParallel, which TRL refuses; several GPUs are for a launch.
+    """
+    arguments.output_dir = str(checkpoints)
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+
+
+def checkpoint_folder(stage: str, configuration: dict[str, Any]) -> Path:
+    """Where a run with this configuration (params, data, model) keeps its checkpoints until it has finished.
+
+    How it is launched is part of the configuration: sharded checkpoints fit no other number of processes.
+    """
+    launch = {
+        "processes": process_count(),
+        "fsdp": os.environ.get("ACCELERATE_USE_FSDP", "false"),
+        "deepspeed": os.environ.get("ACCELERATE_USE_DEEPSPEED", "false"),
+    }
+    return CHECKPOINTS / f"{stage}-{fingerprint({**configuration, 'launch': launch})}"
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The latest checkpoint that was written to its end; a run killed while it wrote one leaves it without a state."""
-    whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json")]
+    """The latest checkpoint that was written to its end: the trainer writes the state last, and so it must be whole."""
+    whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
     return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
-def run_trainer(trainer: Trainer, checkpoints: Path, progress: Progress) -> list[tuple[int, float]]:
-    """Train, continuing from the last checkpoint of an earlier, killed run; returns the (step, loss) curve."""
-    from transformers import PrinterCallback, TrainerCallback
-
-    class ReportProgress(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            progress(state.global_step, state.max_steps)
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ReportProgress())
-    last = last_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    return [(int(entry["step"]), float(entry["loss"])) for entry in trainer.state.log_history if "loss" in entry]
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
-def save_model(trainer: Trainer, folder: str | Path, checkpoints: Path) -> None:
-    """Save weights (safetensors) and tokenizer, then drop the checkpoints: the run is done."""
-    trainer.save_model(str(folder))
-    # The trainer leaves its pickled arguments beside the weights; nobody should have to trust a pickle.
-    (Path(folder) / "training_args.bin").unlink(missing_ok=True)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+def drop_checkpoints(trainer: Trainer, checkpoints: Path) -> None:
+    """The run is done and its results are written: nothing is left to resume."""
+    trainer.accelerator.wait_for_everyone()
+    if is_first_process():
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def name_savings(params: TrainerParams, stage: str) -> str:
+    """What takes less memory than these settings: numbers to lower, then what to set.
+
+    >>> name_savings(TrainerParams(micro_batch_rows=1, gradient_checkpointing=True, tuning="qlora"), "sft")
+    'sft.max_length (now 256), or set sft.weights: bfloat16'
+    """
+    numbers = [f"{stage}.max_length (now {params.max_length})"]
+    if params.micro_batch_rows > (MIN_KTO_MICRO_BATCH_ROWS if stage == "kto" else 1):
+        numbers.insert(0, f"{stage}.micro_batch_rows (now {params.micro_batch_rows})")
+    choices = []
+    if not params.gradient_checkpointing:
+        choices.append(f"{stage}.gradient_checkpointing: true")
+    if params.tuning != "qlora":
+        choices.append(f"{stage}.tuning: " + ("lora or qlora" if params.tuning == "full" else "qlora"))
+    if params.weights == "float32":
+        choices.append(f"{stage}.weights: bfloat16")
+    return " or ".join(numbers) + (f", or set {', '.join(choices)}" if choices else "")
 
 
 def quiet_libraries() -> None:
-    """Our own progress bar and messages are the ones a user reads."""
+    """Our own progress bar and messages are the ones a user reads, and nobody else is told of the run."""
     import logging
     import warnings
 
-    import datasets
+    # TRL reports model family, device and process count of every trainer to its makers unless it is told not to.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # By its variable, because the library is slow to load and only SFT and KTO need it.
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    import huggingface_hub.constants
     import transformers
 
+    # Both are read when the libraries are first imported, which may have been before.
+    if os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1":
+        huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
     # TRL 1.16 asks transformers 5 for this under its old name, at every step.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError
-from corpus.records import Preference, content_hash, data_hash
-from training.base_model import load_pretrained
-from training.chat import to_chat
+from corpus.records import Message, Preference, content_hash, data_hash
+from training.adapters import adapter_config, loading_device, quantize_config, save_plain_model
+from training.base_model import load_base_model
+from training.chat import encode_answer, to_chat
+from training.device_memory import explain_full_memory
 from training.fine_tuning import (
+    MIN_KTO_MICRO_BATCH_ROWS,
     Progress,
     TrainerParams,
     TrainingReport,
+    bind_arguments,
     checkpoint_folder,
-    hardware_arguments,
+    drop_checkpoints,
+    name_savings,
     quiet_libraries,
-    run_trainer,
-    save_model,
+    trainer_arguments,
 )
+from training.launch import is_first_process
+from training.live_curves import draw_curves
+from training.model_card import Provenance, TrainedOn, write_model_card
+from training.training_run import run_trainer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# TRL estimates the KL term from the mismatched answers of one micro-batch; fewer than four are too few to estimate it.
-MIN_MICRO_BATCH_ROWS = 4
+# The weighted numbers of desirable and undesirable rows shall be as 1:1 to 4:3 (Ethayarajh et al., 2024, equation 8).
+MAX_WEIGHTED_RATIO = Fraction(4, 3)
 
 
 @dataclass(frozen=True)
@@ -44,29 +52,68 @@ class KtoParams(TrainerParams):
         super().__post_init__()
         if self.beta <= 0:
             raise ValueError("beta must be positive")
-        if self.micro_batch_rows < MIN_MICRO_BATCH_ROWS:
-            raise ValueError(f"micro_batch_rows must be at least {MIN_MICRO_BATCH_ROWS}: KTO estimates its KL in it")
+        if self.micro_batch_rows < MIN_KTO_MICRO_BATCH_ROWS:
+            raise ValueError(
+                f"micro_batch_rows must be at least {MIN_KTO_MICRO_BATCH_ROWS}: KTO estimates its KL in it"
+            )
 
 
-def unpair_preferences(records: Iterable[Preference], rng: numpy.random.Generator) -> list[dict[str, Any]]:
-    """One row per answer, label true for the chosen, in random order.
+@dataclass(frozen=True)
+class KtoReport(TrainingReport):
+    """A KTO run. ``rows`` are answers. ``desirable_share`` of them are chosen ones; ``one_label_batches`` of the
+    ``micro_batches`` of an epoch hold one label only, so that their gradient knows one direction. The losses of the two
+    labels count ``desirable_weight`` and ``undesirable_weight`` times.
+    """
+
+    desirable_share: float
+    micro_batches: int
+    one_label_batches: int
+    desirable_weight: float
+    undesirable_weight: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One row of KTO: an answer to a prompt, and whether it is desirable."""
+
+    prompt: tuple[Message, ...]
+    answer: tuple[Message, ...]
+    desirable: bool
+
+
+def unpair_preferences(records: Iterable[Preference], rng: numpy.random.Generator) -> list[Answer]:
+    """One row per answer, the chosen ones desirable, in random order; a record with one answer makes one row.
 
     TRL would put all chosen rows before all rejected ones and not shuffle them, so that batches carry one label.
     """
-    rows = []
-    for record in records:
-        for answer, label in ((record.chosen, True), (record.rejected, False)):
-            if answer:
-                rows.append({"prompt": to_chat(record.prompt), "completion": to_chat(answer), "label": label})
+    rows = [
+        Answer(record.prompt, answer, desirable)
+        for record in records
+        for answer, desirable in ((record.chosen, True), (record.rejected, False))
+        if answer
+    ]
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
-def fits(tokenizer: PreTrainedTokenizerBase, row: dict[str, Any], max_length: int) -> bool:
-    """Whether some of the answer is left within ``max_length`` tokens."""
-    encoded: Any = tokenizer.apply_chat_template(
-        row["prompt"], tokenize=True, return_dict=True, add_generation_prompt=True
-    )
-    return len(encoded["input_ids"]) < max_length
+def balance_labels(desirable: int, undesirable: int) -> tuple[float, float]:
+    """Weights of the two labels' losses that bring their weighted numbers into the ratio KTO asks for.
+
+    One of them stays 1, and the other is the least that does.
+
+    >>> balance_labels(100, 100), balance_labels(100, 400), balance_labels(400, 100)
+    ((1.0, 1.0), (4.0, 1.0), (1.0, 3.0))
+    """
+    return max(1.0, undesirable / desirable), max(1.0, float(desirable / (MAX_WEIGHTED_RATIO * undesirable)))
+
+
+def count_one_label_batches(labels: Sequence[bool], micro_batch_rows: int) -> tuple[int, int]:
+    """How many micro-batches of an epoch hold one label only, and how many there are; rows come in this order.
+
+    >>> count_one_label_batches([True, True, True, False, False], 2)
+    (2, 3)
+    """
+    batches = [labels[i : i + micro_batch_rows] for i in range(0, len(labels), micro_batch_rows)]
+    return sum(len(set(batch)) == 1 for batch in batches), len(batches)
 
 
 def train_kto(
@@ -75,71 +122,107 @@ def train_kto(
     params: KtoParams,
     folder: str | Path,
     progress: Progress = lambda done, total: None,
-) -> TrainingReport:
-    """Align the SFT model in ``sft_folder`` on ``records`` and save it to ``folder``.
+    *,
+    live: str | Path | None = None,
+    provenance: Provenance | None = None,
+    finish: Callable[[KtoReport], None] = lambda report: None,
+) -> KtoReport:
+    """Align the SFT model in ``sft_folder`` on ``records`` and save a plain model with its card to ``folder``.
 
-    The reference model is the SFT model as saved. Raises EntropylawError when one of the two labels is missing.
+    The reference model is the SFT model as saved; with adapters it is the model without them. ``live``, ``provenance``
+    and ``finish`` are those of ``train_sft``. Raises EntropylawError when one of the two labels is missing, when memory
+    runs out and when the loss stops being a number.
     """
     quiet_libraries()
+    with explain_full_memory("kto", name_savings(params, "kto")):
+        return _train(records, sft_folder, params, folder, progress, live, provenance, finish)
+
+
+def _train(
+    records: Sequence[Preference],
+    sft_folder: str | Path,
+    params: KtoParams,
+    folder: str | Path,
+    progress: Progress,
+    live: str | Path | None,
+    provenance: Provenance | None,
+    finish: Callable[[KtoReport], None],
+) -> KtoReport:
     from datasets import Dataset
+    from transformers import set_seed
     from trl import KTOConfig, KTOTrainer
 
-    model, tokenizer = load_pretrained(str(sft_folder))
-    reference, _ = load_pretrained(str(sft_folder))
+    quantization = quantize_config(params, "kto")
+    # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
+    arguments = KTOConfig(beta=params.beta, **trainer_arguments(params, "kto"))
+    model, tokenizer, card = load_base_model(sft_folder, loading_device(params), params.weights, quantization)
     unpaired = unpair_preferences(records, numpy.random.default_rng(params.seed))
-    rows = [row for row in unpaired if fits(tokenizer, row, params.max_length)]
+    measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
+    rows = [row for row, tokens in measured if tokens]
     if not rows:
         raise EntropylawError(
             f"no preference row has a prompt shorter than kto.max_length={params.max_length} tokens; raise it"
         )
-    if len({row["label"] for row in rows}) < 2:
+    labels = [row.desirable for row in rows]
+    if len(set(labels)) < 2:
         raise EntropylawError("KTO needs both chosen and rejected answers; the selected preferences hold only one kind")
+    # A last micro-batch of one or two rows has no KL estimate worth the name.
+    arguments.dataloader_drop_last = len(rows) > params.batch_rows
+    arguments.desirable_weight, arguments.undesirable_weight = balance_labels(sum(labels), len(labels) - sum(labels))
     data = data_hash(content_hash(record) for record in records)
-    checkpoints = checkpoint_folder("kto", {"params": params, "data": data, "sft": hash_folder(sft_folder)})
-    arguments = KTOConfig(
-        output_dir=str(checkpoints),
-        num_train_epochs=params.epochs,
-        per_device_train_batch_size=params.micro_batch_rows,
-        gradient_accumulation_steps=max(1, params.batch_rows // params.micro_batch_rows),
-        learning_rate=params.learning_rate,
-        warmup_steps=params.warmup_ratio,
-        max_length=params.max_length,
-        beta=params.beta,
-        # A last micro-batch of one or two rows has no KL estimate worth the name.
-        dataloader_drop_last=len(rows) > params.batch_rows,
-        activation_checkpointing=False,
-        save_strategy="steps",
-        save_steps=params.save_every_steps,
-        save_total_limit=1,
-        logging_steps=1,
-        seed=params.seed,
-        data_seed=params.seed,
-        report_to="none",
-        disable_tqdm=True,
-        **hardware_arguments(),
-    )
+    checkpoints = checkpoint_folder("kto", {"params": params, "data": data, "sft": card.identity})
+    bind_arguments(arguments, checkpoints)
+    set_seed(params.seed)  # adapters are drawn before the trainer sets it
+
+    def load_sft_model() -> PreTrainedModel:
+        return load_base_model(sft_folder, "cpu", params.weights)[0]
+
     trainer = KTOTrainer(
         model=model,
-        ref_model=reference,
+        ref_model=load_sft_model() if params.tuning == "full" else None,
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list([_to_trl(row) for row in rows]),
         processing_class=tokenizer,
+        peft_config=adapter_config(params),
+        callbacks=[draw_curves(live)] if live else None,
     )
-    tokenised: Any = trainer.train_dataset
-    tokens = sum(
-        min(len(prompt) + len(answer), params.max_length)
-        for prompt, answer in zip(tokenised["prompt_ids"], tokenised["completion_ids"], strict=True)
-    )
-    curve = run_trainer(trainer, checkpoints, progress)
-    save_model(trainer, folder, checkpoints)
-    return TrainingReport(
+    run = run_trainer(trainer, checkpoints, "kto", progress)
+    save_plain_model(trainer, tokenizer, params, folder, checkpoints, load_sft_model)
+    at_once = params.micro_batch_rows
+    used = labels[: len(labels) // at_once * at_once] if arguments.dataloader_drop_last else labels
+    one_label, batches = count_one_label_batches(used, at_once)
+    report = KtoReport(
         method="kto",
         rows=len(rows),
         rows_dropped=len(unpaired) - len(rows),
-        tokens=tokens,
+        tokens=sum(tokens for _, tokens in measured),
         epochs=params.epochs,
-        steps=trainer.state.global_step,
-        first_loss=curve[0][1],
-        last_loss=curve[-1][1],
-        curve=tuple(curve),
+        steps=run.steps,
+        first_loss=run.curve[0][1],
+        last_loss=run.curve[-1][1],
+        heldout_loss=run.heldout_loss,
+        seconds=run.seconds,
+        tokens_per_second=run.tokens_per_second,
+        curve=run.curve,
+        desirable_share=sum(labels) / len(labels),
+        micro_batches=batches,
+        one_label_batches=one_label,
+        desirable_weight=arguments.desirable_weight,
+        undesirable_weight=arguments.undesirable_weight,
     )
+    if is_first_process():
+        trained_on = TrainedOn(data, len(records), card.pretrained or str(sft_folder), card.identity)
+        write_model_card(folder, report, params, trained_on, provenance)
+        finish(report)
+    drop_checkpoints(trainer, checkpoints)
+    return report
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, row: Answer, max_length: int) -> int:
+    """Tokens of prompt and answer within ``max_length``; 0 when none of the answer is among them."""
+    encoded = encode_answer(tokenizer, row.prompt, row.answer, max_length)
+    return min(len(encoded.prompt_ids) + len(encoded.answer_ids), max_length) if encoded else 0
+
+
+def _to_trl(row: Answer) -> dict[str, Any]:
+    return {"prompt": to_chat(row.prompt), "completion": to_chat(row.answer), "label": row.desirable}

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from corpus.errors import EntropylawError
 from corpus.records import Record, content_hash, data_hash
-from training.base_model import load_base_model
-from training.chat import encode_conversation, training_messages
+from training.adapters import adapter_config, loading_device, quantize_config, save_plain_model
+from training.base_model import BaseModelCard, load_base_model
+from training.chat import EncodedRow, encode_conversation, training_messages
+from training.device_memory import explain_full_memory
 from training.fine_tuning import (
     Progress,
     TrainerParams,
     TrainingReport,
+    bind_arguments,
     checkpoint_folder,
-    hardware_arguments,
+    drop_checkpoints,
+    name_savings,
     quiet_libraries,
-    run_trainer,
-    save_model,
+    trainer_arguments,
 )
+from training.launch import is_first_process
+from training.live_curves import draw_curves
+from training.model_card import Provenance, TrainedOn, write_model_card
+from training.training_run import run_trainer
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+    from trl import SFTTrainer
 
 
 @dataclass(frozen=True)
 class SftParams(TrainerParams):
     """Defaults suit the small model on a CPU. The paper (Appendix B) trains 4 epochs with packing, at a learning rate
     of 4e-6 for Mistral-7B and 1e-5 for Llama-3-8B.
+
+    ``packing`` fills each row of a batch with several conversations that do not see each other. ``heldout_rows`` of the
+    held-out file are evaluated every ``evaluate_every_steps`` steps, None: at the end of each epoch.
     """
 
     epochs: float = 2.0
     learning_rate: float = 5e-4
     packing: bool = False
+    heldout_rows: int = 100
+    evaluate_every_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.heldout_rows < 1 or (self.evaluate_every_steps is not None and self.evaluate_every_steps < 1):
+            raise ValueError("heldout_rows and evaluate_every_steps must be positive")
 
 
 def train_sft(
@@ -39,64 +62,132 @@ def train_sft(
     params: SftParams,
     folder: str | Path,
     progress: Progress = lambda done, total: None,
+    *,
+    held_out: Sequence[Record] = (),
+    live: str | Path | None = None,
+    provenance: Provenance | None = None,
+    finish: Callable[[TrainingReport], None] = lambda report: None,
 ) -> TrainingReport:
-    """Fine-tune the base model on ``records`` and save the model to ``folder``.
+    """Fine-tune the base model on ``records`` and save a plain model with its card to ``folder``.
 
-    Raises EntropylawError when no record has a response within ``max_length`` tokens.
+    ``live``: the DVCLive folder of the curves. ``provenance``: what is known of the records' origin. ``finish`` is
+    called with the report, by the first process only, once the model is saved and before the checkpoints are dropped.
+    Raises EntropylawError when no record has a response within ``max_length`` tokens, when memory runs out and when
+    the loss stops being a number.
     """
     quiet_libraries()
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    with explain_full_memory("sft", name_savings(params, "sft")):
+        return _train(records, base_folder, params, folder, progress, held_out, live, provenance, finish)
 
-    model, tokenizer, card = load_base_model(base_folder)
-    encoded = [encode_conversation(tokenizer, training_messages(record), params.max_length) for record in records]
-    rows = [row for row in encoded if row is not None]
+
+def _train(
+    records: Sequence[Record],
+    base_folder: str | Path,
+    params: SftParams,
+    folder: str | Path,
+    progress: Progress,
+    held_out: Sequence[Record],
+    live: str | Path | None,
+    provenance: Provenance | None,
+    finish: Callable[[TrainingReport], None],
+) -> TrainingReport:
+    from transformers import set_seed
+    from trl import SFTConfig
+
+    quantization = quantize_config(params, "sft")
+    # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
+    arguments = SFTConfig(packing=params.packing, packing_strategy="bfd", **trainer_arguments(params, "sft"))
+    model, tokenizer, card = load_base_model(base_folder, loading_device(params), params.weights, quantization)
+    rows = _encode_rows(tokenizer, records, params.max_length)
     if not rows:
         raise EntropylawError(
             f"none of the {len(records)} selected rows has a response within sft.max_length={params.max_length} tokens"
         )
-    # Rows are tokenised here, by the same function as the probe's, so that L and the training loss are of one kind
-    # and the rows without a response are counted; TRL folds assistant_masks into the labels.
-    dataset = Dataset.from_dict(
-        {
-            "input_ids": [list(row.ids) for row in rows],
-            "assistant_masks": [[int(flag) for flag in row.response] for row in rows],
-        }
-    )
+    unseen = _encode_rows(tokenizer, held_out[: params.heldout_rows], params.max_length)
     data = data_hash(content_hash(record) for record in records)
-    checkpoints = checkpoint_folder("sft", {"params": params, "data": data, "base": card.identity})
-    arguments = SFTConfig(
-        output_dir=str(checkpoints),
-        num_train_epochs=params.epochs,
-        per_device_train_batch_size=params.micro_batch_rows,
-        gradient_accumulation_steps=params.batch_rows // params.micro_batch_rows,
-        learning_rate=params.learning_rate,
-        warmup_steps=params.warmup_ratio,
-        max_length=params.max_length,
-        packing=params.packing,
-        packing_strategy="bfd",
-        activation_checkpointing=False,
-        save_strategy="steps",
-        save_steps=params.save_every_steps,
-        save_total_limit=1,
-        logging_steps=1,
-        seed=params.seed,
-        data_seed=params.seed,
-        report_to="none",
-        disable_tqdm=True,
-        **hardware_arguments(),
+    checkpoints = checkpoint_folder("sft", _describe_run(params, data, card, unseen))
+    bind_arguments(arguments, checkpoints)
+    set_seed(params.seed)  # adapters are drawn before the trainer sets it
+    trainer = _heldout_trainer()(
+        model=model,
+        args=arguments,
+        train_dataset=_to_dataset(rows),
+        eval_dataset=_to_dataset(unseen) if unseen else None,
+        processing_class=tokenizer,
+        peft_config=adapter_config(params),
+        callbacks=[draw_curves(live)] if live else None,
     )
-    trainer = SFTTrainer(model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer)
-    curve = run_trainer(trainer, checkpoints, progress)
-    save_model(trainer, folder, checkpoints)
-    return TrainingReport(
+    run = run_trainer(trainer, checkpoints, "sft", progress, params.evaluate_every_steps)
+    save_plain_model(
+        trainer, tokenizer, params, folder, checkpoints,
+        lambda: load_base_model(base_folder, "cpu", params.weights)[0],
+    )  # fmt: skip
+    report = TrainingReport(
         method="sft",
         rows=len(rows),
         rows_dropped=len(records) - len(rows),
         tokens=sum(len(row.ids) for row in rows),
         epochs=params.epochs,
-        steps=trainer.state.global_step,
-        first_loss=curve[0][1],
-        last_loss=curve[-1][1],
-        curve=tuple(curve),
+        steps=run.steps,
+        first_loss=run.curve[0][1],
+        last_loss=run.curve[-1][1],
+        heldout_loss=run.heldout_loss,
+        seconds=run.seconds,
+        tokens_per_second=run.tokens_per_second,
+        curve=run.curve,
     )
+    if is_first_process():
+        trained_on = TrainedOn(data, len(records), card.pretrained or str(base_folder), card.identity)
+        write_model_card(folder, report, params, trained_on, provenance)
+        finish(report)
+    drop_checkpoints(trainer, checkpoints)
+    return report
+
+
+def _describe_run(params: SftParams, data: str, card: BaseModelCard, unseen: Sequence[EncodedRow]) -> dict[str, Any]:
+    return {"params": params, "data": data, "base": card.identity, "held_out": [row.ids for row in unseen]}
+
+
+def _encode_rows(tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], max_length: int) -> list[EncodedRow]:
+    encoded = (encode_conversation(tokenizer, training_messages(record), max_length) for record in records)
+    return [row for row in encoded if row is not None]
+
+
+def _to_dataset(rows: Sequence[EncodedRow]) -> Dataset:
+    """Rows are tokenised here, by the same function as the probe's, so that L and the training loss are of one kind
+    and the rows without a response are counted; TRL folds assistant_masks into the labels.
+    """
+    from datasets import Dataset
+
+    return Dataset.from_dict(
+        {
+            "input_ids": [list(row.ids) for row in rows],
+            "assistant_masks": [[int(flag) for flag in row.response] for row in rows],
+        }
+    )
+
+
+def _heldout_trainer() -> type[SFTTrainer]:
+    """TRL's trainer, but the evaluation loss is the mean over response tokens, as ``evaluate`` measures it.
+
+    The trainer's own is a mean over batches of their means, in which a token of a short answer weighs more. With
+    several processes the last batch is filled up with rows that count twice.
+    """
+    import torch
+    from trl import SFTTrainer
+
+    class HeldoutTrainer(SFTTrainer):
+        def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+            self._heldout = torch.zeros(2, dtype=torch.float64)
+            output: Any = super().evaluation_loop(*args, **kwargs)
+            nats, tokens = self.accelerator.gather(self._heldout.to(self.args.device)[None]).sum(dim=0).tolist()
+            output.metrics["eval_loss"] = nats / tokens
+            return output
+
+        def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
+            tokens = int((inputs["labels"][:, 1:] != -100).sum())
+            self._heldout += torch.tensor([float(loss) * tokens, tokens], dtype=torch.float64)
+            return loss, logits, labels
+
+    return HeldoutTrainer
