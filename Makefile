@@ -7,7 +7,7 @@ WORKERS ?= 2
 PACKAGES := corpus selection training monitor reports entropylaw
 # benchmarks.selection_study trains models for half an hour and benchmarks.detection without --subset judges versions for
 # longer than that; run them by hand.
-BENCHMARKS := zip_speed "detection --subset"
+BENCHMARKS := zip_speed "detection --subset" "training_speed --rows 400"
 BIN := .venv/bin
 INSTALLED := .venv/installed
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Without a held-out file of the user's, this share of the rows is kept out of training.
 HELDOUT_SHARE = 0.05
 PIPELINE_FILES = ("dvc.yaml", "params.yaml", "waivers.yaml")
+# Complete params.yaml files for models of several sizes.
+RECIPES = ("tiny-cpu", "qwen-small", "mistral-7b", "llama-3-8b")
 IGNORED = ".entropylaw/"
 HISTORY_README = """\
 One small file for each accepted data version, written by `entropylaw accept` and committed with it: its numbers, its
@@ -36,14 +38,19 @@ def init(
     heldout: Annotated[
         Path | None, typer.Option(help="Conversations that are never trained on.", show_default="5% of the rows")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help=f"The params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0])
+    ] = None,
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
 
     Example: entropylaw init --dataset sft=data/chats.jsonl --dataset preferences=data/pairs.jsonl
     """
+    if recipe is not None and recipe not in RECIPES:
+        raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
     datasets = parse_datasets(dataset or [], folder)
     require_repository(folder)
-    texts = render_pipeline({name: path.as_posix() for name, path in datasets.items()})
+    texts = render_pipeline({name: path.as_posix() for name, path in datasets.items()}, recipe)
     for name in PIPELINE_FILES:
         target = folder / name
         if target.exists() and target.read_text(encoding="utf-8") not in (shipped_text(name), texts[name]):
@@ -105,8 +112,11 @@ def shipped_text(name: str) -> str:
     return (Path(__file__).parent.parent / name).read_text(encoding="utf-8")
 
 
-def render_pipeline(datasets: dict[str, str]) -> dict[str, str]:
-    """The pipeline's files for these datasets, by name: comments kept, what a missing dataset would need left out."""
+def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict[str, str]:
+    """The pipeline's files for these datasets, by name: comments kept, what a missing dataset would need left out.
+
+    ``recipe``: one of RECIPES, in place of the shipped params.yaml.
+    """
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -118,26 +128,38 @@ def render_pipeline(datasets: dict[str, str]) -> dict[str, str]:
         yaml.dump(document, buffer)
         return buffer.getvalue()
 
-    params = yaml.load(shipped_text("params.yaml"))
-    pipeline = yaml.load(shipped_text("dvc.yaml"))
+    shipped = {name: shipped_text(name) for name in PIPELINE_FILES}
+    if recipe:
+        shipped["params.yaml"] = shipped_text(f"recipes/{recipe}.yaml")
+    params = yaml.load(shipped["params.yaml"])
+    pipeline = yaml.load(shipped["dvc.yaml"])
     if dict(params["datasets"]) == datasets:
-        return {name: shipped_text(name) for name in PIPELINE_FILES}
+        return shipped
     for name in list(params["datasets"]):
         if name in datasets:
             params["datasets"][name] = datasets[name]
         else:
             del params["datasets"][name]
+    texts = {**shipped, "params.yaml": dump(params)}
     if layout.PREFERENCES not in datasets:
-        _remove_preferences(pipeline, params)
-    return {"dvc.yaml": dump(pipeline), "params.yaml": dump(params), "waivers.yaml": shipped_text("waivers.yaml")}
+        _remove_preferences(pipeline)
+        texts["params.yaml"] = _remove_section(texts["params.yaml"], "kto")
+    return {**texts, "dvc.yaml": dump(pipeline)}
 
 
-def _remove_preferences(pipeline: Any, params: Any) -> None:
+def _remove_section(text: str, name: str) -> str:
+    """A params.yaml without one section and the comment above it. Sections are divided by blank lines.
+
+    The YAML library takes a section's comment for the end of the section before, and would take the next one's out.
+    """
+    return "\n\n".join(part for part in text.split("\n\n") if f"\n{name}:\n" not in f"\n{part}")
+
+
+def _remove_preferences(pipeline: Any) -> None:
     def needs_preferences(path: object) -> bool:
         return f"/{layout.PREFERENCES}" in str(path) or str(path) == layout.trained_model(layout.PREFERENCES).as_posix()
 
     del pipeline["stages"]["kto"]
-    del params["kto"]
     for stage in pipeline["stages"].values():
         if "deps" in stage:
             for i in reversed([i for i, path in enumerate(stage["deps"]) if needs_preferences(path)]):
@@ -146,6 +168,7 @@ def _remove_preferences(pipeline: Any, params: Any) -> None:
         for settings in plot.values():
             for path in [path for path in settings["y"] if needs_preferences(path)]:
                 del settings["y"][path]
+    pipeline["plots"] = [plot for plot in pipeline["plots"] if all(settings["y"] for settings in plot.values())]
 
 
 def write_data(folder: Path, datasets: dict[str, Path], heldout: Path | None) -> list[Path]:

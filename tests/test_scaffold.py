@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from entropylaw.cli import app
-from entropylaw.scaffold import render_pipeline, shipped_text
+from entropylaw.scaffold import RECIPES, render_pipeline, shipped_text
 
 
 def conversation(i):
@@ -121,6 +121,7 @@ def test_running_it_twice_changes_nothing(repository):
         (["--dataset", "sft=data/none.jsonl"], "no such file"),
         (["--dataset", "sft=data/sft.jsonl", "--dataset", "sft=data/sft.jsonl"], "given twice"),
         (["--dataset", "sft=data/sft.jsonl", "--heldout", "none.jsonl"], "no such file"),
+        (["--dataset", "sft=data/sft.jsonl", "--recipe", "gpt-5"], "known are tiny-cpu"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_changes_nothing(repository, options, cause):
@@ -147,9 +148,27 @@ def test_outside_git_or_dvc_it_says_what_to_run(tmp_path, monkeypatch):
     assert result.exit_code == 2 and "dvc init" in result.stderr
 
 
-def test_every_comment_survives_the_adaptation():
-    adapted = render_pipeline({"sft": "data/chats.parquet"})["params.yaml"]
-    for line in shipped_text("params.yaml").splitlines():
-        comment = line.partition("#")[2]
-        if comment and "paper: learning rate 1e-6" not in comment:
-            assert comment in adapted, comment
+@pytest.mark.parametrize("recipe", [None, *RECIPES])
+def test_every_comment_survives_the_adaptation_but_those_of_the_section_left_out(recipe):
+    shipped = shipped_text(f"recipes/{recipe}.yaml" if recipe else "params.yaml")
+    adapted = render_pipeline({"sft": "data/chats.parquet"}, recipe)["params.yaml"]
+    (left_out,) = [part for part in shipped.split("\n\n") if "\nkto:" in part]
+    comments = [line.partition("#")[2] for line in shipped.replace(left_out, "").splitlines()]
+    assert len([comment for comment in comments if comment]) > 50
+    assert [comment for comment in comments if comment not in adapted] == []
+    assert "The paper: learning rate 1e-6" in left_out and "The paper: learning rate 1e-6" not in adapted
+    expected = YAML(typ="safe").load(shipped)
+    del expected["kto"]
+    assert YAML(typ="safe").load(adapted) == {**expected, "datasets": {"sft": "data/chats.parquet"}}
+
+
+def test_a_recipe_is_the_params_of_the_new_repository(repository):
+    write_lines(repository / "data" / "preferences.jsonl", [{"prompt": "Hi", "chosen": "Hello!", "rejected": "No"}] * 3)
+    both = ["--dataset", "sft=data/sft.jsonl", "--dataset", "preferences=data/preferences.jsonl"]
+    result = init(*both, "--recipe", "llama-3-8b")
+    assert result.exit_code == 0, result.stderr
+    assert (repository / "params.yaml").read_text() == shipped_text("recipes/llama-3-8b.yaml")
+    before = snapshot(repository)
+    result = init(*both, "--recipe", "qwen-small")
+    assert result.exit_code == 2 and "params.yaml" in result.stderr
+    assert snapshot(repository) == before
