@@ -14,6 +14,8 @@ from entropylaw import __version__, judge, ledger, measure, scaffold, train
 from entropylaw import backfill as backfill_command
 from entropylaw import compare as compare_command
 from entropylaw import demo as demo_command
+from entropylaw import evaluate as evaluate_command
+from entropylaw import rate as rate_command
 from entropylaw import release as release_command
 from entropylaw import select as select_command
 from entropylaw import study as study_command
@@ -76,6 +78,7 @@ app.command("accept")(ledger.accept)
 app.command("history")(ledger.show_history)
 app.command("score")(ledger.score)
 app.command("waive")(ledger.waive)
+app.command("rate")(rate_command.rate)
 app.command("compare")(compare_command.compare)
 app.command("backfill")(backfill_command.backfill)
 app.command("prepare", rich_help_panel="Stages")(measure.prepare)
@@ -89,7 +92,7 @@ app.command("report", rich_help_panel="Stages")(judge.report)
 app.command("gate", rich_help_panel="Stages")(judge.gate)
 app.add_typer(select_command.app, name="select")
 app.add_typer(train.app, name="train")
-app.command("evaluate", rich_help_panel="Stages")(train.evaluate)
+app.command("evaluate", rich_help_panel="Stages")(evaluate_command.evaluate)
 app.add_typer(release_command.app, name="release")
 app.add_typer(study_command.app, name="study")
 

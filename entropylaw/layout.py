@@ -12,6 +12,8 @@ CALIBRATION = RESULTS / "calibration.json"
 VERDICT = RESULTS / "verdict.json"
 APPROVAL = RESULTS / "approval.json"
 EVALUATION = RESULTS / "evaluation.json"
+MT_BENCH = RESULTS / "mt_bench"
+QUALITY = RESULTS / "quality.json"
 REPORT_HTML = RESULTS / "report.html"
 REPORT_MD = RESULTS / "report.md"
 PLOTS = RESULTS / "plots"
@@ -21,6 +23,8 @@ MODELS = Path("models")
 BASE_MODEL = MODELS / "base"
 HISTORY = Path("history")
 WAIVERS = Path("waivers.yaml")
+# What a judge was paid for, outside the outputs of any stage, and of no interest to Git: it may quote the data.
+JUDGMENTS = Path(".entropylaw") / "judgments.jsonl"
 # The study of selection methods: a pipeline of its own, what its stages leave behind, and its report.
 STUDY = Path("studies") / "selection"
 STUDY_PIPELINE = STUDY / "dvc.yaml"

@@ -12,7 +12,7 @@ from corpus.errors import EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.prepare import PrepareParams
 from corpus.records import Record, canonical_text, content_hash, data_hash
-from entropylaw.layout import BASE_MODEL, HELDOUT, SFT, STUDY_PARAMS, prepared
+from entropylaw.layout import BASE_MODEL, HELDOUT, JUDGMENTS, SFT, STUDY_PARAMS, prepared
 from entropylaw.measure import load_rows
 from entropylaw.pool import Pool, read_pool, select_from_pool
 from entropylaw.study_params import StudyParams
@@ -22,8 +22,9 @@ from reports.study_runs import Lengths, MeasuredSelection, MethodResult, StudyRu
 from selection.engines import count_cores
 from selection.methods import Method, SelectionParams
 from training.base_model import load_base_model
+from training.evaluation_params import EvaluationParams
 from training.fine_tuning import CHECKPOINTS, quiet_libraries
-from training.heldout import EvaluationParams, evaluate_heldout
+from training.heldout import evaluate_heldout
 from training.judge import Judge
 from training.judge_params import JudgeParams
 from training.probe import ProbeParams, probe_loss
@@ -35,7 +36,6 @@ from training.sft import SftParams, train_sft
 SEEDED: frozenset[Method] = frozenset({"random", "cluster"})
 # Beside the training checkpoints: ignored by Git, on a disk that has room for models.
 SCRATCH = CHECKPOINTS.parent
-JUDGMENTS = SCRATCH / "judgments.jsonl"
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def test_every_command_has_an_example_in_its_help(run):
     for words in (["demo"], ["init"], ["check"], ["accept"], ["history"], ["score"], ["waive"], ["prepare"],
                   ["compress"], ["consistency"], ["base-model"], ["probe"], ["calibrate"], ["assess"], ["report"],
                   ["gate"], ["select", "zip"], ["select", "random"], ["train", "sft"], ["train", "kto"],
-                  ["evaluate"], ["release"]):  # fmt: skip
+                  ["evaluate"], ["rate"], ["release"]):  # fmt: skip
         result = run(*words, "--help")
         example = result.stdout.partition("Example: ")[2]
         assert result.exit_code == 0 and f"entropylaw {words[0]}" in example, words

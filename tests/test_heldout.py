@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import NotAssessedError
-from corpus.records import Record
+from corpus.records import Conversation, Message, Record
 from training.base_model import load_pretrained
 from training.chat import encode_conversation, training_messages
-from training.heldout import EvaluationParams, evaluate_heldout
+from training.evaluation_params import EvaluationParams
+from training.heldout import count_response_bytes, evaluate_heldout
 from training.loss import collate_rows
 
 Rows = list[tuple[Record, str]]
@@ -37,6 +38,44 @@ def test_the_size_of_a_batch_does_not_matter_and_only_the_first_rows_count(chats
         assert evaluate_heldout(base_folder, records, replace(PARAMS, batch_rows=batch_rows)).z == pytest.approx(
             expected
         )
+
+
+def test_bits_per_byte_spread_the_loss_over_the_answers_as_they_are_written(chats: Rows, base_folder: Path) -> None:
+    records = sorted((record for record, _ in chats[900:940]), key=lambda record: len(str(record)))[:20]
+    result = evaluate_heldout(base_folder, records, replace(PARAMS, max_length=2000))
+    answers = [message.content for record in records for message in record.messages if message.role == "assistant"]
+    assert result.response_bytes == sum(len(answer.encode()) for answer in answers)
+    assert result.bits_per_byte == pytest.approx(
+        result.loss_nats * result.tokens / result.response_bytes * 1.4426950408889634
+    )
+
+
+@pytest.mark.parametrize("max_length", [20, 47, 90])
+def test_only_bytes_of_scored_tokens_count_where_a_row_is_cut(chats: Rows, base_folder: Path, max_length: int) -> None:
+    _, tokenizer = load_pretrained(str(base_folder))
+    counted = 0
+    for record, _ in chats[900:930]:
+        row = encode_conversation(tokenizer, training_messages(record), max_length)
+        text = "".join(message.content for message in record.messages)
+        if row is None or not text.isascii():
+            continue
+        # Byte-level BPE writes each byte as one character, and marks of turns in angle brackets.
+        names = tokenizer.convert_ids_to_tokens(list(row.ids))
+        scored = [name for name, is_response in zip(names[1:], row.response[1:], strict=True) if is_response]
+        assert count_response_bytes(tokenizer, row) == sum(len(name) for name in scored if not name.startswith("<|"))
+        counted += 1
+    assert counted
+
+
+def test_letters_of_several_bytes_count_as_such(base_folder: Path) -> None:
+    record = Conversation((Message("user", "Hi"), Message("assistant", "naïve 日本 🙂"), Message("user", "日本")))
+    assert evaluate_heldout(base_folder, [record], PARAMS).response_bytes == 6 + 1 + 6 + 1 + 4
+
+
+def test_an_answer_without_text_has_no_bits_per_byte(base_folder: Path) -> None:
+    record = Conversation((Message("user", "Hi"), Message("assistant", "")))
+    result = evaluate_heldout(base_folder, [record], PARAMS)
+    assert (result.tokens, result.response_bytes) == (1, 0) and math.isnan(result.bits_per_byte)
 
 
 def test_held_out_rows_without_a_response_in_reach_cannot_be_scored(chats: Rows, base_folder: Path) -> None:

@@ -18,7 +18,7 @@ import numpy
 import pytest
 from judge_server import Clock, JudgeServer, Received, Reply, fail, in_turn, say, serve_judge
 
-from corpus.errors import DataError, EntropylawError, ParamsError
+from corpus.errors import DataError, EntropylawError, NotAssessedError, ParamsError
 from corpus.params import parse_section
 from corpus.records import Message
 from training.chat_endpoint import Pace, UnusableAnswerError
@@ -88,8 +88,8 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_request_goes_out_in_the_chat_format_and_its_answer_is_kept(start, file) -> None:
-    judge, server = start(in_turn(say("Good. [[4]]")), max_tokens=77)
-    assert judge.ask([question(temperature=0.7)]) == ["Good. [[4]]"]
+    judge, server = start(in_turn(say("Good. [[4]]")), max_tokens=77, temperature=0.7)
+    assert judge.ask([question()]) == ["Good. [[4]]"]
     (request,) = server.received
     assert request.path == "/v1/chat/completions"
     assert request.headers["Authorization"] == f"Bearer {KEY}"
@@ -115,6 +115,26 @@ def test_a_local_server_needs_no_key_and_no_limit(start, monkeypatch) -> None:
     assert judge.ask([question()]) == ["[[3]]"]
     assert "Authorization" not in server.received[0].headers
     assert "max_tokens" not in server.received[0].body
+    assert judge.estimate(questions(2)).output_tokens is None
+
+
+@pytest.mark.parametrize("name", ["temperature", "max_tokens"])
+def test_a_refused_setting_is_named_as_it_stands_in_params_yaml(start, name) -> None:
+    reply = fail(400, f"Unsupported value: '{name}' is not supported with this model.")
+    judge, _ = start(in_turn(reply))
+    with pytest.raises(UnusableAnswerError, match=rf"HTTP 400: .*\); judge\.{name}: null sends none$"):
+        judge.ask([question()])
+    judge, _ = start(in_turn(reply), **{name: None})
+    with pytest.raises(UnusableAnswerError, match=r"with this model\.\)$"):
+        judge.ask([question()])
+
+
+def test_a_model_that_accepts_no_temperature_is_sent_none(start, file) -> None:
+    judge, server = start(in_turn(say("[[3]]")), temperature=None)
+    assert judge.ask([question()]) == ["[[3]]"]
+    assert "temperature" not in server.received[0].body
+    assert read_lines(file)[0]["temperature"] is None
+    assert judge.estimate([question()]).kept == 1
 
 
 @pytest.mark.parametrize("concurrent", [1, 4])
@@ -160,7 +180,7 @@ def test_a_second_run_asks_nothing_that_was_answered(start, file, clock) -> None
 
 @pytest.mark.parametrize(
     ("changes", "other"),
-    [({"model": "another"}, question()), ({}, question("Other.")), ({}, question(temperature=0.5))],
+    [({"model": "another"}, question()), ({}, question("Other.")), ({"temperature": 0.5}, question())],
     ids=["model", "messages", "temperature"],
 )
 def test_another_model_text_or_temperature_is_asked_anew(start, file, clock, changes, other) -> None:
@@ -255,11 +275,11 @@ def test_the_estimate_counts_what_is_still_to_be_asked(start) -> None:
     judge, server = start(grade_number)
     asked = [*questions(10), *questions(2)]
     sent = sum(len(f"You grade.Grade number {i}.") for i in range(10))
-    assert judge.estimate(asked) == JudgeEstimate(requests=10, kept=0, input_tokens=round(sent / 4))
+    assert judge.estimate(asked) == JudgeEstimate(10, 0, round(sent / 4), 10 * 1024)
     assert server.received == []
     judge.ask(questions(7))
-    assert judge.estimate(asked) == JudgeEstimate(requests=3, kept=7, input_tokens=round(sent * 0.3 / 4))
-    assert judge.estimate(questions(7)) == JudgeEstimate(0, 7, 0)
+    assert judge.estimate(asked) == JudgeEstimate(3, 7, round(sent * 0.3 / 4), 3 * 1024)
+    assert judge.estimate(questions(7)) == JudgeEstimate(0, 7, 0, 0)
 
 
 # --- what passes is tried again ---
@@ -309,7 +329,7 @@ def test_waits_double_and_are_spread_by_chance(start, clock) -> None:
 def test_a_server_that_stays_down_is_reported_once_and_what_was_answered_is_kept(start, file) -> None:
     judge, server = start(in_turn(say("[[1]]"), say("[[2]]"), fail(503, "overloaded")), attempts=3)
     with pytest.raises(
-        EntropylawError, match=r"no answer after 3 attempts: HTTP 503: overloaded; .* are kept"
+        NotAssessedError, match=r"no answer after 3 attempts: HTTP 503: overloaded; .* are kept"
     ) as error:
         judge.ask(questions(9))
     assert not isinstance(error.value, UnusableAnswerError)
@@ -323,7 +343,7 @@ def test_a_refused_connection_names_the_address(file, clock) -> None:
         port = free.getsockname()[1]
     params = replace(PARAMS, endpoint=f"http://127.0.0.1:{port}", model="m")
     judge = Judge(params, file, clock=clock, sleep=clock.sleep)
-    with pytest.raises(EntropylawError, match=rf"127.0.0.1:{port}/chat/completions: no answer after 5 .*refused"):
+    with pytest.raises(NotAssessedError, match=rf"127.0.0.1:{port}/chat/completions: no answer after 5 .*refused"):
         judge.ask([question()])
 
 
@@ -625,6 +645,8 @@ def test_threads_share_one_pace(clock) -> None:
         ({"concurrent": 0}, "must be positive"),
         ({"attempts": 0}, "must be positive"),
         ({"max_tokens": 0}, "must be positive"),
+        ({"temperature": -0.1}, "temperature must lie between 0 and 2"),
+        ({"temperature": 2.5}, "temperature must lie between 0 and 2"),
         ({"timeout_seconds": 0.0}, "timeout_seconds must"),
         ({"timeout_seconds": 1e9}, "timeout_seconds must"),
     ],
@@ -632,7 +654,7 @@ def test_threads_share_one_pace(clock) -> None:
 def test_a_judge_that_cannot_work_is_refused_with_the_section(changes, said) -> None:
     section = {
         **{"endpoint": "https://host/v1", "model": "m", "api_key_variable": "KEY", "requests_per_minute": 60},
-        **{"concurrent": 4, "attempts": 5, "timeout_seconds": 60, "max_tokens": None},
+        **{"concurrent": 4, "attempts": 5, "timeout_seconds": 60, "temperature": None, "max_tokens": None},
     }
     assert parse_section(JudgeParams, section, "judge").model == "m"
     with pytest.raises(ParamsError, match=said) as error:

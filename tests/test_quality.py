@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -9,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from judge_server import JudgeServer, Received, Reply, say, serve_judge
+from judge_server import JudgeServer, Received, Reply, fail, say, serve_judge
+from typer.testing import CliRunner
 
 from corpus.errors import NotAssessedError
+from corpus.params import read_params
 from corpus.records import Conversation, Message, Preference, Record, content_hash
+from entropylaw.cli import app
+from entropylaw.scaffold import shipped_text
 from training.judge import Judge
 from training.judge_params import JudgeParams
 from training.quality import QualityParams, RatedRow, rate_rows, rating_requests
@@ -182,3 +187,101 @@ def test_sizes_that_rate_nothing_are_refused(name: str) -> None:
 def test_the_prompt_holds_no_grade_but_its_example() -> None:
     (request,) = rating_requests([conversation("a")], PARAMS)
     assert re.findall(r"\[\[.*?\]\]", request.messages[0].content) == ["[[2.5]]"]
+
+
+# --- the command ---
+
+KEY = "sk-0123456789-very-secret"
+
+
+@pytest.fixture
+def rate(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple]]:
+    """Runs `entropylaw rate` on six rows, whose answers are 10 to 60 characters long, with a judge of this kind."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("no_proxy", "*")
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Say {i}."},
+                {"role": "assistant", "content": f"{i}secret" + "x" * i},
+            ]
+        }
+        for i in (30, 10, 20, 50, 0, 40)
+    ]
+    Path("data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("shipped.yaml").write_text(shipped_text("params.yaml"))
+    contexts = []
+
+    def call(respond: Callable[[Received], Reply], *arguments: str):
+        contexts.append(serve_judge(respond))
+        server = contexts[-1].__enter__()
+        params = read_params("shipped.yaml")
+        settings = {"endpoint": server.endpoint, "model": "grader", "requests_per_minute": 6_000_000, "attempts": 1}
+        params["judge"].update(settings, concurrent=1)
+        Path("params.yaml").write_text(json.dumps(params))
+        return CliRunner().invoke(app, ["rate", "data.jsonl", *arguments]), server
+
+    yield call
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def grade_by_number(request: Received) -> Reply:
+    """The number at the answer's start, as tens of a grade: 0 to 5."""
+    (number,) = re.findall(r"\d+", seen_answer(request))
+    return say(f"So it is. Grade: [[{int(number) / 10}]]")
+
+
+def test_the_command_names_the_mean_and_the_lowest_rows_but_no_text(rate) -> None:
+    result, server = rate(grade_by_number, "--out", "results/quality.json")
+    assert result.exit_code == 0, result.output
+    assert "6 requests to make" in result.stderr and f"go to {server.endpoint}" in result.stderr
+    # Grades 3, 1, 2, 5, 0 and 4: mean 2.5, variance 3.5.
+    assert result.stdout.splitlines() == [
+        "data.jsonl: quality 2.50 ± 0.76 of 5, from 6 of 6 rows; 0 answers without a readable grade",
+        "lowest rated: rows 5 (0.0), 2 (1.0), 3 (2.0), 1 (3.0), 6 (4.0), 4 (5.0)",
+    ]
+    document = json.loads(Path("results/quality.json").read_text())
+    assert (document["mean"], document["rated"], document["unreadable"]) == (2.5, 6, 0)
+    for text in (result.output, Path("results/quality.json").read_text()):
+        assert "secret" not in text
+    again, server = rate(grade_by_number, "--json")
+    assert json.loads(again.stdout) == document and server.received == []
+
+
+def test_a_dry_run_prints_the_estimate_and_sends_nothing(rate, in_tmp_path: Path) -> None:
+    result, server = rate(grade_by_number, "--rows", "4", "--dry-run")
+    assert result.exit_code == 0 and server.received == []
+    assert "4 requests to make, 0 answers kept from before" in result.stdout
+    assert "the texts of at most 4 rows go to" in result.stdout
+    assert not Path(".entropylaw").exists()
+    result, _ = rate(grade_by_number, "--rows", "4", "--dry-run", "--json")
+    estimate = json.loads(result.stdout)
+    assert (estimate["requests"], estimate["kept"], estimate["output_tokens"]) == (4, 0, 4 * 1024)
+
+
+def test_a_rating_that_is_cut_off_keeps_what_it_paid_for(rate, in_tmp_path: Path) -> None:
+    replies = iter([*[None] * 4, *[fail(503, "overloaded")] * 100])
+    result, _ = rate(lambda request: next(replies) or grade_by_number(request), "--out", "results/quality.json")
+    assert result.exit_code == 3 and "HTTP 503" in result.stderr.splitlines()[-1]
+    assert not Path("results/quality.json").exists()
+    result, server = rate(grade_by_number)
+    assert result.exit_code == 0 and "quality 2.50" in result.stdout
+    assert "2 requests to make, 4 answers kept from before" in result.stderr and len(server.received) == 2
+    for path in in_tmp_path.rglob("*"):
+        assert path.is_dir() or KEY not in path.read_text()
+
+
+def test_a_refused_key_is_one_line_without_it(rate, in_tmp_path: Path) -> None:
+    result, _ = rate(lambda request: fail(401, f"wrong key {request.headers['Authorization']}"))
+    assert result.exit_code == 2 and "OPENAI_API_KEY" in result.stderr.splitlines()[-1]
+    assert KEY not in result.output
+    for path in in_tmp_path.rglob("*"):
+        assert path.is_dir() or KEY not in path.read_text()
+
+
+def test_without_a_judge_nothing_is_rated(rate) -> None:
+    Path("params.yaml").write_text(Path("shipped.yaml").read_text())
+    result = CliRunner().invoke(app, ["rate", "data.jsonl"])
+    assert result.exit_code == 2
+    assert result.stderr == ("entropylaw: no judge is configured: set judge.endpoint and judge.model in params.yaml\n")

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from corpus.errors import EntropylawError
+from corpus.errors import EntropylawError, NotAssessedError
 from training.judge_params import JudgeParams, read_api_key
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ SHORTEST_SECRET = 8
 
 # What this one request got wrong; another one may do better.
 REQUEST_REFUSED = (400, 413, 422)
+# Settings that a request may lack.
+OPTIONAL_SETTINGS = ("temperature", "max_tokens")
 # What may pass: a timeout, a conflict, too early, too many requests, and every 5xx.
 PASSING = (408, 409, 425, 429)
 
 
-class UnusableAnswerError(EntropylawError):
+class UnusableAnswerError(NotAssessedError):
     """The endpoint refused this request or answered it with something that is no answer; it may answer others."""
 
 
@@ -117,7 +119,8 @@ class ChatEndpoint:
         """The answer to one chat request.
 
         Raises UnusableAnswerError when this request was refused, or answered ``attempts`` times with no answer in it,
-        and EntropylawError when the endpoint refuses the key or the model, or cannot be reached.
+        NotAssessedError when the endpoint cannot be reached or is too busy, and EntropylawError when it refuses the key
+        or the model.
         """
         payload = json.dumps(body).encode()
         wait, last = FIRST_WAIT_SECONDS, _PassingError("")
@@ -133,7 +136,7 @@ class ChatEndpoint:
         tries = f"{self._params.attempts} attempt{'s' if self._params.attempts > 1 else ''}"
         if last.is_answered:
             raise UnusableAnswerError(f"judge {self.url}: no answer in the OpenAI chat format after {tries}: {last}")
-        raise EntropylawError(
+        raise NotAssessedError(
             f"judge {self.url}: no answer after {tries}: {last}; check judge.endpoint, or run again later: "
             "the answers so far are kept"
         )
@@ -144,7 +147,7 @@ class ChatEndpoint:
         elif failure.retry_after <= LONGEST_RETRY_AFTER_SECONDS:
             self._pace.postpone(failure.retry_after)
         else:
-            raise EntropylawError(
+            raise NotAssessedError(
                 f"judge {self.url}: asks to wait {failure.retry_after:.0f} seconds ({failure}); run again then: "
                 "the answers so far are kept"
             )
@@ -193,7 +196,7 @@ class ChatEndpoint:
             return _PassingError(reason, retry_after=_read_retry_after(error.headers.get("Retry-After")))
         variable = self._params.api_key_variable
         if error.code in REQUEST_REFUSED:
-            return UnusableAnswerError(f"judge {self.url} refused the request ({reason})")
+            return UnusableAnswerError(f"judge {self.url} refused the request ({reason}){self._name_refused(said)}")
         if error.code in (401, 403) and self._key is None:
             return EntropylawError(f"judge {self.url} asks for a key ({reason}): set {variable}")
         if error.code in (401, 403):
@@ -203,6 +206,11 @@ class ChatEndpoint:
         if error.code < 400:
             return EntropylawError(f"judge {self.url} redirects ({reason}): set judge.endpoint to the final address")
         return EntropylawError(f"judge {self.url}: {reason}: check judge.endpoint and judge.model {self._params.model}")
+
+    def _name_refused(self, said: str) -> str:
+        """What to leave out, where the endpoint speaks of a setting: some models take no temperature or limit."""
+        named = [name for name in OPTIONAL_SETTINGS if name in said and getattr(self._params, name) is not None]
+        return "".join(f"; judge.{name}: null sends none" for name in named)
 
     def _parse(self, body: bytes) -> Answer:
         try:

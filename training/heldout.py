@@ -5,31 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from corpus.errors import NotAssessedError
 from corpus.records import Record
 from training.base_model import load_pretrained
-from training.chat import encode_conversation, training_messages
+from training.chat import EncodedRow, encode_conversation, training_messages
+from training.evaluation_params import EvaluationParams
 from training.loss import mean_token_loss
 
-
-@dataclass(frozen=True)
-class EvaluationParams:
-    """At most ``rows`` held-out rows (the first ones of the file), each cut at ``max_length`` tokens."""
-
-    rows: int = 400
-    max_length: int = 256
-    batch_rows: int = 16
-
-    def __post_init__(self) -> None:
-        if min(self.rows, self.max_length, self.batch_rows) < 1:
-            raise ValueError("rows, max_length and batch_rows must be positive")
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
 class HeldoutResult:
-    """``loss_nats`` per response token, ``z`` its negative (higher is better)."""
+    """``loss_nats`` per response token, ``z`` its negative (higher is better).
+
+    ``bits_per_byte``: the same loss over the ``response_bytes`` of UTF-8 text that the scored tokens spell out. It
+    compares models whose tokenizers differ; ``z`` compares models of one tokenizer.
+    """
 
     model: str
     rows: int
@@ -37,6 +34,8 @@ class HeldoutResult:
     loss_nats: float
     z: float
     perplexity: float
+    response_bytes: int
+    bits_per_byte: float
 
 
 def evaluate_heldout(model_folder: str | Path, records: Sequence[Record], params: EvaluationParams) -> HeldoutResult:
@@ -55,11 +54,27 @@ def evaluate_heldout(model_folder: str | Path, records: Sequence[Record], params
             f"no held-out row has a response within evaluation.max_length={params.max_length} tokens"
         )
     loss = mean_token_loss(model, rows, tokenizer.pad_token_id, params.batch_rows)
+    tokens = sum(sum(row.response[1:]) for row in rows)
+    response_bytes = sum(count_response_bytes(tokenizer, row) for row in rows)
     return HeldoutResult(
         model=Path(model_folder).name,
         rows=len(rows),
-        tokens=sum(sum(row.response[1:]) for row in rows),
+        tokens=tokens,
         loss_nats=loss,
         z=-loss,
         perplexity=math.exp(min(loss, 700.0)),
+        response_bytes=response_bytes,
+        # Where the length leaves nothing but marks of turns, there is no text to spread the loss over.
+        bits_per_byte=loss * tokens / math.log(2) / response_bytes if response_bytes else math.nan,
     )
+
+
+def count_response_bytes(tokenizer: PreTrainedTokenizerBase, row: EncodedRow) -> int:
+    """Bytes of UTF-8 text in the response tokens that carry a loss: not those beyond the cut, nor the first token.
+
+    Marks such as the end of a turn spell out nothing, although they carry a loss. A character that the cut divides
+    counts as the three bytes of U+FFFD.
+    """
+    scored = zip(row.ids[1:], row.response[1:], strict=True)
+    turns = [[token for token, _ in part] for is_response, part in groupby(scored, lambda item: item[1]) if is_response]
+    return sum(len(str(tokenizer.decode(turn, skip_special_tokens=True)).encode()) for turn in turns)

@@ -38,16 +38,29 @@ class JudgeRequest:
 
     messages: tuple[Message, ...]
     about: str
-    temperature: float = 0.0
 
 
 @dataclass(frozen=True)
 class JudgeEstimate:
-    """``requests`` still to be made, ``kept`` answers that serve again, and about how many tokens will be sent."""
+    """``requests`` still to be made, ``kept`` answers that serve again, and about how many tokens will be sent.
+
+    ``output_tokens``: at most so many come back; None where the endpoint alone limits them.
+
+    >>> print(JudgeEstimate(160, 0, 98_000, 163_840))
+    160 requests to make, 0 answers kept from before; about 98,000 tokens to send and at most 163,840 to receive
+    """
 
     requests: int
     kept: int
     input_tokens: int
+    output_tokens: int | None
+
+    def __str__(self) -> str:
+        received = f"at most {self.output_tokens:,}" if self.output_tokens is not None else "no limit on those"
+        return (
+            f"{self.requests:,} requests to make, {self.kept:,} answers kept from before; "
+            f"about {self.input_tokens:,} tokens to send and {received} to receive"
+        )
 
 
 class Judge:
@@ -80,7 +93,13 @@ class Judge:
         distinct = {self._key(request): request for request in requests}
         missing = [request for key, request in distinct.items() if self._find(key) is None]
         sent = sum(len(message.content.encode()) for request in missing for message in request.messages)
-        return JudgeEstimate(len(missing), len(distinct) - len(missing), round(sent / BYTES_PER_TOKEN))
+        limit = self._params.max_tokens
+        return JudgeEstimate(
+            requests=len(missing),
+            kept=len(distinct) - len(missing),
+            input_tokens=round(sent / BYTES_PER_TOKEN),
+            output_tokens=None if limit is None else limit * len(missing),
+        )
 
     def ask(self, requests: Sequence[JudgeRequest], progress: Progress = lambda done, total: None) -> list[str | None]:
         """The judge's answer to each request, in their order; None where it gave none that could be used.
@@ -88,8 +107,9 @@ class Judge:
         Equal requests are asked once; an answer is in the file before the next request starts in its place, so an
         interrupted call goes on where it stopped. ``progress`` gets distinct requests done and their number.
 
-        Raises EntropylawError when the endpoint refuses the key or the model or cannot be reached, and
-        UnusableAnswerError when it has no usable answer to anything, or to UNUSABLE_IN_A_ROW requests in a row.
+        Raises EntropylawError when the endpoint refuses the key or the model, NotAssessedError when it cannot be
+        reached, and UnusableAnswerError when it has no usable answer to anything, or to UNUSABLE_IN_A_ROW requests in a
+        row.
         """
         keys = [self._key(request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
@@ -129,7 +149,7 @@ class Judge:
                     key=key,
                     about=request.about,
                     model=str(self._params.model),
-                    temperature=request.temperature,
+                    temperature=self._params.temperature,
                     max_tokens=self._params.max_tokens,
                     is_cut=answer.is_cut,
                     answer=answer.text,
@@ -148,8 +168,9 @@ class Judge:
 
     def _question(self, request: JudgeRequest) -> dict[str, Any]:
         """What an answer depends on, and is found by again."""
-        messages = to_chat(request.messages)
-        return {"model": self._params.model, "messages": messages, "temperature": request.temperature}
+        question = {"model": self._params.model, "messages": to_chat(request.messages)}
+        temperature = self._params.temperature
+        return question if temperature is None else {**question, "temperature": temperature}
 
     def _key(self, request: JudgeRequest) -> str:
         return fingerprint(self._question(request))

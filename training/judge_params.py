@@ -15,6 +15,7 @@ _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctu
 # Capitals only, although systems allow others: so a key put here by mistake is refused, and never shown as a name.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 LONGEST_TIMEOUT_SECONDS = 3600.0
+HIGHEST_TEMPERATURE = 2.0  # of the OpenAI chat format
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class JudgeParams:
 
     ``endpoint`` is the address below which ``/chat/completions`` answers. The key is read from the environment variable
     named ``api_key_variable`` and is never a parameter; a local server needs none. ``attempts`` counts the first try;
-    ``timeout_seconds`` bounds each of them; ``max_tokens`` bounds an answer, None leaves that to the endpoint.
+    ``timeout_seconds`` bounds each of them; ``max_tokens`` bounds an answer. Without ``max_tokens`` or ``temperature``
+    the endpoint's own is taken: some models accept no other.
 
     Raises ValueError for an address or a number that cannot be used.
     """
@@ -35,6 +37,7 @@ class JudgeParams:
     concurrent: int = 4
     attempts: int = 5
     timeout_seconds: float = 60.0
+    temperature: float | None = 0.0
     max_tokens: int | None = 1024
 
     def __post_init__(self) -> None:
@@ -43,6 +46,8 @@ class JudgeParams:
             raise ValueError("requests_per_minute, concurrent, attempts and max_tokens must be positive")
         if not 0 < self.timeout_seconds <= LONGEST_TIMEOUT_SECONDS:
             raise ValueError(f"timeout_seconds must lie above 0 and be at most {LONGEST_TIMEOUT_SECONDS:g}")
+        if self.temperature is not None and not 0 <= self.temperature <= HIGHEST_TEMPERATURE:
+            raise ValueError(f"temperature must lie between 0 and {HIGHEST_TEMPERATURE:g}, or be null")
         if not _VARIABLE.fullmatch(self.api_key_variable):
             raise ValueError("api_key_variable must name an environment variable, in capitals, not hold the key itself")
         if (self.endpoint is None) != (self.model is None):

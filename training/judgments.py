@@ -26,7 +26,7 @@ class Judgment:
     key: str
     about: str
     model: str
-    temperature: float
+    temperature: float | None
     max_tokens: int | None
     is_cut: bool
     answer: str

@@ -1,0 +1,111 @@
+"""Benchmarks of lm-eval, through its own library: its tasks, and task files of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import EntropylawError, NotAssessedError
+from training.base_model import load_pretrained
+from training.evaluation_params import LmEvalParams
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """``value`` of the ``metric`` that the task reports first, as lm-eval names it, with its ``standard_error``.
+
+    ``z`` is the value, or minus the value where less of it is better, such as a perplexity. ``documents``: how many
+    were scored; None for a group.
+    """
+
+    metric: str
+    value: float
+    standard_error: float | None
+    z: float
+    documents: int | None
+
+
+def open_tasks(params: LmEvalParams) -> Any:
+    """lm-eval's task manager, which knows every task and group that ``params`` names.
+
+    Raises EntropylawError when lm-eval is not installed, the folder is missing, or a name is unknown.
+    """
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError:
+        raise EntropylawError(
+            'evaluation.lm_eval.tasks needs the package lm-eval: pip install "entropylaw[eval]"'
+        ) from None
+    if params.include_path is not None and not Path(params.include_path).is_dir():
+        raise EntropylawError(f"evaluation.lm_eval.include_path: {params.include_path}: no such folder")
+    _quiet()
+    if params.include_path is not None:
+        # Its own thirteen thousand task files take it ten seconds to read; only a group could refer to them.
+        manager = TaskManager(include_path=params.include_path, include_defaults=False)
+        if set(params.tasks) <= set(manager.all_subtasks):
+            return manager
+    manager = TaskManager(include_path=params.include_path)
+    known = {*manager.all_subtasks, *manager.all_groups}
+    for name in params.tasks:
+        if name not in known:
+            raise EntropylawError(
+                f"evaluation.lm_eval.tasks: no task or group {name!r}; `lm-eval ls tasks` lists those of lm-eval, and "
+                "evaluation.lm_eval.include_path names a folder with yours"
+            )
+    return manager
+
+
+def score_tasks(model_folder: str | Path, manager: Any, params: LmEvalParams, batch_rows: int) -> dict[str, TaskScore]:
+    """The score of a saved model on each task of ``params``; ``manager`` comes from ``open_tasks``.
+
+    Raises EntropylawError when the model cannot be loaded and NotAssessedError when a task's data cannot be had or
+    gives no number.
+    """
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    model, tokenizer = load_pretrained(str(model_folder))
+    _quiet()
+    wrapped = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_rows)
+    try:
+        output = simple_evaluate(
+            wrapped,
+            tasks=list(params.tasks),
+            task_manager=manager,
+            limit=params.limit,
+            num_fewshot=params.few_shots,
+            log_samples=False,
+        )
+    except Exception as error:  # tasks are programs of their authors and fail as they please
+        cause = next(iter(str(error).strip().splitlines()), "")
+        names = ", ".join(params.tasks)
+        raise NotAssessedError(f"lm-eval could not score {names}: {type(error).__name__}: {cause}") from None
+    return {name: _read_score(name, output) for name in params.tasks}
+
+
+def _read_score(name: str, output: Mapping[str, Any]) -> TaskScore:
+    numbers = output["results"].get(name, {})
+    # A key is the metric and the filter of the answers, as in "acc,none"; others describe the task.
+    keys = [key for key in numbers if "," in key and not key.partition(",")[0].endswith("_stderr")]
+    if not keys or not isinstance(numbers[keys[0]], int | float):
+        raise NotAssessedError(f"lm-eval reports no number for {name}; name the tasks that it consists of")
+    metric, _, answers = keys[0].partition(",")
+    value = float(numbers[keys[0]])
+    error = numbers.get(f"{metric}_stderr,{answers}")
+    is_less_better = output.get("higher_is_better", {}).get(name, {}).get(metric) is False
+    return TaskScore(
+        metric=keys[0],
+        value=value,
+        standard_error=float(error) if isinstance(error, int | float) else None,
+        z=-value if is_less_better else value,
+        documents=output.get("n-samples", {}).get(name, {}).get("effective"),
+    )
+
+
+def _quiet() -> None:
+    """It logs every step, and says at length what the model's own arguments would have done."""
+    import logging
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
