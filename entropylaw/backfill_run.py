@@ -17,6 +17,7 @@ from corpus.formats import Kind
 from corpus.prepare import PrepareParams, prepare_file, read_prepared
 from entropylaw import __version__, layout
 from entropylaw.backfill_plan import BackfilledVersion
+from entropylaw.measure import explain_probe_memory
 from entropylaw.past_versions import PastVersion
 from entropylaw.revisions import DataFile, locate_data
 from entropylaw.terminal import StageProgress, show_progress, show_stages
@@ -62,7 +63,8 @@ def measure_versions(
     done = list(planned)
     if not todo:
         return done
-    recorder = Recorder(setting, history, references)
+    with explain_probe_memory("backfill", setting.configuration.probe):
+        recorder = Recorder(setting, history, references)
     labels = {
         f"{versions[i].commit} {stage}": f"{planned[i].name} ({count} of {len(todo)}): {stage}"
         for count, i in enumerate(todo, start=1)
@@ -70,7 +72,7 @@ def measure_versions(
     }
     started = time.monotonic()
     try:
-        with show_stages(labels) as report:
+        with show_stages(labels) as report, explain_probe_memory("backfill", setting.configuration.probe):
             for i in todo:
                 done[i] = recorder.record(versions[i], planned[i], report)
                 if i == todo[0] and len(todo) > 1:
@@ -88,11 +90,11 @@ class Recorder:
     """
 
     def __init__(self, setting: Setting, history: Sequence[HistoryEntry], references: Sequence[HistoryEntry]) -> None:
-        from training.base_model import load_base_model
         from training.fine_tuning import quiet_libraries
+        from training.probed_model import load_probed_model
 
         quiet_libraries()
-        self.base: Base = load_base_model(layout.BASE_MODEL)
+        self.base: Base = load_probed_model(layout.BASE_MODEL)
         self.setting = setting
         self.history = list(history)
         self.references = [entry for entry in references if not entry.waived]

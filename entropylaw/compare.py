@@ -14,7 +14,7 @@ import typer
 from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
 from entropylaw.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
-from entropylaw.measure import AsJson, HeldOut, decide_rows
+from entropylaw.measure import AsJson, HeldOut, decide_rows, explain_probe_memory
 from entropylaw.terminal import Progress, StageProgress, count_rows, print_result, show_stages
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def compare(
             measure_dataset(name, records, compression, consistency, follow(report, side))
             for side, (records, _) in zip(SIDES, versions, strict=True)
         ]
-        model, notes = (None, ["L was left out."]) if no_probe else load_base(base)
+        model, notes = (None, ["L was left out."]) if no_probe else load_base(base, probe)
         rules = None
         if model:
             evidence, missing = probe_versions(evidence, model, probe, report)
@@ -137,15 +137,16 @@ def require_one_kind(files: list[DataFile], versions: list[list[tuple[Record, st
     return PREFERENCES if first else SFT
 
 
-def load_base(base: str | None) -> tuple[Base | None, list[str]]:
+def load_base(base: str | None, params: ProbeParams) -> tuple[Base | None, list[str]]:
     """The base model to probe from, or None and why: without a name, the one of the repository, if it is there."""
     if base is None and not BASE_MODEL.exists():
         return None, [f"L was not measured: there is no {BASE_MODEL} (`dvc repro base_model`), and no --base."]
-    from training.base_model import load_base_model
     from training.fine_tuning import quiet_libraries
+    from training.probed_model import load_probed_model
 
     quiet_libraries()
-    return load_base_model(base or BASE_MODEL), []
+    with explain_probe_memory("compare", params):
+        return load_probed_model(base or BASE_MODEL), []
 
 
 def probe_versions(
@@ -157,7 +158,8 @@ def probe_versions(
     probed, notes = [], []
     for side, item in zip(SIDES, evidence, strict=True):
         try:
-            probed.append(probe_dataset(item, model, params, follow(report, side)))
+            with explain_probe_memory("compare", params):
+                probed.append(probe_dataset(item, model, params, follow(report, side)))
         except NotAssessedError as error:
             probed.append(item)
             notes.append(f"L of {side} was not measured: {error}.")

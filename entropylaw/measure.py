@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from entropylaw.terminal import count_rows, print_result, show_progress
 if TYPE_CHECKING:
     from corpus.prepare import Decision
     from corpus.records import Record
+    from training.probe import ProbeParams
 
 Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
 Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
@@ -44,6 +46,15 @@ def held_out_hashes(path: Path | None) -> frozenset[str]:
     from corpus.records import content_hash
 
     return frozenset(content_hash(record) for record in read_records(path)) if path else frozenset()
+
+
+def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:
+    """Full memory while a base model is loaded and probed, as an EntropylawError that names what takes less."""
+    from training.base_model import BaseModelParams
+    from training.device_memory import explain_full_memory
+    from training.probed_model import name_probe_savings
+
+    return explain_full_memory(what, name_probe_savings(params, read_section(BaseModelParams, "base_model")))
 
 
 def prepare(
@@ -167,15 +178,15 @@ def probe(
     Example: entropylaw probe data/sft.jsonl --base models/base --json
     """
     from monitor.probe_files import PreferenceProbeSummary, summarise_probe, write_probe_curve, write_probe_rows
-    from training.base_model import load_base_model
     from training.fine_tuning import quiet_libraries
     from training.probe import ProbeParams, probe_loss
+    from training.probed_model import load_probed_model
 
     params = read_section(ProbeParams, "probe")
     records = load_rows(data)
     quiet_libraries()
-    model, tokenizer, card = load_base_model(base)
-    with show_progress("probe") as progress:
+    with show_progress("probe") as progress, explain_probe_memory("probe", params):
+        model, tokenizer, card = load_probed_model(base)
         result = probe_loss(model, tokenizer, records, params, card.trained_from, progress)
     summary = summarise_probe(result, card.identity)
     if rows:
@@ -218,7 +229,7 @@ def calibrate(
     quiet_libraries()
     # Beside the training checkpoints: ignored by Git, and out of reach of DVC, which deletes outputs before it starts.
     with keep_until_done(CHECKPOINTS.parent / "calibration") as kept:
-        with show_progress("calibration: steps") as progress:
+        with show_progress("calibration: steps") as progress, explain_probe_memory("calibration", probe_params):
             # Another version of the tool may measure otherwise.
             runs = kept / __version__
             result = calibrate(records, str(base), probe_params, compression, params, progress, runs, announce)

@@ -13,7 +13,7 @@ from corpus.params import read_section
 from corpus.prepare import PrepareParams
 from corpus.records import Record, canonical_text, content_hash, data_hash
 from entropylaw.layout import BASE_MODEL, HELDOUT, JUDGMENTS, SFT, STUDY_PARAMS, prepared
-from entropylaw.measure import load_rows
+from entropylaw.measure import explain_probe_memory, load_rows
 from entropylaw.pool import Pool, read_pool, select_from_pool
 from entropylaw.study_params import StudyParams
 from entropylaw.terminal import show_progress, show_stages
@@ -21,13 +21,13 @@ from monitor.compression import CompressionParams
 from reports.study_runs import Lengths, MeasuredSelection, MethodResult, StudyRun
 from selection.engines import count_cores
 from selection.methods import Method, SelectionParams
-from training.base_model import load_base_model
 from training.evaluation_params import EvaluationParams
 from training.fine_tuning import CHECKPOINTS, quiet_libraries
 from training.heldout import evaluate_heldout
 from training.judge import Judge
 from training.judge_params import JudgeParams
 from training.probe import ProbeParams, probe_loss
+from training.probed_model import load_probed_model
 from training.quality import QualityParams, rate_rows
 from training.row_scores import RowScoreParams
 from training.sft import SftParams, train_sft
@@ -120,8 +120,8 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
 
 
 def _probe(name: str, rows: Sequence[tuple[Record, str]], params: ProbeParams) -> float:
-    model, tokenizer, card = load_base_model(BASE_MODEL)
-    with show_progress(f"{name}: probe") as progress:
+    with show_progress(f"{name}: probe") as progress, explain_probe_memory(f"{name}: probe", params):
+        model, tokenizer, card = load_probed_model(BASE_MODEL)
         return probe_loss(model, tokenizer, rows, params, card.trained_from, progress).l
 
 

@@ -126,7 +126,7 @@ def calibrate(
     interrupted goes on where it stopped, and gives the same bytes. Raises NotAssessedError when the baseline is too
     small, before any run where that can be told, and when a run diverges.
     """
-    from training.base_model import load_base_model
+    from training.probed_model import load_probed_model
 
     rng = numpy.random.default_rng(params.seed)
     records = choose_rows(records, params.max_rows, rng)
@@ -136,7 +136,7 @@ def calibrate(
     agreement = row_agreement(rows)[0]
     topic_agreement = topic_spread(agreement, topics)
 
-    model, tokenizer, card = load_base_model(base_folder)
+    model, tokenizer, card = load_probed_model(base_folder)
     base = (model, tokenizer, card.identity)
     noise_runs = plan_noise_runs(records, *base, card.trained_from, probe, params.seeds)
     held_out, subsets = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,11 +36,12 @@ def time_step(
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
     from training.probe import probe_loss
+    from training.probed_model import copy_probed_model
 
     short = replace(probe, steps=TIMED_STEPS, skipped_steps=0)
     times = [time.perf_counter()]
     probe_loss(
-        copy.deepcopy(model), tokenizer, records, short, trained_from, lambda *_: times.append(time.perf_counter())
+        copy_probed_model(model), tokenizer, records, short, trained_from, lambda *_: times.append(time.perf_counter())
     )
     # Of a single step, that step with all that came before it.
     counted = times[1:] if len(times) > 2 else times

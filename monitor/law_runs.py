@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -145,6 +144,7 @@ def run_law_point(
     from training.chat import encode_conversation, training_messages
     from training.loss import mean_token_loss
     from training.probe import choose_probe_rows, train_and_record
+    from training.probed_model import copy_probed_model
 
     def encode(rows: Rows) -> list[Any]:
         encoded = [
@@ -154,7 +154,7 @@ def run_law_point(
 
     texts = [canonical_text(record).encode() for record, _ in subset]
     training = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
-    trained = copy.deepcopy(base)
+    trained = copy_probed_model(base)
     measured = train_and_record(
         trained, tokenizer.pad_token_id, training, probe, lambda done, total: progress(done, 2 * total)
     )

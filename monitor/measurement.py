@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from training.base_model import BaseModelCard
     from training.probe import ProbeParams
 
-    # Model, tokenizer and card, as `training.base_model.load_base_model` returns them.
+    # Model, tokenizer and card, as `training.probed_model.load_probed_model` returns them.
     Base = tuple[Any, Any, BaseModelCard]
 
 # Told the measurement's name, how much of it is done, and of how much.
@@ -73,10 +72,11 @@ def probe_dataset(
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
     from training.probe import probe_loss
+    from training.probed_model import copy_probed_model
 
     model, tokenizer, card = base
     result = probe_loss(
-        copy.deepcopy(model),
+        copy_probed_model(model),
         tokenizer,
         evidence.records,
         params,

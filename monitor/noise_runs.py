@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,8 +67,9 @@ def run_noise_probe(
 ) -> NoiseRun:
     """One A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
     from training.probe import probe_loss
+    from training.probed_model import copy_probed_model
 
-    result = probe_loss(copy.deepcopy(model), tokenizer, records, probe, trained_from, progress)
+    result = probe_loss(copy_probed_model(model), tokenizer, records, probe, trained_from, progress)
     if not math.isfinite(result.l):
         raise NotAssessedError(f"calibration: the probe diverged; lower probe.learning_rate ({probe.learning_rate:g})")
     # A preference without a chosen answer has no loss of one.

@@ -124,6 +124,13 @@ def test_weights_are_saved_in_the_precision_they_were_trained_in(
         assert report.last_loss < 10
 
 
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_four_bit_weights_are_not_spread_over_devices(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(EntropylawError, match=r"sft\.tuning: qlora is not spread over GPUs; set launch\.strategy: ddp"):
+        quantize_config(replace(LORA, tuning="qlora"), "sft")
+
+
 def test_four_bits_need_a_gpu_and_a_package(
     base_folder: Path, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,7 +102,7 @@ FIELDS_BEFORE = (
 )  # fmt: skip
 
 
-def test_models_from_before_templates_could_be_chosen_keep_their_identity_and_card(
+def test_models_from_before_templates_and_adapters_could_be_chosen_keep_their_identity_and_card(
     baseline: Rows, base_folder: Path, tmp_path: Path
 ) -> None:
     card = build_base_model(baseline[:80], "00", SMALL, tmp_path / "base")
@@ -110,7 +110,8 @@ def test_models_from_before_templates_could_be_chosen_keep_their_identity_and_ca
     assert card.identity == fingerprint({"params": before, "baseline": "00"})
     card = read_card(tmp_path / "base")
     written = json.loads((tmp_path / "base" / CARD).read_text())
-    assert written.pop("chat_template") is None
+    later = {name: written.pop(name) for name in ("chat_template", "weights", "lora_rank", "adapter_seed")}
+    assert later == {"chat_template": None, "weights": "float32", "lora_rank": None, "adapter_seed": 0}
     (tmp_path / "base" / CARD).write_text(json.dumps(written))
     assert read_card(tmp_path / "base") == card
     assert card_of(tmp_path, base_folder, None).identity == hash_folder(base_folder)

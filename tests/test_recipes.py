@@ -34,7 +34,14 @@ FOLLOWS = {
     "evaluation.max_length": 2048,
     "evaluation.batch_rows": 4,
 }
-LARGE = {"probe.steps": 192, "probe.batch_rows": 2, "launch.strategy": "fsdp"}
+LARGE = {
+    "base_model.weights": "bfloat16",
+    "base_model.lora_rank": 16,
+    "probe.steps": 192,
+    "probe.batch_rows": 2,
+    "calibration.law_learning_rate": 3e-4,
+    "launch.strategy": "fsdp",
+}
 CHANGES: dict[str, dict[str, Any]] = {
     "tiny-cpu": {},
     "qwen-small": {
@@ -51,8 +58,6 @@ CHANGES: dict[str, dict[str, Any]] = {
         **LARGE,
         "base_model.pretrained": "mistralai/Mistral-7B-v0.1",
         "base_model.chat_template": "vicuna",
-        "probe.learning_rate": 4e-6,
-        "calibration.law_learning_rate": 1e-5,
         "sft.learning_rate": 4e-6,
     },
     "llama-3-8b": {
@@ -61,8 +66,6 @@ CHANGES: dict[str, dict[str, Any]] = {
         **LARGE,
         "base_model.pretrained": "meta-llama/Meta-Llama-3-8B",
         "base_model.chat_template": "llama-3",
-        "probe.learning_rate": 1e-5,
-        "calibration.law_learning_rate": 3e-5,
         "sft.learning_rate": 1e-5,
     },
 }

@@ -24,24 +24,27 @@ def adapter_config(params: TrainerParams) -> LoraConfig | None:
     """Adapters on every linear layer but the output layer, as TRL wants them; None where all weights are tuned."""
     if params.tuning == "full":
         return None
+    return linear_adapters(params.lora_rank, params.lora_alpha, params.lora_dropout)
+
+
+def linear_adapters(rank: int, alpha: int, dropout: float = 0.0) -> LoraConfig:
+    """Adapters of ``rank`` on every linear layer but the output layer; their output is scaled by ``alpha / rank``."""
     from peft import LoraConfig
 
     return LoraConfig(
-        r=params.lora_rank,
-        lora_alpha=params.lora_alpha,
-        lora_dropout=params.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
     )
 
 
 def quantize_config(params: TrainerParams, stage: str) -> BitsAndBytesConfig | None:
     """Weights as 4-bit normal floats, their scales quantised too (Dettmers et al., 2023, section 3); None for others.
 
-    Raises EntropylawError when there is no CUDA GPU or no bitsandbytes.
+    Raises EntropylawError when there is no CUDA GPU or no bitsandbytes, and where the model is spread over devices.
     """
     if params.tuning != "qlora":
         return None
+    if "true" in (os.environ.get("ACCELERATE_USE_FSDP"), os.environ.get("ACCELERATE_USE_DEEPSPEED")):
+        raise EntropylawError(f"{stage}.tuning: qlora is not spread over GPUs; set launch.strategy: ddp or single")
     import torch
     from transformers import BitsAndBytesConfig
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
@@ -32,13 +32,17 @@ Progress = Callable[[int, int], None]
 class BaseModelParams:
     """``pretrained``: a local folder or a Hub id; None trains a small Llama-architecture model from scratch.
 
-    ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the model's own. The other fields
-    describe the small model: enough capacity to tell real text from damaged text on two CPU cores.
+    ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the model's own. ``weights`` and
+    ``lora_rank`` say how probe and calibration tune a pretrained model: all its weights, or low-rank adapters beside
+    them. The other fields describe the small model: enough capacity to tell real text from damaged text on two CPU
+    cores; ``seed`` is also that of the adapters.
     """
 
     pretrained: str | None = None
     revision: str | None = None
     chat_template: str | None = None
+    weights: Literal["float32", "bfloat16"] = "float32"
+    lora_rank: int | None = None
     vocabulary: int = 2048
     hidden_size: int = 96
     layers: int = 3
@@ -55,6 +59,10 @@ class BaseModelParams:
             raise ValueError("vocabulary must exceed 300 (bytes and role tokens), and all sizes must be positive")
         if self.hidden_size % self.heads or self.hidden_size // self.heads % 2:
             raise ValueError("hidden_size must be an even multiple of heads")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError("lora_rank must be positive, or null to tune all weights")
+        if self.pretrained is None and (self.weights != "float32" or self.lora_rank is not None):
+            raise ValueError("weights and lora_rank are for pretrained models; the small one is float32, tuned whole")
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class BaseModelCard:
 
     ``trained_from``: rows with a content-hash fraction at or above it may have been trained on (1.0: none were).
     ``chat_template``: the Jinja text given to a pretrained model; None where the model's files hold its template.
+    ``weights``, ``lora_rank`` and ``adapter_seed``: how ``load_probed_model`` prepares it.
     """
 
     identity: str
@@ -75,6 +84,9 @@ class BaseModelCard:
     first_loss_nats: float | None
     last_loss_nats: float | None
     chat_template: str | None = None
+    weights: Literal["float32", "bfloat16"] = "float32"
+    lora_rank: int | None = None
+    adapter_seed: int = 0
 
 
 def is_trained_row(row_hash: str) -> bool:
@@ -97,8 +109,10 @@ def build_base_model(
     folder = Path(folder)
     template = None if params.chat_template is None else read_chat_template(params.chat_template)
     if params.pretrained:
-        model, _ = load_pretrained(params.pretrained, params.revision, chat_template=template)
-        card = card_of_pretrained(model, params.pretrained, params.revision, template)
+        model, _ = load_pretrained(params.pretrained, params.revision, dtype=params.weights, chat_template=template)
+        card = card_of_pretrained(
+            model, params.pretrained, params.revision, template, params.weights, params.lora_rank, params.seed
+        )
         write_json(folder / CARD, card)
         return card
 
@@ -138,7 +152,8 @@ def _describe_params(params: BaseModelParams, template: str | None) -> dict[str,
     Without one the key is left out: models from before there was a choice keep their identity, and their history.
     """
     described = asdict(params)
-    del described["chat_template"]
+    for field in ("chat_template", "weights", "lora_rank"):  # the last two are always the same for a small model
+        del described[field]
     return described if template is None else {**described, "chat_template": template}
 
 
@@ -256,19 +271,45 @@ def looks_like_folder(name: str) -> bool:
 
 
 def card_of_pretrained(
-    model: PreTrainedModel, name: str, revision: str | None, chat_template: str | None = None
+    model: PreTrainedModel,
+    name: str,
+    revision: str | None,
+    chat_template: str | None = None,
+    weights: Literal["float32", "bfloat16"] = "float32",
+    lora_rank: int | None = None,
+    seed: int = 0,
 ) -> BaseModelCard:
     """The card of a model that was not made here. A local folder is known by its files, a Hub id by its commit.
 
-    A chat template that was given to it is part of its identity: by another one its losses are others.
+    What else its losses depend on is part of its identity, where it was chosen: a chat template, the weights'
+    precision, and the adapters that are tuned in place of the weights.
     """
     if Path(name).is_dir():
         identity = hash_folder(name)
     else:
         identity = fingerprint({"pretrained": name, "commit": getattr(model.config, "_commit_hash", None) or revision})
+    chosen: dict[str, Any] = {}
     if chat_template is not None:
-        identity = fingerprint({"model": identity, "chat_template": chat_template})
-    return BaseModelCard(identity, name, revision, 1.0, model.num_parameters(), 0, 0, None, None, chat_template)
+        chosen["chat_template"] = chat_template
+    if weights != "float32":
+        chosen["weights"] = weights
+    if lora_rank is not None:
+        chosen |= {"lora_rank": lora_rank, "adapter_seed": seed}
+    return BaseModelCard(
+        identity=fingerprint({"model": identity, **chosen}) if chosen else identity,
+        pretrained=name,
+        revision=revision,
+        trained_from=1.0,
+        parameters=model.num_parameters(),
+        rows=0,
+        tokens=0,
+        first_loss_nats=None,
+        last_loss_nats=None,
+        chat_template=chat_template,
+        weights=weights,
+        lora_rank=lora_rank,
+        adapter_seed=0 if lora_rank is None else seed,
+    )
 
 
 def read_card(folder: str | Path) -> BaseModelCard:
@@ -286,7 +327,10 @@ def load_base_model(
     dtype: str = "float32",
     quantization: BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
-    """The base model of a repository, or any model folder or Hub id that has no card of ours."""
+    """The base model of a repository, or any model folder or Hub id that has no card of ours.
+
+    Those who train it or score with it choose ``dtype`` themselves; those who probe it use ``load_probed_model``.
+    """
     if (Path(folder) / CARD).exists():
         card = read_card(folder)
         model, tokenizer = load_pretrained(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from corpus.records import Preference, Record
 from training.chat import EncodedAnswer, encode_answer
 from training.loss import collate_rows, row_token_losses
-from training.probe import ProbedRow, ProbeParams, ProbeResult, Progress, take_probe_rows
+from training.probe import ProbedRow, ProbeParams, ProbeResult, Progress, new_optimizer, take_probe_rows
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def probe_preferences(
             reference_kl.append(logps(step, mismatched=True)[0])
             progress(step + 1, 2 * len(batches))
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=0.0)
+    optimizer = new_optimizer(model, params)
     probed: list[ProbedPreference] = []
     curve: list[float] = []
     counted: list[float] = []

@@ -13,6 +13,7 @@ from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import collate_rows, row_token_losses
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Progress = Callable[[int, int], None]
@@ -140,6 +141,14 @@ def probe_loss(
     return train_and_record(model, tokenizer.pad_token_id, rows, params, progress)
 
 
+def new_optimizer(model: PreTrainedModel, params: ProbeParams) -> torch.optim.AdamW:
+    """AdamW without decay over the weights that are tuned: all of them, or those of the adapters."""
+    import torch
+
+    tuned = [weight for weight in model.parameters() if weight.requires_grad]
+    return torch.optim.AdamW(tuned, lr=params.learning_rate, weight_decay=0.0)
+
+
 def train_and_record(
     model: PreTrainedModel,
     padding_id: int,
@@ -151,7 +160,7 @@ def train_and_record(
     import torch
 
     torch.manual_seed(params.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=0.0)
+    optimizer = new_optimizer(model, params)
     model.train()
     probed: list[ProbedRow] = []
     curve: list[float] = []

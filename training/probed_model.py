@@ -1,0 +1,75 @@
+"""The base model as probe and calibration train it: as a whole, or by adapters beside weights that stay as they are."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.adapters import linear_adapters
+from training.base_model import CARD, BaseModelCard, BaseModelParams, load_base_model, read_card
+from training.probe import ProbeParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Hu et al. (2021) fix alpha while they vary the rank; at twice the rank the learning rate need not move with it.
+ALPHA_OF_RANK = 2
+
+
+def load_probed_model(
+    folder: str | Path, device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
+    """The base model, with the precision and the adapters that its card asks for: what L is measured from.
+
+    A model without a card of ours is in float32 and tuned whole. Raises EntropylawError as ``load_base_model`` does.
+    """
+    weights = read_card(folder).weights if (Path(folder) / CARD).exists() else "float32"
+    model, tokenizer, card = load_base_model(folder, device, weights)
+    if card.lora_rank is not None:
+        attach_adapters(model, card.lora_rank, card.adapter_seed)
+    return model, tokenizer, card
+
+
+def attach_adapters(model: PreTrainedModel, rank: int, seed: int) -> None:
+    """Add float32 adapters to every linear layer but the last, and freeze all other weights, in place.
+
+    They add zero until they are trained, so the model computes what it did before. The same seed gives the same
+    adapters, whatever is drawn elsewhere.
+    """
+    import torch
+    from peft import inject_adapter_in_model
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # Unlike a PeftModel, the model keeps its class, and with it the shortcut of `loss` to its last layer.
+        inject_adapter_in_model(linear_adapters(rank, ALPHA_OF_RANK * rank), model)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            # peft gives adapters the precision of the weights beside them; in bfloat16 they would lose small steps.
+            weight.data = weight.data.float()
+
+
+def copy_probed_model(model: Any) -> Any:
+    """A copy to train, which leaves the model as it is. Frozen weights, which no run changes, are shared, not copied.
+
+    So many runs from a large model with adapters need room for one model.
+    """
+    return copy.deepcopy(model, {id(weight): weight for weight in model.parameters() if not weight.requires_grad})
+
+
+def name_probe_savings(probe: ProbeParams, base: BaseModelParams) -> str:
+    """What takes less memory than these settings: numbers to lower, then what to set.
+
+    >>> name_probe_savings(ProbeParams(batch_rows=1), BaseModelParams(pretrained="gpt2"))
+    'probe.max_length (now 256), or set base_model.lora_rank: 16, base_model.weights: bfloat16'
+    """
+    numbers = [f"probe.max_length (now {probe.max_length})"]
+    if probe.batch_rows > 1:
+        numbers.insert(0, f"probe.batch_rows (now {probe.batch_rows})")
+    choices = []
+    if base.pretrained and base.lora_rank is None:
+        choices.append("base_model.lora_rank: 16")
+    if base.pretrained and base.weights == "float32":
+        choices.append("base_model.weights: bfloat16")
+    return " or ".join(numbers) + (f", or set {', '.join(choices)}" if choices else "")
