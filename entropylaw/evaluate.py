@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +41,7 @@ def evaluate(
     Example: entropylaw evaluate data/heldout.jsonl --model models/sft --json
     """
     from corpus.artifacts import read_json, write_json
-    from corpus.errors import EntropylawError
+    from corpus.errors import EntropylawError, NotAssessedError
     from corpus.params import read_section
     from entropylaw.evidence import read_datasets
     from entropylaw.measure import load_rows
@@ -59,6 +60,10 @@ def evaluate(
     for folder in folders:
         if not folder.is_dir():
             raise EntropylawError(f"{folder}: no model there; run `dvc repro` or name one with --model")
+    # Results and answers are kept by the folder's name, which `.` does not tell.
+    folders = [folder if folder.name not in ("", "..") else folder.resolve() for folder in folders]
+    if len({folder.name for folder in folders}) < len(folders):
+        raise EntropylawError("two of the model folders have the same name; evaluate them one at a time")
     released = folders[-1]
     params = read_section(EvaluationParams, "evaluation")
     # Whatever a benchmark lacks is said before the first model is loaded.
@@ -72,6 +77,11 @@ def evaluate(
     quiet_libraries()
     with explain_full_memory("evaluate", f"evaluation.batch_rows (now {params.batch_rows})"):
         results = {folder.name: evaluate_heldout(folder, records, params) for folder in folders}
+        for folder in folders:
+            if not math.isfinite(results[folder.name].loss_nats):
+                raise NotAssessedError(
+                    f"{folder}: the model's held-out loss is not a number; lower the learning rate and train it again"
+                )
         mt_bench = run_mt_bench(released, questions, params, judge, judge_params) if questions else None
         scores = score_tasks(released, tasks, params.lm_eval, params.batch_rows) if tasks is not None else {}
     z = {HELDOUT: results[released.name].z}

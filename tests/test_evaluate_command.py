@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from judge_server import JudgeServer, Received, Reply, fail, say, serve_judge
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from corpus.errors import EntropylawError
@@ -133,12 +135,43 @@ def test_full_memory_is_told_as_the_setting_to_lower() -> None:
     for error, where in (
         (torch.OutOfMemoryError("CUDA out of memory"), "GPU memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
+        (RuntimeError("CUDA error: out of memory"), "GPU memory"),
     ):
         said = f"evaluate: out of {where}; lower evaluation.batch_rows"
         with pytest.raises(EntropylawError, match=said), explain_full_memory("evaluate", "evaluation.batch_rows"):
             raise error
     with pytest.raises(RuntimeError, match="shapes"), explain_full_memory("evaluate", "evaluation.batch_rows"):
         raise RuntimeError("shapes do not fit")
+
+
+def test_two_models_of_one_name_are_refused_and_a_folder_is_known_by_its_own_name(
+    run: Run, base_folder: Path, in_tmp_path: Path
+) -> None:
+    other = in_tmp_path / "other" / base_folder.name
+    other.mkdir(parents=True)
+    result = run("--model", other)
+    assert result.exit_code == 2 and "two of the model folders have the same name" in result.stderr
+    shutil.copytree(base_folder, in_tmp_path, dirs_exist_ok=True)
+    words = ["evaluate", "data/heldout.jsonl", "--model", ".", "--out", "results/evaluation.json"]
+    Path("params.yaml").unlink()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert list(evaluation()["models"]) == [in_tmp_path.name]
+
+
+def test_a_model_whose_loss_is_not_a_number_has_no_z(
+    run: Run, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = load_pretrained(str(base_folder))
+    model.get_input_embeddings().weight.data.fill_(float("nan"))
+    monkeypatch.setattr("training.heldout.load_pretrained", lambda name: (model, tokenizer))
+    result = run()
+    assert result.exit_code == 3 and "held-out loss is not a number" in result.stderr
+    assert not Path("results/evaluation.json").exists()
+
+
+def test_the_stage_runs_again_for_whatever_changes_a_judge_s_answer() -> None:
+    stage = YAML(typ="safe").load(shipped_text("dvc.yaml"))["stages"]["evaluate"]
+    assert {"evaluation", "judge.model", "judge.temperature", "judge.max_tokens"} == set(stage["params"])
 
 
 # --- MT-bench ---
@@ -339,3 +372,32 @@ def test_a_task_that_fails_is_one_line(run: Run, tasks: Path) -> None:
     result = run(evaluation={**EVALUATION, "lm_eval": LM_EVAL})
     assert result.exit_code == 3 and "lm-eval could not score closing" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr and not Path("results/evaluation.json").exists()
+
+
+@needs_lm_eval
+@pytest.mark.filterwarnings("default")
+def test_memory_that_runs_out_inside_lm_eval_names_the_setting_to_lower(
+    run: Run, tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def fill_memory(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("lm_eval.simple_evaluate", fill_memory)
+    result = run(evaluation={**EVALUATION, "lm_eval": LM_EVAL})
+    assert result.exit_code == 2
+    assert "lm-eval: out of GPU memory; lower evaluation.batch_rows (now 4)" in result.stderr.splitlines()[-1]
+
+
+@needs_lm_eval
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "N/A"])
+def test_a_task_without_a_finite_number_has_no_z(
+    run: Run, tasks: Path, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    output = {"results": {"closing": {"alias": "closing", "word_perplexity,none": value}}}
+    monkeypatch.setattr("lm_eval.simple_evaluate", lambda *arguments, **options: output)
+    result = run(evaluation={**EVALUATION, "lm_eval": LM_EVAL})
+    assert result.exit_code == 3 and "lm-eval reports no number for closing" in result.stderr.splitlines()[-1]
+    assert not Path("results/evaluation.json").exists()

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import huggingface_hub.constants
 import numpy
@@ -233,6 +234,60 @@ def test_a_run_killed_after_saving_the_model_trains_nothing_again(
     assert hash_folder("model") == saved
     assert reports == [report] and report.steps == len(report.curve) and report.heldout_loss is not None
     assert not list(CHECKPOINTS.iterdir())
+
+
+def test_a_kill_while_checkpoints_are_dropped_leaves_none_to_resume_from(
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def die(path: str | Path, **options: bool) -> None:
+        if Path(path).parent != CHECKPOINTS:  # the trainer's own, of an older checkpoint
+            remove(path, **options)
+            return
+        next(Path(path).glob("checkpoint-*/model.safetensors")).unlink()
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(shutil, "rmtree", die)
+        train_sft(conversations[:16], base_folder, SFT, "model")
+    assert list(CHECKPOINTS.glob("sft-*/checkpoint-*"))
+    steps: list[int] = []
+    train_sft(conversations[:16], base_folder, SFT, "model", lambda done, total: steps.append(done))
+    assert steps[0] == 1 and not list(CHECKPOINTS.iterdir())
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_nothing_of_an_earlier_model_in_the_folder_is_left_or_written_through(
+    conversations: list[Record], base_folder: Path, in_tmp_path: Path, tuning: Literal["full", "lora"]
+) -> None:
+    params = replace(SFT, tuning=tuning)
+    train_sft(conversations[:16], base_folder, params, "new")
+    cached = Path("cached.safetensors")
+    cached.write_bytes(b"the earlier version")
+    Path("old").mkdir()
+    Path("old/model.safetensors").hardlink_to(cached)  # as DVC links an output to its cache
+    for name in ("model-00001-of-00002.safetensors", "adapter_config.json", "added_tokens.json"):
+        Path("old", name).write_text("{}")
+    # It would have the next stage load the other model.
+    Path("old/entropylaw.json").write_text('{"pretrained": "elsewhere"}')
+    Path("old/notes.txt").write_text("mine")
+    train_sft(conversations[:16], base_folder, params, "old")
+    assert cached.read_bytes() == b"the earlier version"
+    assert Path("old/notes.txt").read_text() == "mine"
+    Path("old/notes.txt").unlink()
+    assert hash_folder("old") == hash_folder("new")
+
+
+def test_a_model_is_not_saved_over_the_one_it_is_made_from(
+    conversations: list[Record], preferences: list[Preference], base_folder: Path, in_tmp_path: Path
+) -> None:
+    shutil.copytree(base_folder, "base")
+    with pytest.raises(EntropylawError, match="the model to start from lies there; give --out another folder"):
+        train_sft(conversations, "base", SFT, in_tmp_path / "base")
+    with pytest.raises(EntropylawError, match="the model to start from lies there"):
+        train_kto(preferences, "base", KTO, "./base")
+    assert hash_folder("base") == hash_folder(base_folder)
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(

@@ -202,6 +202,15 @@ def test_the_second_turn_is_graded_with_all_that_went_before_it() -> None:
     assert "second message only" in prompt
 
 
+def test_an_empty_reference_is_none_at_all() -> None:
+    # Questions 103, 108 and 110 of FastChat's question.jsonl are like the first one.
+    first_only = Question(103, "reasoning", ("Why go there?", "Explain."), ("He works there.", ""))
+    assert part(grading_prompt(answered(first_only), 2), "reference") == "answer 1: He works there."
+    second_only = replace(first_only, reference=("", "A pun."))
+    assert "reference" not in grading_prompt(answered(second_only), 1).lower()
+    assert part(grading_prompt(answered(second_only), 2), "reference") == "answer 2: A pun."
+
+
 def test_without_a_reference_none_is_spoken_of_and_the_only_grade_is_the_example() -> None:
     for question in QUESTIONS:
         for turn in (1, 2):

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 from corpus.errors import EntropylawError
 
+# "CUDA error: out of memory", where other programs fill the GPU; "MPS backend out of memory".
+DEVICE_WORDS = "out of memory"
+MEMORY_WORDS = ("can't allocate memory", DEVICE_WORDS)
+
 
 @contextlib.contextmanager
 def explain_full_memory(what: str, settings: str) -> Iterator[None]:
@@ -24,10 +28,10 @@ def explain_full_memory(what: str, settings: str) -> Iterator[None]:
     except torch.OutOfMemoryError:
         where = "GPU memory"
     except (MemoryError, RuntimeError) as error:
-        # What torch says of the machine's own memory is a plain RuntimeError.
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
+        # What torch says of the machine's own memory is a plain RuntimeError, and so is what a driver says.
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in MEMORY_WORDS):
             raise
-        where = "memory"
+        where = "GPU memory" if DEVICE_WORDS in str(error) else "memory"
     else:
         return
     raise EntropylawError(f"{what}: out of {where}; lower {settings}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from corpus.artifacts import fingerprint
-from corpus.errors import ParamsError
+from corpus.errors import EntropylawError, ParamsError
 from training.launch import is_first_process
 
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ Progress = Callable[[int, int], None]
 
 # DVC deletes a stage's outputs before it runs it, so what a killed run can resume from lies elsewhere.
 CHECKPOINTS = Path(".entropylaw") / "checkpoints"
+
+# What transformers and peft read from a model's folder, our own card among it.
+MODEL_FILES = (
+    "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json", "entropylaw.json",
+)  # fmt: skip
 
 # TRL estimates KTO's KL term from the mismatched answers of one micro-batch; fewer than four are too few for that.
 MIN_KTO_MICRO_BATCH_ROWS = 4
@@ -181,7 +188,30 @@ def drop_checkpoints(trainer: Trainer, checkpoints: Path) -> None:
     """The run is done and its results are written: nothing is left to resume."""
     trainer.accelerator.wait_for_everyone()
     if is_first_process():
+        # First what makes them whole: a kill in between must not leave one without its weights to the next run.
+        for state in checkpoints.glob("checkpoint-*/trainer_state.json"):
+            state.unlink()
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def refuse_start_as_output(folder: str | Path, *starts: str | Path | None) -> None:
+    """Raise EntropylawError when a model would be saved over one of those that it is made from."""
+    for start in starts:
+        if start is not None and Path(start).is_dir() and Path(folder).resolve() == Path(start).resolve():
+            raise EntropylawError(f"{folder}: the model to start from lies there; give --out another folder")
+
+
+def clear_old_model(trainer: Trainer, folder: str | Path) -> None:
+    """Take an earlier model out of ``folder``: what the new one does not overwrite would be loaded with it.
+
+    Where DVC links its outputs to its cache, it also keeps the cache from being written to.
+    """
+    trainer.accelerator.wait_for_everyone()
+    if is_first_process():
+        for pattern in MODEL_FILES:
+            for path in Path(folder).glob(pattern):
+                path.unlink()
+    trainer.accelerator.wait_for_everyone()
 
 
 def name_savings(params: TrainerParams, stage: str) -> str:

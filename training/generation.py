@@ -106,6 +106,7 @@ def _generate_batch(
         max_new_tokens=max_new_tokens,
         do_sample=False,
         num_beams=1,
+        return_dict_in_generate=False,
         repetition_penalty=1.0,
         no_repeat_ngram_size=0,
         eos_token_id=stops or None,

@@ -23,9 +23,11 @@ from training.fine_tuning import (
     TrainingReport,
     bind_arguments,
     checkpoint_folder,
+    clear_old_model,
     drop_checkpoints,
     name_savings,
     quiet_libraries,
+    refuse_start_as_output,
     trainer_arguments,
 )
 from training.launch import is_first_process
@@ -156,6 +158,7 @@ def _train(
     # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
     arguments = KTOConfig(beta=params.beta, **trainer_arguments(params, "kto"))
     model, tokenizer, card = load_base_model(sft_folder, loading_device(params), params.weights, quantization)
+    refuse_start_as_output(folder, sft_folder, card.pretrained)
     unpaired = unpair_preferences(records, numpy.random.default_rng(params.seed))
     measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
     rows = [row for row, tokens in measured if tokens]
@@ -187,6 +190,7 @@ def _train(
         callbacks=[draw_curves(live)] if live else None,
     )
     run = run_trainer(trainer, checkpoints, "kto", progress)
+    clear_old_model(trainer, folder)
     save_plain_model(trainer, tokenizer, params, folder, checkpoints, load_sft_model)
     at_once = params.micro_batch_rows
     used = labels[: len(labels) // at_once * at_once] if arguments.dataloader_drop_last else labels

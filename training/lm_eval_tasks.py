@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from corpus.errors import EntropylawError, NotAssessedError
 from training.base_model import load_pretrained
+from training.device_memory import explain_full_memory
 from training.evaluation_params import LmEvalParams
 
 
@@ -60,8 +62,8 @@ def open_tasks(params: LmEvalParams) -> Any:
 def score_tasks(model_folder: str | Path, manager: Any, params: LmEvalParams, batch_rows: int) -> dict[str, TaskScore]:
     """The score of a saved model on each task of ``params``; ``manager`` comes from ``open_tasks``.
 
-    Raises EntropylawError when the model cannot be loaded and NotAssessedError when a task's data cannot be had or
-    gives no number.
+    Raises EntropylawError when the model cannot be loaded or memory is full, and NotAssessedError when a task's data
+    cannot be had or gives no number.
     """
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
@@ -70,14 +72,17 @@ def score_tasks(model_folder: str | Path, manager: Any, params: LmEvalParams, ba
     _quiet()
     wrapped = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_rows)
     try:
-        output = simple_evaluate(
-            wrapped,
-            tasks=list(params.tasks),
-            task_manager=manager,
-            limit=params.limit,
-            num_fewshot=params.few_shots,
-            log_samples=False,
-        )
+        with explain_full_memory("lm-eval", f"evaluation.batch_rows (now {batch_rows})"):
+            output = simple_evaluate(
+                wrapped,
+                tasks=list(params.tasks),
+                task_manager=manager,
+                limit=params.limit,
+                num_fewshot=params.few_shots,
+                log_samples=False,
+            )
+    except EntropylawError:
+        raise
     except Exception as error:  # tasks are programs of their authors and fail as they please
         cause = next(iter(str(error).strip().splitlines()), "")
         names = ", ".join(params.tasks)
@@ -89,7 +94,8 @@ def _read_score(name: str, output: Mapping[str, Any]) -> TaskScore:
     numbers = output["results"].get(name, {})
     # A key is the metric and the filter of the answers, as in "acc,none"; others describe the task.
     keys = [key for key in numbers if "," in key and not key.partition(",")[0].endswith("_stderr")]
-    if not keys or not isinstance(numbers[keys[0]], int | float):
+    # Infinity and NaN are null in JSON, and a Z of null would enter the history.
+    if not keys or not isinstance(numbers[keys[0]], int | float) or not math.isfinite(numbers[keys[0]]):
         raise NotAssessedError(f"lm-eval reports no number for {name}; name the tasks that it consists of")
     metric, _, answers = keys[0].partition(",")
     value = float(numbers[keys[0]])

@@ -89,11 +89,14 @@ def grading_requests(answers: Sequence[AnsweredQuestion]) -> list[JudgeRequest]:
 def grading_prompt(answer: AnsweredQuestion, turn: int) -> str:
     """What the judge reads to grade the first or the second ``turn``."""
     conversation = answer.messages(turn)
-    reference = answer.question.reference[:turn]
+    # FastChat's own questions have empty references where no answer is the right one: nothing to compare with.
+    reference = [
+        f"answer {i}: {text}" for i, text in enumerate(answer.question.reference[:turn], start=1) if text.strip()
+    ]
     instructions = [TASK, *([SECOND_TURN] if turn > 1 else []), *([REFERENCE] if reference else []), MATERIAL]
     material = [_between("conversation", [f"{message.role}: {message.content}" for message in conversation[:-1]])]
     if reference:
-        material.append(_between("reference", [f"answer {i}: {text}" for i, text in enumerate(reference, start=1)]))
+        material.append(_between("reference", reference))
     material.append(_between("answer", [conversation[-1].content]))
     return "\n\n".join([*instructions, *material, ENDING])
 

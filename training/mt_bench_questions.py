@@ -26,7 +26,8 @@ REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
 class Question:
     """Two turns, the second of which builds on the answer to the first, and the category they belong to.
 
-    ``reference``: an answer to each turn that the judge compares with, in REFERENCE_CATEGORIES only, else empty.
+    ``reference``: an answer to each turn that the judge compares with, in REFERENCE_CATEGORIES only, else empty. One of
+    them may be an empty text: that turn has none.
     """
 
     id: int | str

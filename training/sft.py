@@ -19,9 +19,11 @@ from training.fine_tuning import (
     TrainingReport,
     bind_arguments,
     checkpoint_folder,
+    clear_old_model,
     drop_checkpoints,
     name_savings,
     quiet_libraries,
+    refuse_start_as_output,
     trainer_arguments,
 )
 from training.launch import is_first_process
@@ -98,6 +100,7 @@ def _train(
     # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
     arguments = SFTConfig(packing=params.packing, packing_strategy="bfd", **trainer_arguments(params, "sft"))
     model, tokenizer, card = load_base_model(base_folder, loading_device(params), params.weights, quantization)
+    refuse_start_as_output(folder, base_folder, card.pretrained)
     rows = _encode_rows(tokenizer, records, params.max_length)
     if not rows:
         raise EntropylawError(
@@ -118,6 +121,7 @@ def _train(
         callbacks=[draw_curves(live)] if live else None,
     )
     run = run_trainer(trainer, checkpoints, "sft", progress, params.evaluate_every_steps)
+    clear_old_model(trainer, folder)
     save_plain_model(
         trainer, tokenizer, params, folder, checkpoints,
         lambda: load_base_model(base_folder, "cpu", params.weights)[0],
