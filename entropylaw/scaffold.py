@@ -13,6 +13,7 @@ import typer
 
 from corpus.errors import EntropylawError
 from entropylaw import layout
+from entropylaw.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 
 if TYPE_CHECKING:
     from corpus.records import Record
@@ -41,6 +42,10 @@ def init(
     recipe: Annotated[
         str | None, typer.Option(help=f"The params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0])
     ] = None,
+    ci: Annotated[
+        CiSystem | None,
+        typer.Option(help="Check every pull request with this.", show_default="by the host of Git's remote"),
+    ] = None,
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
 
@@ -50,6 +55,7 @@ def init(
         raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
     datasets = parse_datasets(dataset or [], folder)
     require_repository(folder)
+    ci = choose_ci(folder, ci)
     texts = render_pipeline({name: path.as_posix() for name, path in datasets.items()}, recipe)
     for name in PIPELINE_FILES:
         target = folder / name
@@ -63,6 +69,8 @@ def init(
         written += _write_new(folder / name, text, replace=True)
     written += _write_new(folder / layout.HISTORY / "README.md", HISTORY_README)
     written += ignore_checkpoints(folder)
+    if ci in CI_FILES:
+        written += _write_new(folder / CI_FILES[ci], render_ci_file(ci))
     for path in (*datasets.values(), layout.BASELINE, layout.HELDOUT):
         track(folder, path)
     for path in written:

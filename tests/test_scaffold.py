@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from entropylaw.ci_files import CI_FILES, render_ci_file
 from entropylaw.cli import app
 from entropylaw.scaffold import RECIPES, render_pipeline, shipped_text
 
@@ -110,6 +111,20 @@ def test_running_it_twice_changes_nothing(repository):
     before = snapshot(repository)
     assert init("--dataset", "sft=data/sft.jsonl").exit_code == 0
     assert snapshot(repository) == before
+
+
+def test_one_check_of_pull_requests_is_written_and_one_that_is_there_stays(repository):
+    options = ["--dataset", "sft=data/sft.jsonl"]
+    files = {name: repository / path for name, path in CI_FILES.items()}
+    assert init(*options, "--ci", "none").exit_code == 0
+    assert not any(path.exists() for path in files.values())
+    assert init(*options, "--ci", "gitlab").exit_code == 0
+    assert files["gitlab"].read_text() == render_ci_file("gitlab") and not files["github"].exists()
+    assert init(*options).exit_code == 0
+    assert files["github"].read_text() == render_ci_file("github")
+    files["github"].write_text("name: ours\n")
+    assert init(*options).exit_code == 0
+    assert files["github"].read_text() == "name: ours\n"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The check of every pull request, as a file of the team's CI system that `init` writes into their repository."""
+
+from __future__ import annotations
+
+import subprocess
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from corpus.errors import EntropylawError
+from entropylaw import __version__
+
+
+class CiSystem(StrEnum):
+    github = "github"
+    gitlab = "gitlab"
+    none = "none"
+
+
+# Where each system's file goes, relative to the root of the Git repository, and how it is named in workflows/.
+CI_FILES = {
+    CiSystem.github: Path(".github/workflows/data-risk.yml"),
+    CiSystem.gitlab: Path(".gitlab/data-risk.gitlab-ci.yml"),
+}
+VERSION_PLACE = "__VERSION__"
+
+
+def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
+    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to.
+
+    Both read their files at the root of the Git repository and run there. Below it the choice is none, and asking for
+    another raises EntropylawError.
+    """
+    inside = _git(folder, "rev-parse", "--show-prefix")
+    if inside:
+        if wanted in CI_FILES:
+            raise EntropylawError(
+                f"--ci {wanted}: {folder} is not the root of its Git repository, where {wanted} looks for its file; "
+                "use --ci none"
+            )
+        return CiSystem.none
+    if wanted is not None:
+        return wanted
+    return CiSystem.gitlab if "gitlab" in remote_host(_git(folder, "remote", "get-url", "origin")) else CiSystem.github
+
+
+def remote_host(url: str) -> str:
+    """The host in the address of a Git remote, in lower case; empty for a folder and where there is none.
+
+    >>> remote_host("git@GitLab.example.org:team/data.git"), remote_host("https://github.com/team/gitlab-data")
+    ('gitlab.example.org', 'github.com')
+    >>> remote_host("../gitlab/data.git")
+    ''
+    """
+    if "://" in url:
+        return urlsplit(url).hostname or ""
+    # As scp writes it: a colon before any slash.
+    host, colon, _ = url.partition(":")
+    return host.rpartition("@")[2].lower() if colon and "/" not in host else ""
+
+
+def render_ci_file(system: CiSystem) -> str:
+    """The system's file as `init` writes it; it installs this version of the tool. KeyError for none."""
+    packaged = resources.files("entropylaw") / "workflows" / CI_FILES[system].name
+    return packaged.read_text(encoding="utf-8").replace(VERSION_PLACE, __version__)
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What Git answers, or nothing where it has no answer."""
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
