@@ -282,7 +282,7 @@ def test_a_template_follows_the_systems_published_schema(tmp_path: Path, system:
 @pytest.mark.parametrize("system", CI_FILES)
 def test_a_template_installs_the_version_that_wrote_it(system: CiSystem) -> None:
     text = render_ci_file(system)
-    assert f"\n    entropylaw=={__version__}\n" in text.replace("      entropylaw", "    entropylaw")
+    assert re.search(rf"^ +entropylaw=={re.escape(__version__)}$", text, re.MULTILINE)
     assert "__" not in text
 
 
