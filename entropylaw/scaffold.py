@@ -168,6 +168,8 @@ def _remove_preferences(pipeline: Any) -> None:
         return f"/{layout.PREFERENCES}" in str(path) or str(path) == layout.trained_model(layout.PREFERENCES).as_posix()
 
     del pipeline["stages"]["kto"]
+    for name in [name for name, artifact in pipeline["artifacts"].items() if needs_preferences(artifact["path"])]:
+        del pipeline["artifacts"][name]
     for stage in pipeline["stages"].values():
         if "deps" in stage:
             for i in reversed([i for i, path in enumerate(stage["deps"]) if needs_preferences(path)]):

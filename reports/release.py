@@ -1,15 +1,22 @@
-"""results/release.md: what an approver reads and signs before a model goes out."""
+"""results/release.md, what an approver reads and signs before a model goes out, and the checks behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from corpus.errors import EntropylawError
-from reports.escaping import escape_markdown, markdown_code
+from reports.escaping import escape_log, escape_markdown, markdown_code
 from reports.markdown import table
 from reports.numbers import MISSING, finite, format_change, format_count, format_number
 from reports.words import WORDS, Words
+
+# How the status of a check is named: always a word and a sign.
+CHECK_WORDS = {
+    "passed": Words("passed", "✓"),
+    "failed": Words("FAILED", "✗"),
+    "unchecked": Words("NOT CHECKED", "?"),
+}
 
 
 def render_release(release: Mapping[str, Any]) -> str:
@@ -20,6 +27,8 @@ def render_release(release: Mapping[str, Any]) -> str:
     try:
         blocks = [
             *_verdict(release),
+            "## Checks",
+            _checks(release),
             "## Scores",
             _scores(release),
             "## Waivers",
@@ -43,6 +52,40 @@ def _verdict(release: Mapping[str, Any]) -> list[str]:
         f"# Release of {escape_markdown(release['version']['name'])}",
         f"**{words.icon} {escape_markdown(words.word)}.** {escape_markdown(release['verdict_summary'])}",
     ]
+
+
+def render_checks(checks: Iterable[Mapping[str, str]]) -> str:
+    """The checks (``id``, ``status``, ``reason``) a line each for a terminal or a log, and what they come to.
+
+    >>> print(render_checks([{"id": "verdict", "status": "passed", "reason": "x4 is pass"}]), end="")
+    ✓ passed       verdict    x4 is pass
+    releasable: all checks passed
+    """
+    lines, statuses = [], []
+    for check in checks:
+        words = CHECK_WORDS[check["status"]]
+        statuses.append(check["status"])
+        lines.append(f"{words.icon} {words.word:<11}  {check['id']:<9}  {escape_log(check['reason'])}")
+    return "\n".join([*lines, _conclude(statuses)]) + "\n"
+
+
+def _conclude(statuses: list[str]) -> str:
+    failed, unchecked = statuses.count("failed"), statuses.count("unchecked")
+    if failed:
+        return f"not releasable: {failed} failed" + (f", {unchecked} could not be checked" if unchecked else "")
+    if unchecked:
+        return f"not releasable as far as known: {unchecked} could not be checked"
+    return "releasable: all checks passed"
+
+
+def _checks(release: Mapping[str, Any]) -> str:
+    rows = []
+    for check in release["checks"]:
+        words = CHECK_WORDS.get(check["status"], Words(str(check["status"]), "?"))
+        status = f"{words.icon} {escape_markdown(words.word)}"
+        rows.append([escape_markdown(check["id"]), status, escape_markdown(check["reason"])])
+    note = "As they stood when this was written; `entropylaw release check` makes them again before a release."
+    return f"{note}\n\n{table(['Check', 'Result', 'Finding'], rows, 'lll')}"
 
 
 def _scores(release: Mapping[str, Any]) -> str:
@@ -102,6 +145,8 @@ def _models(release: Mapping[str, Any]) -> str:
 
 def _sign_off(release: Mapping[str, Any]) -> str:
     checks = ["The verdict and its reasons are understood.", "The scores are good enough for the use intended."]
+    if any(check["status"] != "passed" for check in release["checks"]):
+        checks.append("Every check above that did not pass is settled, and this page written anew.")
     if release["waivers"]:
         checks.append("Every waiver above is justified and has not expired.")
     lines = [f"- [ ] {check}" for check in checks]

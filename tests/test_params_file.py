@@ -6,6 +6,7 @@ import pytest
 
 from corpus.params import parse_section, read_params
 from corpus.prepare import PrepareParams
+from entropylaw.release_checks import ReleaseParams
 from entropylaw.scaffold import shipped_text
 from monitor.calibration import CalibrationParams
 from monitor.compression import CompressionParams
@@ -37,6 +38,7 @@ SECTIONS = {
     "kto": KtoParams,
     "launch": LaunchParams,
     "evaluation": EvaluationParams,
+    "release": ReleaseParams,
     "judge": JudgeParams,
 }
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from sample_verdicts import FINGERPRINT, data_hash, waiver
 
 from corpus.errors import EntropylawError
-from reports.release import render_release
+from reports.release import render_checks, render_release
 
 RELEASE: dict[str, Any] = {
     "status": "pass",
@@ -30,6 +30,11 @@ RELEASE: dict[str, Any] = {
     "scores": {"heldout": -4.911},
     "previous": {"name": "x3", "scores": {"heldout": -4.948}},
     "waivers": [],
+    "checks": [
+        {"id": "waivers", "status": "passed", "reason": "none needed"},
+        {"id": "data", "status": "unchecked", "reason": "results/evaluation.json: no such file"},
+        {"id": "scores", "status": "failed", "reason": "heldout -4.948 against -4.911 of x3"},
+    ],
     "verdict_summary": "No rule found more than harmless updates do, against x3.",
 }
 
@@ -71,6 +76,26 @@ def test_an_approver_of_a_waived_release_answers_for_the_waivers() -> None:
     text = render_release(waived())
     assert "ada@\u200bexample.org" in text and "2031-03-31" in text and "Risky" in text
     assert text.count("- [ ]") == render_release(release()).count("- [ ]") + 1
+
+
+def test_a_check_that_did_not_pass_is_shown_and_has_to_be_settled_before_signing() -> None:
+    text = render_release(release())
+    assert "| scores | ✗ FAILED | heldout" in text and "| data | ? NOT CHECKED | results/" in text
+    good = release(checks=[{"id": "data", "status": "passed", "reason": "all of one version"}])
+    assert text.count("- [ ]") == render_release(good).count("- [ ]") + 1
+
+
+def test_the_lines_of_a_log_name_every_check_and_end_in_what_they_come_to() -> None:
+    lines = render_checks(RELEASE["checks"]).splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["✓", "?", "✗"]
+    assert lines[3] == "not releasable: 1 failed, 1 could not be checked"
+    assert render_checks(RELEASE["checks"][:2]).splitlines()[-1].startswith("not releasable as far as known")
+    assert render_checks(RELEASE["checks"][:1]).splitlines()[-1] == "releasable: all checks passed"
+
+
+def test_a_reason_cannot_give_orders_to_a_runner() -> None:
+    text = render_checks([{"id": "waivers", "status": "failed", "reason": "\n::error::x\x1b[31m"}])
+    assert "::error" not in text and "\x1b" not in text and text.count("\n") == 2
 
 
 @pytest.mark.parametrize("key", RELEASE)
