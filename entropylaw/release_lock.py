@@ -89,8 +89,7 @@ def _find_input_problems(path: str, digest: str) -> list[str]:
     """A file that no stage makes: the same by its .dvc file, which is what Git holds of it, and by itself if here."""
     pointer = Path(f"{path}.dvc")
     if pointer.is_file():
-        (out,) = read_yaml(pointer, "git checkout")["outs"]
-        if out["md5"] != digest:
+        if digest not in _list_hashes(read_yaml(pointer, "git checkout"), "outs").values():
             return [f"{pointer}: the release was not made from this version of the data; run `dvc repro`"]
     elif not Path(path).exists():
         raise EntropylawError(f"{path}: not here, and no {pointer} says which version it is; run `dvc pull {path}`")

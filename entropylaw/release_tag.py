@@ -123,5 +123,7 @@ def _hash_files(paths: list[str]) -> dict[str, str]:
     """Git's ids of the same files as they are here."""
     folders = [file for path in paths for file in Path(path).rglob("*") if file.is_file()]
     files = [path for path in paths if Path(path).is_file()] + [file.as_posix() for file in folders]
-    ids = run_git("hash-object", "--", *files).split("\n") if files else []
+    ids = run_git("hash-object", "--", *files).split()
+    if len(ids) != len(files):
+        raise EntropylawError("Git cannot read the files of the release here; look at `git status`")
     return dict(zip(files, ids, strict=True))

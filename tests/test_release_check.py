@@ -396,7 +396,7 @@ def test_what_is_not_committed_in_the_tag_is_named(repository: Path) -> None:
     assert "history/0004-x4.json: is in v2.0.0 and not here" in reasons
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*BOUND, *IN_THE_TAG]), st.integers(0), st.integers(1, 255))
 def test_no_byte_of_what_is_bound_can_change_unnoticed(repository: Path, path: str, place: int, mask: int) -> None:
     before = Path(path).read_bytes()

@@ -31,7 +31,7 @@ RELEASE: dict[str, Any] = {
     "previous": {"name": "x3", "scores": {"heldout": -4.948}},
     "waivers": [],
     "checks": [
-        {"id": "waivers", "status": "passed", "reason": "none needed"},
+        {"id": "verdict", "status": "passed", "reason": "x4 was approved for training"},
         {"id": "data", "status": "unchecked", "reason": "results/evaluation.json: no such file"},
         {"id": "scores", "status": "failed", "reason": "heldout -4.948 against -4.911 of x3"},
     ],

@@ -7,8 +7,11 @@ from gto.constants import ACTION, NAME, STAGE, VERSION, Action
 from gto.tag import parse_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
+from entropylaw import layout
 from entropylaw.release_tag import parse_gto_tag
+from entropylaw.scaffold import render_pipeline
 
 PARTS = ["sft", "a-b", "x/y", "@", "#", "=", "!", "v1.2.0", "v01.2.0", "v1.2.0-rc.1", "v2.0.0+b.7", "1.2", "prod",
          "deprecated", "created", "#3", "-", ".", "_", "v"]  # fmt: skip
@@ -33,3 +36,15 @@ def test_the_tags_of_gtos_manual_are_read_as_gto_reads_them(tag: str) -> None:
 @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=7).map("".join))
 def test_every_tag_is_read_as_gto_reads_it(tag: str) -> None:
     assert_read_alike(tag)
+
+
+@pytest.mark.parametrize("datasets", [("sft",), ("sft", "preferences")])
+def test_the_artifacts_of_a_pipeline_are_the_models_of_its_datasets(datasets: tuple[str, ...]) -> None:
+    files = {dataset: f"data/{dataset}.jsonl" for dataset in datasets}
+    text = render_pipeline(files)["dvc.yaml"]
+    artifacts = YAML(typ="safe").load(text)["artifacts"]
+    models = {layout.trained_model(dataset) for dataset in datasets}
+    assert {name: (part["path"], part["type"]) for name, part in artifacts.items()} == {
+        model.name: (model.as_posix(), "model") for model in models
+    }
+    assert "\n\nplots:" in text
