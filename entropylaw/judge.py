@@ -23,6 +23,7 @@ class CheckFormat(StrEnum):
     json = "json"
     junit = "junit"
     github = "github"
+    gitlab = "gitlab"
 
 
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
@@ -131,20 +132,33 @@ def gate(
 def check(
     format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First make sure that dvc.lock ties the verdict to the data here.")
+    ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
 ) -> None:
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
+    --verify needs neither a GPU nor the data, and exits 3 where the results are of other data than is committed.
+
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
-    from entropylaw.evidence import load_verdict
+    from corpus.params import PARAMS_FILE
+    from entropylaw.evidence import load_verdict, read_datasets
     from monitor.gate import decide_gate
     from monitor.history import read_history
     from monitor.waivers import read_waivers
     from reports.checks import render_check
     from reports.report_data import build_report_data
 
-    shown, waivers, today = load_verdict(verdict), read_waivers(layout.WAIVERS), datetime.date.today()
-    data = build_report_data(shown, read_history(layout.HISTORY), waivers, today)
+    shown, history = load_verdict(verdict), read_history(layout.HISTORY)
+    if verify:
+        from entropylaw.lockfile import verify_results
+
+        verify_results(verdict, shown.version.data_hash)
+    waivers, today = read_waivers(layout.WAIVERS), datetime.date.today()
+    # Only this format points into the data files, and reading params.yaml takes time.
+    files = read_datasets() if format is CheckFormat.gitlab and Path(PARAMS_FILE).exists() else {}
+    data = build_report_data(shown, history, waivers, today, files=files)
     sys.stdout.write(render_check(data, format.value))
     raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)

@@ -6,11 +6,12 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from reports.escaping import escape_command_data, escape_command_property, escape_log, log_json
+from reports.gitlab import render_gitlab
 from reports.markdown import render_markdown_check
 from reports.report_data import ReportData, RuleView
 from reports.text import render_text
 
-CheckFormat = Literal["text", "markdown", "json", "junit", "github"]
+CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab"]
 CHECK_SCHEMA_VERSION = 1
 # GitHub shows ten annotations of each level per step and drops the rest.
 ANNOTATIONS_PER_LEVEL = 10
@@ -24,6 +25,7 @@ def render_check(data: ReportData, format: CheckFormat) -> str:
         "json": _render_json,
         "junit": _render_junit,
         "github": _render_github,
+        "gitlab": render_gitlab,
     }[format](data)
 
 

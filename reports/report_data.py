@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,7 @@ class ReportData:
     """``blocked``: the gate lets no training start. ``benchmark``: the scale of every Z shown.
 
     ``version`` has the name it was accepted under, if it was. ``excerpts``: of the shown rows' texts, by content hash.
+    ``files``: the data file of each dataset, where they are known.
     """
 
     status: Status
@@ -146,6 +148,7 @@ class ReportData:
     rules: tuple[RuleView, ...]
     excerpts: dict[str, Excerpt]
     datasets: tuple[DatasetView, ...]
+    files: dict[str, str]
     versions: tuple[VersionRow, ...]
     benchmark: str
     forecast: Forecast | None
@@ -161,8 +164,10 @@ def build_report_data(
     waivers: Sequence[Waiver],
     today: datetime.date | None = None,
     texts: Mapping[str, str] = MappingProxyType({}),
+    files: Mapping[str, Path] = MappingProxyType({}),
 ) -> ReportData:
-    """Gather what the renderings show; ``texts`` of flagged rows, by content hash, only where they may be shown.
+    """Gather what the renderings show; ``texts`` of flagged rows, by content hash, only where they may be shown;
+    ``files`` by dataset, for renderings that point at rows.
 
     Without ``today`` no waiver counts as expired: a report kept as a pipeline output shows the date and leaves the
     calendar to the gate, so that the same inputs give the same bytes.
@@ -195,6 +200,7 @@ def build_report_data(
         rules=rules,
         excerpts={row.hash: cut_excerpt(texts[row.hash]) for rule in rules for row in rule.rows if row.hash in texts},
         datasets=tuple(_view_dataset(dataset, verdict) for dataset in verdict.measurements),
+        files={dataset: file.as_posix() for dataset, file in files.items()},
         versions=versions,
         benchmark=benchmark,
         forecast=verdict.forecast,

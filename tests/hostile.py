@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -116,7 +117,8 @@ def report_with(*texts: str) -> ReportData:
     waivers = [replace(waiver(rule), reason=text(), owner=text()) for rule in ("redundancy", "both_rise")]
     # Long enough that every text is cut, so that all pages fold one away for each row.
     texts = {row.hash: f"user: {text()} {'y' * 400} {text()}" for row in changed.rows}
-    return build_report_data(changed, past, waivers, texts=texts)
+    files = {name: Path(text() + ".jsonl") for name in datasets.values()}
+    return build_report_data(changed, past, waivers, texts=texts, files=files)
 
 
 class TagReader(HTMLParser):

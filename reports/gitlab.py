@@ -1,0 +1,105 @@
+"""GitLab's code-quality report: an entry for every rule that is not well, and one for each of its first rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reports.escaping import escape_log, log_json
+from reports.numbers import format_number
+from reports.report_data import ReportData, RuleView
+
+# GitLab's five are info, minor, major, critical and blocker; what keeps the gate closed is a blocker.
+SEVERITIES = {"risky": "blocker", "not_assessed": "blocker", "warn": "major"}
+WAIVED = "info"
+# A row is a place to look at, one step below the rule that names it.
+ROW_SEVERITIES = {"blocker": "critical", "major": "minor", WAIVED: WAIVED}
+# Where to look when no data file is known.
+VERDICT_FILE = "results/verdict.json"
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """``identity`` is what makes it the same finding on another branch; ``line`` counts from 1."""
+
+    check: str
+    identity: tuple[str, ...]
+    severity: str
+    text: str
+    path: str
+    line: int = 1
+
+
+def render_gitlab(data: ReportData) -> str:
+    """The JSON array that GitLab reads as `artifacts:reports:codequality`; empty where nothing is wrong.
+
+    A merge request shows the findings whose fingerprints the target branch does not have. Those of a rule belong to
+    one data version, those of a row to its content, so that a row that was known before is no news.
+    """
+    entries = []
+    seen: Counter[tuple[str, ...]] = Counter()
+    for finding in _list_findings(data):
+        # GitLab keeps the first of equal fingerprints: exact copies of a row are told apart by their order.
+        fingerprint = _fingerprint(*finding.identity, str(seen[finding.identity]))
+        seen[finding.identity] += 1
+        entries.append(
+            {
+                "description": _escape_description(finding.text),
+                "check_name": f"entropylaw.{finding.check}",
+                "fingerprint": fingerprint,
+                "severity": finding.severity,
+                "location": {"path": finding.path, "lines": {"begin": finding.line}},
+            }
+        )
+    return log_json(entries)
+
+
+def _list_findings(data: ReportData) -> Iterator[_Finding]:
+    version = data.version.data_hash
+    if data.status in SEVERITIES and not any(rule.status == data.status for rule in data.rules):
+        # A verdict that none of its rules carries: an empty report would read as success.
+        text = f"{data.words.word}: {data.headline}. {data.summary}"
+        yield _Finding(data.status, (version, "verdict"), SEVERITIES[data.status], text, VERDICT_FILE)
+    for rule in data.rules:
+        if rule.status not in SEVERITIES:
+            continue
+        path = data.files.get(rule.dataset, VERDICT_FILE)
+        severity = WAIVED if rule.waiver else SEVERITIES[rule.status]
+        yield _Finding(rule.id, (version, rule.id, rule.dataset), severity, _describe_rule(rule), path)
+        for row in rule.first_rows:
+            source = f" from {row.source}" if row.source else ""
+            score = f"{format_number(row.score)} {row.unit}".strip()
+            yield _Finding(
+                rule.id,
+                ("row", rule.id, rule.dataset, row.hash),
+                ROW_SEVERITIES[severity],
+                f"{rule.title} ({rule.dataset}): row {row.row}{source}, {score}. {rule.advice}",
+                path,
+                # Other types have no lines to open.
+                row.row if path.lower().endswith(".jsonl") else 1,
+            )
+
+
+def _describe_rule(rule: RuleView) -> str:
+    text = f"{rule.words.word}: {rule.title} ({rule.dataset}). {rule.reason}"
+    if rule.rows:
+        text += f" Rows behind it: {rule.rows_total}, of which {len(rule.first_rows)} are listed."
+    return text + (f" Waived by {rule.waiver.owner} {rule.waiver.note}." if rule.waiver else "")
+
+
+def _escape_description(text: str) -> str:
+    """A line that starts no tag and none of the style marks of GitLab's widgets, should one be read as markup.
+
+    >>> _escape_description("<b>%{danger_start} 1 < 2")
+    '< b>% {danger_start} 1 < 2'
+    """
+    return re.sub(r"<(?=\S)|%(?=\{)", lambda found: found[0] + " ", escape_log(text))
+
+
+def _fingerprint(*parts: str) -> str:
+    """128-bit BLAKE2b, as 32 hex digits, of any texts, in JSON so that where one ends is told."""
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,81 @@
+"""The command `check` in every format, and what it exits with."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import Result
+from sample_verdicts import STATUSES, history, sample_verdict, waiver
+from typer.testing import CliRunner
+
+from corpus.artifacts import write_json
+from entropylaw import judge
+from entropylaw.cli import app
+from monitor.history import write_entry
+from monitor.waivers import add_waiver
+from reports.checks import CheckFormat
+
+FORMATS = get_args(CheckFormat)
+# Without and with --strict.
+EXIT_CODES = {"baseline": (0, 0), "pass": (0, 0), "warn": (0, 1), "risky": (1, 1), "not_assessed": (3, 3)}
+
+
+@pytest.fixture
+def run(in_tmp_path: Path) -> Callable[..., Result]:
+    for entry in history():
+        write_entry("history", entry)
+
+    def run_check(status: str, *options: str) -> Result:
+        write_json("results/verdict.json", sample_verdict(status))
+        return CliRunner().invoke(app, ["check", *options])
+
+    return run_check
+
+
+def test_the_command_offers_every_format_that_there_is() -> None:
+    assert [member.value for member in judge.CheckFormat] == list(FORMATS)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_exit_code_is_the_status_in_every_format_with_and_without_strict(run, status) -> None:
+    for format in FORMATS:
+        for strict, code in zip(((), ("--strict",)), EXIT_CODES[status], strict=True):
+            result = run(status, "--format", format, *strict)
+            assert result.exit_code == code, (format, strict)
+            assert result.stdout.endswith("\n") and not result.stderr
+        if format in ("json", "gitlab"):
+            json.loads(result.stdout)
+        if format == "junit":
+            ElementTree.fromstring(result.stdout)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_waiver_of_every_risky_rule_is_exit_code_0_in_every_format(run, format) -> None:
+    for rule in ("redundancy", "consistency", "both_rise"):
+        add_waiver("waivers.yaml", waiver(rule, expires="2999-12-31"))
+    assert run("risky", "--format", format).exit_code == 0
+    # The agreement of the sample has a warning, which these do not cover.
+    assert run("risky", "--format", format, "--strict").exit_code == 1
+    assert run("not_assessed", "--format", format).exit_code == 3
+
+
+def test_gitlab_is_pointed_at_the_data_files_of_params_yaml(run) -> None:
+    Path("params.yaml").write_text("datasets:\n  sft: chats/all.jsonl\n")
+    entries = json.loads(run("warn", "--format", "gitlab").stdout)
+    assert {entry["location"]["path"] for entry in entries} == {"chats/all.jsonl"}
+    assert [entry["location"]["lines"]["begin"] for entry in entries] == [1, 1604, 1611, 1618]
+
+
+def test_other_formats_do_not_read_params_yaml(run) -> None:
+    Path("params.yaml").write_text("datasets: [\n")
+    assert [run("pass", "--format", format).exit_code for format in FORMATS] == [0, 0, 0, 0, 0, 2]
+
+
+def test_without_verify_dvcs_record_is_not_asked_for(run) -> None:
+    assert run("pass").exit_code == 0
+    result = run("pass", "--verify")
+    assert result.exit_code == 3 and not result.stdout
+    assert result.stderr.startswith("entropylaw: dvc.yaml: no such file; ") and result.stderr.count("\n") == 1
