@@ -87,7 +87,7 @@ def _list_findings(data: ReportData) -> Iterator[_Finding]:
 def _describe_rule(rule: RuleView) -> str:
     text = f"{rule.words.word}: {rule.title} ({rule.dataset}). {rule.reason}"
     if rule.rows:
-        text += f" Rows behind it: {rule.rows_total}, of which {len(rule.first_rows)} are listed."
+        text += f" Listed: {len(rule.first_rows)} of {rule.rows_total} rows behind it."
     return text + (f" Waived by {rule.waiver.owner} {rule.waiver.note}." if rule.waiver else "")
 
 

@@ -125,7 +125,7 @@ def test_a_harmless_update_passes_the_gate(story):
     assert verdict["parent"]["name"] == "x1"
     measured = verdict["measurements"]["sft"]
     assert abs(measured["added"] - 30) <= 2 and measured["rows"] - measured["added"] == measured["kept"]
-    repository.run("entropylaw", "check", "--strict")
+    repository.run("entropylaw", "check", "--strict", "--verify")
 
 
 def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_lets_it_through(story):
@@ -144,8 +144,8 @@ def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_l
     assert repository.models() == models
     assert not (repository.folder / "results" / "approval.json").exists()
     assert "risky" in (repository.folder / "results" / "report.md").read_text().lower()
-    for style in ("text", "markdown", "json", "junit", "github"):
-        assert repository.run("entropylaw", "check", "--format", style, code=1)
+    for style in ("text", "markdown", "json", "junit", "github", "gitlab"):
+        assert repository.run("entropylaw", "check", "--verify", "--format", style, code=1)
     repository.run("entropylaw", "accept", code=1)
 
     tomorrow = (datetime.date.today() + datetime.timedelta(days=1)).isoformat()
