@@ -46,7 +46,9 @@ def verify_results(verdict: Path, data_hash: str) -> None:
     """
     stages = read_lockfile()
     makers = {path: stage for stage in stages for path in stage.outs}
-    targets = [Path(os.path.relpath(path)).as_posix() for path in (verdict, layout.APPROVAL) if path.exists()]
+    targets = [Path(os.path.relpath(verdict)).as_posix()]
+    if layout.APPROVAL.exists():
+        targets.append(layout.APPROVAL.as_posix())
     for target in targets:
         if target not in makers:
             raise NotAssessedError(f"{target}: {LOCK_FILE} does not record it; {REPAIR}")
@@ -75,7 +77,7 @@ def read_lockfile() -> list[LockedStage]:
 
     Raises NotAssessedError when one of the files is missing, or is none of DVC's.
     """
-    pipeline, lock = _read_record(PIPELINE_FILE), _read_record(LOCK_FILE)
+    stages, lock = _read_record(PIPELINE_FILE).get("stages") or {}, _read_record(LOCK_FILE)
     try:
         # A stage for each dataset is recorded as prepare@sft.
         return [
@@ -86,7 +88,7 @@ def read_lockfile() -> list[LockedStage]:
                 stage.get("params", {}).get(PARAMS_FILE, {}),
             )
             for name, stage in lock["stages"].items()
-            if name.partition("@")[0] in pipeline["stages"]
+            if name.partition("@")[0] in stages
         ]
     except (AttributeError, KeyError, TypeError):
         raise NotAssessedError(f"{LOCK_FILE}: no record of MD5 hashes as DVC 3 writes it; {REPAIR}") from None
@@ -99,16 +101,12 @@ def hash_as_dvc(path: Path, leave_out: Collection[Path] = ()) -> str:
     """
     if not path.is_dir():
         with path.open("rb") as handle:
-            return hashlib.file_digest(handle, _md5).hexdigest()
+            return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
     listing = [
         {"md5": hash_as_dvc(file), "relpath": name} for name, file in sorted(files.items()) if file not in leave_out
     ]
-    return _md5(json.dumps(listing).encode()).hexdigest() + ".dir"
-
-
-def _md5(data: bytes = b"") -> Any:
-    return hashlib.md5(data, usedforsecurity=False)
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -123,6 +121,14 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _list_hashes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """MD5 by path; what lies in a cloud has another kind of hash and is DVC's to check."""
     return {str(entry["path"]): str(entry["md5"]) for entry in entries if "://" not in str(entry["path"])}
+
+
+def _read_tracked(path: Path) -> dict[str, str]:
+    """MD5 by path of the files that a .dvc file tracks."""
+    try:
+        return _list_hashes(_read_record(path)["outs"])
+    except (KeyError, TypeError):
+        raise NotAssessedError(f"{path}: no record of an MD5 hash as DVC 3 writes it; {REPAIR}") from None
 
 
 def _list_upstream(targets: Iterable[str], makers: Mapping[str, LockedStage]) -> Iterator[LockedStage]:
@@ -163,8 +169,7 @@ def _verify_source(path: str, md5: str, stage: str) -> None:
     """A file that no stage made: as DVC tracks it, and as it is where it is here."""
     tracked = Path(f"{path}.dvc")
     if tracked.is_file():
-        recorded = {out.get("path"): out.get("md5") for out in _read_record(tracked).get("outs", [])}
-        if recorded.get(Path(path).name) != md5:
+        if _read_tracked(tracked).get(Path(path).name) != md5:
             raise NotAssessedError(f"{tracked}: names other data than stage {stage} read; {REPAIR}")
     elif not Path(path).exists():
         raise NotAssessedError(f"{path}: neither here nor tracked in {tracked}; run `dvc pull` or `dvc add {path}`")

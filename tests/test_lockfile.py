@@ -121,6 +121,12 @@ def test_one_run_verifies_with_its_data_and_without(repository, clone, monkeypat
     verify()
 
 
+def test_data_that_git_keeps_need_no_record_of_dvcs(repository, clone) -> None:
+    Path("data/sft.jsonl.dvc").unlink()
+    shutil.copy(repository / "data" / "sft.jsonl", "data")
+    verify()
+
+
 def append(path: str) -> Callable[[], None]:
     return lambda: Path(path).write_text((Path(path).read_text() if Path(path).exists() else "") + "\n")
 
@@ -149,6 +155,7 @@ CHANGES = {
         write("data/sft.jsonl.dvc", f"outs:\n- md5: {'a' * 32}\n  hash: md5\n  path: sft.jsonl\n"),
         "data/sft.jsonl.dvc",
     ),
+    "the record of the data is damaged": (write("data/sft.jsonl.dvc", "outs:\n- sft.jsonl\n"), "data/sft.jsonl.dvc"),
     "the data are not tracked": (lambda: Path("data/sft.jsonl.dvc").unlink(), "data/sft.jsonl"),
     "a parameter was changed": (write("params.yaml", PARAMS.replace("alarm_rate: 0.05", "alarm_rate: 0.5")),
                                 "params.yaml: rules.false_alarm_rate"),

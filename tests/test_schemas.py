@@ -127,7 +127,7 @@ def test_a_value_of_another_kind_is_not_valid(name: str, key: str, value: Any) -
 
 def test_the_schemas_name_the_statuses_rules_and_numbers_of_the_code() -> None:
     verdict, check = SCHEMAS["verdict"], SCHEMAS["check"]
-    rule_ids = [verdict["$defs"]["rule_id"]["enum"], check["$defs"]["rule"]["properties"]["id"]["enum"]]
+    rule_ids = [verdict["$defs"]["rule_id"]["examples"], check["$defs"]["rule"]["properties"]["id"]["examples"]]
     assert rule_ids == [list(get_args(RuleId))] * 2
     for schema in (verdict, check):
         assert schema["properties"]["status"]["enum"] == list(get_args(Status))
