@@ -15,6 +15,7 @@ from entropylaw import layout
 
 if TYPE_CHECKING:
     from monitor.verdict import FlaggedRow
+    from reports.training_curves import TrainingCurve
 
 
 class CheckFormat(StrEnum):
@@ -79,8 +80,24 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     return texts
 
 
+def load_training_curves(data_hash: str) -> list[TrainingCurve]:
+    """The curves of the models trained on this data version, by what their training.json says; others are no news."""
+    from corpus.artifacts import read_json
+    from reports.training_curves import read_training_curve
+
+    curves = []
+    for dataset, method in ((layout.SFT, "SFT"), (layout.PREFERENCES, "KTO")):
+        summary = layout.result(dataset, "training.json")
+        report = read_json(summary) if summary.exists() else None
+        if isinstance(report, dict) and report.get("version_hash") == data_hash:
+            curves.append(read_training_curve(dataset, method, layout.result(dataset, "live")))
+    return [curve for curve in curves if curve]
+
+
 def report() -> None:
     """Write results/report.html, report.md and plots/ from the verdict and the history.
+
+    Run again after training, it shows the training curves too.
 
     Example: entropylaw report && open results/report.html
     """
@@ -97,7 +114,10 @@ def report() -> None:
 
     verdict = load_verdict()
     texts = load_texts(verdict.rows) if read_section(ReportParams, "report").show_text else {}
-    data = build_report_data(verdict, read_history(layout.HISTORY), read_waivers(layout.WAIVERS), texts=texts)
+    curves = load_training_curves(verdict.version.data_hash)
+    data = build_report_data(
+        verdict, read_history(layout.HISTORY), read_waivers(layout.WAIVERS), texts=texts, training=curves
+    )
     figures = draw_figures(data)
     for chart in figures.charts():
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)

@@ -68,7 +68,7 @@ def train_sft_model(
             held_out=unseen,
             live=live,
             provenance=provenance,
-            finish=functools.partial(_write_report, report),
+            finish=functools.partial(_write_report, report, provenance.version_hash),
         )
     _print(result, out, json)
 
@@ -112,16 +112,17 @@ def train_kto_model(
             progress,
             live=live,
             provenance=provenance,
-            finish=functools.partial(_write_report, report),
+            finish=functools.partial(_write_report, report, provenance.version_hash),
         )
     _print(result, out, json, _describe_labels(result))
 
 
-def _write_report(path: Path | None, result: TrainingReport) -> None:
+def _write_report(path: Path | None, version_hash: str | None, result: TrainingReport) -> None:
+    """``version_hash``: the data version that the rows are proved to come from; by it the report knows its curves."""
     from corpus.artifacts import write_json
 
     if path:
-        write_json(path, _summarise(result))
+        write_json(path, {**_summarise(result), "version_hash": version_hash})
 
 
 def _summarise(result: TrainingReport) -> dict[str, Any]:

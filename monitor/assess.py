@@ -14,15 +14,19 @@ from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
 from monitor.evidence import Configuration, Evidence, first_copies, locate_probe_rows, version_hash
 from monitor.history import DatasetReference, HistoryEntry, parent_of
 from monitor.new_text import measure_new_text
+from monitor.normal_ranges import predict_ranges
 from monitor.odd_rows import mark_rows
 from monitor.own_updates import measure_own_updates
 from monitor.preferences import PairReference, compare_answers, compare_pairs, fit_direction
+from monitor.row_lengths import measure_lengths
 from monitor.row_sketch import RowSketch
+from monitor.row_sources import compare_sources, count_sources
 from monitor.rows import flag_rows
 from monitor.rule_params import RuleParams
 from monitor.rules import Comparison, apply_rules, predict_version_change
 from monitor.verdict import (
     SCORED_DATASET,
+    DatasetChanges,
     Forecast,
     Measurements,
     RuleResult,
@@ -75,19 +79,22 @@ def assess_version(
         )
 
     if parent is None:
-        measured = {item.dataset: measure(item) for item in evidence}
+        alone = {
+            "measurements": {item.dataset: measure(item) for item in evidence},
+            "changes": {item.dataset: describe_rows(item) for item in evidence},
+        }
         if not others:
-            first = "First version: measured, nothing to compare it with yet."
-            return verdict("baseline", first, measurements=measured)
-        return verdict("not_assessed", explain_no_parent(others, config_fingerprint), measurements=measured)
+            return verdict("baseline", "First version: measured, nothing to compare it with yet.", **alone)
+        return verdict("not_assessed", explain_no_parent(others, config_fingerprint), **alone)
 
-    comparisons, measurements = [], {}
+    comparisons, measurements, changes = [], {}, {}
     additions: dict[str, NDArray[numpy.bool_]] = {}
     unmatched: list[RuleResult] = []
     for item in evidence:
         reference = parent.datasets.get(item.dataset)
         if reference is None:
             measurements[item.dataset] = measure(item)
+            changes[item.dataset] = describe_rows(item)
             unmatched.append(
                 RuleResult(
                     "redundancy", item.dataset, "not_assessed", f"{parent.name} has no dataset {item.dataset!r}; "
@@ -117,6 +124,11 @@ def assess_version(
             own_updates = measure_own_updates(stayed or item.records, configuration.compression)
             comparison = replace(comparison, own_updates=own_updates)
         comparisons.append(comparison)
+        changes[item.dataset] = DatasetChanges(
+            compare_sources(item.records, is_kept, is_added, reference.sources),
+            measure_lengths(item.records, {"kept": is_kept, "added": is_added}),
+            predict_ranges(comparison, calibration, params.false_alarm_rate),
+        )
 
     compared = {comparison.dataset: comparison for comparison in comparisons}
     rules = unmatched + list(apply_rules(comparisons, calibration, law, params))
@@ -126,6 +138,7 @@ def assess_version(
         status,
         summarise(status, rules, parent.name),
         measurements=measurements,
+        changes=changes,
         parent_measurements=dict(parent.measurements),
         rules=tuple(rules),
         forecast=forecast_version(comparisons, law, parent),
@@ -169,6 +182,12 @@ def measure(
         near_duplicates=item.consistency.near_duplicates,
         contradictions=item.consistency.contradictions,
     )
+
+
+def describe_rows(item: Evidence) -> DatasetChanges:
+    """What can be said of the rows of a dataset that has no parent."""
+    everything = numpy.ones(len(item.records), dtype=bool)
+    return DatasetChanges(compare_sources(item.records), measure_lengths(item.records, {"all": everything}))
 
 
 def compare(
@@ -277,6 +296,7 @@ def accept_version(
                 agreement_sd=item.consistency.agreement_sd,
                 agreement_n=item.consistency.measured,
                 pairs=describe_pairs(item),
+                sources=count_sources(record.source for record, _ in item.records),
             )
             for item in evidence
         },

@@ -139,6 +139,21 @@ def measure_updates(
     return tuple(found)
 
 
+def predict_sd(changes: Sequence[float], shares: Sequence[float], share: float) -> float:
+    """Standard deviation of one more harmless update's change, when ``share`` of the rows is exchanged.
+
+    ``changes``: those of calibrated updates, of ``shares`` of the rows each. Its Student t has as many degrees of
+    freedom as there are changes, less one.
+
+    >>> round(predict_sd([0.01, -0.01], [0.1, 0.1], 0.1), 4)
+    0.0122
+    """
+    # Replacing twice as many rows doubles the variance of the change.
+    per_row = [change / math.sqrt(of) for change, of in zip(changes, shares, strict=True)]
+    spread = math.sqrt(sum(change * change for change in per_row) / len(per_row)) * math.sqrt(share)
+    return spread * math.sqrt(1 + 1 / len(per_row))
+
+
 def describe_updates(updates: Sequence[HarmlessUpdate]) -> str:
     """How far harmless updates move each measure: root mean squares, of L and C where they are known.
 

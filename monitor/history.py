@@ -32,7 +32,8 @@ class DatasetReference:
     ``probe_hashes`` and ``probe_losses`` (nats per response token, kept in single precision) are the probe's rows in
     the order they were trained on. ``agreement_*`` are mean, standard deviation and number of the prompt-response
     cosines; the first two are NaN where no row had one. ``pairs``: of preferences only, and of versions measured since
-    there are rules for them.
+    there are rules for them. ``sources``: rows by source, see ``monitor.row_sources``; None of versions accepted
+    before they were recorded.
     """
 
     data_hash: str
@@ -43,6 +44,7 @@ class DatasetReference:
     agreement_sd: float
     agreement_n: int
     pairs: PairReference | None = None
+    sources: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +175,7 @@ def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
             "agreement_sd": reference.agreement_sd,
             "agreement_n": reference.agreement_n,
             **({"pairs": reference.pairs} if reference.pairs else {}),
+            **({"sources": reference.sources} if reference.sources is not None else {}),
         }
         for name, reference in entry.datasets.items()
     }

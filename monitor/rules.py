@@ -11,6 +11,7 @@ import numpy
 
 from monitor.calibration import Calibration, TopicSpread
 from monitor.entropy_law import EntropyLaw, PredictedChange, predict_change
+from monitor.harmless_updates import predict_sd
 from monitor.odd_rows import RowMarks, draft_row_rules, judge_rows
 from monitor.own_updates import OwnUpdates
 from monitor.preference_rules import judge_pairs
@@ -61,6 +62,11 @@ class Comparison:
         return (self.now.added or 0) / self.now.rows
 
     @property
+    def share_changed(self) -> float:
+        """Of the rows, added or removed, whichever is more; never less than one row."""
+        return max(self.share_added, (self.now.removed or 0) / self.before.rows, 1 / self.now.rows)
+
+    @property
     def change_log_r_long(self) -> float:
         return math.log(self.now.r_long / self.before.r_long)
 
@@ -104,7 +110,6 @@ def _redundancy(comparison: Comparison, calibration: Calibration, params: RulePa
     from scipy import stats
 
     now, before = comparison.now, comparison.before
-    share = max(comparison.share_added, (now.removed or 0) / before.rows)
     # The calibration measures no growth.
     usual = comparison.own_updates or OwnUpdates(calibration.updates, 0.0, 0.0)
     draws = len(usual.updates)
@@ -113,10 +118,7 @@ def _redundancy(comparison: Comparison, calibration: Calibration, params: RulePa
         ("32 KiB", math.log(now.r / before.r), [u.change_log_r for u in usual.updates], usual.growth),
         ("long", comparison.change_log_r_long, [u.change_log_r_long for u in usual.updates], usual.growth_long),
     ):
-        # Replacing twice as many rows doubles the variance of the change.
-        per_row = [c / math.sqrt(u.share) for c, u in zip(changes, usual.updates, strict=True)]
-        spread = math.sqrt(sum(c * c for c in per_row) / draws) * math.sqrt(max(share, 1 / now.rows))
-        sd = spread * math.sqrt(1 + 1 / draws)
+        sd = predict_sd(changes, [u.share for u in usual.updates], comparison.share_changed)
         expected = growth * math.log(now.rows / before.rows)
         p = min(1.0, 2 * upper_tail(change - expected, sd, draws - 1)[1])
         reach = float(stats.t.isf(params.false_alarm_rate, draws - 1)) * sd

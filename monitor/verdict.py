@@ -81,6 +81,54 @@ class Measurements:
 
 
 @dataclass(frozen=True)
+class NormalRange:
+    """Where harmless updates of this version's size leave a measure, in its own unit: nine in ten of them, at the
+    default rate of false alarms.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The rows of one source in this version, and those added, kept and removed since the parent.
+
+    A kept row counts for the source it has now. None where there is no parent, or where it is not known: a parent
+    recorded before its sources were, or with more sources than are recorded.
+    """
+
+    source: str
+    rows: int
+    added: int | None
+    kept: int | None
+    removed: int | None
+
+
+@dataclass(frozen=True)
+class RowLengths:
+    """How long rows are, in characters of their messages. ``counts`` of rows by group (``all`` of a version without a
+    parent, else ``kept`` and ``added``), in bins from one of the ``edges`` up to, not including, the next.
+    ``medians``: by group, None of an empty one.
+    """
+
+    edges: tuple[int, ...]
+    counts: dict[str, tuple[int, ...]]
+    medians: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class DatasetChanges:
+    """What changed in a dataset beside its measures. ``normal``: by the measure's key (r, r_long, l, c), of those that
+    the calibration knows the harmless changes of; empty without a parent.
+    """
+
+    sources: tuple[SourceRows, ...]
+    lengths: RowLengths
+    normal: dict[str, NormalRange] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Forecast:
     """Predicted performance Z with its prediction interval; ``benchmark`` names the scale of Z."""
 
@@ -112,6 +160,8 @@ class Verdict:
     config_fingerprint: str
     tool_version: str
     schema_version: int = field(default=SCHEMA_VERSION)
+    # By dataset; empty in a verdict written before there were any.
+    changes: dict[str, DatasetChanges] = field(default_factory=dict)
 
     def risky_rules(self) -> tuple[RuleResult, ...]:
         return tuple(rule for rule in self.rules if rule.status == "risky")
@@ -142,6 +192,18 @@ def verdict_from_json(document: dict[str, Any]) -> Verdict:
     def measurements(part: dict[str, Any]) -> dict[str, Measurements]:
         return {dataset: Measurements(**values) for dataset, values in part.items()}
 
+    def changes(part: dict[str, Any]) -> DatasetChanges:
+        lengths = part["lengths"]
+        return DatasetChanges(
+            sources=tuple(SourceRows(**source) for source in part["sources"]),
+            lengths=RowLengths(
+                tuple(lengths["edges"]),
+                {group: tuple(counts) for group, counts in lengths["counts"].items()},
+                lengths["medians"],
+            ),
+            normal={key: NormalRange(**limits) for key, limits in part["normal"].items()},
+        )
+
     return Verdict(
         **{
             **document,
@@ -152,5 +214,6 @@ def verdict_from_json(document: dict[str, Any]) -> Verdict:
             "parent_measurements": measurements(document["parent_measurements"]),
             "forecast": Forecast(**document["forecast"]) if document["forecast"] else None,
             "rows": tuple(FlaggedRow(**row) for row in document["rows"]),
+            "changes": {dataset: changes(part) for dataset, part in document.get("changes", {}).items()},
         }
     )

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.verdict import PREFERENCES, Forecast
+from monitor.verdict import PREFERENCES, Forecast, NormalRange
 from reports.escaping import escape_invisible
 from reports.law_figure import draw_law
+from reports.lengths_figure import draw_lengths
 from reports.marks import NAME_LETTERS, STATUS_COLORS, TEXT_SIZE, Chart, mark_forecast, mark_points, write_above
 from reports.numbers import finite, format_change, format_number
 from reports.report_data import ReportData
 from reports.svg import INK, render_svg, styled_figure
+from reports.training_figure import draw_training
 from reports.words import list_measures
 
 if TYPE_CHECKING:
@@ -33,40 +35,53 @@ MANY_VERSIONS = 20
 
 @dataclass(frozen=True)
 class Figures:
-    """``versions``: one chart for each dataset, by its name. ``law``: none where no run was measured."""
+    """``versions``: one chart for each dataset, by its name; ``lengths``: of those whose rows' lengths were measured;
+    ``training``: of those a model was trained on. ``law``: none where no run was measured.
+    """
 
     versions: dict[str, Chart]
+    lengths: dict[str, Chart]
     law: tuple[Chart, ...]
+    training: dict[str, Chart]
 
     def charts(self) -> tuple[Chart, ...]:
-        return (*self.versions.values(), *self.law)
+        return (*self.versions.values(), *self.lengths.values(), *self.law, *self.training.values())
 
 
 def draw_figures(data: ReportData) -> Figures:
     """All charts of a report; the same bytes for the same data."""
+    names = {dataset.name: name_dataset(dataset.name, number) for number, dataset in enumerate(data.datasets, start=1)}
     return Figures(
-        versions={
-            dataset.name: draw_versions(data, dataset.name, name_chart(dataset.name, number))
-            for number, dataset in enumerate(data.datasets, start=1)
+        versions={name: draw_versions(data, name, f"versions-{plain}") for name, plain in names.items()},
+        lengths={
+            dataset.name: draw_lengths(dataset, STATUS_COLORS[data.status], f"lengths-{names[dataset.name]}")
+            for dataset in data.datasets
+            if dataset.rows
         },
         law=draw_law(data),
+        training={
+            curve.dataset: draw_training(curve, f"training-{names[curve.dataset]}")
+            for curve in data.training
+            if curve.dataset in names
+        },
     )
 
 
-def name_chart(dataset: str, number: int) -> str:
+def name_dataset(dataset: str, number: int) -> str:
     """A name fit for files and identifiers: the dataset's own where it is plain, else its number.
 
-    >>> name_chart("sft", 1), name_chart("../sft", 2)
-    ('versions-sft', 'versions-2')
+    >>> name_dataset("sft", 1), name_dataset("../sft", 2)
+    ('sft', '2')
     """
-    return f"versions-{dataset if re.fullmatch('[A-Za-z][A-Za-z0-9_-]{0,60}', dataset) else number}"
+    return dataset if re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,60}", dataset) else str(number)
 
 
 def draw_versions(data: ReportData, dataset: str, name: str) -> Chart:
     """The measures of one dataset over the versions measured with the same configuration.
 
     Solid line: versions in good standing. Diamond on a shaded band: the version under test. Hollow and crossed:
-    found risky. A gap: not measured. A square with a bar: the forecast of a Z not known yet.
+    found risky. A gap: not measured. A square with a bar: the forecast of a Z not known yet. A band that opens from
+    the parent: where harmless updates of this size leave the measure.
     """
     shown = [version for version in data.versions if version.comparable]
     current = next(place for place, version in enumerate(shown) if version.current)
@@ -95,20 +110,23 @@ class _Panel:
     symbol: str
     label: str
     values: list[float]
+    normal: NormalRange | None = None
     forecast: Forecast | None = None
 
 
 def _list_panels(data: ReportData, dataset: str) -> list[_Panel]:
     shown = [version for version in data.versions if version.comparable]
+    view = next(view for view in data.datasets if view.name == dataset)
+    normal = {change.measure.key: change.normal for change in view.changes}
     panels = []
     for measure in list_measures(dataset == PREFERENCES):
         measured = [version.measurements.get(dataset) for version in shown]
         values = [finite(getattr(part, measure.key)) if part else None for part in measured]
-        panels.append(_Panel(measure.symbol, measure.label, _with_gaps(values)))
+        panels.append(_Panel(measure.symbol, measure.label, _with_gaps(values), normal[measure.key]))
     scores = [version.z for version in shown]
     known = any(version.current and version.z is not None for version in shown)
     label = f"performance ({escape_invisible(data.benchmark, NAME_LETTERS)})"
-    return [*panels, _Panel("Z", label, _with_gaps(scores), None if known else data.forecast)]
+    return [*panels, _Panel("Z", label, _with_gaps(scores), forecast=None if known else data.forecast)]
 
 
 def _with_gaps(values: Sequence[float | None]) -> list[float]:
@@ -125,6 +143,8 @@ def _draw_panel(axes: Axes, panel: _Panel, flagged: Sequence[bool], current: int
     known = [x for x in good if x < current and math.isfinite(panel.values[x])]
     before = panel.values[known[-1]] if known else math.nan
     size = 3.0 if count > MANY_VERSIONS else 4.5
+    if known and panel.normal:
+        _draw_normal(axes, panel.normal, known[-1], before, current + reach)
     axes.plot(good, [panel.values[x] for x in good], color=INK, linewidth=1.2)
     if known and math.isfinite(value):
         axes.plot([known[-1], current], [before, value], "--", color=color, linewidth=1.2)
@@ -133,10 +153,21 @@ def _draw_panel(axes: Axes, panel: _Panel, flagged: Sequence[bool], current: int
     mark_points(axes, [current], [value], "D", color, 7, crossed=flagged[current])
     if panel.forecast:
         mark_forecast(axes, current, panel.forecast, color)
-    _set_range(axes, [*panel.values, *((panel.forecast.low, panel.forecast.high) if panel.forecast else ())])
+    spans = [span for span in (panel.normal, panel.forecast) if span]
+    _set_range(axes, [*panel.values, *(limit for span in spans for limit in (span.low, span.high))])
     write_above(axes, panel.symbol, 0, 4 - LEFT, weight="bold")
     write_above(axes, panel.label, 0)
     write_above(axes, _describe_current(value, before, panel.forecast), 1, ha="right", weight="bold")
+
+
+def _draw_normal(axes: Axes, normal: NormalRange, parent: int, before: float, end: float) -> None:
+    """From the parent's value to the limits at the version under test, with outlines, for it may be thin."""
+    reached = (parent + end) / 2
+    places = [parent, reached, end]
+    low, high = ([before, limit, limit] for limit in (normal.low, normal.high))
+    axes.fill_between(places, low, high, color=INK, alpha=0.16, linewidth=0)
+    for limits in (low, high):
+        axes.plot(places, limits, color=INK, linewidth=0.7, alpha=0.6)
 
 
 def _describe_current(value: float, before: float, forecast: Forecast | None) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from reports.escaping import escape_invisible
 from reports.figures import Figures
 from reports.law_figure import LINE_LEGEND
-from reports.numbers import format_change, format_count, format_number, format_p_value
+from reports.lengths import GROUP_WORDS
+from reports.numbers import format_change, format_count, format_number, format_p_value, format_share
 from reports.report_data import ReportData
 from reports.words import MEASURES
 
@@ -33,11 +34,13 @@ def render_html(data: ReportData, figures: Figures) -> str:
         "count": format_count,
         "number": format_number,
         "p_value": format_p_value,
+        "share": format_share,
     }
     return environment.get_template("report.html.j2").render(
         data=data,
         figures=figures,
         findings=[rule for rule in data.rules if rule.status in ("risky", "not_assessed", "warn")],
+        group_words=GROUP_WORDS,
         measures=MEASURES,
         line_legend=LINE_LEGEND,
     )

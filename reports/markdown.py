@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from reports.escaping import escape_markdown, markdown_code
 from reports.excerpts import Excerpt
+from reports.markdown_changes import list_changed_rows, list_training
+from reports.markdown_table import table
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
 from reports.report_data import DatasetView, ReportData, RuleView
 from reports.words import MEASURES
@@ -34,23 +36,12 @@ def render_markdown_report(data: ReportData) -> str:
         blocks += [f"### {escape_markdown(dataset.name)}", _version_table(dataset.name, data)]
     blocks += ["## What changed"]
     for dataset in data.datasets:
-        blocks += [f"### {escape_markdown(dataset.name)}", *_measures(dataset, data)]
+        blocks += [f"### {escape_markdown(dataset.name)}", *_measures(dataset, data), *list_changed_rows(dataset)]
     blocks += ["## Rows to look at", *(_rows(data.rules, data.excerpts) or ["No rows were singled out."])]
     blocks += ["## Entropy law", escape_markdown(data.law.sentence), *_law(data)]
+    blocks += list_training(data.training)
     blocks += ["## How to reproduce", _identity(data), "```sh\ndvc pull\ndvc repro report\n```"]
     return _join(blocks)
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    """A Markdown table of cells already escaped; ``align`` has one of l, r for each column.
-
-    >>> print(table(["name", "R"], [["x1", "2.861"]], "lr"))
-    | name | R |
-    | :--- | ---: |
-    | x1 | 2.861 |
-    """
-    rule = [{"l": ":---", "r": "---:"}[column] for column in align]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
 def _join(blocks: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 MISSING = "–"
 
@@ -66,3 +67,20 @@ def format_p_value(value: float | None) -> str:
     if value is None:
         return MISSING
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def format_signs(sentence: str) -> str:
+    """A verdict's sentence, which is plain ASCII, with the minus sign that numbers elsewhere have.
+
+    >>> format_signs("R fell from 3.640 to 3.628 (-0.3%), x-5 on 2031-03-31.")
+    'R fell from 3.640 to 3.628 (−0.3%), x-5 on 2031-03-31.'
+    """
+    return re.sub(r"(?<![^\s(])-(?=\.?\d)", "−", sentence)
+
+
+def format_share(value: float | None) -> str:
+    """
+    >>> format_share(0.0823), format_share(None)
+    ('8.2%', '–')
+    """
+    return MISSING if value is None else f"{value:.1%}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from corpus.errors import EntropylawError
 from reports.escaping import escape_log, escape_markdown, markdown_code
-from reports.markdown import table
+from reports.markdown_table import table
 from reports.numbers import MISSING, finite, format_change, format_count, format_number
 from reports.words import WORDS, Words
 

@@ -13,9 +13,11 @@ from monitor.gate import decide_gate
 from monitor.verdict import (
     PREFERENCES,
     SCORED_DATASET,
+    DatasetChanges,
     FlaggedRow,
     Forecast,
     Measurements,
+    NormalRange,
     RuleResult,
     RuleStatus,
     Status,
@@ -25,7 +27,9 @@ from monitor.verdict import (
 from monitor.waivers import Waiver, waiver_problems
 from reports.advice import Step, list_steps, write_headline
 from reports.excerpts import Excerpt, cut_excerpt
-from reports.numbers import finite
+from reports.lengths import LengthBin, list_bins
+from reports.numbers import finite, format_signs
+from reports.training_curves import TrainingCurve
 from reports.versions import VersionRow, choose_benchmark, list_versions
 from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words, list_measures
 
@@ -78,20 +82,28 @@ class RuleView:
 
 @dataclass(frozen=True)
 class Change:
-    """A measure of this version beside its parent's; None where it was not measured or there is no parent."""
+    """A measure of this version beside its parent's; None where it was not measured or there is no parent.
+
+    ``normal``: where harmless updates leave it, None where that is not known.
+    """
 
     measure: Measure
     value: float | None
     parent: float | None
     change: float | None
+    normal: NormalRange | None
 
 
 @dataclass(frozen=True)
 class DatasetView:
+    """``rows``: sources and lengths, None in a verdict made before they were measured; ``lengths``: its bins."""
+
     name: str
     measurements: Measurements
     parent: Measurements | None
     changes: tuple[Change, ...]
+    rows: DatasetChanges | None
+    lengths: tuple[LengthBin, ...]
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,7 @@ class ReportData:
 
     ``version`` has the name it was accepted under, if it was. ``excerpts``: of the shown rows' texts, by content hash.
     ``files``: the data file of each dataset, where they are known.
+    ``training``: the curves of models trained on this version, where there are any yet.
     """
 
     status: Status
@@ -153,6 +166,7 @@ class ReportData:
     benchmark: str
     forecast: Forecast | None
     law: LawView
+    training: tuple[TrainingCurve, ...]
     waivers: tuple[WaiverView, ...]
     config_fingerprint: str
     tool_version: str
@@ -165,6 +179,7 @@ def build_report_data(
     today: datetime.date | None = None,
     texts: Mapping[str, str] = MappingProxyType({}),
     files: Mapping[str, Path] = MappingProxyType({}),
+    training: Sequence[TrainingCurve] = (),
 ) -> ReportData:
     """Gather what the renderings show; ``texts`` of flagged rows, by content hash, only where they may be shown;
     ``files`` by dataset, for renderings that point at rows.
@@ -192,7 +207,7 @@ def build_report_data(
         status=verdict.status,
         words=WORDS[verdict.status],
         headline=write_headline(verdict.status, "" if unnamed else name, released),
-        summary=verdict.summary,
+        summary=format_signs(verdict.summary),
         blocked=not gate.approved,
         steps=list_steps(verdict.status, rules, released),
         version=replace(verdict.version, name=name),
@@ -205,6 +220,7 @@ def build_report_data(
         benchmark=benchmark,
         forecast=verdict.forecast,
         law=_view_law(verdict),
+        training=tuple(training),
         waivers=views,
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
@@ -234,7 +250,7 @@ def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, Waiver
         title=words.title,
         question=words.question,
         advice=words.advice,
-        reason=rule.reason,
+        reason=format_signs(rule.reason),
         statistic=finite(rule.statistic),
         threshold=finite(rule.threshold),
         p_value=finite(rule.p_value),
@@ -248,13 +264,14 @@ def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, Waiver
 def _view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
     here = verdict.measurements[dataset]
     parent = verdict.parent_measurements.get(dataset)
+    rows = verdict.changes.get(dataset)
     changes = []
     for measure in list_measures(dataset == PREFERENCES):
         value = finite(getattr(here, measure.key))
         before = finite(getattr(parent, measure.key)) if parent else None
         change = value - before if value is not None and before is not None else None
-        changes.append(Change(measure, value, before, change))
-    return DatasetView(dataset, here, parent, tuple(changes))
+        changes.append(Change(measure, value, before, change, rows.normal.get(measure.key) if rows else None))
+    return DatasetView(dataset, here, parent, tuple(changes), rows, list_bins(rows.lengths) if rows else ())
 
 
 def _view_law(verdict: Verdict) -> LawView:
@@ -271,7 +288,7 @@ def _view_law(verdict: Verdict) -> LawView:
         if (z := finite(point.get("z"))) is not None
     )
     return LawView(
-        sentence=law.get("sentence") or "No entropy law has been fitted for this configuration yet.",
+        sentence=format_signs(law.get("sentence") or "No entropy law has been fitted for this configuration yet."),
         dataset=SCORED_DATASET if SCORED_DATASET in verdict.measurements else next(iter(verdict.measurements), ""),
         holds=law.get("holds"),
         n_points=law.get("n_points", len(points)),
@@ -293,7 +310,7 @@ def _view_curve(measure: Measure, curve: Mapping[str, Any]) -> LawCurve:
         key=measure.key,
         symbol=measure.symbol,
         label=measure.label,
-        sentence=curve.get("sentence") or f"No curve over {measure.symbol} has been fitted.",
+        sentence=format_signs(curve.get("sentence") or f"No curve over {measure.symbol} has been fitted."),
         holds=curve.get("holds"),
         steps=tuple(steps) if len(steps) > 1 else (),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reports.escaping import escape_markdown
-from reports.markdown import table
+from reports.markdown_table import table
 from reports.marks import Chart
 from reports.numbers import MISSING, format_change, format_count, format_number
 from reports.study import UNEQUAL_SHARE, Difference, MethodRow, Study

@@ -14,6 +14,7 @@ from sample_verdicts import history, sample_verdict, waiver
 
 from monitor.verdict import Measurements
 from reports.report_data import ReportData, build_report_data
+from reports.training_curves import TrainingCurve
 
 FRAGMENTS = (
     "<script>alert(1)</script>",
@@ -112,13 +113,21 @@ def report_with(*texts: str) -> ReportData:
         forecast=replace(verdict.forecast, benchmark=text()),
         law=law,
         tool_version=text(),
+        changes={
+            datasets[name]: replace(part, sources=tuple(replace(source, source=text()) for source in part.sources))
+            for name, part in verdict.changes.items()
+        },
     )
     past = [replace(entry, name=text(), measurements=rename(entry.measurements)) for entry in history()]
     waivers = [replace(waiver(rule), reason=text(), owner=text()) for rule in ("redundancy", "both_rise")]
     # Long enough that every text is cut, so that all pages fold one away for each row.
     texts = {row.hash: f"user: {text()} {'y' * 400} {text()}" for row in changed.rows}
     files = {name: Path(text() + ".jsonl") for name in datasets.values()}
-    return build_report_data(changed, past, waivers, texts=texts, files=files)
+    curves = [
+        TrainingCurve(datasets["sft"], "SFT", 3, ((1, 5.0), (2, 4.0), (3, 3.5)), ((3, 3.6),)),
+        TrainingCurve(datasets["preferences"], "KTO", 1, ((1, 0.5),), ()),
+    ]
+    return build_report_data(changed, past, waivers, texts=texts, files=files, training=curves)
 
 
 class TagReader(HTMLParser):

@@ -6,7 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.history import HistoryEntry
-from monitor.verdict import FlaggedRow, Forecast, Measurements, RuleResult, Verdict, Version
+from monitor.verdict import (
+    DatasetChanges,
+    FlaggedRow,
+    Forecast,
+    Measurements,
+    NormalRange,
+    RowLengths,
+    RuleResult,
+    SourceRows,
+    Verdict,
+    Version,
+)
 from monitor.waivers import Waiver
 
 FINGERPRINT = "9f3c2a7be1d04586"
@@ -141,6 +152,37 @@ def _curve(sentence: str, holds: bool, x: list[float], z: list[float]) -> dict[s
     return {"n_points": 8, "holds": holds, "sentence": sentence, "band": band}
 
 
+EDGES = (91, 128, 181, 256, 362, 512, 724, 1024)
+
+
+def changes() -> dict[str, DatasetChanges]:
+    """Of x5 since x4, as in SFT and PREFERENCES."""
+    sft = DatasetChanges(
+        sources=(
+            SourceRows("rescrape-2019", 160, 160, 0, 0),
+            SourceRows("support-forum", 1100, 0, 1100, 0),
+            SourceRows("", 500, 0, 500, None),
+        ),
+        lengths=RowLengths(
+            EDGES,
+            {"kept": (64, 176, 320, 448, 352, 176, 64), "added": (4, 12, 20, 24, 36, 44, 20)},
+            {"kept": 301.5, "added": 402.0},
+        ),
+        normal={
+            "r": NormalRange(2.856, 2.88),
+            "r_long": NormalRange(3.614, 3.666),
+            "l": NormalRange(4.984, 5.042),
+            "c": NormalRange(0.392, 0.404),
+        },
+    )
+    preferences = DatasetChanges(
+        sources=(SourceRows("ratings", 471, 0, 471, 0),),
+        lengths=RowLengths(EDGES[:4], {"kept": (71, 300, 100), "added": (0, 0, 0)}, {"kept": 150.0, "added": None}),
+        normal={"r": NormalRange(2.602, 2.606), "r_long": NormalRange(3.084, 3.092)},
+    )
+    return {"sft": sft, "preferences": preferences}
+
+
 def sample_verdict(status: str) -> Verdict:
     """A verdict of the given status: on x1 for a baseline, else on x5, compared with x4."""
     return {
@@ -167,6 +209,7 @@ def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: 
             "rows": (),
             "config_fingerprint": FINGERPRINT,
             "tool_version": "0.1.0",
+            "changes": changes(),
             **parts,
         }
     )
@@ -182,6 +225,12 @@ def _baseline() -> Verdict:
         measurements={"sft": SFT["x1"], "preferences": PREFERENCES["x1"]},
         parent_measurements={},
         law={},
+        changes={
+            "sft": DatasetChanges(
+                (SourceRows("support-forum", 1600, None, None, None),),
+                RowLengths(EDGES[:5], {"all": (100, 700, 600, 200)}, {"all": 188.0}),
+            )
+        },
     )
 
 
@@ -335,6 +384,7 @@ def _not_assessed() -> Verdict:
         ),
         measurements={"sft": replace(SFT["x6"], l=float("nan"))},
         parent_measurements={"sft": SFT["x4"]},
+        changes={"sft": changes()["sft"]},
         law={
             "sentence": "Too few points: 2 training runs were measured and the law needs 8.",
             "holds": None,

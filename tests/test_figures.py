@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_verdicts import STATUSES, history, law, long_history, sample_verdict
 
+from monitor.verdict import NormalRange
 from reports.figures import draw_figures, place_labels
 from reports.marks import STATUS_COLORS
 from reports.report_data import ReportData, build_report_data
+from reports.training_curves import TrainingCurve
+from reports.training_figure import draw_training
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -56,7 +59,7 @@ def test_charts_are_self_contained_and_described(status: str) -> None:
 def test_no_two_charts_of_a_page_share_an_identifier() -> None:
     identifiers = [re.findall(r'\bid="([^"]*)"', chart.svg) for chart in draw_figures(build("risky")).charts()]
     flat = [identifier for chart in identifiers for identifier in chart]
-    assert len(identifiers) == 5 and len(flat) == len(set(flat))
+    assert len(identifiers) == 7 and len(flat) == len(set(flat))
 
 
 def test_colours_are_the_pages_ink_or_stand_out_on_paper_and_on_a_dark_page() -> None:
@@ -177,3 +180,37 @@ def test_a_name_is_never_read_as_a_formula() -> None:
     figures = draw_figures(report_with("$x^2$"))
     assert "$x^2$" in words(figures.versions["$x^2$sft"].svg)
     assert {"performance ($x^2$)", "■ forecast for $x^2$"} <= set(words(figures.law[0].svg))
+
+
+def test_the_normal_band_is_drawn_where_it_is_known() -> None:
+    def bands(changes: dict) -> int:
+        verdict = replace(sample_verdict("pass"), changes=changes)
+        chart = draw_figures(build_report_data(verdict, history(), [])).versions["sft"]
+        return chart.svg.count("-FillBetween")
+
+    known = sample_verdict("pass").changes
+    only_r = replace(known["sft"], normal={"r": known["sft"].normal["r"]})
+    assert [bands(known), bands({"sft": only_r}), bands({})] == [4, 1, 0]
+
+
+def test_a_panel_makes_room_for_the_normal_band() -> None:
+    known = sample_verdict("pass").changes["sft"]
+    wide = replace(known, normal={**known.normal, "l": NormalRange(4.0, 6.0)})
+    verdict = replace(sample_verdict("pass"), changes={"sft": wide})
+    svg = draw_figures(build_report_data(verdict, history(), [])).versions["sft"].svg
+    assert {"4", "6"} & {word[0] for word in words(svg) if re.fullmatch(r"[46](\.\d+)?", word)}
+
+
+def test_lengths_are_drawn_for_every_dataset_that_has_them() -> None:
+    charts = draw_figures(build("risky")).lengths
+    assert [chart.name for chart in charts.values()] == ["lengths-sft", "lengths-preferences"]
+    assert "the median is 302 for the kept rows and 402 for the added rows" in charts["sft"].description
+    assert draw_figures(build_report_data(replace(sample_verdict("risky"), changes={}), [], [])).lengths == {}
+
+
+def test_training_is_drawn_with_its_held_out_rows_as_squares() -> None:
+    def texts(*held_out: tuple[int, float]) -> list[str]:
+        curve = TrainingCurve("sft", "SFT", 2, ((1, 5.0), (2, 4.0)), held_out)
+        return words(draw_training(curve, "training-sft").svg)
+
+    assert "■ held out" in texts((2, 4.5)) and "■ held out" not in texts()

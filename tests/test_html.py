@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,8 +13,9 @@ from reports.escaping import escape_invisible
 from reports.figures import Figures, draw_figures
 from reports.html import render_html
 from reports.marks import Chart
-from reports.numbers import format_number
+from reports.numbers import format_count, format_number
 from reports.report_data import ReportData, build_report_data
+from reports.training_curves import TrainingCurve
 
 
 def build(status: str) -> ReportData:
@@ -80,6 +83,11 @@ def test_every_number_of_the_figures_is_in_a_table(risky_page: str) -> None:
     assert [len(curve.steps) for curve in data.law.curves] == [41, 41, 41]
     for curve in data.law.curves:
         assert {format_number(x) for step in curve.steps for x in step} <= set(cells)
+    for dataset in data.datasets:
+        for normal in (change.normal for change in dataset.changes if change.normal):
+            assert f"{format_number(normal.low)} to {format_number(normal.high)}" in cells
+        for part in dataset.lengths:
+            assert {format_count(count) for count in part.counts.values()} <= set(cells)
     assert all(format_number(x) in risky_page for x in (data.forecast.low, data.forecast.value, data.forecast.high))
 
 
@@ -96,14 +104,48 @@ def test_colour_is_never_the_only_sign_of_a_status(risky_page: str) -> None:
     assert len({icon for _, icon, _ in statuses}) == len({word for _, _, word in statuses}) == 5
 
 
-def test_fifty_versions_stay_below_the_size_limit() -> None:
-    page = render(build_report_data(sample_verdict("risky"), long_history(50), []))
+def test_fifty_versions_stay_below_the_limits_of_size_and_time() -> None:
+    draw_figures(build("baseline"))  # the drawing library is loaded once
+    steps = tuple((i, 5 - 0.01 * i) for i in range(100))
+    curves = [TrainingCurve(name, "SFT", 100, steps, steps) for name in ("sft", "preferences")]
+    start = time.process_time()
+    page = render(build_report_data(sample_verdict("risky"), long_history(50), [], training=curves))
+    # Of the processor, which other work on the machine does not move much.
+    assert time.process_time() - start < 3
     assert len(page.encode()) < 1_500_000
+
+
+def test_sources_are_listed_with_what_changed_in_each(risky_page: str) -> None:
+    text = " ".join(read_tags(risky_page).text.split())
+    assert "rescrape-2019 160 160 0 0" in text
+    assert "(no source) 500 0 – 500" in text
+
+
+def test_a_verdict_of_before_rows_were_described_still_makes_a_page() -> None:
+    data = build_report_data(replace(sample_verdict("risky"), changes={}), history(), [])
+    page = render(data)
+    assert "By source" not in page and "What changed since x4" in page
+
+
+def test_training_curves_are_shown_with_their_steps_once_there_are_any(risky_page: str) -> None:
+    curve = TrainingCurve("sft", "SFT", 250, ((1, 4.75), (250, 3.125)), ((250, 3.375),))
+    page = render(build_report_data(sample_verdict("pass"), history(), [], training=[curve]))
+    text = " ".join(read_tags(page).text.split())
+    assert "Rows trained on: 2 of 250 logged steps Step Loss 1 4.750 250 3.125" in text
+    assert "Held-out rows Step Loss 250 3.375" in text
+    assert "#training" not in risky_page
+
+
+def test_sentences_and_tables_write_minus_alike(risky_page: str) -> None:
+    text = read_tags(risky_page[risky_page.index("<body>") :]).text
+    assert "moves by −0.037" in text and "−0.410" in text
+    assert not re.search(r"(?<![\w.-])-\d", text)
 
 
 def render_without_charts(data: ReportData) -> str:
     chart = Chart("chart", "A chart", "Drawn elsewhere", "<svg></svg>")
-    return render_html(data, Figures({dataset.name: chart for dataset in data.datasets}, (chart,)))
+    one_each = {dataset.name: chart for dataset in data.datasets}
+    return render_html(data, Figures(one_each, one_each, (chart,), one_each))
 
 
 BENIGN = read_tags(render_without_charts(report_with("plain")))
