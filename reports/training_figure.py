@@ -23,7 +23,8 @@ def draw_training(curve: TrainingCurve, name: str) -> Chart:
         steps, losses = zip(*curve.train, strict=True)
         axes.plot(steps, losses, color=INK, linewidth=1.2, marker="o", markersize=4 if len(steps) == 1 else 0)
         if curve.held_out:
-            mark_points(axes, *map(list, zip(*curve.held_out, strict=True)), "s", INK, 5)
+            steps, losses = zip(*curve.held_out, strict=True)
+            mark_points(axes, steps, losses, "s", INK, 5)
             write_above(axes, "■ held out", 1, ha="right", weight="bold")
         write_above(axes, "loss", 0, 4 - LEFT, weight="bold")
         write_above(axes, curve.method, 0)
