@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reports.report_data import DatasetView
 
 WIDTH, HEIGHT = 380.0, 200.0
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 34.0, 44.0
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 20.0, 34.0, 44.0
 LEGENDS = {"all": "grey: all rows", "kept": "grey: kept", "added": "dashed: added"}
 
 
@@ -48,7 +48,11 @@ def draw_lengths(dataset: DatasetView, color: str, name: str) -> Chart:
         write_above(axes, ", ".join(LEGENDS[group] for group in groups), 1, ha="right", weight="bold")
         write_above(axes, "share of rows", 0, 4 - LEFT)
         axes.set_xlabel("characters in a row", size=TEXT_SIZE)
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0,) if edges[-1] > 30 * edges[0] else (1.0, 2.0, 5.0)))
+        if edges[-1] < 4 * edges[0]:  # no round number may lie between
+            axes.set_xticks([edges[0], edges[-1]])
+        else:
+            steps = (1.0,) if edges[-1] > 30 * edges[0] else (1.0, 2.0, 5.0)
+            axes.xaxis.set_major_locator(LogLocator(10, subs=steps))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_count(round(value))))
         axes.yaxis.set_major_locator(MaxNLocator(3))

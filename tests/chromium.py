@@ -32,7 +32,10 @@ def find_chromium() -> str | None:
 
 
 class Chromium:
-    """Use as a context. ``events`` are those of the page that is open, in order."""
+    """Use as a context; entering raises ConnectionError where the browser does not start.
+
+    ``events`` are those of the page that is open, in order.
+    """
 
     def __init__(self, program: str) -> None:
         self.program = program
@@ -57,10 +60,14 @@ class Chromium:
         for end in (its_input, its_output, *ends):
             os.close(end)
         self._session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.call(f"{domain}.enable")
+        except ConnectionError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,7 +111,8 @@ class Chromium:
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             part = os.read(self._output, 1 << 20)
-            assert part, "the browser has ended"
+            if not part:
+                raise ConnectionError("the browser has ended")
             self._buffer += part
         message, self._buffer = self._buffer.split(b"\0", 1)
         return json.loads(message)
