@@ -13,6 +13,7 @@ from sample_verdicts import STATUSES, data_hash, history, sample_verdict, waiver
 
 from monitor.verdict import Verdict
 from reports.gitlab import render_gitlab
+from reports.numbers import format_signs
 from reports.report_data import ReportData, build_report_data
 
 FILES = {"sft": Path("data/sft.jsonl"), "preferences": Path("data/preferences.parquet")}
@@ -92,7 +93,8 @@ def test_a_waived_rule_and_its_rows_are_mere_information_and_name_who_answers() 
 def test_a_verdict_without_a_rule_of_its_status_is_never_an_empty_report() -> None:
     for status in ("not_assessed", "risky", "warn"):
         (entry,) = read_entries(replace(sample_verdict(status), rules=(), rows=()))
-        assert entry["check_name"] == f"entropylaw.{status}" and sample_verdict(status).summary in entry["description"]
+        assert entry["check_name"] == f"entropylaw.{status}"
+        assert format_signs(sample_verdict(status).summary) in entry["description"]
 
 
 @pytest.mark.parametrize("status", STATUSES)

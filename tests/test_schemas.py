@@ -85,6 +85,9 @@ def test_a_key_that_is_removed_or_renamed_breaks_the_schema(name: str, document:
     changed = copy.deepcopy(document)
     maps = [changed["measurements"], changed.get("parent_measurements")]
     if name == "verdict":
+        maps.append(changed["changes"])
+        for dataset in changed["changes"].values():
+            maps += [dataset["normal"], dataset["lengths"]["counts"], dataset["lengths"]["medians"]]
         # It has no required keys: a baseline may have none of them.
         changed["law"] = {}
     is_valid = Draft202012Validator(SCHEMAS[name]).is_valid
