@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpus.errors import EntropylawError
+from corpus.errors import NotAssessedError
 from training.fine_tuning import Progress, last_checkpoint
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run_trainer(
     """Train, continuing from the last checkpoint of an earlier, killed run.
 
     With an evaluation set it is evaluated every so many steps, or at the end of each epoch, and at the end of all.
-    Raises EntropylawError when the loss stops being a number.
+    Raises NotAssessedError when the loss stops being a number.
     """
     from transformers import PrinterCallback
 
@@ -84,7 +84,7 @@ def _watch_loss(stage: str) -> TrainerCallback:
             for name in ("loss", "grad_norm"):
                 if name in logs and not math.isfinite(logs[name]):
                     what = "loss" if name == "loss" else "gradient"
-                    raise EntropylawError(
+                    raise NotAssessedError(
                         f"{stage}: the {what} is not a number at step {state.global_step}; lower "
                         f"{stage}.learning_rate ({args.learning_rate:g}), or look for odd rows with `entropylaw check`"
                     )
