@@ -109,6 +109,17 @@ def hash_as_dvc(path: Path, leave_out: Collection[Path] = ()) -> str:
     return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
+def look_up(sections: Any, key: str) -> Any:
+    """The value at a dotted key, as dvc.yaml names parameters; None where there is none.
+
+    >>> look_up({"judge": {"model": "tiny"}}, "judge.model")
+    'tiny'
+    """
+    for part in key.split("."):
+        sections = sections.get(part) if isinstance(sections, dict) else None
+    return sections
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise NotAssessedError(f"{path}: no such file; {REPAIR}")
@@ -150,10 +161,7 @@ def _list_upstream(targets: Iterable[str], makers: Mapping[str, LockedStage]) ->
 
 def _verify_params(stage: LockedStage, params: Mapping[str, Any]) -> None:
     for key, value in stage.params.items():
-        found: Any = params
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        if found != value:
+        if look_up(params, key) != value:
             raise NotAssessedError(f"{PARAMS_FILE}: {key} is not what stage {stage.name} ran with; {REPAIR}")
 
 

@@ -31,8 +31,8 @@ def release(context: typer.Context) -> None:
     from corpus.artifacts import hash_folder, read_json, write_json, write_text
     from corpus.errors import EntropylawError
     from corpus.params import read_section
+    from entropylaw.lockfile import hash_as_dvc
     from entropylaw.release_checks import ReleaseParams, check_results, find_data_problems
-    from entropylaw.release_lock import hash_like_dvc
     from reports.release import render_release
 
     params = read_section(ReleaseParams, "release")
@@ -45,7 +45,7 @@ def release(context: typer.Context) -> None:
         "schema_version": SCHEMA_VERSION,
         **described,
         "models": {
-            folder.name: {"path": folder.as_posix(), "hash": hash_folder(folder), "dvc_hash": hash_like_dvc(folder)}
+            folder.name: {"path": folder.as_posix(), "hash": hash_folder(folder), "dvc_hash": hash_as_dvc(folder)}
             for folder in folders
         },
     }

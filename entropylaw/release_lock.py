@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,9 @@ from typing import Any
 from corpus.errors import EntropylawError
 from corpus.params import PARAMS_FILE, read_params
 from entropylaw import layout
+from entropylaw.lockfile import LOCK_FILE, hash_as_dvc, look_up
 from entropylaw.release_checks import Finding
 
-LOCK = Path("dvc.lock")
 # Read by the pipeline, and free to grow after it ran: `accept` adds the released version to the history, and waivers
 # are held against the verdict by a check of their own.
 _MAY_CHANGE = (layout.HISTORY.as_posix(), layout.WAIVERS.as_posix())
@@ -27,9 +25,9 @@ def find_lock_problems(release: Mapping[str, Any]) -> Finding:
 
     Raises EntropylawError when dvc.lock, a result or an input cannot be read.
     """
-    stages = read_yaml(LOCK, "dvc repro").get("stages") or {}
+    stages = read_yaml(LOCK_FILE, "dvc repro").get("stages") or {}
     if "release" not in stages:
-        raise EntropylawError(f"{LOCK}: has no stage `release`; run `dvc repro`")
+        raise EntropylawError(f"{LOCK_FILE}: has no stage `release`; run `dvc repro`")
     made = {
         path: (stage, digest) for stage, entry in stages.items() for path, digest in _list_hashes(entry, "outs").items()
     }
@@ -57,7 +55,7 @@ def find_lock_problems(release: Mapping[str, Any]) -> Finding:
                 waiting.append(maker)
             if path in models:
                 if digest != models[path]:
-                    problems.append(f"{path}: {LOCK} names another model than the release; run `dvc repro`")
+                    problems.append(f"{path}: {LOCK_FILE} names another model than the release; run `dvc repro`")
             elif maker is None:
                 problems += _find_input_problems(path, digest)
             else:
@@ -79,9 +77,11 @@ def _compare_outs(release_stage: Mapping[str, Any], models: Mapping[str, str]) -
     for path in (layout.RELEASE_JSON.as_posix(), layout.RELEASE_MD.as_posix()):
         if not Path(path).is_file():
             raise EntropylawError(f"{path}: no such file; run `dvc repro release` first")
-        if hash_like_dvc(path) != outs.get(path):
-            problems.append(f"{path}: is not what {LOCK} has for it; run `dvc repro release`")
-    problems += [f"{path}: the stage `release` does not depend on it in {LOCK}" for path in models if path not in deps]
+        if hash_as_dvc(Path(path)) != outs.get(path):
+            problems.append(f"{path}: is not what {LOCK_FILE} has for it; run `dvc repro release`")
+    problems += [
+        f"{path}: the stage `release` does not depend on it in {LOCK_FILE}" for path in models if path not in deps
+    ]
     return problems
 
 
@@ -102,34 +102,9 @@ def _find_file_problems(path: str, digest: str) -> list[str]:
         if Path(path).suffix == ".json" and Path(path).is_relative_to(layout.RESULTS):
             raise EntropylawError(f"{path}: no such file; restore it from Git, or run `dvc repro`")
         return []
-    if hash_like_dvc(path) != digest:
-        return [f"{path}: is not what {LOCK} has for it; restore it, or run `dvc repro`"]
+    if hash_as_dvc(Path(path)) != digest:
+        return [f"{path}: is not what {LOCK_FILE} has for it; restore it, or run `dvc repro`"]
     return []
-
-
-def hash_like_dvc(path: str | Path) -> str:
-    """The hash that DVC 3 gives a file, or a folder: MD5 of its bytes, or of a list of its files and their hashes.
-
-    Files that a .dvcignore leaves out of a folder are not left out here.
-    """
-    root = Path(path)
-    if root.is_dir():
-        files = {item.relative_to(root).as_posix(): item for item in root.rglob("*") if item.is_file()}
-        entries = [{"md5": hash_like_dvc(files[name]), "relpath": name} for name in sorted(files)]
-        return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
-    with root.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def look_up(sections: Any, key: str) -> Any:
-    """The value at a dotted key, as dvc.yaml names parameters; None where there is none.
-
-    >>> look_up({"judge": {"model": "tiny"}}, "judge.model")
-    'tiny'
-    """
-    for part in key.split("."):
-        sections = sections.get(part) if isinstance(sections, dict) else None
-    return sections
 
 
 def read_yaml(path: Path, made_by: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 from corpus.errors import EntropylawError
 from corpus.params import PARAMS_FILE
 from entropylaw import layout
+from entropylaw.lockfile import LOCK_FILE
 from entropylaw.release_checks import Finding
-from entropylaw.release_lock import LOCK, read_yaml
+from entropylaw.release_lock import read_yaml
 from entropylaw.revisions import resolve_commit, run_git
 
 PIPELINE = Path("dvc.yaml")
@@ -88,7 +89,7 @@ def release_files(datasets: Iterable[str]) -> list[str]:
     """What a tag must hold, relative to the current folder; of a folder all that is in it."""
     results = [layout.RELEASE_JSON, layout.RELEASE_MD, layout.VERDICT, layout.APPROVAL, layout.EVALUATION]
     results += [layout.result(dataset, f"{name}.json") for dataset in datasets for name in ("prepare", "selection")]
-    settings = [LOCK, PIPELINE, Path(PARAMS_FILE), layout.WAIVERS, layout.HISTORY]
+    settings = [LOCK_FILE, PIPELINE, Path(PARAMS_FILE), layout.WAIVERS, layout.HISTORY]
     return [path.as_posix() for path in (*results, *settings, *layout.DATA.glob("*.dvc"))]
 
 

@@ -108,6 +108,17 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
     assert history["scores"]["heldout"] == release["scores"]["heldout"] < 0
 
 
+def test_a_release_holds_together_and_is_tagged_as_it_was_committed(story):
+    repository, _ = story
+    repository.run("git", "tag", "v1.0.0")
+    repository.run("entropylaw", "release", "check", "--tag", "v1.0.0")
+    release = repository.folder / "results" / "release.md"
+    signed = release.read_bytes()
+    release.write_bytes(signed + b"Approved by: somebody else")
+    repository.run("entropylaw", "release", "check", code=1)
+    release.write_bytes(signed)
+
+
 def test_accepting_a_version_does_not_change_its_own_verdict(story):
     repository, _ = story
     before = (repository.folder / "results" / "verdict.json").read_bytes()

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import read_json, write_json
 from entropylaw.cli import app
-from entropylaw.release_lock import hash_like_dvc
+from entropylaw.lockfile import hash_as_dvc
 from entropylaw.scaffold import shipped_text
 from monitor.evidence import version_hash
 from monitor.history import write_entry
@@ -181,7 +181,7 @@ def test_the_hash_of_a_model_is_the_one_that_dvc_gives_it(repository: Path) -> N
     lock = YAML(typ="safe").load(Path("dvc.lock").read_text())
     outs = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
     for path in ("models/kto", "models/base", "results/verdict.json"):
-        assert hash_like_dvc(path) == outs[path]
+        assert hash_as_dvc(Path(path)) == outs[path]
     assert read_json("results/release.json")["models"]["kto"]["dvc_hash"] == outs["models/kto"]
 
 
