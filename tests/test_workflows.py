@@ -268,7 +268,8 @@ def test_a_gitlab_job_ends_as_its_data_deserve(team: Team, data: str, code: int)
     clone = team.open_pull_request(set_data(data))
     done = run_script("\n".join(GITLAB["data-risk"]["script"]), clone, team.environment())
     assert done.returncode == code, done.stdout + done.stderr
-    assert (clone / "data-risk.xml").exists() == (code != 3)
+    for report in GITLAB["data-risk"]["artifacts"]["reports"].values():
+        assert (clone / report).exists() == (code != 3)
 
 
 @pytest.mark.parametrize(("system", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])
