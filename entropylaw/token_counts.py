@@ -33,7 +33,8 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
 
     from tokenizers import Tokenizer
 
-    from training.base_model import CARD, looks_like_folder, read_card
+    from training.base_model import CARD, read_card
+    from training.model_loading import looks_like_folder
 
     name, revision = str(folder), None
     if (folder / CARD).exists() and (card := read_card(folder)).pretrained:

@@ -19,12 +19,12 @@ from training.base_model import (
     build_base_model,
     is_trained_row,
     load_base_model,
-    load_pretrained,
     read_card,
 )
 from training.chat import CHAT_TEMPLATE, encode_conversation, training_messages
 from training.chat_templates import read_chat_template
 from training.loss import mean_token_loss
+from training.model_loading import load_pretrained
 from training.small_model import train_tokenizer
 
 Rows = list[tuple[Record, str]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
-from training.base_model import BaseModelParams, load_pretrained
+from training.base_model import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation, to_chat
 from training.chat_templates import (
     find_answer_ends,
@@ -22,6 +22,7 @@ from training.chat_templates import (
     read_chat_template,
     stop_at_answer_ends,
 )
+from training.model_loading import load_pretrained
 from training.small_model import new_model, train_model, train_tokenizer
 
 LLAMA_TOKENS = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]

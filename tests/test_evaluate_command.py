@@ -22,10 +22,10 @@ from corpus.params import read_params
 from corpus.records import Record
 from entropylaw.cli import app
 from entropylaw.scaffold import shipped_text
-from training.base_model import load_pretrained
 from training.device_memory import explain_full_memory
 from training.evaluation_params import EvaluationParams, LmEvalParams
 from training.heldout import evaluate_heldout
+from training.model_loading import load_pretrained
 
 Rows = list[tuple[Record, str]]
 Run = Callable[..., Result]

@@ -19,7 +19,6 @@ from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Conversation, Message, Preference, Record
 from entropylaw.chitchat import load_chat_logs, pair_by_rating
-from training.base_model import load_pretrained
 from training.chat import encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
 from training.fine_tuning import (
@@ -34,6 +33,7 @@ from training.fine_tuning import (
 from training.heldout import evaluate_heldout
 from training.kto import KtoParams, balance_labels, train_kto, unpair_preferences
 from training.loss import mean_token_loss
+from training.model_loading import load_pretrained
 from training.sft import SftParams, train_sft
 
 Rows = list[tuple[Record, str]]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from corpus.records import Message
-from training.base_model import load_pretrained
 from training.chat import END_OF_TURN, encode_prompt
 from training.generation import AnswerRequest, find_stop_tokens, generate_answers
+from training.model_loading import load_pretrained
 
 QUESTIONS = (
     "Hi, how are you?",

@@ -8,11 +8,11 @@ import pytest
 
 from corpus.errors import NotAssessedError
 from corpus.records import Conversation, Message, Record
-from training.base_model import load_pretrained
 from training.chat import encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
 from training.heldout import count_response_bytes, evaluate_heldout
 from training.loss import collate_rows
+from training.model_loading import load_pretrained
 
 Rows = list[tuple[Record, str]]
 PARAMS = EvaluationParams(rows=20, max_length=80, batch_rows=6)

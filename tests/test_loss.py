@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from corpus.records import Record
-from training.base_model import load_pretrained
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import IGNORED, collate_rows, mean_token_loss, row_token_losses
+from training.model_loading import load_pretrained
 
 Rows = list[tuple[Record, str]]
 

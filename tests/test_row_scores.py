@@ -11,9 +11,9 @@ import pytest
 
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Preference, Record
-from training.base_model import load_causal_model
 from training.chat import END_OF_TURN, training_messages
 from training.deita_scores import score_turns, split_turns
+from training.model_loading import load_causal_model
 from training.row_scores import AnswerLosses, RowScoreParams, score_answers, score_losses
 
 Rows = list[tuple[Record, str]]

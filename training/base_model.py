@@ -12,7 +12,8 @@ from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
 from corpus.records import Record, canonical_text, hash_fraction
 from training.chat import encode_conversation, training_messages
-from training.chat_templates import prepare_chat_template, read_chat_template, stop_at_answer_ends
+from training.chat_templates import prepare_chat_template, read_chat_template
+from training.model_loading import load_pretrained
 from training.small_model import new_model, train_model, train_tokenizer
 
 if TYPE_CHECKING:
@@ -155,119 +156,6 @@ def _describe_params(params: BaseModelParams, template: str | None) -> dict[str,
     for field in ("chat_template", "weights", "lora_rank"):  # the last two are always the same for a small model
         del described[field]
     return described if template is None else {**described, "chat_template": template}
-
-
-def load_pretrained(
-    name: str,
-    revision: str | None = None,
-    device: str | None = None,
-    dtype: str = "float32",
-    quantization: BitsAndBytesConfig | None = None,
-    chat_template: str | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model and a tokenizer that knows which tokens are the assistant's, as ``load_causal_model`` does.
-
-    ``chat_template`` is Jinja text that replaces the model's own. ``model.generate`` stops at the end of an answer.
-    Raises EntropylawError when the model cannot be loaded or its chat template does not mark the assistant's tokens.
-    """
-    model, tokenizer = load_causal_model(name, revision, device, dtype, quantization)
-    prepare_chat_template(tokenizer, chat_template)
-    stop_at_answer_ends(model, tokenizer)
-    return model, tokenizer
-
-
-def load_causal_model(
-    name: str,
-    revision: str | None = None,
-    device: str | None = None,
-    dtype: str = "float32",
-    quantization: BitsAndBytesConfig | None = None,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model and its tokenizer from a local folder or a Hub id.
-
-    ``dtype`` is that of the weights, float32 or bfloat16. float32 is the default on every device: AdamW's updates at a
-    learning rate of 1e-5 are smaller than a bfloat16 weight can take up. Mixed precision is the trainer's business
-    (``hardware_arguments``). A model loaded with ``quantization`` stays where that puts it.
-    Hub code is never run and pickled weights are refused. Raises EntropylawError when it cannot be loaded.
-    """
-    import torch
-
-    if looks_like_folder(name) and not Path(name).is_dir():
-        raise EntropylawError(f"model {name}: no such folder; run `dvc repro` to make it, or name another")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-        result: Any = AutoModelForCausalLM.from_pretrained(
-            name,
-            revision=revision,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=getattr(torch, dtype),
-            **({"quantization_config": quantization, "device_map": {"": device}} if quantization else {}),
-        )
-    except Exception as error:  # damaged files make these libraries raise anything, a bare Exception too
-        raise EntropylawError(f"model {name}: cannot be loaded: {_explain_failure(error)}") from None
-    model, loading = result
-    if missing := sorted(loading["missing_keys"]):  # transformers fills them with random numbers
-        raise EntropylawError(
-            f"model {name}: {len(missing)} of its weights are missing, such as {missing[0]}; fetch or copy it anew"
-        )
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
-        tokenizer.pad_token = tokenizer.eos_token
-    _check_vocabulary(model, tokenizer, name)
-    return model if quantization else model.to(device), tokenizer
-
-
-def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Raise EntropylawError when a token's id lies beyond the embeddings: it would crash deep inside a training run."""
-    embeddings: Any = model.get_input_embeddings()
-    rows = embeddings.num_embeddings  # weight.shape is empty where DeepSpeed spreads the model
-    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    if highest >= rows:
-        raise EntropylawError(
-            f"model {name}: its tokenizer has tokens up to {token!r} with the id {highest}, but it has embeddings for "
-            f"{rows} only; resize them in Python (resize_token_embeddings, then save_pretrained) or take the tokens out"
-        )
-
-
-def _explain_failure(error: Exception) -> str:
-    """A library's error as one line, and what to do where that is known."""
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
-    cause = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    if isinstance(error, OSError) and "file named" in cause and "safetensors" in cause:
-        return (
-            "it has no weights as safetensors, and pickled ones are not loaded; "
-            "convert them in Python (from_pretrained, then save_pretrained) and name that folder"
-        )
-    if "custom code" in cause and isinstance(error, ValueError):
-        return "it needs program code of its own, which is never run; name a model that transformers itself can load"
-    if "backend tokenizer" in cause:
-        return "it has no tokenizer that can be read; save one beside it (tokenizer.json, tokenizer_config.json)"
-    if "`tiktoken` is required" in cause:  # transformers' last resort for a SentencePiece model that it cannot read
-        return "its tokenizer.model cannot be read; install the package sentencepiece"
-    if "ignore_mismatched_sizes" in cause:
-        return "its weights have other shapes than its config.json says; fetch or copy the model anew"
-    if isinstance(error, (json.JSONDecodeError, TypeError, AttributeError)):
-        return f"one of its JSON files is damaged ({cause}); fetch or copy the model anew"
-    return cause
-
-
-def looks_like_folder(name: str) -> bool:
-    """Whether a model's name is meant as a path here rather than as a Hub id, which is ``name`` or ``owner/name``.
-
-    >>> looks_like_folder("./sft"), looks_like_folder("models/sft"), looks_like_folder("Qwen/Qwen2.5-0.5B")
-    (True, True, False)
-    """
-    parts = Path(name).parts
-    return (
-        name.startswith((".", "/", "~")) or len(parts) > 2 or parts[:1] == ("models",) or Path(name).is_dir()
-        or (len(parts) == 2 and Path(parts[0]).is_dir())
-    )  # fmt: skip
 
 
 def card_of_pretrained(

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from corpus.errors import EntropylawError
 from corpus.records import Message, Record
-from training.base_model import Progress, load_causal_model
+from training.base_model import Progress
 from training.chat import EncodedRow, training_messages
 from training.loss import collate_rows
+from training.model_loading import load_causal_model
 from training.row_scores import RowScoreParams, batch_by_length
 
 if TYPE_CHECKING:

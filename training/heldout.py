@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import NotAssessedError
 from corpus.records import Record
-from training.base_model import load_pretrained
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
 from training.loss import mean_token_loss
+from training.model_loading import load_pretrained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

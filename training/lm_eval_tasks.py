@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import EntropylawError, NotAssessedError
-from training.base_model import load_pretrained
 from training.device_memory import explain_full_memory
 from training.evaluation_params import LmEvalParams
+from training.model_loading import load_pretrained
 
 
 @dataclass(frozen=True)

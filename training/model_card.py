@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.artifacts import write_text
-from training.base_model import looks_like_folder
 from training.fine_tuning import TrainerParams, TrainingReport
+from training.model_loading import looks_like_folder
 
 CARD_NAME = "README.md"
 LIBRARIES = ("trl", "transformers", "peft", "torch")

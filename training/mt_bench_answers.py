@@ -11,9 +11,9 @@ import numpy
 from corpus.artifacts import fingerprint, hash_folder
 from corpus.files import Row, write_rows
 from corpus.records import Message
-from training.base_model import load_pretrained
 from training.evaluation_params import EvaluationParams
 from training.generation import AnswerRequest, generate_answers
+from training.model_loading import load_pretrained
 from training.mt_bench_questions import Question, read_answer_rows
 
 Progress = Callable[[int, int], None]
