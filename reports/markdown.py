@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -16,11 +17,12 @@ from reports.words import MEASURES
 # By this a CI job finds the comment it wrote before, to replace it.
 COMMENT_MARKER = "<!-- entropylaw-check -->"
 HASH_DIGITS = 12
+ALARMS = ("risky", "not_assessed", "warn")
 
 
 def render_markdown_check(data: ReportData) -> str:
-    """Short enough for a comment: verdict, next steps, checks; measures and first rows folded away."""
-    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), _rule_table(data.rules, brief=True)]
+    """Short enough for a comment: verdict, next steps, alarms; other checks, measures and first rows folded away."""
+    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), *_alarms_first(data.rules)]
     blocks += _fold("Measures", [table for dataset in data.datasets for table in _measures(dataset, data)])
     blocks += _fold("Rows to look at", _rows(data.rules, first=True))
     blocks += _waivers(data, "####")
@@ -75,6 +77,15 @@ def _rule_table(rules: Sequence[RuleView], brief: bool = False) -> str:
     if brief:
         return table(["Result", "Check", "Dataset", "Measured", "Limit", "Why"], rows, "lllrrl")
     return table(["Result", "Check", "Dataset", "Measured", "Limit", "Unit", "p", "Why"], rows, "lllrrlrl")
+
+
+def _alarms_first(rules: Sequence[RuleView]) -> list[str]:
+    """The checks that speak, and folded away those that do not."""
+    alarms = [rule for rule in rules if rule.status in ALARMS]
+    others = [rule for rule in rules if rule.status not in ALARMS]
+    counts = Counter(rule.words.word.lower() for rule in others)
+    title = f"{'Other checks' if alarms else 'Checks'}: {', '.join(f'{n} {word}' for word, n in counts.items())}"
+    return [_rule_table(alarms, brief=True), *_fold(title, [_rule_table(others, brief=True)] if others else [])]
 
 
 def _measures(dataset: DatasetView, data: ReportData) -> list[str]:
