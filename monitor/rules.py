@@ -138,7 +138,7 @@ def _redundancy(comparison: Comparison, calibration: Calibration, params: RulePa
         result,
         effect=math.expm1(change),
         band=params.ratio_rise,
-        finding=f"{moved}; {bound}: the added rows repeat what the data already says.",
+        finding=f"{moved}; {bound}: the added rows repeat what the data already says, or each other.",
         slight=f"{moved}; {bound}, but so small a change does not matter.",
         calm=f"{moved}, no more redundant than its parent beyond what harmless updates do.",
     )

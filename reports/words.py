@@ -42,7 +42,7 @@ class RuleWords:
 RULES: dict[str, RuleWords] = {
     "redundancy": RuleWords(
         "Redundancy",
-        "Do the added rows repeat what the data already says?",
+        "Do the added rows repeat what the data already says, or each other?",
         "Look for copies: an export merged twice, a stock answer, the same thread scraped again.",
     ),
     "consistency": RuleWords(

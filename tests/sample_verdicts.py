@@ -314,7 +314,7 @@ def _risky() -> Verdict:
             "sft",
             "risky",
             "R over the long window went from 3.640 to 3.946 (+8.4%); harmless updates of this size stay below +0.7%: "
-            "the added rows repeat what the data already says.",
+            "the added rows repeat what the data already says, or each other.",
             0.084,
             0.0071,
             0.00004,
