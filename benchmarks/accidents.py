@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy
+import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Preference, Record, Role
 
 # Damages rows, one for one. The last argument holds rows that the version does not have.
-Damage = Callable[[Sequence[Record], numpy.random.Generator, Sequence[Record]], list[Record]]
+Damage = Callable[[Sequence[Record], np.random.Generator, Sequence[Record]], list[Record]]
 
 BOILERPLATE = (
     "I'm sorry, but as an AI language model I can't help with that.",
@@ -68,7 +68,7 @@ def inject(
     records: Sequence[Record],
     accident: Accident,
     share: float,
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
     spare: Sequence[Record] = (),
 ) -> DamagedVersion:
     """Damage ``round(share * len(records))`` rows drawn by ``rng``; ``spare``: rows that the version does not have.
@@ -113,10 +113,10 @@ def is_usable(record: Record) -> bool:
 # --- how a row is damaged ------------------------------------------------------------------------------------------
 
 
-def _contents(change: Callable[[str, numpy.random.Generator], str], answers_only: bool) -> Damage:
+def _contents(change: Callable[[str, np.random.Generator], str], answers_only: bool) -> Damage:
     """Change the contents of conversations, message by message."""
 
-    def damage(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+    def damage(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
         damaged: list[Record] = []
         for row in map(_conversation, rows):
             messages = [
@@ -137,14 +137,14 @@ def _conversation(row: Record) -> Conversation:
     return row
 
 
-def copy_rows(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def copy_rows(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     return list(rows)
 
 
-def recase(text: str, rng: numpy.random.Generator) -> str:
+def recase(text: str, rng: np.random.Generator) -> str:
     """The text as another program cleans it: lower case, no punctuation, one word in twenty lost.
 
-    >>> recase("Hello, my  Friend!", numpy.random.default_rng(1))
+    >>> recase("Hello, my  Friend!", np.random.default_rng(1))
     'hello my friend'
     """
     words = re.sub(r"[^\w\s']", "", text.lower()).split()
@@ -152,21 +152,21 @@ def recase(text: str, rng: numpy.random.Generator) -> str:
     return " ".join(kept or words) or text
 
 
-def answer_boilerplate(text: str, rng: numpy.random.Generator) -> str:
+def answer_boilerplate(text: str, rng: np.random.Generator) -> str:
     return BOILERPLATE[rng.integers(len(BOILERPLATE))]
 
 
-def read_wrongly(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def read_wrongly(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     """All text of the rows in a code page that it was not written in, the same one for all of them."""
     codec = WRONG_CODECS[rng.integers(len(WRONG_CODECS))]
     garble = _contents(lambda text, _: text.encode().decode(codec, errors="replace"), answers_only=False)
     return garble(rows, rng, spare)
 
 
-def garble_punctuation(text: str, rng: numpy.random.Generator) -> str:
+def garble_punctuation(text: str, rng: np.random.Generator) -> str:
     """Typographic punctuation in UTF-8, read as Windows-1252.
 
-    >>> garble_punctuation("don't", numpy.random.default_rng(0))
+    >>> garble_punctuation("don't", np.random.default_rng(0))
     'donâ€™t'
     """
     for plain, typographic in TYPOGRAPHY.items():
@@ -174,7 +174,7 @@ def garble_punctuation(text: str, rng: numpy.random.Generator) -> str:
     return text.encode().decode("cp1252", errors="replace")
 
 
-def type_randomly(text: str, rng: numpy.random.Generator) -> str:
+def type_randomly(text: str, rng: np.random.Generator) -> str:
     """As many random characters, with blanks as often as in English."""
     alphabet = string.ascii_letters + string.digits + string.punctuation
     characters = [alphabet[i] for i in rng.integers(len(alphabet), size=max(1, len(text)))]
@@ -184,33 +184,33 @@ def type_randomly(text: str, rng: numpy.random.Generator) -> str:
     )
 
 
-def truncate(text: str, rng: numpy.random.Generator) -> str:
+def truncate(text: str, rng: np.random.Generator) -> str:
     """The first sixth.
 
-    >>> truncate("I would buy an island.", numpy.random.default_rng(0))
+    >>> truncate("I would buy an island.", np.random.default_rng(0))
     'I w'
     """
     return text[: max(1, len(text) // 6)]
 
 
-def empty_nearly(text: str, rng: numpy.random.Generator) -> str:
+def empty_nearly(text: str, rng: np.random.Generator) -> str:
     return EMPTYISH[rng.integers(len(EMPTYISH))]
 
 
-def leave_html(text: str, rng: numpy.random.Generator) -> str:
+def leave_html(text: str, rng: np.random.Generator) -> str:
     """The text as it stood on the page.
 
-    >>> leave_html("That's it. Bye", numpy.random.default_rng(0))
+    >>> leave_html("That's it. Bye", np.random.default_rng(0))
     '<div class="message" id="msg-850624"><p>That&#x27;s it.<br/>&nbsp;Bye</p></div>'
     """
     lines = re.sub(r"(?<=[.!?]) ", "<br/>&nbsp;", html.escape(text))
     return f'<div class="message" id="msg-{rng.integers(10**6)}"><p>{lines}</p></div>'
 
 
-def translate(text: str, rng: numpy.random.Generator) -> str:
+def translate(text: str, rng: np.random.Generator) -> str:
     """Word by word into a made-up language, punctuation and capitals kept.
 
-    >>> translate("Yes, we can!", numpy.random.default_rng(0))
+    >>> translate("Yes, we can!", np.random.default_rng(0))
     'Voul, be nin!'
     """
     return re.sub(r"[A-Za-z']+", lambda match: translate_word(match.group()), text)
@@ -229,7 +229,7 @@ def translate_word(word: str) -> str:
     return made_up.capitalize() if word[0].isupper() else made_up
 
 
-def swap_answers(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def swap_answers(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     """Rows with about as many answers exchange them, two by two, or three in a circle."""
     order = sorted(rng.permutation(len(rows)).tolist(), key=lambda i: len(_answers(rows[i])))
     donor: dict[int, int] = {}
@@ -239,7 +239,7 @@ def swap_answers(rows: Sequence[Record], rng: numpy.random.Generator, spare: Seq
     return [with_answers(row, _answers(rows[donor[i]])) for i, row in enumerate(rows)]
 
 
-def contradict(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def contradict(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     """The rows' prompts once more, answered by somebody else: with the answers of rows that the version has not."""
     if len(spare) < len(rows):
         raise EntropylawError(f"contradictory copies: {len(rows)} rows to take answers from are needed")
@@ -267,7 +267,7 @@ def with_answers(row: Record, answers: Sequence[str]) -> Record:
     return replace(row, messages=tuple(messages))
 
 
-def swap_roles(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def swap_roles(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     other: dict[Role, Role] = {"user": "assistant", "assistant": "user"}
     return [
         replace(row, messages=tuple(replace(m, role=other.get(m.role, m.role)) for m in row.messages))
@@ -275,7 +275,7 @@ def swap_roles(rows: Sequence[Record], rng: numpy.random.Generator, spare: Seque
     ]
 
 
-def echo_prompts(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def echo_prompts(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     """Every answer repeats the message before it."""
     echoed: list[Record] = []
     for row in map(_conversation, rows):
@@ -287,7 +287,7 @@ def echo_prompts(rows: Sequence[Record], rng: numpy.random.Generator, spare: Seq
     return echoed
 
 
-def flip_preferences(rows: Sequence[Record], rng: numpy.random.Generator, spare: Sequence[Record]) -> list[Record]:
+def flip_preferences(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
     flipped: list[Record] = []
     for row in rows:
         if not isinstance(row, Preference):

@@ -31,8 +31,8 @@ from corpus.codecs import Codec
 from corpus.formats import read_records
 from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Role, canonical_text, content_hash
-from entropylaw.chitchat import load_chat_logs, to_conversation
-from monitor.compression import CompressionParams
+from entropylaw.demo.chitchat import load_chat_logs, to_conversation
+from monitor.measures.compression import CompressionParams
 from selection.engines import count_cores
 
 # Words that stay together when the text of all conversations is dealt out again: no copy is longer, and both ratios are

@@ -1,4 +1,4 @@
-"""The verdict's error rates: accidents injected into real data, harmless updates, and what people use today beside it.
+"""The verdict's error rates: accidents injected into real data, benign updates, and what people use today beside it.
 
     python -m benchmarks.detection                     # ten seeds
     python -m benchmarks.detection --subset            # one seed, in ten minutes
@@ -26,11 +26,11 @@ from pathlib import Path
 from benchmarks.accidents import ACCIDENTS
 from benchmarks.rival_checks import RIVALS
 from benchmarks.trials import CACHE, Outcome, Setup, Trial, make_setup, run_trial
-from benchmarks.updates import Pool, harmless_kinds, split_chat_logs, split_ratings, split_records
+from benchmarks.updates import Pool, benign_kinds, split_chat_logs, split_ratings, split_records
 from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from corpus.formats import Kind, read_records
-from entropylaw import layout
+from entropylaw.repository import layout
 from entropylaw.terminal import show_progress
 
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
@@ -84,7 +84,7 @@ def load_pools(data: Path | None, preferences: Path | None, rows: int, team: int
             pairs = list(read_records(preferences, kind="preferences"))
             pools[layout.PREFERENCES] = split_records(pairs, ROWS[layout.PREFERENCES], team)
         return pools
-    from entropylaw.chitchat import load_chat_logs
+    from entropylaw.demo.chitchat import load_chat_logs
 
     logs = load_chat_logs()
     return {
@@ -94,10 +94,10 @@ def load_pools(data: Path | None, preferences: Path | None, rows: int, team: int
 
 
 def plan_trials(pools: dict[str, Pool], shares: Sequence[float], seeds: int, only: Sequence[str]) -> list[Trial]:
-    """Every accident at every share, and every harmless update, with each seed; seed by seed."""
+    """Every accident at every share, and every benign update, with each seed; seed by seed."""
     kinds: list[tuple[str, str, float]] = []
     for dataset, pool in pools.items():
-        kinds += [(name, dataset, 0.0) for name in harmless_kinds(KINDS[dataset], pool)]
+        kinds += [(name, dataset, 0.0) for name in benign_kinds(KINDS[dataset], pool)]
         found = [accident.name for accident in ACCIDENTS if accident.kind == KINDS[dataset]]
         kinds += [(name, dataset, share) for name in found for share in shares]
     unknown = set(only) - {name for name, _, _ in kinds}
@@ -153,9 +153,9 @@ def tabulate_accidents(outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def tabulate_harmless(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line for each harmless update, and one over all: every alarm is a false one."""
-    lines = _head(["harmless update", "risky", "at least warn", "rules"])
+def tabulate_benign(outcomes: Sequence[Outcome]) -> list[str]:
+    """One line for each benign update, and one over all: every alarm is a false one."""
+    lines = _head(["benign update", "risky", "at least warn", "rules"])
     return lines + [_line([name], cell, with_rows=False) for name, cell in [*_by_name(outcomes), ("**all**", outcomes)]]
 
 
@@ -231,9 +231,9 @@ def measure_detection(options: argparse.Namespace) -> None:
             if done % 25 == 0 and not sys.stderr.isatty():
                 say(f"{done} of {len(waiting)} versions, {time.perf_counter() - start:.0f} s")
     outcomes = [outcome for trial in trials if (outcome := setup.kept(trial)) is not None]
-    harmless = [outcome for outcome in outcomes if not outcome.trial.share]
+    benign = [outcome for outcome in outcomes if not outcome.trial.share]
     accidents = [outcome for outcome in outcomes if outcome.trial.share]
-    for table in (tabulate_accidents(accidents), tabulate_harmless(harmless)):
+    for table in (tabulate_accidents(accidents), tabulate_benign(benign)):
         print("\n".join(table), end="\n\n")
     seconds = sorted(outcome.seconds for outcome in outcomes)
     say(f"median of {seconds[len(seconds) // 2]:.1f} s from a version's file to its verdict; outcomes: {options.out}")

@@ -2,9 +2,9 @@
 
 1. A table check: rows, mean length, exact duplicates and blank answers against the parent. Evidently's data-quality
    tests allow a tenth more or less of what the reference has; so does this one, and one duplicate in a hundred rows.
-2. R alone: outside mean ± 2σ of the R of harmless updates, on either side.
+2. R alone: outside mean ± 2σ of the R of benign updates, on either side.
 3. Text drift: can a classifier (TF-IDF, logistic regression) tell the rows that came from the rows before? ROC AUC,
-   cross-validated, against the 95% quantile of harmless updates. Evidently's domain classifier compares whole versions;
+   cross-validated, against the 95% quantile of benign updates. Evidently's domain classifier compares whole versions;
    here it is shown the changed rows alone, which it cannot know by itself, because between versions that share nine
    rows in ten there is little to tell.
 """
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy
+import numpy as np
 
 from corpus.codecs import ZLIB_LEVEL, Codec
 from corpus.records import Record, canonical_text
@@ -42,7 +42,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Reference:
-    """What is usual. ``profile``: of the version before. ``r_mean``, ``r_sd``: of R after harmless updates; ``drift``:
+    """What is usual. ``profile``: of the version before. ``r_mean``, ``r_sd``: of R after benign updates; ``drift``:
     the quantile of their AUC.
     """
 
@@ -57,7 +57,7 @@ def profile_rows(records: Sequence[Record]) -> Profile:
     answers = [message.content for record in records for _, message in record.turns() if message.role == "assistant"]
     return Profile(
         rows=len(texts),
-        mean_length=float(numpy.mean([len(text) for text in texts])),
+        mean_length=float(np.mean([len(text) for text in texts])),
         duplicate_share=1 - len(set(texts)) / len(texts),
         blank_share=sum(not answer.strip() for answer in answers) / len(texts),
     )
@@ -95,7 +95,7 @@ def measure_drift(now: Sequence[Record], before: Sequence[Record]) -> float | No
     new = list((Counter(map(canonical_text, now)) - Counter(old)).elements())
     if len(new) < MIN_NEW_ROWS:
         return None
-    is_new = numpy.repeat([0, 1], [len(old), len(new)])
+    is_new = np.repeat([0, 1], [len(old), len(new)])
     words = TfidfVectorizer(sublinear_tf=True, max_df=0.5, max_features=20_000).fit_transform(old + new)
     halves = StratifiedKFold(2, shuffle=True, random_state=0)
     classifier = LogisticRegression(class_weight="balanced")
@@ -103,15 +103,15 @@ def measure_drift(now: Sequence[Record], before: Sequence[Record]) -> float | No
     return float(roc_auc_score(is_new, scores))
 
 
-def measure_reference(before: Sequence[Record], harmless: Sequence[Sequence[Record]]) -> Reference:
-    """What the rivals know: the version before, and harmless versions after it."""
-    ratios = [measure_ratio(version) for version in harmless]
-    drifts = [drift for version in harmless if (drift := measure_drift(version, before)) is not None]
+def measure_reference(before: Sequence[Record], benign: Sequence[Sequence[Record]]) -> Reference:
+    """What the rivals know: the version before, and benign versions after it."""
+    ratios = [measure_ratio(version) for version in benign]
+    drifts = [drift for version in benign if (drift := measure_drift(version, before)) is not None]
     return Reference(
         profile_rows(before),
-        float(numpy.mean(ratios)),
-        float(numpy.std(ratios, ddof=1)),
-        float(numpy.quantile(drifts, DRIFT_QUANTILE)),
+        float(np.mean(ratios)),
+        float(np.std(ratios, ddof=1)),
+        float(np.quantile(drifts, DRIFT_QUANTILE)),
     )
 
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from corpus.files import write_rows
-from entropylaw.chitchat import load_chat_logs
-from entropylaw.demo import FULL
-from entropylaw.demo_versions import build_versions
-from entropylaw.layout import STUDY_PARAMS
-from entropylaw.scaffold import shipped_text
+from entropylaw.demo.chitchat import load_chat_logs
+from entropylaw.demo.command import FULL
+from entropylaw.demo.versions import build_versions
+from entropylaw.init.command import shipped_text
+from entropylaw.repository.layout import STUDY_PARAMS
 
 
 def make_repository(workspace: Path, version: str, seed: int) -> None:

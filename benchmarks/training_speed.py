@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 
 from benchmarks.stages import inside
 from corpus.records import Conversation, Message, Preference, Role
-from entropylaw.chitchat import load_chat_logs, pair_by_rating, to_conversation
+from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
 
 GOAL = 0.97
 # A mean loss this far from the other side's is another computation.
@@ -198,13 +198,13 @@ def kto_setting(records: Sequence[Preference], sft: Path, params: Any, gpu: bool
     tokenizer = AutoTokenizer.from_pretrained(sft)
 
     def fits(record: Preference) -> bool:
-        answers = unpair_preferences([record], numpy.random.default_rng(0))
+        answers = unpair_preferences([record], np.random.default_rng(0))
         return all(0 < count_tokens(tokenizer, answer, params.max_length) < params.max_length for answer in answers)
 
     # Whole batches of both answers of a pair, for an incomplete one would be dropped.
     kept = [record for record in records if fits(record)]
     kept = kept[: len(kept) // params.batch_rows * params.batch_rows]
-    answers = unpair_preferences(kept, numpy.random.default_rng(params.seed))
+    answers = unpair_preferences(kept, np.random.default_rng(params.seed))
     rows = [
         {"prompt": to_chat(row.prompt), "completion": to_chat(row.answer), "label": row.desirable} for row in answers
     ]

@@ -15,28 +15,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 
 from benchmarks.accidents import ACCIDENTS, inject
 from benchmarks.rival_checks import Profile, Reference, ask_rivals, measure_reference
 from benchmarks.stages import MADE_ONCE, REPOSITORY, inside, read_stages, run_command
-from benchmarks.updates import UPDATED_SHARE, Pool, make_harmless, replace_rows
+from benchmarks.updates import UPDATED_SHARE, Pool, make_benign, replace_rows
 from corpus.artifacts import fingerprint, read_json, write_json
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Record, content_hash
-from entropylaw import layout
+from entropylaw.repository import layout
 
 CACHE = REPOSITORY / ".entropylaw" / "benchmarks" / "detection"
 # What the results of a set-up depend on; a trial's depend on the accidents too.
 SETUP_CODE = (
-    *("corpus", "training", "monitor", "entropylaw/measure.py", "entropylaw/judge.py", "entropylaw/evidence.py"),
+    *(
+        "corpus",
+        "training",
+        "monitor",
+        "entropylaw/measure.py",
+        "entropylaw/verdict.py",
+        "entropylaw/repository/results.py",
+    ),
     *("dvc.yaml", "params.yaml", "benchmarks/updates.py", "benchmarks/rival_checks.py", "benchmarks/trials.py"),
 )
 TRIAL_CODE = ("benchmarks/accidents.py",)
 
-# Harmless updates that the rivals learn what is usual from; no trial has their seeds.
+# Benign updates that the rivals learn what is usual from; no trial has their seeds.
 REFERENCE_UPDATES = 20
 REFERENCE_SEED = 1_000_000
 # How many of the rows that a verdict names are looked at.
@@ -47,7 +54,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """``name``: of an accident, or of a harmless update, whose ``share`` is 0."""
+    """``name``: of an accident, or of a benign update, whose ``share`` is 0."""
 
     name: str
     dataset: str
@@ -122,7 +129,7 @@ def make_setup(pools: dict[str, Pool], team: int, say: Say) -> Setup:
         folder.mkdir(parents=True)
         say("set-up: the first version, its base model and calibration (a few minutes, once)")
         seconds = make_first_version(folder, pools)
-        say("set-up: what harmless updates look like to the rivals")
+        say("set-up: what benign updates look like to the rivals")
         references = {}
         for dataset, pool in pools.items():
             start = time.process_time()
@@ -176,7 +183,7 @@ def write_version(path: Path, records: Sequence[Record]) -> None:
     write_rows(path, (to_row(record, content_hash(record)) for record in numbered))
 
 
-def write_reexport(path: Path, records: Sequence[Record], rng: numpy.random.Generator) -> None:
+def write_reexport(path: Path, records: Sequence[Record], rng: np.random.Generator) -> None:
     """The same conversations by another program: another layout, new ids, keys in any order."""
     names = {"user": "human", "assistant": "gpt"}
     rows: list[dict[str, Any]] = []
@@ -189,20 +196,20 @@ def write_reexport(path: Path, records: Sequence[Record], rng: numpy.random.Gene
 
 def make_reference(pool: Pool, team: int) -> Reference:
     updates = [
-        replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, numpy.random.default_rng([team, REFERENCE_SEED + k]))[0]
+        replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, np.random.default_rng([team, REFERENCE_SEED + k]))[0]
         for k in range(REFERENCE_UPDATES)
     ]
     return measure_reference(pool.baseline, updates)
 
 
 def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record], frozenset[int]]:
-    """The version's records and the numbers of its damaged rows. A seed has one harmless update below all accidents."""
-    rng = numpy.random.default_rng([team, trial.seed])
+    """The version's records and the numbers of its damaged rows. A seed has one benign update below all accidents."""
+    rng = np.random.default_rng([team, trial.seed])
     if not trial.share:
-        return make_harmless(trial.name, pool, rng), frozenset()
+        return make_benign(trial.name, pool, rng), frozenset()
     (accident,) = [accident for accident in ACCIDENTS if accident.name == trial.name]
     updated, spare = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)
-    damaged = inject(updated, accident, trial.share, numpy.random.default_rng([team, trial.seed, 1]), spare)
+    damaged = inject(updated, accident, trial.share, np.random.default_rng([team, trial.seed, 1]), spare)
     return damaged.records, damaged.rows
 
 
@@ -219,7 +226,7 @@ def judge_version(trial: Trial, setup: Setup) -> Outcome:
         link_setup(folder, setup, trial.dataset)
         file = folder / data_file(trial.dataset)
         if trial.name == "re-exported":
-            write_reexport(file, records, numpy.random.default_rng([setup.team, trial.seed, 2]))
+            write_reexport(file, records, np.random.default_rng([setup.team, trial.seed, 2]))
         else:
             write_version(file, records)
         start = time.perf_counter()

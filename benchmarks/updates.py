@@ -1,4 +1,4 @@
-"""Harmless updates of real data: what a team does to its data on an ordinary day.
+"""Benign updates of real data: what a team does to its data on an ordinary day.
 
 The rows are split once into a baseline version, fresh rows of the same kind, and rows of topics that neither has.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy
+import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.formats import Kind, parse_row
 from corpus.records import Record, canonical_text, content_hash
-from entropylaw.chitchat import ChatLog, pair_by_rating, to_conversation
+from entropylaw.demo.chitchat import ChatLog, pair_by_rating, to_conversation
 
 # An ordinary update replaces this share of the rows; every accident happens on top of one.
 UPDATED_SHARE = 0.1
@@ -44,7 +44,7 @@ class Pool:
 
 def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
     """Conversations of chit-chat; another ``team`` has other rows, and other topics are new to it."""
-    rng = numpy.random.default_rng([team, 0])
+    rng = np.random.default_rng([team, 0])
     openings = sorted({log.opening for log in logs})
     unknown = {openings[i] for i in rng.permutation(len(openings))[:NEW_OPENINGS]}
     distinct: dict[str, tuple[ChatLog, Record]] = {}
@@ -66,7 +66,7 @@ def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
 def split_ratings(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
     """Preference pairs of chit-chat: a higher against a lower rated answer to the same opening prompt."""
     pairs = [parse_row(row, "preference", 1, "chit-chat") for row in pair_by_rating(list(logs), len(logs))]
-    return _split(_distinct(pairs), {}, rows, numpy.random.default_rng([team, 1]))
+    return _split(_distinct(pairs), {}, rows, np.random.default_rng([team, 1]))
 
 
 def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
@@ -74,26 +74,26 @@ def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    rng = numpy.random.default_rng([team, 2])
+    rng = np.random.default_rng([team, 2])
     records = _distinct(records)
     words = TfidfVectorizer(sublinear_tf=True, max_features=5000).fit_transform(map(canonical_text, records))
     topics = KMeans(min(TOPICS, len(records)), n_init=1, random_state=team).fit_predict(words)
     # The largest clusters hold what is usual.
-    by_size = numpy.argsort(numpy.bincount(topics))
+    by_size = np.argsort(np.bincount(topics))
     unknown = rng.permutation(by_size[: len(by_size) // 2])[:NEW_TOPICS]
-    is_new = numpy.isin(topics, unknown)
+    is_new = np.isin(topics, unknown)
     novel = {"new topics": [record for record, new in zip(records, is_new, strict=True) if new]}
     return _split([record for record, new in zip(records, is_new, strict=True) if not new], novel, rows, rng)
 
 
-def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, rng: numpy.random.Generator) -> Pool:
+def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, rng: np.random.Generator) -> Pool:
     drawn = rng.permutation(len(usual))
     held_out = min(HELD_OUT_ROWS, len(usual) // 20)
     # What is not in the baseline must be enough to grow by.
     rows = min(rows, int((len(usual) - held_out) / (1 + GROWN_SHARE)))
     if rows < 100:
         raise EntropylawError(f"only {len(usual)} different rows of a kind: too few for a benchmark")
-    cuts = [sorted(part.tolist()) for part in numpy.split(drawn, [rows, len(drawn) - held_out])]
+    cuts = [sorted(part.tolist()) for part in np.split(drawn, [rows, len(drawn) - held_out])]
     baseline, fresh, rest = (tuple(usual[i] for i in cut) for cut in cuts)
     return Pool(baseline, fresh, {name: tuple(found) for name, found in novel.items()}, rest)
 
@@ -106,7 +106,7 @@ def _distinct(records: Sequence[Record]) -> list[Record]:
 
 
 def replace_rows(
-    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: numpy.random.Generator
+    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
 ) -> tuple[list[Record], list[Record]]:
     """The ordinary update: a share of the rows goes, as many fresh ones come at the end. Also the fresh rows left."""
     count = round(share * len(records))
@@ -118,18 +118,18 @@ def replace_rows(
     return kept + [fresh[i] for i in order[:count]], [fresh[i] for i in order[count:]]
 
 
-def shuffle_rows(records: Sequence[Record], rng: numpy.random.Generator) -> list[Record]:
+def shuffle_rows(records: Sequence[Record], rng: np.random.Generator) -> list[Record]:
     return [records[i] for i in rng.permutation(len(records))]
 
 
 def add_rows(
-    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: numpy.random.Generator
+    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
 ) -> list[Record]:
     """The data grows by a share of itself."""
     return [*records, *(fresh[i] for i in rng.permutation(len(fresh))[: round(share * len(records))])]
 
 
-def drop_short_rows(records: Sequence[Record], share: float, rng: numpy.random.Generator) -> list[Record]:
+def drop_short_rows(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
     """A clean-up: of half of the rows, drawn at random, the shortest go, ``share`` of all rows."""
     looked_at = rng.permutation(len(records))[: len(records) // 2].tolist()
     shortest = sorted(looked_at, key=lambda i: (len(canonical_text(records[i])), i))[: round(share * len(records))]
@@ -137,15 +137,15 @@ def drop_short_rows(records: Sequence[Record], share: float, rng: numpy.random.G
     return [record for i, record in enumerate(records) if i not in gone]
 
 
-def harmless_kinds(kind: Kind, pool: Pool) -> tuple[str, ...]:
-    """The names that ``make_harmless`` knows for this data."""
+def benign_kinds(kind: Kind, pool: Pool) -> tuple[str, ...]:
+    """The names that ``make_benign`` knows for this data."""
     if kind == "preferences":
         return ("preferences updated",)
     return ("random update", *pool.novel, "reordered", "re-exported", "grown by 30%", "cleaned up")
 
 
-def make_harmless(name: str, pool: Pool, rng: numpy.random.Generator) -> list[Record]:
-    """A harmless version after ``pool.baseline``. Reordering and the re-export (whose other ids and keys are made when
+def make_benign(name: str, pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """A benign version after ``pool.baseline``. Reordering and the re-export (whose other ids and keys are made when
     it is written) come with an ordinary update, as they do in life.
     """
     updated, _ = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy
+import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,9 +28,9 @@ def load_embedder() -> Any:
 
 def embed_texts(
     embedder: Any, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None
-) -> NDArray[numpy.float32]:
+) -> NDArray[np.float32]:
     """Unit vectors, shape (texts, 256); a blank text becomes the zero vector. ``advance``: told of texts embedded."""
-    vectors = numpy.zeros((len(texts), embedder.embedding.shape[1]), dtype=numpy.float32)
+    vectors = np.zeros((len(texts), embedder.embedding.shape[1]), dtype=np.float32)
     # The embedder pads every batch to its longest text: similar lengths together, or most of the work is padding.
     # Blanks are left out, because it has a vector for white space too.
     order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: len(texts[i]))
@@ -38,6 +38,6 @@ def embed_texts(
         chunk = order[start : start + CHUNK_TEXTS]
         vectors[chunk] = embedder.embed([texts[i][:MAX_CHARACTERS] for i in chunk], norm=False)
         advance(len(chunk))
-    norms = numpy.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[numpy.float32] = numpy.divide(vectors, norms, out=numpy.zeros_like(vectors), where=norms > 0)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
     return unit

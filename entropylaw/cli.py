@@ -10,15 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 from corpus.errors import EntropylawError
-from entropylaw import __version__, judge, ledger, measure, scaffold, train
-from entropylaw import backfill as backfill_command
-from entropylaw import compare as compare_command
-from entropylaw import demo as demo_command
-from entropylaw import evaluate as evaluate_command
-from entropylaw import rate as rate_command
-from entropylaw import release as release_command
-from entropylaw import select as select_command
-from entropylaw import study as study_command
+from entropylaw import __version__, compare, evaluate, history, measure, rate, train, verdict
+from entropylaw.backfill import command as backfill
+from entropylaw.demo import command as demo
+from entropylaw.init import command as init
+from entropylaw.release import command as release
+from entropylaw.select import command as select
+from entropylaw.study import command as study
 
 
 class Commands(TyperGroup):
@@ -71,30 +69,30 @@ def _options(
     """Options of the whole program."""
 
 
-app.command("demo")(demo_command.demo)
-app.command("init")(scaffold.init)
-app.command("check")(judge.check)
-app.command("accept")(ledger.accept)
-app.command("history")(ledger.show_history)
-app.command("score")(ledger.score)
-app.command("waive")(ledger.waive)
-app.command("rate")(rate_command.rate)
-app.command("compare")(compare_command.compare)
-app.command("backfill")(backfill_command.backfill)
+app.command("demo")(demo.demo)
+app.command("init")(init.init)
+app.command("check")(verdict.check)
+app.command("accept")(history.accept)
+app.command("history")(history.show_history)
+app.command("score")(history.score)
+app.command("waive")(history.waive)
+app.command("rate")(rate.rate)
+app.command("compare")(compare.compare)
+app.command("backfill")(backfill.backfill)
 app.command("prepare", rich_help_panel="Stages")(measure.prepare)
 app.command("compress", rich_help_panel="Stages")(measure.compress)
 app.command("consistency", rich_help_panel="Stages")(measure.consistency)
 app.command("base-model", rich_help_panel="Stages")(measure.base_model)
 app.command("probe", rich_help_panel="Stages")(measure.probe)
 app.command("calibrate", rich_help_panel="Stages")(measure.calibrate)
-app.command("assess", rich_help_panel="Stages")(judge.assess)
-app.command("report", rich_help_panel="Stages")(judge.report)
-app.command("gate", rich_help_panel="Stages")(judge.gate)
-app.add_typer(select_command.app, name="select")
+app.command("assess", rich_help_panel="Stages")(verdict.assess)
+app.command("report", rich_help_panel="Stages")(verdict.report)
+app.command("gate", rich_help_panel="Stages")(verdict.gate)
+app.add_typer(select.app, name="select")
 app.add_typer(train.app, name="train")
-app.command("evaluate", rich_help_panel="Stages")(evaluate_command.evaluate)
-app.add_typer(release_command.app, name="release")
-app.add_typer(study_command.app, name="study")
+app.command("evaluate", rich_help_panel="Stages")(evaluate.evaluate)
+app.add_typer(release.app, name="release")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

@@ -13,15 +13,16 @@ import typer
 
 from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
-from entropylaw.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
-from entropylaw.measure import AsJson, HeldOut, decide_rows, explain_probe_memory
+from entropylaw.measure import AsJson, HeldOut, explain_probe_memory
+from entropylaw.repository.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
+from entropylaw.repository.rows import decide_rows
 from entropylaw.terminal import Progress, StageProgress, count_rows, print_result, show_stages
 
 if TYPE_CHECKING:
     from corpus.records import Record
-    from entropylaw.revisions import DataFile
-    from monitor.evidence import Configuration, Evidence
-    from monitor.measurement import Base
+    from entropylaw.repository.revisions import DataFile
+    from monitor.measures.evidence import Configuration, Evidence
+    from monitor.measures.measurement import Base
     from monitor.verdict import RuleResult
     from training.probe import ProbeParams
 
@@ -51,12 +52,12 @@ def compare(
 
     Example: entropylaw compare HEAD~1 HEAD --dataset sft
     """
-    from entropylaw.revisions import locate_data
-    from monitor.comparison import MeasuredFile, compare_versions
-    from monitor.compression import CompressionParams
-    from monitor.consistency import ConsistencyParams
-    from monitor.evidence import Configuration
-    from monitor.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset
+    from entropylaw.repository.revisions import locate_data
+    from monitor.measures.compression import CompressionParams
+    from monitor.measures.consistency import ConsistencyParams
+    from monitor.measures.evidence import Configuration
+    from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset
+    from monitor.version_diff import MeasuredFile, compare_versions
     from reports.comparison import render_comparison
     from training.probe import ProbeParams
 
@@ -153,7 +154,7 @@ def probe_versions(
     evidence: list[Evidence], model: Base, params: ProbeParams, report: StageProgress
 ) -> tuple[list[Evidence], list[str]]:
     """The versions with their L; where it cannot be measured, as they were, and why."""
-    from monitor.measurement import probe_dataset
+    from monitor.measures.measurement import probe_dataset
 
     probed, notes = [], []
     for side, item in zip(SIDES, evidence, strict=True):
@@ -171,14 +172,14 @@ def judge(evidence: list[Evidence], configuration: Configuration) -> tuple[tuple
     import math
 
     from entropylaw import __version__
-    from entropylaw.evidence import load_calibration
-    from monitor.comparison import judge_change
+    from entropylaw.repository.results import load_calibration
     from monitor.rule_params import RuleParams
+    from monitor.version_diff import judge_change
 
     if not CALIBRATION.exists() or not all(math.isfinite(item.l) for item in evidence):
         return None, []
     calibration = load_calibration()
     if calibration.base_identity != configuration.base_identity:
-        return None, [f"{CALIBRATION} was made with another base model: it cannot tell what is harmless here."]
+        return None, [f"{CALIBRATION} was made with another base model: it cannot tell what is benign here."]
     params = read_section(RuleParams, "rules")
     return judge_change(evidence[0], evidence[1], calibration, configuration, params, __version__), []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entropylaw import layout
+from entropylaw.repository import layout
 
 if TYPE_CHECKING:
     from training.evaluation_params import EvaluationParams
@@ -43,8 +43,8 @@ def evaluate(
     from corpus.artifacts import read_json, write_json
     from corpus.errors import EntropylawError, NotAssessedError
     from corpus.params import read_section
-    from entropylaw.evidence import read_datasets
-    from entropylaw.measure import load_rows
+    from entropylaw.repository.results import read_datasets
+    from entropylaw.repository.rows import load_rows
     from entropylaw.terminal import print_result
     from monitor.assess import HELDOUT
     from training.device_memory import explain_full_memory

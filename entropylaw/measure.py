@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,41 +10,17 @@ import typer
 
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
-from entropylaw.layout import BASE_MODEL, PREFERENCES, SFT
+from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
+from entropylaw.repository.rows import held_out_hashes, load_rows
 from entropylaw.terminal import count_rows, print_result, show_progress
 
 if TYPE_CHECKING:
-    from corpus.prepare import Decision
-    from corpus.records import Record
     from training.probe import ProbeParams
 
 Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
 Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
 HeldOut = Annotated[Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def load_rows(path: Path, held_out: Path | None = None) -> list[tuple[Record, str]]:
-    """The usable records of a data file in any format, prepared or not, with their content hashes."""
-    return [(decision.record, decision.hash) for decision in decide_rows(path, held_out) if decision.reason is None]
-
-
-def decide_rows(path: Path, held_out: Path | None = None) -> Iterator[Decision]:
-    """All records of a data file in any format, prepared or not; each with the reason why it is left out, if any."""
-    from corpus.formats import read_records
-    from corpus.prepare import PrepareParams, prepare_records
-
-    params = read_section(PrepareParams, "prepare")
-    hashes = held_out_hashes(held_out)
-    return prepare_records(read_records(path, params.format, max_row_bytes=params.max_row_bytes), params, hashes)
-
-
-def held_out_hashes(path: Path | None) -> frozenset[str]:
-    """Content hashes of the rows that training must not see; none without a file."""
-    from corpus.formats import read_records
-    from corpus.records import content_hash
-
-    return frozenset(content_hash(record) for record in read_records(path)) if path else frozenset()
 
 
 def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:
@@ -92,7 +67,7 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
     """
     from corpus.formats import read_records
     from corpus.prepare import PrepareParams
-    from monitor.compression import CompressionParams, profile_compression
+    from monitor.measures.compression import CompressionParams, profile_compression
 
     prepare_params = read_section(PrepareParams, "prepare")
     params = read_section(CompressionParams, "compression")
@@ -117,9 +92,9 @@ def consistency(
 
     Example: entropylaw consistency data/sft.jsonl --json
     """
-    import numpy
+    import numpy as np
 
-    from monitor.consistency import ConsistencyParams, profile_consistency
+    from monitor.measures.consistency import ConsistencyParams, profile_consistency
 
     params = read_section(ConsistencyParams, "consistency")
     records = load_rows(data)
@@ -128,7 +103,7 @@ def consistency(
     if rows:
         with atomic_writer(rows, "wb") as handle:
             # Six decimals: the last bits of a sum differ between processors and must not make another file.
-            numpy.save(handle, agreement.round(6).astype(numpy.float32))
+            np.save(handle, agreement.round(6).astype(np.float32))
     if out:
         write_json(out, result)
     line = (
@@ -177,7 +152,12 @@ def probe(
 
     Example: entropylaw probe data/sft.jsonl --base models/base --json
     """
-    from monitor.probe_files import PreferenceProbeSummary, summarise_probe, write_probe_curve, write_probe_rows
+    from monitor.measures.probe_files import (
+        PreferenceProbeSummary,
+        summarise_probe,
+        write_probe_curve,
+        write_probe_rows,
+    )
     from training.fine_tuning import quiet_libraries
     from training.probe import ProbeParams, probe_loss
     from training.probed_model import load_probed_model
@@ -206,17 +186,17 @@ def calibrate(
     out: Out = None,
     json: AsJson = False,
 ) -> None:
-    """What is normal here: noise of L, harmless changes, and small runs to fit the entropy law on.
+    """What is normal here: noise of L, benign changes, and small runs to fit the entropy law on.
 
     Example: entropylaw calibrate data/baseline.jsonl --base models/base --out results/calibration.json
     """
     from entropylaw import __version__
-    from monitor.calibration import CalibrationParams, calibrate
-    from monitor.calibration_cost import CalibrationCost, describe_cost
-    from monitor.compression import CompressionParams
-    from monitor.entropy_law import fit_entropy_law
-    from monitor.harmless_updates import describe_updates
-    from monitor.kept_runs import keep_until_done
+    from monitor.calibration.benign_updates import describe_updates
+    from monitor.calibration.calibrate import CalibrationParams, calibrate
+    from monitor.calibration.cost import CalibrationCost, describe_cost
+    from monitor.calibration.kept_runs import keep_until_done
+    from monitor.law.entropy_law import fit_entropy_law
+    from monitor.measures.compression import CompressionParams
     from training.fine_tuning import CHECKPOINTS, quiet_libraries
     from training.probe import ProbeParams
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from entropylaw import layout
+from entropylaw.repository import layout
 
 if TYPE_CHECKING:
     from training.quality import QualityReport
@@ -36,7 +36,7 @@ def rate(
     """
     from corpus.artifacts import write_json
     from corpus.params import read_section
-    from entropylaw.measure import load_rows
+    from entropylaw.repository.rows import load_rows
     from entropylaw.terminal import print_result, show_progress
     from training.judge import Judge
     from training.judge_params import JudgeParams

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entropylaw import layout
+from entropylaw.repository import layout
 from entropylaw.workers import across_devices
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def train_sft_model(
     """
     from corpus.params import read_section
     from corpus.records import data_hash
-    from entropylaw.measure import load_rows
-    from entropylaw.provenance import trace_rows
+    from entropylaw.repository.provenance import trace_rows
+    from entropylaw.repository.rows import load_rows
     from entropylaw.terminal import show_progress
     from training.sft import SftParams, train_sft
 
@@ -92,8 +92,8 @@ def train_kto_model(
     from corpus.errors import DataError
     from corpus.params import read_section
     from corpus.records import Preference, data_hash
-    from entropylaw.measure import load_rows
-    from entropylaw.provenance import trace_rows
+    from entropylaw.repository.provenance import trace_rows
+    from entropylaw.repository.rows import load_rows
     from entropylaw.terminal import show_progress
     from training.kto import KtoParams, train_kto
 

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy
+import numpy as np
 
 from corpus.records import Preference
-from monitor.calibration import Calibration
-from monitor.entropy_law import EntropyLaw, describe_law, fit_entropy_law
-from monitor.evidence import Configuration, Evidence, first_copies, locate_probe_rows, version_hash
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.own_updates import measure_own_updates
 from monitor.history import DatasetReference, HistoryEntry, parent_of
-from monitor.new_text import measure_new_text
-from monitor.normal_ranges import predict_ranges
-from monitor.odd_rows import mark_rows
-from monitor.own_updates import measure_own_updates
-from monitor.preferences import PairReference, compare_answers, compare_pairs, fit_direction
-from monitor.row_lengths import measure_lengths
-from monitor.row_sketch import RowSketch
-from monitor.row_sources import compare_sources, count_sources
-from monitor.rows import flag_rows
+from monitor.law.entropy_law import EntropyLaw, describe_law, fit_entropy_law
+from monitor.measures.evidence import Configuration, Evidence, first_copies, locate_probe_rows, version_hash
+from monitor.measures.new_text import measure_new_text
+from monitor.measures.preferences import PairReference, compare_answers, compare_pairs, fit_direction
+from monitor.measures.row_lengths import measure_lengths
+from monitor.measures.row_sketch import RowSketch
+from monitor.measures.row_sources import compare_sources, count_sources
+from monitor.outliers.odd_rows import mark_rows
 from monitor.rule_params import RuleParams
-from monitor.rules import Comparison, apply_rules, predict_version_change
+from monitor.rules.apply import Comparison, apply_rules, predict_version_change
+from monitor.rules.flagged_rows import flag_rows
+from monitor.rules.normal_ranges import predict_ranges
 from monitor.verdict import (
     SCORED_DATASET,
     DatasetChanges,
@@ -88,7 +88,7 @@ def assess_version(
         return verdict("not_assessed", explain_no_parent(others, config_fingerprint), **alone)
 
     comparisons, measurements, changes = [], {}, {}
-    additions: dict[str, NDArray[numpy.bool_]] = {}
+    additions: dict[str, NDArray[np.bool_]] = {}
     unmatched: list[RuleResult] = []
     for item in evidence:
         reference = parent.datasets.get(item.dataset)
@@ -106,8 +106,8 @@ def assess_version(
         difference = reference.sketch.difference(hashes)
         # None (outside the sketch's sample) is neither kept nor added: it is left out of the comparison.
         known = reference.sketch.contains(hashes)
-        is_kept = numpy.array([flag is True for flag in known], dtype=bool)
-        is_added = numpy.array([flag is False for flag in known], dtype=bool)
+        is_kept = np.array([flag is True for flag in known], dtype=bool)
+        is_added = np.array([flag is False for flag in known], dtype=bool)
         new_text = measure_new_text(item.records, (~is_added).tolist(), configuration.compression)
         now = replace(
             measure(item, difference.added, difference.removed, difference.kept),
@@ -119,7 +119,7 @@ def assess_version(
         marks = mark_rows(item.records, is_kept, is_added, first_copies(hashes), params)
         comparison = replace(comparison, marks=marks)
         if comparison.pairs is not None:
-            # Rows of preferences are shorter than conversations: R moves more under harmless updates of them.
+            # Rows of preferences are shorter than conversations: R moves more under benign updates of them.
             stayed = [row for row, flag in zip(item.records, is_kept & first_copies(hashes), strict=True) if flag]
             own_updates = measure_own_updates(stayed or item.records, configuration.compression)
             comparison = replace(comparison, own_updates=own_updates)
@@ -186,7 +186,7 @@ def measure(
 
 def describe_rows(item: Evidence) -> DatasetChanges:
     """What can be said of the rows of a dataset that has no parent."""
-    everything = numpy.ones(len(item.records), dtype=bool)
+    everything = np.ones(len(item.records), dtype=bool)
     return DatasetChanges(compare_sources(item.records), measure_lengths(item.records, {"all": everything}))
 
 
@@ -195,8 +195,8 @@ def compare(
     reference: DatasetReference,
     before: Measurements,
     now: Measurements,
-    is_kept: NDArray[numpy.bool_],
-    is_added: NDArray[numpy.bool_],
+    is_kept: NDArray[np.bool_],
+    is_added: NDArray[np.bool_],
 ) -> Comparison:
     """Split what was measured per row into rows the parent had and rows it did not have.
 
@@ -209,10 +209,10 @@ def compare(
     loss_kept = item.probe_losses[is_kept[probed] & first_probed]
     agreement_kept = item.row_agreement[is_kept & is_first]
     if len(loss_kept) < 30:
-        loss_kept = numpy.array(reference.probe_losses)
-    if numpy.count_nonzero(~numpy.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
+        loss_kept = np.array(reference.probe_losses)
+    if np.count_nonzero(~np.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
         # Only mean and deviation of the parent's rows are stored: as many values that have exactly these.
-        signs = numpy.resize([1.0, -1.0], reference.agreement_n)
+        signs = np.resize([1.0, -1.0], reference.agreement_n)
         standard = (signs - signs.mean()) / signs.std(ddof=1)
         agreement_kept = reference.agreement_mean + reference.agreement_sd * standard
     return Comparison(
@@ -223,8 +223,8 @@ def compare(
         loss_added=item.probe_losses[is_added[probed] & first_probed],
         agreement_kept=agreement_kept,
         agreement_added=item.row_agreement[is_added & is_first],
-        probed=int(numpy.count_nonzero((is_kept | is_added)[probed])),
-        probed_added=int(numpy.count_nonzero(is_added[probed])),
+        probed=int(np.count_nonzero((is_kept | is_added)[probed])),
+        probed_added=int(np.count_nonzero(is_added[probed])),
         pairs=None
         if item.agreement.ndim == 1
         else compare_pairs(
@@ -236,7 +236,7 @@ def compare(
 def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
     """One sentence: what was found, or that nothing was."""
     if status == "pass":
-        return f"No rule found more than harmless updates do, against {parent}."
+        return f"No rule found more than benign updates do, against {parent}."
     named = [rule for rule in rules if rule.status == status]
     where = "; ".join(dict.fromkeys(f"{rule.id.replace('_', ' ')} in {rule.dataset}" for rule in named))
     words = {"risky": "Stopped", "warn": "Worth a look", "not_assessed": "Could not be assessed"}[status]

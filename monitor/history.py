@@ -15,8 +15,8 @@ import numpy as np
 
 from corpus.artifacts import read_json, write_json
 from corpus.errors import EntropylawError
-from monitor.preferences import PairReference, PreferenceDirection
-from monitor.row_sketch import MAX_KEYS, RowSketch
+from monitor.measures.preferences import PairReference, PreferenceDirection
+from monitor.measures.row_sketch import MAX_KEYS, RowSketch
 from monitor.verdict import Measurements
 
 HISTORY_FOLDER = "history"
@@ -32,8 +32,8 @@ class DatasetReference:
     ``probe_hashes`` and ``probe_losses`` (nats per response token, kept in single precision) are the probe's rows in
     the order they were trained on. ``agreement_*`` are mean, standard deviation and number of the prompt-response
     cosines; the first two are NaN where no row had one. ``pairs``: of preferences only, and of versions measured since
-    there are rules for them. ``sources``: rows by source, see ``monitor.row_sources``; None of versions accepted
-    before they were recorded.
+    there are rules for them. ``sources``: rows by source, see ``monitor.measures.row_sources``; None of versions
+    accepted before they were recorded.
     """
 
     data_hash: str

@@ -30,7 +30,7 @@ class RuleResult:
     """One rule's decision with its reason in one sentence.
 
     ``statistic`` and ``threshold`` are in ``unit``; ``p_value`` is one-sided, before Holm's correction, for the
-    hypothesis that the change is harmless. All three are None where the rule was not computed.
+    hypothesis that the change is benign. All three are None where the rule was not computed.
     """
 
     id: RuleId
@@ -82,7 +82,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class NormalRange:
-    """Where harmless updates of this version's size leave a measure, in its own unit: nine in ten of them, at the
+    """Where benign updates of this version's size leave a measure, in its own unit: nine in ten of them, at the
     default rate of false alarms.
     """
 
@@ -120,7 +120,7 @@ class RowLengths:
 @dataclass(frozen=True)
 class DatasetChanges:
     """What changed in a dataset beside its measures. ``normal``: by the measure's key (r, r_long, l, c), of those that
-    the calibration knows the harmless changes of; empty without a parent.
+    the calibration knows the benign changes of; empty without a parent.
     """
 
     sources: tuple[SourceRows, ...]

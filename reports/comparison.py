@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.comparison import ComparedVersion, Numbers, SourceComparison, VersionComparison
-from monitor.new_text import RowText
+from monitor.measures.new_text import RowText
 from monitor.verdict import RuleResult
+from monitor.version_diff import ComparedVersion, Numbers, SourceComparison, VersionComparison
 from reports.escaping import escape_invisible, escape_log
 from reports.numbers import MISSING, format_added, format_change, format_count, format_number
 from reports.text import wrap
@@ -101,8 +101,8 @@ def _list_rules(rules: Sequence[RuleResult]) -> list[str]:
         if rule.status in ("risky", "warn"):
             lines += wrap(f"{RULES[rule.id].title}: {rule.reason}", first="  ", rest="  ")
     if lines:
-        return ["Beyond what harmless updates do:", *lines]
+        return ["Beyond what benign updates do:", *lines]
     unknown = [rule for rule in rules if rule.status == "not_assessed"]
     if unknown:
         return [line for rule in unknown for line in wrap(f"{RULES[rule.id].title}: {rule.reason}")]
-    return ["No more than harmless updates do."]
+    return ["No more than benign updates do."]

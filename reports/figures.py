@@ -81,7 +81,7 @@ def draw_versions(data: ReportData, dataset: str, name: str) -> Chart:
 
     Solid line: versions in good standing. Diamond on a shaded band: the version under test. Hollow and crossed:
     found risky. A gap: not measured. A square with a bar: the forecast of a Z not known yet. A band that opens from
-    the parent: where harmless updates of this size leave the measure.
+    the parent: where benign updates of this size leave the measure.
     """
     shown = [version for version in data.versions if version.comparable]
     current = next(place for place, version in enumerate(shown) if version.current)

@@ -1,4 +1,4 @@
-"""In report.md: where harmless updates leave the measures, what changed by source, row lengths, training curves."""
+"""In report.md: where benign updates leave the measures, what changed by source, row lengths, training curves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def list_changed_rows(dataset: DatasetView) -> list[str]:
         if change.normal
     ]
     if limits:
-        blocks.append(f"Harmless updates of this size leave {', '.join(limits)}.")
+        blocks.append(f"Benign updates of this size leave {', '.join(limits)}.")
     sources = [
         [
             markdown_code(part.source) if part.source else "(no source)",

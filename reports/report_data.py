@@ -84,7 +84,7 @@ class RuleView:
 class Change:
     """A measure of this version beside its parent's; None where it was not measured or there is no parent.
 
-    ``normal``: where harmless updates leave it, None where that is not known.
+    ``normal``: where benign updates leave it, None where that is not known.
     """
 
     measure: Measure

@@ -1,7 +1,7 @@
 """The selection methods side by side at equal token budget (the paper's Table 1): what was measured, and what it says.
 
 Z is compared with that of a random selection by Welch's t interval over seeds, and related to R and L by the law of
-`monitor.entropy_law` and the curves of `monitor.law_curves`, with one point for every distinct selection.
+`monitor.law.entropy_law` and the curves of `monitor.law.curves`, with one point for every distinct selection.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy
+import numpy as np
 
-from monitor.entropy_law import EntropyLaw, fit_entropy_law
-from monitor.law_curves import LawCurve, LawMeasure, fit_law_curves
+from monitor.law.curves import LawCurve, LawMeasure, fit_law_curves
+from monitor.law.entropy_law import EntropyLaw, fit_entropy_law
 from reports.study_law import list_law_points
 from reports.study_runs import Lengths, MethodResult, StudyRun
 from selection.methods import SelectionParams
@@ -112,7 +112,7 @@ def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths])
         },
         law=fit_entropy_law(points),
         # The same shuffles each time: same runs, same bytes.
-        curves=fit_law_curves(points, numpy.random.default_rng(0)),
+        curves=fit_law_curves(points, np.random.default_rng(0)),
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy
+import numpy as np
 
-from monitor.law_curves import LawMeasure
+from monitor.law.curves import LawMeasure
 from reports.law_figure import DASHES, LINE_LEGEND, draw_curve
 from reports.marks import STATUS_COLORS, TEXT_SIZE, Chart, mark_points, write_above
 from reports.study import SIZES, MethodRow, SizeName, Study, list_variants
@@ -58,7 +58,7 @@ def draw_lengths(study: Study) -> StudyChart:
     edges = bin_lengths([tokens for row in study.methods for tokens in row.lengths])
     shares = {row.name: share_by_bin(row.lengths, edges) for row in study.methods}
     # Bins are equal on the logarithmic scale but for the shortest rows, so areas are comparable by height alone.
-    heights = {name: share / numpy.diff(numpy.log(edges)) for name, share in shares.items()}
+    heights = {name: share / np.diff(np.log(edges)) for name, share in shares.items()}
     top = max(float(height.max()) for height in heights.values())
     random = study.random
     name, title = "token-lengths", "Token lengths of the selected rows"
@@ -89,7 +89,7 @@ def draw_lengths(study: Study) -> StudyChart:
     )
 
 
-def bin_lengths(lengths: Sequence[int]) -> numpy.ndarray[Any, numpy.dtype[numpy.float64]]:
+def bin_lengths(lengths: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Whole numbers of tokens as edges of bins about equal on a logarithmic scale, around all lengths.
 
     >>> bin_lengths([3, 5]).tolist()
@@ -97,13 +97,13 @@ def bin_lengths(lengths: Sequence[int]) -> numpy.ndarray[Any, numpy.dtype[numpy.
     """
     low = max(1, min(lengths))
     high = max(low, *lengths) + 1
-    return numpy.unique(numpy.round(numpy.geomspace(low, high, LENGTH_BINS + 1)))
+    return np.unique(np.round(np.geomspace(low, high, LENGTH_BINS + 1)))
 
 
 def share_by_bin(lengths: Lengths, edges: Any) -> Any:
     """The share of the rows in each bin. A row without a token counts in the first."""
-    values = numpy.maximum(list(lengths), edges[0])
-    counts, _ = numpy.histogram(values, edges, weights=list(lengths.values()))
+    values = np.maximum(list(lengths), edges[0])
+    counts, _ = np.histogram(values, edges, weights=list(lengths.values()))
     return counts / counts.sum()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy
+import numpy as np
 from numpy.typing import ArrayLike
 
 from selection.baselines import (
@@ -111,10 +111,10 @@ def select_rows(
         return Chosen(selection.indices, selection.seconds)
     start = time.perf_counter()
     if method == "random":
-        positions = select_random(pool_rows, budget, numpy.random.default_rng(params.seed), token_counts)
+        positions = select_random(pool_rows, budget, np.random.default_rng(params.seed), token_counts)
     elif method == "cluster":
         vectors = _require(embeddings, "embeddings", method, pool_rows)
-        positions = select_cluster(vectors, budget, numpy.random.default_rng(params.seed), token_counts)
+        positions = select_cluster(vectors, budget, np.random.default_rng(params.seed), token_counts)
     else:
         ranks = _require(scores, "scores", method, pool_rows)
         if method == "deita":
@@ -130,6 +130,6 @@ def select_rows(
 
 
 def _require(values: ArrayLike | None, what: str, method: Method, pool_rows: int) -> ArrayLike:
-    if values is None or len(numpy.asarray(values)) != pool_rows:
+    if values is None or len(np.asarray(values)) != pool_rows:
         raise ValueError(f"{method} needs {what}, one for each of the pool's {pool_rows} rows")
     return values

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy
+import numpy as np
 
 from corpus.codecs import Codec
 from corpus.records import data_hash
@@ -135,8 +135,8 @@ class _TokenStatistics:
             return cls()
         if not counts:
             return cls(total=0)
-        median, p95 = (float(value) for value in numpy.percentile(counts, [50, 95]))
-        return cls(sum(counts), float(numpy.mean(counts)), median, p95)
+        median, p95 = (float(value) for value in np.percentile(counts, [50, 95]))
+        return cls(sum(counts), float(np.mean(counts)), median, p95)
 
 
 def _count_sources(sources: Sequence[str]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from corpus.records import Conversation, Message, Record, content_hash, data_hash
-from entropylaw.chitchat import load_chat_logs, to_conversation
+from entropylaw.demo.chitchat import load_chat_logs, to_conversation
 
 Rows = list[tuple[Record, str]]
 

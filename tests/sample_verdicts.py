@@ -238,14 +238,14 @@ def _pass() -> Verdict:
     calm = "within what a batch of another topic may differ"
     return _verdict(
         "pass",
-        "No rule found more than harmless updates do, against x4.",
+        "No rule found more than benign updates do, against x4.",
         (
             RuleResult(
                 "redundancy",
                 "sft",
                 "pass",
                 "R over the long window went from 3.640 to 3.628 (-0.3%), no more redundant than its parent beyond "
-                "what harmless updates do.",
+                "what benign updates do.",
                 -0.0033,
                 0.0071,
                 0.981,
@@ -313,7 +313,7 @@ def _risky() -> Verdict:
             "redundancy",
             "sft",
             "risky",
-            "R over the long window went from 3.640 to 3.946 (+8.4%); harmless updates of this size stay below +0.7%: "
+            "R over the long window went from 3.640 to 3.946 (+8.4%); benign updates of this size stay below +0.7%: "
             "the added rows repeat what the data already says, or each other.",
             0.084,
             0.0071,

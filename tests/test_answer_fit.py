@@ -3,27 +3,27 @@
 import math
 from dataclasses import replace
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference
-from monitor import answer_fit
-from monitor.answer_fit import MIN_ROWS, Sides, embed_sides, measure_misfit
+from monitor.outliers import answer_fit
+from monitor.outliers.answer_fit import MIN_ROWS, Sides, embed_sides, measure_misfit
 
 TOPICS, FOLDS = 8, 4
-Numbers = NDArray[numpy.int64]
+Numbers = NDArray[np.int64]
 
 
-def unit(vectors: NDArray[numpy.float64]) -> NDArray[numpy.float32]:
-    return (vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype(numpy.float32)
+def unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def draw_sides(rng: numpy.random.Generator, topic: Numbers) -> Sides:
+def draw_sides(rng: np.random.Generator, topic: Numbers) -> Sides:
     """Rows whose prompts and answers share a topic: where their embeddings point, and most of their words."""
-    centres = numpy.random.default_rng(0).normal(size=(TOPICS, 256))
+    centres = np.random.default_rng(0).normal(size=(TOPICS, 256))
 
     def say() -> tuple[str, ...]:
         return tuple(
@@ -31,7 +31,7 @@ def draw_sides(rng: numpy.random.Generator, topic: Numbers) -> Sides:
             for t in topic
         )
 
-    def point() -> NDArray[numpy.float32]:
+    def point() -> NDArray[np.float32]:
         return unit(centres[topic] + rng.normal(0, 1.5, (len(topic), 256)))
 
     return Sides(say(), say(), point(), point())
@@ -51,82 +51,82 @@ def take(sides: Sides, rows: Numbers) -> Sides:
 
 @pytest.fixture(scope="module")
 def topic() -> Numbers:
-    return numpy.random.default_rng(1).integers(0, TOPICS, 320)
+    return np.random.default_rng(1).integers(0, TOPICS, 320)
 
 
 @pytest.fixture(scope="module")
 def sides(topic: Numbers) -> Sides:
     """240 kept rows and 80 added ones."""
-    return draw_sides(numpy.random.default_rng(2), topic)
+    return draw_sides(np.random.default_rng(2), topic)
 
 
 @pytest.fixture(scope="module")
 def fold(topic: Numbers) -> Numbers:
-    return numpy.where(numpy.arange(320) < 240, topic % FOLDS, -1)
+    return np.where(np.arange(320) < 240, topic % FOLDS, -1)
 
 
 def test_answers_of_other_rows_have_more_misfit_than_a_rows_own(sides: Sides, fold: Numbers) -> None:
-    added = numpy.arange(240, 280)
-    misfit = measure_misfit(exchange_answers(sides, added, numpy.roll(added, 1)), fold)
+    added = np.arange(240, 280)
+    misfit = measure_misfit(exchange_answers(sides, added, np.roll(added, 1)), fold)
     own, others = misfit[280:], misfit[240:280]
     assert (others[:, None] > own[None, :]).mean() > 0.9
     # Log-odds: most own answers are told to be own, most others' to be others'.
-    assert numpy.median(own) < 0 < numpy.median(others)
+    assert np.median(own) < 0 < np.median(others)
 
 
 def test_kept_rows_are_scored_like_added_ones_of_their_kind(sides: Sides, fold: Numbers) -> None:
     misfit = measure_misfit(sides, fold)
     kept, added = misfit[:240], misfit[240:]
-    assert abs(numpy.median(kept) - numpy.median(added)) < 0.5 * kept.std()
+    assert abs(np.median(kept) - np.median(added)) < 0.5 * kept.std()
 
 
 def test_misfit_of_kept_rows_does_not_change_when_rows_are_added(sides: Sides, fold: Numbers) -> None:
-    kept = numpy.arange(240)
+    kept = np.arange(240)
     alone = measure_misfit(take(sides, kept), fold[:240])
     assert measure_misfit(sides, fold)[:240] == pytest.approx(alone, rel=1e-4, abs=1e-4)
 
 
 def test_what_fits_is_not_learnt_from_a_kept_rows_own_fold(sides: Sides) -> None:
     # All answers of a large fold are other rows'. Who learnt from it would find nothing odd about them.
-    wrong = numpy.arange(190)
-    exchanged = take(exchange_answers(sides, wrong, numpy.roll(wrong, 1)), numpy.arange(240))
-    misfit = measure_misfit(exchanged, numpy.repeat([0, 1], [190, 50]))
+    wrong = np.arange(190)
+    exchanged = take(exchange_answers(sides, wrong, np.roll(wrong, 1)), np.arange(240))
+    misfit = measure_misfit(exchanged, np.repeat([0, 1], [190, 50]))
     assert (misfit[wrong] > 1).mean() > 0.6
-    everyone = measure_misfit(exchanged, numpy.arange(240) % FOLDS)
+    everyone = measure_misfit(exchanged, np.arange(240) % FOLDS)
     assert (everyone[wrong] > 1).mean() < 0.2
 
 
 def test_fewer_kept_rows_than_needed_say_nothing(sides: Sides, fold: Numbers) -> None:
-    few = numpy.concatenate([numpy.arange(MIN_ROWS - 1), numpy.arange(240, 250)])
-    assert numpy.isnan(measure_misfit(take(sides, few), fold[few])).all()
-    enough = numpy.concatenate([numpy.arange(MIN_ROWS), numpy.arange(240, 250)])
-    assert numpy.isfinite(measure_misfit(take(sides, enough), fold[enough])).any()
+    few = np.concatenate([np.arange(MIN_ROWS - 1), np.arange(240, 250)])
+    assert np.isnan(measure_misfit(take(sides, few), fold[few])).all()
+    enough = np.concatenate([np.arange(MIN_ROWS), np.arange(240, 250)])
+    assert np.isfinite(measure_misfit(take(sides, enough), fold[enough])).any()
 
 
 def test_kept_rows_of_one_fold_have_none_to_be_read_by_and_added_rows_have(sides: Sides) -> None:
-    misfit = measure_misfit(sides, numpy.where(numpy.arange(320) < 240, 0, -1))
-    assert numpy.isnan(misfit[:240]).all() and numpy.isfinite(misfit[240:]).all()
+    misfit = measure_misfit(sides, np.where(np.arange(320) < 240, 0, -1))
+    assert np.isnan(misfit[:240]).all() and np.isfinite(misfit[240:]).all()
 
 
 def test_a_row_without_prompt_or_answer_has_no_misfit_and_teaches_nothing(sides: Sides, fold: Numbers) -> None:
     blank = replace(sides, prompt_vectors=sides.prompt_vectors.copy(), response_vectors=sides.response_vectors.copy())
     blank.prompt_vectors[3] = blank.response_vectors[250] = 0
     misfit = measure_misfit(blank, fold)
-    assert numpy.flatnonzero(numpy.isnan(misfit)).tolist() == [3, 250]
-    others = numpy.setdiff1d(numpy.arange(320), [3, 250])
+    assert np.flatnonzero(np.isnan(misfit)).tolist() == [3, 250]
+    others = np.setdiff1d(np.arange(320), [3, 250])
     assert measure_misfit(take(sides, others), fold[others]) == pytest.approx(misfit[others], rel=1e-4, abs=1e-4)
 
 
 def test_where_all_rows_are_the_same_no_answer_fits_worse(fold: Numbers) -> None:
-    vectors = numpy.tile(unit(numpy.ones((1, 256))), (320, 1))
+    vectors = np.tile(unit(np.ones((1, 256))), (320, 1))
     misfit = measure_misfit(Sides(("same",) * 320, ("same",) * 320, vectors, vectors), fold)
-    assert misfit == pytest.approx(numpy.zeros(320))
+    assert misfit == pytest.approx(np.zeros(320))
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=30))
 def test_exchanged_answers_go_round_among_rows_that_answer_about_as_long(lengths: list[int]) -> None:
-    rows = numpy.arange(len(lengths)) + 5
-    length = numpy.concatenate([numpy.full(5, 99.0), numpy.array(lengths, dtype=float)])
+    rows = np.arange(len(lengths)) + 5
+    length = np.concatenate([np.full(5, 99.0), np.array(lengths, dtype=float)])
     other = answer_fit._exchange(rows, length)
     assert sorted(other.tolist()) == rows.tolist() and (other != rows).all()
     # But for the one that begins again, nobody gets an answer shorter than his own, or one that skips a length.
@@ -138,8 +138,8 @@ def test_exchanged_answers_go_round_among_rows_that_answer_about_as_long(lengths
 
 def test_words_weigh_by_how_rare_they_are_worked_by_hand() -> None:
     prompts, responses = ("the amber", "the basil", "the cedar"), ("the amber", "the basil daisy", "the the the")
-    prompt_words, response_words = answer_fit._weigh_words(prompts, responses, numpy.array([0, 1]))
-    overlap = numpy.asarray(prompt_words.multiply(response_words).sum(axis=1)).ravel()
+    prompt_words, response_words = answer_fit._weigh_words(prompts, responses, np.array([0, 1]))
+    overlap = np.asarray(prompt_words.multiply(response_words).sum(axis=1)).ravel()
     # Of the two kept rows one says amber, one says basil and daisy, as rare each; `the` ties nothing, cedar is unknown.
     assert overlap == pytest.approx([1.0, 1 / math.sqrt(2), 0.0])
 
@@ -152,5 +152,5 @@ def test_sides_are_what_the_model_is_given_and_what_it_should_say() -> None:
     ]
     sides = embed_sides(rows)
     assert sides.prompts == ("Be brief.\nTea?", "Tea?", "") and sides.responses == ("Yes.", "No.", "Alone.")
-    assert numpy.linalg.norm(sides.prompt_vectors, axis=1) == pytest.approx([1, 1, 0])
+    assert np.linalg.norm(sides.prompt_vectors, axis=1) == pytest.approx([1, 1, 0])
     assert sides.response_vectors.shape == (3, 256)

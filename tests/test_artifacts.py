@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,15 +133,13 @@ class Point:
 
 
 def test_dataclasses_and_numpy_values_become_plain_json() -> None:
-    result = Point(
-        numpy.float32(0.1), (1, 2), {1: Point(float("inf"), ()), "n": numpy.int64(3), "b": numpy.bool_(True)}
-    )
+    result = Point(np.float32(0.1), (1, 2), {1: Point(float("inf"), ()), "n": np.int64(3), "b": np.bool_(True)})
     assert json.loads(to_json(result)) == {
         "r": 0.100000001,
         "rows": [1, 2],
         "inner": {"1": {"r": None, "rows": [], "inner": None}, "n": 3, "b": True},
     }
-    assert json.loads(to_json({"a": numpy.array([[1.0, numpy.nan]])})) == {"a": [[1.0, None]]}
+    assert json.loads(to_json({"a": np.array([[1.0, np.nan]])})) == {"a": [[1.0, None]]}
 
 
 def test_what_json_has_no_form_for_is_not_guessed() -> None:

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.records import Conversation, Message, Record, content_hash, data_hash
 from monitor.assess import accept_version, assess_version, compare
-from monitor.calibration import Calibration, CalibrationParams, HarmlessUpdate, TopicSpread, calibrate
-from monitor.compression import CompressionParams, CompressionProfile, profile_compression
-from monitor.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
-from monitor.entropy_law import LawPoint
-from monitor.evidence import Configuration, Evidence, version_hash
+from monitor.calibration.calibrate import BenignUpdate, Calibration, CalibrationParams, TopicSpread, calibrate
 from monitor.history import HistoryEntry
-from monitor.law_curves import fit_law_curves
+from monitor.law.curves import fit_law_curves
+from monitor.law.entropy_law import LawPoint
+from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
+from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
+from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 from training.base_model import load_base_model
@@ -31,7 +31,7 @@ PROBE = ProbeParams(steps=60, batch_rows=4, max_length=48, skipped_steps=2)
 CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "base")
 
 UPDATES = tuple(
-    HarmlessUpdate(share, "random", 0.004 * math.sqrt(share) * sign, 0.008 * math.sqrt(share) * sign)
+    BenignUpdate(share, "random", 0.004 * math.sqrt(share) * sign, 0.008 * math.sqrt(share) * sign)
     for share in (0.05, 0.1, 0.2)
     for sign in (1, -1, 0.5, -0.5)
 )
@@ -51,7 +51,7 @@ def make_rows(start: int, stop: int) -> Rows:
     """Distinct rows of the same kind, numbered from 1 as in a file: random words, the same ones for each number."""
     rows: Rows = []
     for i in range(start, stop):
-        prompt, answer = (" ".join(words) for words in numpy.random.default_rng(i).choice(WORDS, (2, 9)))
+        prompt, answer = (" ".join(words) for words in np.random.default_rng(i).choice(WORDS, (2, 9)))
         record = Conversation(
             (Message("user", f"{prompt}?"), Message("assistant", f"{answer}.")), "made up", len(rows) + 1
         )
@@ -71,11 +71,11 @@ def make_evidence(
     r_long: float = 3.64,
 ) -> Evidence:
     """Evidence on made-up measurements: mean loss and agreement by a row's position; every second row is probed."""
-    noise = numpy.random.default_rng(len(rows))
-    agreements = numpy.array([agreement(i) for i in range(len(rows))]) + noise.normal(0, 0.2, len(rows))
+    noise = np.random.default_rng(len(rows))
+    agreements = np.array([agreement(i) for i in range(len(rows))]) + noise.normal(0, 0.2, len(rows))
     probed = list(range(0, len(rows), 2))
-    losses = numpy.array([loss(i) for i in probed]) + noise.normal(0, 0.8, len(probed))
-    known = agreements[~numpy.isnan(agreements)]
+    losses = np.array([loss(i) for i in probed]) + noise.normal(0, 0.8, len(probed))
+    known = agreements[~np.isnan(agreements)]
     return Evidence(
         dataset,
         data_hash(row_hash for _, row_hash in rows),
@@ -113,7 +113,7 @@ def status_of(verdict: Verdict, rule: str) -> str:
 
 
 def test_the_verdict_shows_the_curves_that_the_calibration_fitted() -> None:
-    curves = fit_law_curves(LAW_POINTS, numpy.random.default_rng(7))
+    curves = fit_law_curves(LAW_POINTS, np.random.default_rng(7))
     verdict = assess_version([PARENT], replace(CALIBRATION, curves=curves), [], CONFIGURATION, RuleParams(), "0.1.0")
     assert verdict.law["curves"] == curves and verdict.law["rank_correlation"] > 0.9
 
@@ -133,13 +133,13 @@ def test_the_version_under_test_is_compared_with_the_one_before_it_and_not_with_
     assert to_json(again) == to_json(judge([second], HISTORY))
 
 
-def test_a_harmless_update_passes_and_counts_its_rows() -> None:
+def test_a_benign_update_passes_and_counts_its_rows() -> None:
     verdict = judge([make_evidence(make_rows(40, 440))], HISTORY)
     assert verdict.status == "pass"
     measured = verdict.measurements["sft"]
     assert (measured.added, measured.removed, measured.kept) == (40, 40, 360)
     assert verdict.rows == ()
-    assert verdict.summary == "No rule found more than harmless updates do, against x1."
+    assert verdict.summary == "No rule found more than benign updates do, against x1."
 
 
 def test_a_change_of_configuration_never_opens_the_gate() -> None:
@@ -246,17 +246,17 @@ def test_a_small_version_after_a_large_one_is_measured_by_its_own_size() -> None
 def test_the_parents_agreement_is_replaced_by_values_of_the_same_mean_and_deviation(measured: int) -> None:
     reference = replace(HISTORY[0].datasets["sft"], agreement_mean=0.37, agreement_sd=0.21, agreement_n=measured)
     evidence = make_evidence(make_rows(1000, 1400))
-    nothing, everything = numpy.zeros(400, dtype=bool), numpy.ones(400, dtype=bool)
+    nothing, everything = np.zeros(400, dtype=bool), np.ones(400, dtype=bool)
     measurements = HISTORY[0].measurements["sft"]
     comparison = compare(evidence, reference, measurements, measurements, nothing, everything)
     kept = comparison.agreement_kept
     assert (len(kept), kept.mean(), kept.std(ddof=1)) == pytest.approx((measured, 0.37, 0.21))
-    assert (comparison.loss_kept == numpy.array(reference.probe_losses)).all()
+    assert (comparison.loss_kept == np.array(reference.probe_losses)).all()
 
 
 def test_rows_whose_presence_in_the_parent_is_unknown_are_left_out_of_the_comparison() -> None:
     evidence = make_evidence(make_rows(0, 400))
-    known = numpy.arange(400) < 200
+    known = np.arange(400) < 200
     measurements = HISTORY[0].measurements["sft"]
     comparison = compare(evidence, HISTORY[0].datasets["sft"], measurements, measurements, known, ~known & False)
     assert (len(comparison.loss_kept), len(comparison.loss_added), comparison.probed) == (100, 0, 100)
@@ -267,7 +267,7 @@ def test_copies_of_a_row_are_no_more_evidence_than_the_row_itself() -> None:
     rows = make_rows(0, 400)
     copied = renumber([*rows, *make_rows(1000, 1001) * 40])
     evidence = make_evidence(copied, loss=lambda i: 9.0 if i >= 400 else 5.0)
-    is_added = numpy.arange(440) >= 400
+    is_added = np.arange(440) >= 400
     measurements = HISTORY[0].measurements["sft"]
     comparison = compare(evidence, HISTORY[0].datasets["sft"], measurements, measurements, ~is_added, is_added)
     assert (len(comparison.loss_kept), len(comparison.loss_added), len(comparison.agreement_added)) == (200, 1, 1)
@@ -326,7 +326,7 @@ def measure(base_folder: Path) -> Callable[[Rows], Evidence]:
             probe.l,
             [row.row for row in probe.rows],
             [row.hash for row in probe.rows],
-            numpy.array([row.loss_nats for row in probe.rows]),
+            np.array([row.loss_nats for row in probe.rows]),
         )
 
     return measure_version

@@ -5,22 +5,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 
 from corpus.artifacts import write_json, write_text
 from corpus.errors import NotAssessedError
 from corpus.prepare import PrepareParams, prepare_file
 from corpus.records import Conversation, Message, Preference, Record, content_hash
-from entropylaw import layout
-from entropylaw.evidence import load_evidence
+from entropylaw.repository import layout
+from entropylaw.repository.results import load_evidence
 from monitor.assess import accept_version, assess_version
-from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread
-from monitor.compression import CompressionParams
-from monitor.consistency import ConsistencyParams
-from monitor.evidence import Configuration, Evidence
+from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
 from monitor.history import read_history, write_entry
-from monitor.measurement import measure_dataset, probe_dataset
+from monitor.measures.compression import CompressionParams
+from monitor.measures.consistency import ConsistencyParams
+from monitor.measures.evidence import Configuration, Evidence
+from monitor.measures.measurement import measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 from training.base_model import load_base_model
@@ -36,7 +36,7 @@ CALIBRATION = Calibration(
     0.8,
     TopicSpread(0.1, 11),
     TopicSpread(0.03, 11),
-    (HarmlessUpdate(0.1, "random", 0.001, 0.001),) * 12,
+    (BenignUpdate(0.1, "random", 0.001, 0.001),) * 12,
     (),
     "base",
 )
@@ -52,7 +52,7 @@ def replies(chats: Rows) -> list[Preference]:
     for record, other in zip(records, records[7:] + records[:7], strict=True):
         if record.messages[0] != other.messages[0] and record.messages[1] != other.messages[1]:
             pairs.append(Preference(record.messages[:1], record.messages[1:2], other.messages[1:2], record.source))
-    return [pairs[i] for i in numpy.random.default_rng(0).permutation(len(pairs))]
+    return [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
 
 
 def flip(pair: Preference) -> Preference:
@@ -120,7 +120,7 @@ def test_fresh_pairs_with_exchanged_columns_are_risky_by_their_margin(replies: l
 
 
 def test_garbled_chosen_answers_are_risky_by_the_loss_of_the_chosen(replies: list[Preference], judge: Judge) -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def garble(pair: Preference) -> Preference:
         letters = "".join(map(chr, rng.integers(0x4E00, 0x9FFF, 12)))
@@ -153,6 +153,6 @@ def test_agreement_of_one_answer_only_is_of_another_version_of_the_tool(
     )
     prepare_file(layout.DATA / "prepared" / "raw.jsonl", layout.prepared("preferences"), PrepareParams())
     write_text(result / "probe_rows.csv", "row,hash,step,tokens,loss_nats\n1,ab,0,1,1.0\n")
-    numpy.save(result / "agreement.npy", numpy.zeros(3))
+    np.save(result / "agreement.npy", np.zeros(3))
     with pytest.raises(NotAssessedError, match=r"agreement\.npy: of another version of the tool"):
         load_evidence("preferences")

@@ -19,10 +19,10 @@ from corpus.errors import EntropylawError
 from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
 from corpus.records import Record, data_hash
-from entropylaw.backfill_plan import count_rows
+from entropylaw.backfill.past_versions import list_past_versions, number_main_line
+from entropylaw.backfill.plan import count_rows
 from entropylaw.cli import app
-from entropylaw.past_versions import list_past_versions, number_main_line
-from entropylaw.scaffold import render_pipeline
+from entropylaw.init.command import render_pipeline
 from monitor.history import parent_of, read_history, write_entry
 from training.base_model import is_trained_row
 
@@ -285,7 +285,7 @@ def test_ctrl_c_says_how_to_go_on(before: Path, monkeypatch: pytest.MonkeyPatch)
     def stop(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("entropylaw.backfill_run.locate_data", stop)
+    monkeypatch.setattr("entropylaw.backfill.run.locate_data", stop)
     result = call(before, "backfill")
     assert result.exit_code == 130 and result.stderr.endswith("`entropylaw backfill` goes on after it\n")
     assert not saved(before) and not result.stdout

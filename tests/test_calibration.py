@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,14 +18,14 @@ from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.scaffold import shipped_text
-from monitor.calibration import Calibration, CalibrationParams, calibrate, calibration_from_json, topic_spread
-from monitor.calibration_cost import CalibrationCost, time_step
-from monitor.compression import CompressionParams
-from monitor.entropy_law import fit_entropy_law
-from monitor.law_curves import fit_law_curves
-from monitor.law_runs import law_subsets, plan_law_runs, run_law_point, scramble_words, split_for_law
-from monitor.noise_runs import NoiseRun, gather_rows, plan_noise_runs
+from entropylaw.init.command import shipped_text
+from monitor.calibration.calibrate import Calibration, CalibrationParams, calibrate, calibration_from_json, topic_spread
+from monitor.calibration.cost import CalibrationCost, time_step
+from monitor.calibration.law_runs import law_subsets, plan_law_runs, run_law_point, scramble_words, split_for_law
+from monitor.calibration.noise_runs import NoiseRun, gather_rows, plan_noise_runs
+from monitor.law.curves import fit_law_curves
+from monitor.law.entropy_law import fit_entropy_law
+from monitor.measures.compression import CompressionParams
 from training.base_model import load_base_model
 from training.probe import ProbeParams
 
@@ -50,39 +50,39 @@ def calibration(rows: Rows, base_folder: Path) -> Calibration:
 
 @pytest.mark.parametrize("sd", [0.1, 0.3, 1.0])
 def test_the_spread_between_topics_is_recovered_from_rows_with_noise(sd: float) -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     found = []
     for _ in range(40):
-        topics = numpy.repeat(numpy.arange(30), 40)
+        topics = np.repeat(np.arange(30), 40)
         values = rng.normal(0, sd, 30)[topics] + rng.normal(0, 0.5, topics.size)
         found.append(topic_spread(values, topics).sd)
-    assert numpy.sqrt(numpy.mean(numpy.square(found))) == pytest.approx(sd, rel=0.1)
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(sd, rel=0.1)
 
 
 def test_small_topics_and_rows_without_a_value_do_not_count() -> None:
-    rng = numpy.random.default_rng(1)
-    topics = numpy.repeat(numpy.arange(4), 20)
+    rng = np.random.default_rng(1)
+    topics = np.repeat(np.arange(4), 20)
     values = rng.normal(topics * 1.0, 0.1)
     spread = topic_spread(values, topics)
     assert spread.degrees_of_freedom == 3
-    noisy = numpy.concatenate([values, [1e6] * 4, [math.nan] * 20])
-    assert topic_spread(noisy, numpy.concatenate([topics, [7] * 4, numpy.arange(20) % 4])) == spread
+    noisy = np.concatenate([values, [1e6] * 4, [math.nan] * 20])
+    assert topic_spread(noisy, np.concatenate([topics, [7] * 4, np.arange(20) % 4])) == spread
 
 
 def test_equal_topics_keep_the_noise_that_the_estimate_could_not_see_below() -> None:
-    values = numpy.tile([0.0, 1.0], 50)
-    sampling = float(numpy.var(values[:20], ddof=1)) / 20
-    assert topic_spread(values, numpy.repeat(numpy.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
-    assert topic_spread(numpy.full(100, 0.5), numpy.repeat(numpy.arange(5), 20)).sd == 0.0
+    values = np.tile([0.0, 1.0], 50)
+    sampling = float(np.var(values[:20], ddof=1)) / 20
+    assert topic_spread(values, np.repeat(np.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
+    assert topic_spread(np.full(100, 0.5), np.repeat(np.arange(5), 20)).sd == 0.0
 
 
 def test_a_baseline_too_small_to_tell_topics_apart_is_not_assessed() -> None:
     with pytest.raises(NotAssessedError, match="too small to tell topics apart"):
-        topic_spread(numpy.arange(14.0), numpy.repeat([0, 1, 2], [5, 5, 4]))
+        topic_spread(np.arange(14.0), np.repeat([0, 1, 2], [5, 5, 4]))
 
 
 def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     answer = "one two three four five six seven eight"
     talk = Conversation((Message("user", "Count to eight now"), Message("assistant", answer)), "numbers", 7)
     scrambled = scramble_words(talk, rng)
@@ -98,7 +98,7 @@ def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
 
 
 def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: Rows) -> None:
-    subsets = dict(law_subsets(chats[:120], 80, numpy.random.default_rng(0)))
+    subsets = dict(law_subsets(chats[:120], 80, np.random.default_rng(0)))
     assert len(subsets) == 12
     assert {len(rows) for rows in subsets.values()} == {80}
     assert all(content_hash(record) == row_hash for rows in subsets.values() for record, row_hash in rows)
@@ -113,7 +113,7 @@ def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: R
     codec = COMPRESSION.codec()
 
     def mean_ratio(name: str) -> float:
-        return float(numpy.mean([codec.ratio([canonical_text(record).encode()]) for record, _ in subsets[name]]))
+        return float(np.mean([codec.ratio([canonical_text(record).encode()]) for record, _ in subsets[name]]))
 
     assert mean_ratio("least compressible") < mean_ratio("random 1") < mean_ratio("most compressible")
 
@@ -121,7 +121,7 @@ def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: R
 def test_calibration_measures_noise_topics_updates_and_twelve_runs(calibration: Calibration) -> None:
     assert calibration.rows == 360
     assert len(set(calibration.noise_l)) == 3
-    assert numpy.ptp(calibration.noise_l) < 0.5
+    assert np.ptp(calibration.noise_l) < 0.5
     assert calibration.loss_sd > 0 and calibration.topic_loss.sd > 0 and calibration.topic_agreement.sd > 0
     assert len(calibration.updates) == 2 * 2
     # A fifth of the rows moves a mean loss by less than the losses of two rows differ, an agreement by less still.
@@ -135,7 +135,7 @@ def test_calibration_measures_noise_topics_updates_and_twelve_runs(calibration: 
 
 
 def test_the_curves_are_those_of_the_calibrations_own_points(calibration: Calibration) -> None:
-    again = fit_law_curves(calibration.points, numpy.random.default_rng(PARAMS.seed))
+    again = fit_law_curves(calibration.points, np.random.default_rng(PARAMS.seed))
     assert to_json(calibration.curves) == to_json(again)
     assert [curve.n_points for curve in calibration.curves.values()] == [12] * 3
 
@@ -152,7 +152,7 @@ def test_a_baseline_that_repeats_itself_is_calibrated_on_its_distinct_rows(
         replace(PARAMS, law_runs=False),
         lambda done, total: seen.append((done, total)),
     )
-    without_law = replace(calibration, points=(), curves=fit_law_curves((), numpy.random.default_rng(0)))
+    without_law = replace(calibration, points=(), curves=fit_law_curves((), np.random.default_rng(0)))
     assert to_json(again) == to_json(without_law)
     # Each step, and the end of each of the three runs.
     assert [done for done, _ in seen] == sorted([*range(1, 37), 12, 24, 36])
@@ -275,7 +275,7 @@ def test_a_row_probed_under_two_seeds_counts_once_with_its_last_loss(chats: Rows
         NoiseRun(5.0, (hashes[1], hashes[4]), (5.0, 6.0), (10, 20)),
         NoiseRun(5.1, (hashes[4], hashes[2]), (6.5, 4.0), (20, 30)),
     ]
-    measures = gather_rows(rows, runs, numpy.full(6, 0.3), PROBE, 1.0)
+    measures = gather_rows(rows, runs, np.full(6, 0.3), PROBE, 1.0)
     assert sorted(measures.probe_order.tolist()) == [1, 2, 4]
     assert measures.loss_nats[[1, 2, 4]].tolist() == [5.0, 4.0, 6.5]
     assert measures.tokens.tolist() == [0, 10, 30, 0, 20, 0]
@@ -315,7 +315,7 @@ def test_the_command_states_its_cost_first_and_a_result_that_cannot_be_written_c
     assert len(list(Path(".entropylaw/calibration").rglob("*.json"))) == 2
     code, stdout, stderr = run("calibration.json")
     assert code == 0 and "runs to go" not in stderr
-    assert "L over 2 seeds" in stdout and "Harmless updates move long R by ±" in stdout and "Too few points" in stdout
+    assert "L over 2 seeds" in stdout and "Benign updates move long R by ±" in stdout and "Too few points" in stdout
     assert not Path(".entropylaw/calibration").exists()
     # Unbroken it gives the same bytes.
     assert run("again.json")[0] == 0
@@ -355,7 +355,7 @@ def test_a_calibration_of_another_shape_is_not_assessed_and_says_what_to_run(
 
 def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows: Rows, base_folder: Path) -> None:
     _, tokenizer, card = load_base_model(base_folder)
-    drawn = split_for_law(rows[:60], tokenizer, card.trained_from, PROBE, 2, 20, numpy.random.default_rng(0))
+    drawn = split_for_law(rows[:60], tokenizer, card.trained_from, PROBE, 2, 20, np.random.default_rng(0))
     assert drawn == ((), [])
     assert fit_entropy_law([]).sentence.startswith("Too few points")
 

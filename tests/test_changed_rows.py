@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,10 +17,10 @@ from test_assess import CALIBRATION, CONFIGURATION, HISTORY, PARENT, accept, jud
 from corpus.artifacts import to_json
 from corpus.records import Conversation, Message
 from monitor.assess import assess_version
-from monitor.compression import OTHER_SOURCES
 from monitor.history import read_history, write_entry
-from monitor.row_lengths import measure_lengths
-from monitor.row_sources import MAX_SOURCES, compare_sources, count_sources
+from monitor.measures.compression import OTHER_SOURCES
+from monitor.measures.row_lengths import measure_lengths
+from monitor.measures.row_sources import MAX_SOURCES, compare_sources, count_sources
 from monitor.rule_params import RuleParams
 from monitor.verdict import NormalRange, SourceRows, verdict_from_json
 
@@ -31,8 +31,8 @@ def rows_of(*sources: str) -> list:
     return [(Conversation((Message("user", "Hi"),), source, i), f"{i:032x}") for i, source in enumerate(sources)]
 
 
-def flags(text: str) -> numpy.ndarray:
-    return numpy.array([letter == "1" for letter in text])
+def flags(text: str) -> np.ndarray:
+    return np.array([letter == "1" for letter in text])
 
 
 def test_the_band_is_the_parents_value_give_or_take_what_calibrated_updates_of_this_size_do() -> None:
@@ -56,7 +56,7 @@ def test_l_and_c_have_a_band_once_the_calibration_measured_them() -> None:
         assert middle == pytest.approx(getattr(before, key)) and normal[key].low < normal[key].high
 
 
-def test_the_band_ends_where_the_rule_says_that_harmless_updates_end() -> None:
+def test_the_band_ends_where_the_rule_says_that_benign_updates_end() -> None:
     repeated = make_evidence(renumber([*make_rows(0, 400), *make_rows(0, 40)]), r_long=5.0)
     verdict = judge([repeated], HISTORY)
     rule = next(rule for rule in verdict.rules if rule.id == "redundancy")
@@ -90,7 +90,7 @@ def test_removed_rows_are_unknown_where_the_parents_sources_are() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), min_size=1, max_size=40), st.integers(0, 9))
 def test_by_source_the_counts_add_up_to_the_versions(rows: list[tuple[str, bool]], dropped: int) -> None:
-    kept = numpy.array([flag for _, flag in rows])
+    kept = np.array([flag for _, flag in rows])
     parent = count_sources([source for source, flag in rows if flag] + ["z"] * dropped)
     found = compare_sources(rows_of(*(source for source, _ in rows)), kept, ~kept, parent)
     assert sum(part.rows for part in found) == len(rows)
@@ -121,13 +121,13 @@ def test_an_accepted_version_remembers_its_sources(tmp_path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 5000), st.booleans()), min_size=1, max_size=30))
 def test_every_row_is_counted_in_the_bin_of_its_length(rows: list[tuple[int, bool]]) -> None:
     records = [(Conversation((Message("user", "x" * length),)), "") for length, _ in rows]
-    added = numpy.array([flag for _, flag in rows])
+    added = np.array([flag for _, flag in rows])
     lengths = measure_lengths(records, {"kept": ~added, "added": added})
     for group, flag in (("kept", False), ("added", True)):
         chosen = [length for length, is_added in rows if is_added is flag]
         naive = [sum(low <= n < high for n in chosen) for low, high in pairwise(lengths.edges)]
         assert list(lengths.counts[group]) == naive and sum(naive) == len(chosen)
-        assert lengths.medians[group] == (float(numpy.median(chosen)) if chosen else None)
+        assert lengths.medians[group] == (float(np.median(chosen)) if chosen else None)
 
 
 def test_what_a_verdict_says_of_rows_reads_back_and_may_be_missing() -> None:

@@ -3,14 +3,14 @@
 import math
 from collections import Counter
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor import character_model
-from monitor.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprise, measure_surprise
+from monitor.outliers import character_model
+from monitor.outliers.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprise, measure_surprise
 
 # So few contexts that no two of them share a cell of 2**20.
 TEXTS = [
@@ -25,11 +25,11 @@ FOLDS = [0, 1, 0, 2, 1, -1]
 
 
 def measure_texts(texts: list[str], folds: list[int]) -> CharacterSurprise:
-    def numbers(parts: list[list[int]]) -> NDArray[numpy.int64]:
-        return numpy.array([number for part in parts for number in part], dtype=numpy.int64)
+    def numbers(parts: list[list[int]]) -> NDArray[np.int64]:
+        return np.array([number for part in parts for number in part], dtype=np.int64)
 
     return measure_surprise(
-        numbers([[ord(c) for c in text] for text in texts]).astype(numpy.uint64),
+        numbers([[ord(c) for c in text] for text in texts]).astype(np.uint64),
         numbers([list(range(len(text))) for text in texts]),
         numbers([[fold] * len(text) for text, fold in zip(texts, folds, strict=True)]),
     )
@@ -96,7 +96,7 @@ def test_the_probabilities_of_all_that_may_follow_sum_to_one() -> None:
     surprise = measure_texts([known, *following], [0, *[-1] * ALPHABET])
     for bits in (surprise.bits, surprise.bits_alone):
         last = bits[len(known) :].reshape(ALPHABET, 4)[:, 3]
-        assert numpy.exp2(-last).sum() == pytest.approx(1, rel=1e-6)
+        assert np.exp2(-last).sum() == pytest.approx(1, rel=1e-6)
 
 
 def test_alone_a_characters_bits_do_not_depend_on_its_neighbours() -> None:
@@ -121,20 +121,20 @@ def test_text_in_other_letters_or_another_order_is_more_surprising() -> None:
 
 
 def test_no_character_is_impossible_and_an_empty_input_has_no_bits() -> None:
-    assert numpy.isfinite(measure_texts(["a" * 1000, "\U0010ffff"], [0, -1]).bits).all()
+    assert np.isfinite(measure_texts(["a" * 1000, "\U0010ffff"], [0, -1]).bits).all()
     assert len(measure_texts([""], [0]).bits) == 0
 
 
-def random_counts(rng: numpy.random.Generator) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64], tuple[int, int]]:
+def random_counts(rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
     return rng.integers(0, 64, 2000), rng.integers(-1, 3, 2000), (4, 64)
 
 
 def test_the_compiled_loop_counts_what_numpy_counts() -> None:
     pytest.importorskip("numba")
-    cells, fold, shape = random_counts(numpy.random.default_rng(0))
+    cells, fold, shape = random_counts(np.random.default_rng(0))
     results = []
     for count in (character_model._compile_loops(), character_model._count_in_numpy):
-        counts, elsewhere = numpy.zeros(shape, numpy.int32), numpy.empty(len(cells), numpy.int64)
+        counts, elsewhere = np.zeros(shape, np.int32), np.empty(len(cells), np.int64)
         count(cells, fold, fold >= 0, counts, elsewhere)
         results.append((counts, elsewhere))
     (counts, elsewhere), (counts_again, elsewhere_again) = results

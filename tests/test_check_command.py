@@ -12,7 +12,7 @@ from sample_verdicts import STATUSES, history, sample_verdict, waiver
 from typer.testing import CliRunner
 
 from corpus.artifacts import write_json
-from entropylaw import judge
+from entropylaw import verdict as judge
 from entropylaw.cli import app
 from monitor.history import write_entry
 from monitor.waivers import add_waiver

@@ -22,19 +22,19 @@ from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.scaffold import shipped_text
-from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread
-from monitor.comparison import (
+from entropylaw.init.command import shipped_text
+from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
+from monitor.measures.consistency import ConsistencyParams
+from monitor.measures.measurement import measure_dataset
+from monitor.measures.new_text import measure_new_text
+from monitor.version_diff import (
     MeasuredFile,
     VersionComparison,
     compare_versions,
     match_rows,
     subtract_numbers,
 )
-from monitor.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
-from monitor.consistency import ConsistencyParams
-from monitor.measurement import measure_dataset
-from monitor.new_text import measure_new_text
 from reports.comparison import render_comparison
 from training.base_model import read_card
 
@@ -239,7 +239,7 @@ def small_probe(folder: Path) -> None:
 
 def made_up_calibration(base_identity: str) -> Calibration:
     updates = [
-        HarmlessUpdate(share, "random", 0.01 * math.sqrt(share) * sign, 0.01 * math.sqrt(share) * sign)
+        BenignUpdate(share, "random", 0.01 * math.sqrt(share) * sign, 0.01 * math.sqrt(share) * sign)
         for share in (0.05, 0.1, 0.2)
         for sign in (1, -1)
     ]
@@ -260,7 +260,7 @@ def test_with_a_base_model_the_same_file_twice_has_the_same_l(
     assert result["rules"] == [] and result["notes"] == []
 
 
-def test_copies_are_named_as_beyond_harmless_by_the_calibration(
+def test_copies_are_named_as_beyond_benign_by_the_calibration(
     compare: Compare, chats: Rows, base_folder: Path, tmp_path: Path
 ) -> None:
     small_probe(tmp_path)
@@ -272,7 +272,7 @@ def test_copies_are_named_as_beyond_harmless_by_the_calibration(
     write_json(calibration, made_up_calibration(identity))
     shown = compare("a.jsonl", "b.jsonl")
     assert shown.exit_code == 0, shown.stderr
-    assert "Beyond what harmless updates do:\n  Redundancy: R over the long window went from" in shown.stdout
+    assert "Beyond what benign updates do:\n  Redundancy: R over the long window went from" in shown.stdout
     # A calibration of another model says nothing here; one that cannot be read is an error.
     write_json(calibration, made_up_calibration("another"))
     other = read_result(compare("a.jsonl", "b.jsonl", "--json"))

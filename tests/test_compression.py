@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-import numpy
+import numpy as np
 import psutil
 import pytest
 from hypothesis import example, given, settings
@@ -22,8 +22,8 @@ from corpus.codecs import Codec
 from corpus.errors import DataError
 from corpus.files import write_rows
 from corpus.records import Conversation, Message, Record, canonical_text
-from monitor import compression
-from monitor.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
+from monitor.measures import compression
+from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
 
 Rows = list[tuple[Record, str]]
 PARAMS = CompressionParams()
@@ -71,7 +71,7 @@ def test_a_10_percent_update_of_fresh_rows_moves_no_ratio_by_more_than_1_percent
 
 
 def test_each_source_is_measured_as_if_it_were_alone() -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     noisy = [from_source("noisy", rng.bytes(300).hex()) for _ in range(40)]
     same = [from_source("same") for _ in range(40)]
     interleaved = [record for pair in zip(noisy, same, strict=True) for record in pair]

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-import numpy
+import numpy as np
 import pytest
 
-import monitor.consistency
+import monitor.measures.consistency
 from corpus.records import Conversation, Message, Preference, Record, content_hash
-from monitor.consistency import (
+from monitor.measures.consistency import (
     ConsistencyParams,
     flag_contradictions,
     flag_equal_pairs,
@@ -88,15 +88,15 @@ def test_agreement_does_not_depend_on_the_order_of_the_rows(chats: Rows) -> None
 def test_a_blank_answer_is_not_measured_and_does_not_count() -> None:
     rows = [ask(prompt, answer) for prompt, answer in TOPICS]
     with_blank, _ = row_agreement([*rows, ask("What now?", "  \n")])
-    assert numpy.isnan(with_blank[-1])
+    assert np.isnan(with_blank[-1])
     assert with_blank[:-1] == pytest.approx(row_agreement(rows)[0], abs=1e-6)
 
 
 def test_a_version_of_blank_answers_only_has_no_agreement() -> None:
     profile, agreement = profile_consistency(hashed([ask(prompt, " ") for prompt, _ in TOPICS]), PARAMS)
     assert profile.measured == 0
-    assert numpy.isnan(profile.agreement)
-    assert numpy.isnan(agreement).all()
+    assert np.isnan(profile.agreement)
+    assert np.isnan(agreement).all()
 
 
 @pytest.mark.parametrize("rows", [6, 3000])
@@ -125,7 +125,7 @@ def jaccard(a: str, b: str) -> float:
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
 def test_near_duplicates_are_the_pairs_whose_jaccard_similarity_is_above_the_threshold(threshold: float) -> None:
-    rng = numpy.random.default_rng(1)
+    rng = np.random.default_rng(1)
     found: dict[bool, list[bool]] = {True: [], False: []}
     for _ in range(300):
         words = [f"w{i}" for i in rng.integers(0, 10_000, 100)]
@@ -172,14 +172,14 @@ def test_the_same_answer_everywhere_contradicts_nothing() -> None:
 
 
 def test_contradictions_are_the_same_however_many_rows_are_compared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = numpy.random.default_rng(0)
-    responses = rng.normal(size=(40, 256)).astype(numpy.float32)
+    rng = np.random.default_rng(0)
+    responses = rng.normal(size=(40, 256)).astype(np.float32)
     responses[20:30] = responses[:10]
-    responses /= numpy.linalg.norm(responses, axis=1, keepdims=True)
+    responses /= np.linalg.norm(responses, axis=1, keepdims=True)
     rows: list[Record] = [ask("One prompt", f"answer {i}") for i in range(40)]
     at_once = flag_contradictions(rows, responses, 0.5)
     assert at_once == [not (i < 10 or 20 <= i < 30) for i in range(40)]
-    monkeypatch.setattr(monitor.consistency, "COMPARED_ROWS", 7)
+    monkeypatch.setattr(monitor.measures.consistency, "COMPARED_ROWS", 7)
     assert flag_contradictions(rows, responses, 0.5) == at_once
 
 
@@ -266,7 +266,7 @@ def test_the_agreement_of_pairs_is_of_both_answers() -> None:
     profile, agreement = profile_consistency(hashed(rows), PARAMS)
     assert agreement.shape == (6, 2)
     assert (agreement[:5, 0] > agreement[:5, 1] + 0.3).all()
-    assert numpy.isnan(agreement[5, 1]) and agreement[5, 0] > 0.3
+    assert np.isnan(agreement[5, 1]) and agreement[5, 0] > 0.3
     assert profile.measured == 6
     assert profile.agreement == pytest.approx(agreement[:, 0].mean())
     assert profile.chosen_margin == pytest.approx((agreement[:5, 0] - agreement[:5, 1]).mean())

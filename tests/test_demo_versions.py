@@ -7,9 +7,9 @@ import pytest
 
 from corpus.errors import EntropylawError
 from corpus.formats import parse_row
-from entropylaw.chitchat import load_chat_logs, pair_by_rating, to_conversation
-from entropylaw.demo import format_table, prepare_workspace, unexpected
-from entropylaw.demo_versions import build_versions, export_with_overlap, slip_vocabulary
+from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
+from entropylaw.demo.command import format_table, prepare_workspace, unexpected
+from entropylaw.demo.versions import build_versions, export_with_overlap, slip_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_x1_to_x4_keep_their_size_and_lose_a_tenth_of_copies_each(data):
 
 
 def test_each_version_shares_nine_tenths_with_the_one_before(data):
-    for before, after in (("x1", "x2"), ("x2", "x3"), ("x3", "x4"), ("x4", "harmless")):
+    for before, after in (("x1", "x2"), ("x2", "x3"), ("x3", "x4"), ("x4", "benign")):
         shared = Counter(identifiers(data.versions[before])) & Counter(identifiers(data.versions[after]))
         assert shared.total() == 360
 
@@ -97,7 +97,7 @@ def summary_row(name, status, z=None, trained=True):
 
 def good_story():
     rows = [summary_row("x1", "baseline", -5.3)] + [summary_row(f"x{i}", "pass", -5.2) for i in (2, 3, 4)]
-    return [*rows, summary_row("harmless", "pass", trained=False), summary_row("x5", "risky", -5.4, trained=False)]
+    return [*rows, summary_row("benign", "pass", trained=False), summary_row("x5", "risky", -5.4, trained=False)]
 
 
 def test_the_demo_says_when_it_did_not_go_as_it_should():
@@ -105,7 +105,7 @@ def test_the_demo_says_when_it_did_not_go_as_it_should():
     wrong = good_story()
     wrong[4]["status"], wrong[5]["z"], wrong[5]["trained"] = "risky", -5.1, True
     said = " ".join(unexpected(wrong))
-    assert "harmless is risky" in said and "not below" in said and "before its waiver" in said
+    assert "benign is risky" in said and "not below" in said and "before its waiver" in said
 
 
 def test_the_table_has_a_line_for_each_version_and_columns_that_line_up():

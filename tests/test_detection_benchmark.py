@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 
 from benchmarks.accidents import ACCIDENTS, Accident, inject
-from benchmarks.detection import Rate, plan_trials, tabulate_accidents, tabulate_harmless, wilson_interval
+from benchmarks.detection import Rate, plan_trials, tabulate_accidents, tabulate_benign, wilson_interval
 from benchmarks.rival_checks import RIVALS, ask_rivals, measure_drift, measure_reference
 from benchmarks.stages import ASSESS, MADE_ONCE, REPOSITORY, read_stages
 from benchmarks.trials import (
@@ -23,12 +23,12 @@ from benchmarks.trials import (
     write_reexport,
     write_version,
 )
-from benchmarks.updates import Pool, harmless_kinds, make_harmless, split_chat_logs, split_ratings, split_records
+from benchmarks.updates import Pool, benign_kinds, make_benign, split_chat_logs, split_ratings, split_records
 from corpus.errors import EntropylawError
 from corpus.formats import read_records
 from corpus.prepare import PrepareParams, prepare_records
 from corpus.records import Conversation, Message, Preference, Record, content_hash
-from entropylaw.chitchat import load_chat_logs
+from entropylaw.demo.chitchat import load_chat_logs
 
 BY_NAME = {accident.name: accident for accident in ACCIDENTS}
 
@@ -44,8 +44,8 @@ def conversations(pools: dict[str, Pool]) -> Pool:
     return pools["conversations"]
 
 
-def generator(seed: int = 0) -> numpy.random.Generator:
-    return numpy.random.default_rng(seed)
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
 def hashes(records: list[Record]) -> list[str]:
@@ -193,7 +193,7 @@ def test_any_file_is_split_by_topic(conversations: Pool) -> None:
 
 def test_an_ordinary_update_replaces_a_tenth_by_fresh_rows(conversations: Pool) -> None:
     rows = len(conversations.baseline)
-    version = make_harmless("random update", conversations, generator())
+    version = make_benign("random update", conversations, generator())
     assert len(version) == rows
     baseline = set(conversations.baseline)
     kept = [record for record in version if record in baseline]
@@ -202,13 +202,13 @@ def test_an_ordinary_update_replaces_a_tenth_by_fresh_rows(conversations: Pool) 
 
 
 def test_reordering_keeps_every_row(conversations: Pool) -> None:
-    reordered = make_harmless("reordered", conversations, generator())
-    updated = make_harmless("random update", conversations, generator())
+    reordered = make_benign("reordered", conversations, generator())
+    updated = make_benign("random update", conversations, generator())
     assert Counter(hashes(reordered)) == Counter(hashes(updated)) and hashes(reordered) != hashes(updated)
 
 
 def test_a_reexport_holds_the_same_records_in_other_clothes(conversations: Pool, tmp_path: Path) -> None:
-    records = make_harmless("re-exported", conversations, generator())
+    records = make_benign("re-exported", conversations, generator())
     write_version(tmp_path / "one.jsonl", records)
     write_reexport(tmp_path / "other.jsonl", records, generator())
     assert hashes(list(read_records(tmp_path / "one.jsonl"))) == hashes(list(read_records(tmp_path / "other.jsonl")))
@@ -218,9 +218,9 @@ def test_a_reexport_holds_the_same_records_in_other_clothes(conversations: Pool,
 
 def test_growth_adds_and_a_clean_up_removes_and_neither_touches_the_rest(conversations: Pool) -> None:
     baseline = list(conversations.baseline)
-    grown = make_harmless("grown by 30%", conversations, generator())
+    grown = make_benign("grown by 30%", conversations, generator())
     assert grown[: len(baseline)] == baseline and len(grown) == round(1.3 * len(baseline))
-    cleaned = make_harmless("cleaned up", conversations, generator())
+    cleaned = make_benign("cleaned up", conversations, generator())
     left = set(cleaned)
     assert len(cleaned) == round(0.9 * len(baseline))
     assert cleaned == [record for record in baseline if record in left]
@@ -228,11 +228,11 @@ def test_growth_adds_and_a_clean_up_removes_and_neither_touches_the_rest(convers
 
 def test_new_topics_come_from_the_rows_kept_back_for_them(conversations: Pool) -> None:
     for name, novel in conversations.novel.items():
-        version = make_harmless(name, conversations, generator())
+        version = make_benign(name, conversations, generator())
         assert len(set(version) - set(conversations.baseline)) == len(set(version) & set(novel)) == 40
 
 
-def test_versions_of_one_seed_share_their_harmless_update(conversations: Pool) -> None:
+def test_versions_of_one_seed_share_their_benign_update(conversations: Pool) -> None:
     update, _ = make_version(Trial("random update", "sft", 0.0, 5), conversations, team=0)
     damaged, rows = make_version(Trial("HTML left in", "sft", 0.1, 5), conversations, team=0)
     assert [record for row, record in enumerate(damaged, start=1) if row not in rows] == [
@@ -267,14 +267,14 @@ def test_a_version_that_prepare_refuses_is_not_a_pass(conversations: Pool, tmp_p
 def test_rivals_see_what_they_look_at(conversations: Pool) -> None:
     pool = replace(conversations, baseline=conversations.baseline[:200], fresh=conversations.fresh[:200])
     baseline, fresh = pool.baseline, pool.fresh
-    harmless = [make_harmless("random update", pool, generator(seed)) for seed in range(5)]
-    reference = measure_reference(baseline, harmless[:4])
-    assert not ask_rivals(harmless[4], baseline, reference)["row check"]
+    benign = [make_benign("random update", pool, generator(seed)) for seed in range(5)]
+    reference = measure_reference(baseline, benign[:4])
+    assert not ask_rivals(benign[4], baseline, reference)["row check"]
     copies = inject(baseline, BY_NAME["exact duplicates"], 0.05, generator(), fresh)
     assert ask_rivals(copies.records, baseline, reference)["row check"]
-    pages = inject(harmless[4], BY_NAME["HTML left in"], 0.1, generator(), fresh)
+    pages = inject(benign[4], BY_NAME["HTML left in"], 0.1, generator(), fresh)
     assert ask_rivals(pages.records, baseline, reference)["text drift"]
-    assert measure_drift(make_harmless("cleaned up", pool, generator()), baseline) is None
+    assert measure_drift(make_benign("cleaned up", pool, generator()), baseline) is None
 
 
 def test_wilson_intervals_are_those_worked_by_hand() -> None:
@@ -302,16 +302,14 @@ def test_tables_count_what_was_stopped_and_what_was_noticed() -> None:
     assert cells[2:4] == [str(Rate(2, 4)), str(Rate(3, 4))]
     assert cells[4] == "agreement 3"
     not_judged = [outcome(Trial("cleaned up", "sft", 0.0, 0), "not_assessed")]
-    assert f"| cleaned up | {Rate(0, 1)} | {Rate(1, 1)} |" in tabulate_harmless(not_judged)[2]
+    assert f"| cleaned up | {Rate(0, 1)} | {Rate(1, 1)} |" in tabulate_benign(not_judged)[2]
 
 
 def test_the_plan_has_every_kind_at_every_share_with_every_seed(pools: dict[str, Pool]) -> None:
     by_dataset = {"sft": pools["conversations"], "preferences": pools["preferences"]}
     trials = plan_trials(by_dataset, (0.02, 0.1), 3, [])
-    harmless = harmless_kinds("conversations", pools["conversations"]) + harmless_kinds(
-        "preferences", pools["preferences"]
-    )
-    assert len(trials) == len(set(trials)) == 3 * (2 * len(ACCIDENTS) + len(harmless))
+    benign = benign_kinds("conversations", pools["conversations"]) + benign_kinds("preferences", pools["preferences"])
+    assert len(trials) == len(set(trials)) == 3 * (2 * len(ACCIDENTS) + len(benign))
     assert {trial.name for trial in trials if trial.dataset == "preferences"} == {
         "flipped preferences",
         "preferences updated",

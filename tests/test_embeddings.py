@@ -1,6 +1,6 @@
 """Static embeddings: unit vectors that do not depend on what else is embedded."""
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,14 +18,14 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 def test_every_text_gets_a_unit_vector_and_a_blank_one_the_zero_vector(batch: list[str]) -> None:
     vectors = embed_texts(EMBEDDER, batch)
     assert vectors.shape == (len(batch), 256)
-    lengths = numpy.linalg.norm(vectors, axis=1)
+    lengths = np.linalg.norm(vectors, axis=1)
     assert lengths == pytest.approx([1.0 if text.strip() else 0.0 for text in batch], abs=1e-5)
 
 
 def test_a_text_has_the_same_vector_alone_and_in_any_company() -> None:
     batch = ["What is the capital of France?", "Paris.", "word " * 300, "", "Bonjour, ça va ?"]
     together = embed_texts(EMBEDDER, batch)
-    alone = numpy.concatenate([embed_texts(EMBEDDER, [text]) for text in batch])
+    alone = np.concatenate([embed_texts(EMBEDDER, [text]) for text in batch])
     assert together == pytest.approx(alone, abs=1e-6)
     assert together == pytest.approx(embed_texts(EMBEDDER, batch[::-1])[::-1], abs=1e-6)
 

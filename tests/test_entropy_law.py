@@ -3,14 +3,14 @@
 import dataclasses
 import math
 
-import numpy
+import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from monitor.entropy_law import MIN_POINTS, LawPoint, describe_faults, describe_law, fit_entropy_law, predict_change
+from monitor.law.entropy_law import MIN_POINTS, LawPoint, describe_faults, describe_law, fit_entropy_law, predict_change
 
 
-def make_points(rng: numpy.random.Generator, n: int = 12, noise: float = 0.01) -> list[LawPoint]:
+def make_points(rng: np.random.Generator, n: int = 12, noise: float = 0.01) -> list[LawPoint]:
     """Runs of a law with Z = -4 - 0.3 ln R - 0.2 L."""
     log_r, loss = rng.uniform(1.0, 2.5, n), rng.uniform(4.8, 5.4, n)
     z = -4 - 0.3 * log_r - 0.2 * loss + rng.normal(0, noise, n)
@@ -20,19 +20,19 @@ def make_points(rng: numpy.random.Generator, n: int = 12, noise: float = 0.01) -
     ]
 
 
-POINTS = make_points(numpy.random.default_rng(0), noise=0.03)
+POINTS = make_points(np.random.default_rng(0), noise=0.03)
 
 
 def test_the_plane_and_its_covariance_are_those_of_scipys_least_squares() -> None:
     law = fit_entropy_law(POINTS)
 
-    def plane(x: numpy.ndarray, a: float, b: float, c: float) -> numpy.ndarray:
+    def plane(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
         return a + b * x[0] + c * x[1]
 
-    x = numpy.array([[math.log(p.r_long), p.l] for p in POINTS]).T
+    x = np.array([[math.log(p.r_long), p.l] for p in POINTS]).T
     expected, covariance = optimize.curve_fit(plane, x, [p.z for p in POINTS])
     assert [law.intercept, law.slope_log_r, law.slope_l] == pytest.approx(list(expected), rel=1e-4)
-    assert numpy.array(law.covariance) == pytest.approx(covariance, rel=1e-3)
+    assert np.array(law.covariance) == pytest.approx(covariance, rel=1e-3)
     assert law.degrees_of_freedom == 9
 
 
@@ -52,16 +52,16 @@ def test_what_is_said_of_runs_left_out_one_by_one_is_that_of_the_plane_through_t
         z.append(point.z)
         forecasts.append(rest.intercept + rest.slope_log_r * math.log(point.r_long) + rest.slope_l * point.l)
     law = fit_entropy_law(POINTS)
-    errors = numpy.array(z) - forecasts
-    assert law.r_squared_loo == pytest.approx(1 - (errors @ errors) / (numpy.var(z) * len(z)))
+    errors = np.array(z) - forecasts
+    assert law.r_squared_loo == pytest.approx(1 - (errors @ errors) / (np.var(z) * len(z)))
     assert law.rank_correlation == pytest.approx(stats.spearmanr(forecasts, z).statistic)
     # Worked by hand from the places in the two orders.
-    places = [numpy.argsort(numpy.argsort(values)) for values in (forecasts, z)]
+    places = [np.argsort(np.argsort(values)) for values in (forecasts, z)]
     assert law.rank_correlation == pytest.approx(1 - 6 * ((places[0] - places[1]) ** 2).sum() / (12 * (12**2 - 1)))
 
 
 def test_one_run_far_off_does_not_make_a_law_of_runs_in_no_order() -> None:
-    rng = numpy.random.default_rng(5)
+    rng = np.random.default_rng(5)
     crowd = [LawPoint("", 2.9, 3.0 + 0.1 * i, 5.0 + 0.02 * (i % 3), -4.9 + 0.02 * rng.normal()) for i in range(11)]
     # A run at the end of a long way, and one beside it: each is predicted well from the other.
     far = [LawPoint("", 2.9, 30.0, 5.0, -5.9), LawPoint("", 2.9, 31.0, 5.02, -5.91)]
@@ -85,7 +85,7 @@ def test_each_limit_that_a_law_misses_is_named() -> None:
 
 
 def test_the_f_test_has_its_nominal_rate_where_z_is_pure_noise() -> None:
-    rng = numpy.random.default_rng(1)
+    rng = np.random.default_rng(1)
     p_values = []
     for _ in range(400):
         noise = [dataclasses.replace(point, z=float(rng.normal())) for point in POINTS]
@@ -94,10 +94,10 @@ def test_the_f_test_has_its_nominal_rate_where_z_is_pure_noise() -> None:
 
 
 def test_a_law_without_noise_holds_and_one_of_pure_noise_does_not() -> None:
-    exact = fit_entropy_law(make_points(numpy.random.default_rng(2), noise=0.0))
+    exact = fit_entropy_law(make_points(np.random.default_rng(2), noise=0.0))
     assert exact.holds is True
     assert "holds on your data: Z falls with long R and falls with L" in exact.sentence
-    rng = numpy.random.default_rng(3)
+    rng = np.random.default_rng(3)
     noise = fit_entropy_law([dataclasses.replace(point, z=float(rng.normal())) for point in POINTS])
     assert noise.holds is False
     assert "does not hold" in noise.sentence
@@ -110,7 +110,7 @@ def test_no_sign_is_assumed() -> None:
 
 
 def test_the_interval_of_a_predicted_change_covers_two_new_runs_at_the_nominal_rate() -> None:
-    rng = numpy.random.default_rng(4)
+    rng = np.random.default_rng(4)
     before, after = (1.4, 5.0), (1.9, 5.1)
     covered = []
     for _ in range(800):
@@ -120,7 +120,7 @@ def test_the_interval_of_a_predicted_change_covers_two_new_runs_at_the_nominal_r
         z = [-4 - 0.3 * log_r - 0.2 * loss + rng.normal(0, 0.01) for log_r, loss in (before, after)]
         covered.append(predicted.low <= z[1] - z[0] <= predicted.high)
     # Binomial, n = 800: a standard error of 0.011.
-    assert numpy.mean(covered) == pytest.approx(0.9, abs=0.03)
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.03)
 
 
 def test_a_change_of_nothing_is_predicted_as_nothing_with_the_noise_of_two_runs() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import huggingface_hub.constants
-import numpy
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Conversation, Message, Preference, Record
-from entropylaw.chitchat import load_chat_logs, pair_by_rating
+from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating
 from training.chat import encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
 from training.fine_tuning import (
@@ -346,7 +346,7 @@ def test_nobody_is_told_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unpairing_makes_a_row_of_every_answer_and_mixes_the_labels(preferences: list[Preference]) -> None:
-    rows = unpair_preferences(preferences, numpy.random.default_rng(0))
+    rows = unpair_preferences(preferences, np.random.default_rng(0))
     expected = collections.Counter(
         (record.prompt[0].content, answer[0].content, label)
         for record in preferences
@@ -358,14 +358,14 @@ def test_unpairing_makes_a_row_of_every_answer_and_mixes_the_labels(preferences:
     # Neither all chosen first nor in turn: every batch of eight has both, and there are runs.
     assert all(0 < sum(labels[i : i + 8]) < 8 for i in range(0, len(labels), 8))
     assert any(a == b for a, b in itertools.pairwise(labels))
-    again = unpair_preferences(preferences, numpy.random.default_rng(0))
-    assert rows == again != unpair_preferences(preferences, numpy.random.default_rng(1))
+    again = unpair_preferences(preferences, np.random.default_rng(0))
+    assert rows == again != unpair_preferences(preferences, np.random.default_rng(1))
 
 
 def test_unpaired_preferences_make_one_row_each() -> None:
     prompt, answer = (Message("user", "Hi"),), (Message("assistant", "Hello!"),)
     rows = unpair_preferences(
-        [Preference(prompt, chosen=answer), Preference(prompt, rejected=answer)], numpy.random.default_rng(0)
+        [Preference(prompt, chosen=answer), Preference(prompt, rejected=answer)], np.random.default_rng(0)
     )
     assert sorted(row.desirable for row in rows) == [False, True]
 
@@ -414,7 +414,7 @@ def test_kto_takes_unpaired_rows_beside_pairs_and_weighs_the_labels(
     report = train_kto(mixed, base_folder, KTO, "model")
     assert (report.rows, report.desirable_share) == (3 * len(preferences), pytest.approx(1 / 3))
     assert (report.desirable_weight, report.undesirable_weight) == (2.0, 1.0)
-    labels = [row.desirable for row in unpair_preferences(mixed, numpy.random.default_rng(KTO.seed))]
+    labels = [row.desirable for row in unpair_preferences(mixed, np.random.default_rng(KTO.seed))]
     batches = [labels[i : i + 4] for i in range(0, len(labels) - 3, 4)]
     assert report.micro_batches == len(batches)
     assert report.one_label_batches == sum(all(batch) or not any(batch) for batch in batches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 import torch
 
@@ -29,7 +29,7 @@ def loaded(base_folder: Path):
 
 
 def ask(text: str, temperature: float = 0.0, seed: int = 0) -> AnswerRequest:
-    return AnswerRequest((Message("user", text),), temperature, numpy.random.default_rng(seed))
+    return AnswerRequest((Message("user", text),), temperature, np.random.default_rng(seed))
 
 
 def likeliest_tokens(model, tokenizer, text: str, count: int) -> list[int]:

@@ -22,8 +22,8 @@ from monitor.history import (
     record_score,
     write_entry,
 )
-from monitor.preferences import PairReference, PreferenceDirection
-from monitor.row_sketch import RowSketch
+from monitor.measures.preferences import PairReference, PreferenceDirection
+from monitor.measures.row_sketch import RowSketch
 from monitor.verdict import Measurements
 
 

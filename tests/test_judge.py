@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 from judge_server import Clock, JudgeServer, Received, Reply, fail, in_turn, say, serve_judge
 
@@ -64,7 +64,7 @@ def start(file: Path, clock: Clock) -> Iterator[Callable[..., tuple[Judge, Judge
 
 def open_judge(server: JudgeServer, file: Path, clock: Clock, **changes: Any) -> Judge:
     params = replace(PARAMS, **{"endpoint": server.endpoint, "model": "grader", **changes})
-    return Judge(params, file, clock=clock, sleep=clock.sleep, random=numpy.random.default_rng(0))
+    return Judge(params, file, clock=clock, sleep=clock.sleep, random=np.random.default_rng(0))
 
 
 def question(text: str = "Grade this.", **changes: Any) -> JudgeRequest:

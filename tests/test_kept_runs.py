@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.kept_runs import Progress, Run, find_run, finish_runs, keep_run, keep_until_done
+from monitor.calibration.kept_runs import Progress, Run, find_run, finish_runs, keep_run, keep_until_done
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 import torch
 
@@ -54,7 +54,7 @@ def test_the_loss_of_a_row_worked_by_hand(loaded: tuple[object, object]) -> None
     sums, counts = row_token_losses(model, collate_rows([row], tokenizer.pad_token_id))
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([row.ids])).logits[0].double().numpy()
-    nats = [math.log(numpy.exp(logits[i]).sum()) - logits[i, row.ids[i + 1]] for i in (1, 2)]
+    nats = [math.log(np.exp(logits[i]).sum()) - logits[i, row.ids[i + 1]] for i in (1, 2)]
     assert (sums.item(), counts.item()) == (pytest.approx(sum(nats), rel=1e-5), 2)
 
 

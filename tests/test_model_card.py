@@ -15,8 +15,8 @@ from corpus.formats import read_records
 from corpus.prepare import to_row
 from corpus.records import Record, content_hash, data_hash
 from entropylaw.cli import app
-from entropylaw.provenance import trace_rows
-from monitor.evidence import version_hash
+from entropylaw.repository.provenance import trace_rows
+from monitor.measures.evidence import version_hash
 from training.fine_tuning import TrainingReport
 from training.kto import KtoParams, KtoReport
 from training.model_card import Provenance, TrainedOn, read_hub_base, render_model_card, write_model_card

@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
-from monitor import odd_rows
-from monitor.evidence import first_copies
-from monitor.odd_rows import (
+from monitor.measures.evidence import first_copies
+from monitor.outliers import odd_rows
+from monitor.outliers.odd_rows import (
     MARKS,
     MIN_KEPT_ROWS,
     OddRows,
@@ -25,8 +25,8 @@ from monitor.odd_rows import (
     judge_rows,
     mark_rows,
 )
-from monitor.rule_drafts import decide_status
 from monitor.rule_params import RuleParams
+from monitor.rules.drafts import decide_status
 
 Rows = list[Conversation]
 PARAMS = RuleParams()
@@ -59,13 +59,13 @@ ANSWERS = (
 )
 
 
-def say(rng: numpy.random.Generator, words: Sequence[str], sentences: Sequence[str]) -> str:
+def say(rng: np.random.Generator, words: Sequence[str], sentences: Sequence[str]) -> str:
     """One or two sentences about the words."""
     drawn = [sentences[i] for i in rng.integers(0, len(sentences), rng.integers(1, 3))]
     return " ".join(drawn).format(*rng.choice(words, 3 * len(drawn)))
 
 
-def draw_chats(rng: numpy.random.Generator, rows: int, topics: Sequence[Sequence[str]] = TOPICS[:6]) -> Rows:
+def draw_chats(rng: np.random.Generator, rows: int, topics: Sequence[Sequence[str]] = TOPICS[:6]) -> Rows:
     """Two questions with their answers, all about one topic."""
     chats = []
     for _ in range(rows):
@@ -82,7 +82,7 @@ def change(row: Conversation, said: Callable[[str], str], role: str = "assistant
 
 def mark(kept: Sequence[Record], added: Sequence[Record]) -> RowMarks | None:
     hashes = [content_hash(row) for row in (*kept, *added)]
-    is_kept = numpy.arange(len(hashes)) < len(kept)
+    is_kept = np.arange(len(hashes)) < len(kept)
     return mark_rows(list(zip((*kept, *added), hashes, strict=True)), is_kept, ~is_kept, first_copies(hashes), PARAMS)
 
 
@@ -102,12 +102,12 @@ def statuses(found: dict[RowRuleId, OddRows], share_added: float) -> dict[str, s
 
 @pytest.fixture(scope="module")
 def kept() -> Rows:
-    return draw_chats(numpy.random.default_rng(0), 300)
+    return draw_chats(np.random.default_rng(0), 300)
 
 
 @pytest.fixture(scope="module")
 def fresh() -> Rows:
-    return draw_chats(numpy.random.default_rng(1), 40)
+    return draw_chats(np.random.default_rng(1), 40)
 
 
 # --- honest batches and accidents ----------------------------------------------------------------------------------
@@ -128,8 +128,8 @@ def test_fresh_rows_of_the_same_kind_are_not_odd(kept: Rows, fresh: Rows) -> Non
 @pytest.mark.parametrize("new", [0, 3, 6])
 def test_a_batch_about_something_new_is_not_stopped(new: int) -> None:
     known = [words for i, words in enumerate(TOPICS) if i != new]
-    kept = draw_chats(numpy.random.default_rng(2), 300, known)
-    news = draw_chats(numpy.random.default_rng(3), 40, TOPICS[new : new + 1])
+    kept = draw_chats(np.random.default_rng(2), 300, known)
+    news = draw_chats(np.random.default_rng(3), 40, TOPICS[new : new + 1])
     assert "risky" not in statuses(judge(kept, news), SHARE).values()
 
 
@@ -225,13 +225,13 @@ def test_damaged_rows_merged_many_times_are_one_piece_of_evidence(kept: Rows, fr
 
 
 def draw_values(
-    rng: numpy.random.Generator, topic_sd: float, added: int
-) -> tuple[NDArray[numpy.float64], NDArray[numpy.int64], NDArray[numpy.bool_]]:
+    rng: np.random.Generator, topic_sd: float, added: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
     """300 kept rows of 12 topics of different sizes, and a batch that is one more topic."""
-    topic = numpy.append(numpy.sort(rng.integers(0, 12, 300)), numpy.full(added, 12))
+    topic = np.append(np.sort(rng.integers(0, 12, 300)), np.full(added, 12))
     values = rng.normal(0, topic_sd, 13)[topic] + rng.normal(0, 1, len(topic))
     is_added = topic == 12
-    return values, numpy.where(is_added, -1, topic), is_added
+    return values, np.where(is_added, -1, topic), is_added
 
 
 @pytest.mark.parametrize("added", [8, 40])
@@ -240,18 +240,18 @@ def test_an_honest_batch_is_odd_no_more_often_than_its_rate(
     topic_sd: float, rates: tuple[float, ...], added: int
 ) -> None:
     # Where topics differ as much as the rows in them, p-values below 5% promise more than twelve topics can tell.
-    rng = numpy.random.default_rng(4)
+    rng = np.random.default_rng(4)
     lowest = []
     for _ in range(300):
         values, topic, is_added = draw_values(rng, topic_sd, added)
         found = [find_odd_rows("misfit", values, topic, is_added, tail, 1, PARAMS) for tail in PARAMS.odd_tails]
         lowest.append(min(odd.p_value for odd in found if odd))
     for rate in rates:
-        assert numpy.mean(numpy.array(lowest) <= rate) <= rate + 2 * math.sqrt(rate * (1 - rate) / 300)
+        assert np.mean(np.array(lowest) <= rate) <= rate + 2 * math.sqrt(rate * (1 - rate) / 300)
 
 
 def test_a_batch_of_which_a_fifth_lies_far_out_is_odd() -> None:
-    rng = numpy.random.default_rng(5)
+    rng = np.random.default_rng(5)
     for _ in range(20):
         values, topic, is_added = draw_values(rng, 0.3, 40)
         values[-8:] += 6
@@ -259,10 +259,10 @@ def test_a_batch_of_which_a_fifth_lies_far_out_is_odd() -> None:
         assert odd is not None and odd.beyond >= 8 and odd.p_value < 0.001
 
 
-def hundred_rows(beyond: int, added: int) -> tuple[NDArray[numpy.float64], NDArray[numpy.int64], NDArray[numpy.bool_]]:
+def hundred_rows(beyond: int, added: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
     """Four topics with 25 rows each, one of which is odd; of the added rows the first ``beyond``."""
-    topic = numpy.append(numpy.arange(100) % 4, numpy.full(added, -1))
-    values = numpy.zeros(100 + added)
+    topic = np.append(np.arange(100) % 4, np.full(added, -1))
+    values = np.zeros(100 + added)
     values[:4] = [1, 2, 3, 4]
     values[100 : 100 + beyond] = 1
     return values, topic, topic < 0
@@ -307,7 +307,7 @@ def test_topics_that_differ_make_an_odd_batch_less_surprising() -> None:
     values, topic, is_added = hundred_rows(9, 20)
     even = find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS)
     # The same rows, with all the odd ones in one topic.
-    one = find_odd_rows("roles", values, numpy.where(is_added, -1, numpy.arange(120) // 25), is_added, 0.1, 1, PARAMS)
+    one = find_odd_rows("roles", values, np.where(is_added, -1, np.arange(120) // 25), is_added, 0.1, 1, PARAMS)
     assert even is not None and one is not None
     assert even.p_value < one.p_value / 10
     assert (even.beyond, even.usual, even.cut) == (one.beyond, one.usual, one.cut)
@@ -316,7 +316,7 @@ def test_topics_that_differ_make_an_odd_batch_less_surprising() -> None:
 def test_rows_without_a_mark_are_no_part_of_the_share() -> None:
     values, topic, is_added = hundred_rows(10, 20)
     all_marked = find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS)
-    values[110:] = numpy.nan
+    values[110:] = np.nan
     half = find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS)
     assert half is not None and all_marked is not None
     assert (half.beyond, half.added) == (10, 10)
@@ -326,11 +326,11 @@ def test_rows_without_a_mark_are_no_part_of_the_share() -> None:
 def test_a_mark_that_one_topic_lacks_or_that_is_rare_in_all_is_counted_without_it() -> None:
     values, topic, is_added = hundred_rows(9, 20)
     lacking = values.copy()
-    lacking[topic == 3] = numpy.nan
+    lacking[topic == 3] = np.nan
     odd = find_odd_rows("roles", lacking, topic, is_added, 0.1, 1, PARAMS)
     assert odd is not None and (odd.usual, odd.p_value < 0.001) == (pytest.approx(3.5 / 76), True)
     rare = values.copy()
-    rare[16:100] = numpy.nan
+    rare[16:100] = np.nan
     odd = find_odd_rows("roles", rare, topic, is_added, 0.1, 1, PARAMS)
     assert odd is not None and odd.usual == pytest.approx(2.5 / 17)
 
@@ -338,28 +338,28 @@ def test_a_mark_that_one_topic_lacks_or_that_is_rare_in_all_is_counted_without_i
 def test_fewer_than_10_kept_rows_or_no_added_ones_with_a_mark_say_nothing() -> None:
     values, topic, is_added = hundred_rows(3, 20)
     few = values.copy()
-    few[MIN_KEPT_ROWS - 1 : 100] = numpy.nan
+    few[MIN_KEPT_ROWS - 1 : 100] = np.nan
     assert find_odd_rows("roles", few, topic, is_added, 0.1, 1, PARAMS) is None
     few[MIN_KEPT_ROWS - 1] = 0
     assert find_odd_rows("roles", few, topic, is_added, 0.1, 1, PARAMS) is not None
-    values[100:] = numpy.nan
+    values[100:] = np.nan
     assert find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS) is None
 
 
-def make_marks(added: int, **values_added: NDArray[numpy.float64]) -> RowMarks:
+def make_marks(added: int, **values_added: NDArray[np.float64]) -> RowMarks:
     """200 kept rows of four topics, all marks of which run from 0 to 1; added rows have 0 where nothing is said."""
     names = [name for names in MARKS.values() for name in names]
-    usual = numpy.linspace(0, 1, 200)
+    usual = np.linspace(0, 1, 200)
     return RowMarks(
-        {name: numpy.append(usual, values_added.get(name.replace(" ", "_"), numpy.zeros(added))) for name in names},
-        topic=numpy.append(numpy.arange(200) % 4, numpy.full(added, -1)),
-        is_added=numpy.arange(200 + added) >= 200,
-        is_copy=numpy.zeros(200 + added, dtype=bool),
+        {name: np.append(usual, values_added.get(name.replace(" ", "_"), np.zeros(added))) for name in names},
+        topic=np.append(np.arange(200) % 4, np.full(added, -1)),
+        is_added=np.arange(200 + added) >= 200,
+        is_copy=np.zeros(200 + added, dtype=bool),
     )
 
 
 def test_of_many_marks_the_gravest_speaks_and_not_the_most_significant() -> None:
-    few_far_out, many_a_little_out = numpy.zeros(100), numpy.zeros(100)
+    few_far_out, many_a_little_out = np.zeros(100), np.zeros(100)
     few_far_out[:15], many_a_little_out[:32] = 2, 0.95
     few, many = (
         judge_rows(make_marks(100, **values), 0.1, PARAMS)["form"]
@@ -420,7 +420,7 @@ def test_the_rows_looked_at_are_those_of_the_lowest_hashes_in_any_file_order(siz
 
         def take(records: Sequence[Record]) -> list[Record]:
             hashes = [content_hash(record) for record in records]
-            places = odd_rows._take_rows(records, hashes, numpy.ones(len(records), dtype=bool))
+            places = odd_rows._take_rows(records, hashes, np.ones(len(records), dtype=bool))
             return [records[i] for i in places]
 
         taken = take(rows)
@@ -440,10 +440,10 @@ def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) 
     rows: Rows = [*kept[:60], endless, *fresh]
     # The endless one comes first in the order of hashes.
     hashes = ["00" * 16 if row is endless else content_hash(row) for row in rows]
-    is_kept = numpy.arange(101) < 61
-    marks = mark_rows(list(zip(rows, hashes, strict=True)), is_kept, ~is_kept, numpy.ones(101, dtype=bool), PARAMS)
+    is_kept = np.arange(101) < 61
+    marks = mark_rows(list(zip(rows, hashes, strict=True)), is_kept, ~is_kept, np.ones(101, dtype=bool), PARAMS)
     assert marks is not None
-    assert numpy.count_nonzero(marks.topic >= 0) == 60 and marks.topic[60] == -1
+    assert np.count_nonzero(marks.topic >= 0) == 60 and marks.topic[60] == -1
 
 
 def test_of_much_data_a_sample_is_marked(kept: Rows, fresh: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,7 +452,7 @@ def test_of_much_data_a_sample_is_marked(kept: Rows, fresh: Rows, monkeypatch: p
     assert marks is not None
     looked_at = marks.topic >= 0
     assert 80 < looked_at.sum() < 120 and not looked_at[300:].any()
-    assert (numpy.isfinite(marks.marks["characters"]) == (looked_at | marks.is_added)).all()
+    assert (np.isfinite(marks.marks["characters"]) == (looked_at | marks.is_added)).all()
     assert marks.is_added[300:].all()
 
 
@@ -487,7 +487,7 @@ def test_where_all_added_rows_are_copies_the_other_rules_have_nothing_to_compare
 
 
 def test_the_reason_gives_the_numbers() -> None:
-    marks = make_marks(40, echo=numpy.append(numpy.full(10, 2.0), numpy.zeros(30)))
+    marks = make_marks(40, echo=np.append(np.full(10, 2.0), np.zeros(30)))
     found = judge_rows(marks, 0.2, PARAMS)
     item = draft_row_rules("sft", 40, found, 0.2, PARAMS)["form"]
     assert item.finding.startswith(
@@ -501,7 +501,7 @@ def test_the_reason_gives_the_numbers() -> None:
 # --- data that nobody expects --------------------------------------------------------------------------------------
 
 
-def letters(rng: numpy.random.Generator, alphabet: str, count: int) -> str:
+def letters(rng: np.random.Generator, alphabet: str, count: int) -> str:
     return "".join(alphabet[i] for i in rng.integers(0, len(alphabet), count))
 
 
@@ -511,7 +511,7 @@ def ask(prompt: str, answer: str) -> Record:
 
 WORDS = " ".join(" ".join(words) for words in TOPICS)
 
-DrawRow = Callable[[numpy.random.Generator, int], Record]
+DrawRow = Callable[[np.random.Generator, int], Record]
 STRANGE: dict[str, DrawRow] = {
     "two letters": lambda rng, i: ask(letters(rng, "abcdef", 2), letters(rng, "abcdef", 2)),
     "no words at all": lambda rng, i: ask(letters(rng, "!?#$%&*+-=<>", 20), letters(rng, "!?#$%&*+-=<>", 20)),
@@ -534,7 +534,7 @@ STRANGE: dict[str, DrawRow] = {
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("rows", [12, 130])
 def test_strange_data_is_no_alarm_where_it_was_strange_before(name: str, rows: int) -> None:
-    rng = numpy.random.default_rng(6)
+    rng = np.random.default_rng(6)
     drawn = [STRANGE[name](rng, i) for i in range(rows + 15)]
     order = rng.permutation(len(drawn))
     found = judge([drawn[i] for i in order[:rows]], [drawn[i] for i in order[rows:]])
@@ -552,5 +552,5 @@ ODD: dict[str, tuple[RowRuleId, DrawRow]] = {
 @pytest.mark.parametrize("name", ODD)
 def test_strange_rows_are_found_where_there_were_none_before(name: str, kept: Rows) -> None:
     rule, draw = ODD[name]
-    rng = numpy.random.default_rng(7)
+    rng = np.random.default_rng(7)
     assert statuses(judge(kept, [draw(rng, i) for i in range(30)]), 30 / 330)[rule] == "risky"

@@ -3,23 +3,23 @@
 import math
 from collections.abc import Callable
 
-import numpy
+import numpy as np
 import pytest
 
 from corpus.records import Record, canonical_text
-from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread
-from monitor.compression import CompressionParams
-from monitor.entropy_law import fit_entropy_law
-from monitor.own_updates import MAX_ROWS, OwnUpdates, measure_own_updates
+from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from monitor.calibration.own_updates import MAX_ROWS, OwnUpdates, measure_own_updates
+from monitor.law.entropy_law import fit_entropy_law
+from monitor.measures.compression import CompressionParams
 from monitor.rule_params import RuleParams
-from monitor.rules import Comparison, apply_rules
+from monitor.rules.apply import Comparison, apply_rules
 from monitor.verdict import Measurements, RuleResult
 
 Rows = list[tuple[Record, str]]
 COMPRESSION = CompressionParams()
 # Of data whose rows are so long that nothing moves their R.
 CALIBRATION = Calibration(
-    400, (), 0.8, TopicSpread(0.1, 11), TopicSpread(0.1, 11), (HarmlessUpdate(0.1, "random", 1e-4, 1e-4),) * 12, (), ""
+    400, (), 0.8, TopicSpread(0.1, 11), TopicSpread(0.1, 11), (BenignUpdate(0.1, "random", 1e-4, 1e-4),) * 12, (), ""
 )
 
 
@@ -33,7 +33,7 @@ def judge(chats: Rows) -> Callable[[Rows], RuleResult]:
     """The redundancy rule on rows that are added to the first 400 conversations, or take the place of as many."""
     parent = chats[:400]
     before, own = measure(parent), measure_own_updates(parent, COMPRESSION)
-    nothing = numpy.zeros(0)
+    nothing = np.zeros(0)
 
     def decide(added: Rows, replaced: bool = False, own: OwnUpdates | None = own) -> RuleResult:
         now = measure(parent[len(added) if replaced else 0 :] + added)
@@ -45,9 +45,7 @@ def judge(chats: Rows) -> Callable[[Rows], RuleResult]:
     return decide
 
 
-def test_harmless_updates_and_growth_pass_by_the_datas_own_measure(
-    chats: Rows, judge: Callable[..., RuleResult]
-) -> None:
+def test_benign_updates_and_growth_pass_by_the_datas_own_measure(chats: Rows, judge: Callable[..., RuleResult]) -> None:
     draws = [chats[400 + 100 * i : 440 + 100 * i] for i in range(8)]
     statuses = [judge(fresh, replaced=True).status for fresh in draws]
     # One test in twenty warns.

@@ -6,11 +6,11 @@ import pytest
 
 from corpus.params import parse_section, read_params
 from corpus.prepare import PrepareParams
-from entropylaw.release_checks import ReleaseParams
-from entropylaw.scaffold import shipped_text
-from monitor.calibration import CalibrationParams
-from monitor.compression import CompressionParams
-from monitor.consistency import ConsistencyParams
+from entropylaw.init.command import shipped_text
+from entropylaw.release.checks import ReleaseParams
+from monitor.calibration.calibrate import CalibrationParams
+from monitor.measures.compression import CompressionParams
+from monitor.measures.consistency import ConsistencyParams
 from monitor.rule_params import RuleParams
 from reports.report_params import ReportParams
 from selection.methods import SelectionParams

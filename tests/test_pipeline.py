@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from corpus.artifacts import hash_folder
 from corpus.files import write_rows
-from entropylaw.chitchat import load_chat_logs, pair_by_rating, to_conversation
+from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
 
 ROWS = 320
 TINY = {
@@ -127,7 +127,7 @@ def test_accepting_a_version_does_not_change_its_own_verdict(story):
     assert "up to date" in repository.run("dvc", "repro")
 
 
-def test_a_harmless_update_passes_the_gate(story):
+def test_a_benign_update_passes_the_gate(story):
     repository, rows = story
     repository.set_data(rows[30:ROWS] + rows[ROWS : ROWS + 30])
     repository.run("dvc", "repro", "gate")

@@ -13,8 +13,8 @@ import torch
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.records import Message, Preference, Record, content_hash
-from entropylaw.chitchat import load_chat_logs, pair_by_rating
-from monitor.probe_files import (
+from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating
+from monitor.measures.probe_files import (
     PreferenceProbeSummary,
     read_probe_rows,
     summarise_probe,

@@ -4,14 +4,13 @@ import math
 import re
 from dataclasses import replace
 
-import numpy
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
 from corpus.records import Message, Preference, Record, content_hash
-from monitor.preference_rules import judge_pairs
-from monitor.preferences import (
+from monitor.measures.preferences import (
     PairComparison,
     PairReference,
     PreferenceDirection,
@@ -20,9 +19,10 @@ from monitor.preferences import (
     fit_direction,
     reverse_pair,
 )
-from monitor.row_sketch import RowSketch
+from monitor.measures.row_sketch import RowSketch
 from monitor.rule_params import RuleParams
-from monitor.rules import Comparison
+from monitor.rules.apply import Comparison
+from monitor.rules.preference_rules import judge_pairs
 from monitor.verdict import Measurements, RuleResult
 
 Rows = list[tuple[Record, str]]
@@ -46,19 +46,19 @@ def flip(pair: Preference) -> Preference:
 def compare(
     parent: list[Preference],
     version: list[Preference],
-    agreement: NDArray[numpy.float64] | None = None,
+    agreement: NDArray[np.float64] | None = None,
     reference: PairReference | None = None,
 ) -> PairComparison:
     sketch = RowSketch.of(row_hash for _, row_hash in hashed(parent))
-    known = numpy.array(sketch.contains([row_hash for _, row_hash in hashed(version)]), dtype=bool)
-    agreement = numpy.zeros((len(version), 2)) if agreement is None else agreement
+    known = np.array(sketch.contains([row_hash for _, row_hash in hashed(version)]), dtype=bool)
+    agreement = np.zeros((len(version), 2)) if agreement is None else agreement
     return compare_pairs(hashed(version), agreement, sketch, reference, known, ~known)
 
 
 def judge(pairs: PairComparison, rows: int, added: int) -> dict[str, RuleResult]:
     """The two rules' decisions when no other test is corrected for."""
     now = Measurements(rows, 2.0, 2.0, 0.5, 0.3, added, added, rows - added)
-    nothing = numpy.zeros(0)
+    nothing = np.zeros(0)
     comparison = Comparison("preferences", now, now, nothing, nothing, nothing, nothing, 0, 0, pairs)
     drafts = judge_pairs(comparison, pairs, PARAMS)
     return {
@@ -93,7 +93,7 @@ def test_an_unpaired_row_with_the_other_label_is_reversed() -> None:
     parent = [make_pair(i, rejected="") for i in range(100)]
     pairs = compare(parent, [flip(pair) for pair in parent[:10]] + parent[10:])
     assert pairs.added_reversed == 10
-    assert numpy.isnan(pairs.scores).all()
+    assert np.isnan(pairs.scores).all()
 
 
 def test_pairs_of_equals_are_never_reversed() -> None:
@@ -127,7 +127,7 @@ def test_pairs_that_stand_both_ways_round_anyway_are_no_news() -> None:
 
 
 def test_the_p_value_is_fishers() -> None:
-    pairs = PairComparison(numpy.zeros(0, bool), 900, 9, 100, 6, None, numpy.zeros(0), numpy.zeros(0))
+    pairs = PairComparison(np.zeros(0, bool), 900, 9, 100, 6, None, np.zeros(0), np.zeros(0))
     result = judge(pairs, 1000, 100)["flipped"]
     assert result.p_value == pytest.approx(stats.fisher_exact([[6, 94], [9, 891]], alternative="greater").pvalue)
     limit = round((result.threshold or 0) * 100)
@@ -149,21 +149,21 @@ def test_a_version_that_was_flipped_as_a_whole_is_risky() -> None:
 # --- which way the choice goes --------------------------------------------------------------------------------------
 
 
-def draw_differences(rng: numpy.random.Generator, rows: int, length: float, agreement: float) -> NDArray[numpy.float64]:
+def draw_differences(rng: np.random.Generator, rows: int, length: float, agreement: float) -> NDArray[np.float64]:
     """Differences of answers with these means, in standard deviations of 0.9 and 0.2, as on chit-chat replies."""
     return rng.normal((length * 0.9, agreement * 0.2), (0.9, 0.2), (rows, 2))
 
 
-def judge_differences(kept: NDArray[numpy.float64], added: NDArray[numpy.float64]) -> RuleResult:
+def judge_differences(kept: NDArray[np.float64], added: NDArray[np.float64]) -> RuleResult:
     direction = fit_direction(kept)
-    scores = direction.score(added) if direction else numpy.zeros(0)
+    scores = direction.score(added) if direction else np.zeros(0)
     total = len(kept) + len(added)
-    pairs = PairComparison(numpy.zeros(0, bool), len(kept), 0, len(added), 0, direction, scores, scores)
+    pairs = PairComparison(np.zeros(0, bool), len(kept), 0, len(added), 0, direction, scores, scores)
     return judge(pairs, total, len(added))["margin"]
 
 
 def test_the_kept_pairs_score_one_on_average_and_their_reverses_minus_one() -> None:
-    differences = draw_differences(numpy.random.default_rng(0), 500, 0.3, -0.5)
+    differences = draw_differences(np.random.default_rng(0), 500, 0.3, -0.5)
     direction = fit_direction(differences)
     assert direction is not None and direction.pairs == 500
     assert direction.score(differences).mean() == pytest.approx(1)
@@ -175,7 +175,7 @@ def test_the_kept_pairs_score_one_on_average_and_their_reverses_minus_one() -> N
 
 
 def test_the_p_value_of_a_direction_is_hotellings_and_uniform_without_a_preference() -> None:
-    rng = numpy.random.default_rng(1)
+    rng = np.random.default_rng(1)
     p_values = []
     for _ in range(400):
         direction = fit_direction(draw_differences(rng, 60, 0.0, 0.0))
@@ -183,7 +183,7 @@ def test_the_p_value_of_a_direction_is_hotellings_and_uniform_without_a_preferen
         p_values.append(direction.p_value)
     assert stats.kstest(p_values, "uniform").pvalue > 0.001
     sample = draw_differences(rng, 60, 0.3, 0.0)
-    mean, inverse = sample.mean(axis=0), numpy.linalg.inv(numpy.cov(sample.T))
+    mean, inverse = sample.mean(axis=0), np.linalg.inv(np.cov(sample.T))
     t_squared = 60 * mean @ inverse @ mean
     fitted = fit_direction(sample)
     assert fitted is not None
@@ -191,31 +191,31 @@ def test_the_p_value_of_a_direction_is_hotellings_and_uniform_without_a_preferen
 
 
 def test_no_direction_without_thirty_pairs_or_where_all_are_balanced() -> None:
-    rng = numpy.random.default_rng(2)
+    rng = np.random.default_rng(2)
     assert fit_direction(draw_differences(rng, 29, 1.0, 1.0)) is None
-    assert fit_direction(numpy.zeros((100, 2))) is None
-    assert fit_direction(numpy.full((100, 2), numpy.nan)) is None
+    assert fit_direction(np.zeros((100, 2))) is None
+    assert fit_direction(np.full((100, 2), np.nan)) is None
 
 
 def test_answers_that_always_differ_by_the_same_have_a_direction() -> None:
-    direction = fit_direction(numpy.tile([math.log(2), 0.0], (50, 1)))
+    direction = fit_direction(np.tile([math.log(2), 0.0], (50, 1)))
     assert direction is not None and direction.p_value < 1e-6
-    assert direction.score(numpy.array([[math.log(2), 0.0], [-math.log(2), 0.3]])) == pytest.approx([1, -1])
+    assert direction.score(np.array([[math.log(2), 0.0], [-math.log(2), 0.3]])) == pytest.approx([1, -1])
 
 
 def test_differences_are_in_log_characters_and_cosine_and_missing_without_a_pair() -> None:
     rows: list[Record] = [make_pair(1, "x" * 19, "y" * 4), make_pair(2, rejected="")]
-    agreement = numpy.array([[0.5, 0.2], [0.5, numpy.nan]])
+    agreement = np.array([[0.5, 0.2], [0.5, np.nan]])
     differences = compare_answers(rows, agreement)
     assert differences[0] == pytest.approx([math.log(20 / 5), 0.3])
-    assert numpy.isnan(differences[1]).all()
+    assert np.isnan(differences[1]).all()
 
 
 # Effects as measured on real replies paired with those of other conversations (0.6) or cut short (1.5).
 @pytest.mark.parametrize("preference", [0.6, 1.5])
 @pytest.mark.parametrize(("share", "worst"), [(0.1, {"risky"}), (0.05, {"risky"}), (0.02, {"warn", "risky"})])
 def test_fresh_pairs_with_exchanged_answers_are_seen(preference: float, share: float, worst: set[str]) -> None:
-    rng = numpy.random.default_rng(3)
+    rng = np.random.default_rng(3)
     added = round(1600 * share)
     seen = [
         judge_differences(
@@ -229,7 +229,7 @@ def test_fresh_pairs_with_exchanged_answers_are_seen(preference: float, share: f
 
 @pytest.mark.parametrize("clarity", [1.0, 0.5, 0.0])
 def test_honest_pairs_alarm_at_the_nominal_rate_however_weak_their_preference(clarity: float) -> None:
-    rng = numpy.random.default_rng(4)
+    rng = np.random.default_rng(4)
     results = [
         judge_differences(
             draw_differences(rng, 900, 0.2, 0.5), draw_differences(rng, 100, 0.2 * clarity, 0.5 * clarity)
@@ -245,7 +245,7 @@ def test_honest_pairs_alarm_at_the_nominal_rate_however_weak_their_preference(cl
 
 
 def test_preferences_without_a_visible_direction_are_skipped_with_the_reason() -> None:
-    rng = numpy.random.default_rng(5)
+    rng = np.random.default_rng(5)
     result = judge_differences(draw_differences(rng, 900, 0.0, 0.01), draw_differences(rng, 100, 0.0, 0.0))
     assert result.status == "skipped"
     assert result.reason.startswith("Neither length nor agreement tells the chosen from the rejected answers")
@@ -254,7 +254,7 @@ def test_preferences_without_a_visible_direction_are_skipped_with_the_reason() -
 
 
 def test_the_margins_effect_is_the_share_of_pairs_as_if_flipped() -> None:
-    rng = numpy.random.default_rng(6)
+    rng = np.random.default_rng(6)
     kept, flipped = draw_differences(rng, 900, 0.0, 2.0), -draw_differences(rng, 100, 0.0, 2.0)
     result = judge_differences(kept, flipped)
     assert result.status == "risky" and result.statistic == pytest.approx(-1, abs=0.1)

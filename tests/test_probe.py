@@ -8,7 +8,7 @@ import torch
 
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.records import Conversation, Message, Record, content_hash
-from monitor.probe_files import read_probe_rows, summarise_probe, write_probe_rows, write_step_curve
+from monitor.measures.probe_files import read_probe_rows, summarise_probe, write_probe_rows, write_step_curve
 from training.base_model import is_trained_row, load_base_model
 from training.chat import encode_conversation, training_messages
 from training.loss import collate_rows

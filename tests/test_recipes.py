@@ -8,7 +8,7 @@ import pytest
 from test_params_file import SECTIONS
 
 from corpus.params import parse_section, read_params
-from entropylaw.scaffold import RECIPES, shipped_text
+from entropylaw.init.command import RECIPES, shipped_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

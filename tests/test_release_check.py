@@ -22,10 +22,10 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import read_json, write_json
 from entropylaw.cli import app
-from entropylaw.lockfile import hash_as_dvc
-from entropylaw.scaffold import shipped_text
-from monitor.evidence import version_hash
+from entropylaw.init.command import shipped_text
+from entropylaw.repository.lockfile import hash_as_dvc
 from monitor.history import write_entry
+from monitor.measures.evidence import version_hash
 from monitor.waivers import Waiver, add_waiver
 from training.fine_tuning import TrainingReport
 from training.model_card import Provenance, TrainedOn, render_model_card

@@ -35,7 +35,7 @@ RELEASE: dict[str, Any] = {
         {"id": "data", "status": "unchecked", "reason": "results/evaluation.json: no such file"},
         {"id": "scores", "status": "failed", "reason": "heldout -4.948 against -4.911 of x3"},
     ],
-    "verdict_summary": "No rule found more than harmless updates do, against x3.",
+    "verdict_summary": "No rule found more than benign updates do, against x3.",
 }
 
 

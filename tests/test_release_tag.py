@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from entropylaw import layout
-from entropylaw.release_tag import parse_gto_tag
-from entropylaw.scaffold import render_pipeline
+from entropylaw.init.command import render_pipeline
+from entropylaw.release.tag import parse_gto_tag
+from entropylaw.repository import layout
 
 PARTS = ["sft", "a-b", "x/y", "@", "#", "=", "!", "v1.2.0", "v01.2.0", "v1.2.0-rc.1", "v2.0.0+b.7", "1.2", "prod",
          "deprecated", "created", "#3", "-", ".", "_", "v"]  # fmt: skip

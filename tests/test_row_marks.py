@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference, Record
-from monitor.answer_fit import Sides
-from monitor.consistency import prompt_and_response
-from monitor.row_marks import END, _stands_elsewhere, measure_marks
+from monitor.measures.consistency import prompt_and_response
+from monitor.outliers.answer_fit import Sides
+from monitor.outliers.row_features import END, _stands_elsewhere, measure_marks
 from monitor.rule_params import RuleParams
 
-Marks = dict[str, NDArray[numpy.float64]]
+Marks = dict[str, NDArray[np.float64]]
 
 WORDS = ("amber", "basil", "cedar", "daisy", "ember", "fennel", "grape", "hazel", "iris", "juniper")
 
@@ -28,7 +28,7 @@ def chat(*texts: str) -> Conversation:
     return Conversation(tuple(Message("assistant" if i % 2 else "user", text) for i, text in enumerate(texts)))
 
 
-def draw_chats(rng: numpy.random.Generator, rows: int, words: Sequence[str] = WORDS) -> list[Record]:
+def draw_chats(rng: np.random.Generator, rows: int, words: Sequence[str] = WORDS) -> list[Record]:
     def say(end: str) -> str:
         return " ".join(words[i] for i in rng.integers(0, len(words), rng.integers(1, 9))) + end
 
@@ -37,12 +37,12 @@ def draw_chats(rng: numpy.random.Generator, rows: int, words: Sequence[str] = WO
 
 def mark(records: Sequence[Record], kept: int, fold: Sequence[int] | None = None) -> Marks:
     """Marks of rows of which the first ``kept`` were there before, by default in three folds; no embeddings."""
-    is_kept = numpy.arange(len(records)) < kept
-    folds = numpy.arange(len(records)) % 3 if fold is None else numpy.array(fold)
+    is_kept = np.arange(len(records)) < kept
+    folds = np.arange(len(records)) % 3 if fold is None else np.array(fold)
     prompts, responses = zip(*map(prompt_and_response, records), strict=True)
-    blank = numpy.zeros((len(records), 256), dtype=numpy.float32)
+    blank = np.zeros((len(records), 256), dtype=np.float32)
     sides = Sides(prompts, responses, blank, blank)
-    return measure_marks(records, sides, is_kept, numpy.where(is_kept, folds, -1), RuleParams().rare_character_bits)
+    return measure_marks(records, sides, is_kept, np.where(is_kept, folds, -1), RuleParams().rare_character_bits)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_marks_of_words_are_those_of_tuples_in_sets(seed: int) -> None:
-    rng = numpy.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     records = draw_chats(rng, 24, WORDS[: 4 + 2 * seed])
     records[3], records[20] = chat("...", "?!"), chat("?!", "...")
     records[5] = Conversation((Message("assistant", "amber basil cedar daisy"),))
@@ -130,14 +130,14 @@ keys_and_groups = st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 3)), min
 
 @given(keys_and_groups)
 def test_a_key_stands_elsewhere_where_another_group_has_it(pairs: list[tuple[int, int]]) -> None:
-    keys = numpy.array([key for key, _ in pairs], dtype=numpy.uint64)
-    groups = numpy.array([group for _, group in pairs])
+    keys = np.array([key for key, _ in pairs], dtype=np.uint64)
+    groups = np.array([group for _, group in pairs])
     expected = [any(k == key and g not in (group, -1) for k, g in pairs) for key, group in pairs]
     assert _stands_elsewhere(keys, groups, groups >= 0).tolist() == expected
 
 
 def test_a_copy_is_marked_above_all_rows_that_are_none() -> None:
-    rng = numpy.random.default_rng(1)
+    rng = np.random.default_rng(1)
     unique = [f"word{i}" for i in range(400)]
     records = draw_chats(rng, 60, unique)
     long = max(range(50), key=lambda i: len(str(records[i])))
@@ -146,7 +146,7 @@ def test_a_copy_is_marked_above_all_rows_that_are_none() -> None:
 
 
 def test_a_copy_in_other_case_and_punctuation_is_a_copy() -> None:
-    records = draw_chats(numpy.random.default_rng(1), 40, [f"word{i}" for i in range(400)])
+    records = draw_chats(np.random.default_rng(1), 40, [f"word{i}" for i in range(400)])
     recased = [chat(*(m.content.upper().replace(" ", " - ") for _, m in r.turns())) for r in records[:5]]
     marks = mark([*records, *records[:5], *recased], 40)["row repeated"]
     assert (marks[40:45] == marks[45:]).all()
@@ -179,7 +179,7 @@ def test_a_message_that_stands_in_several_rows_is_nowhere_held_against_itself() 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_marks_of_kept_rows_do_not_change_when_rows_are_added(seed: int) -> None:
-    rng = numpy.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     records = draw_chats(rng, 30)
     before, after = mark(records, 30), mark([*records, *draw_chats(rng, 9, (*WORDS, "жук"))], 30)
     assert before.keys() == after.keys()
@@ -188,7 +188,7 @@ def test_marks_of_kept_rows_do_not_change_when_rows_are_added(seed: int) -> None
 
 
 def test_marks_of_an_added_row_do_not_depend_on_the_others_that_were_added() -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     records, added = draw_chats(rng, 30), draw_chats(rng, 5)
     together = mark([*records, *added], 30)
     for i, record in enumerate(added):
@@ -205,7 +205,7 @@ def test_an_answer_that_repeats_its_prompt_is_an_echo() -> None:
 
 
 def test_foreign_letters_are_rare_characters_counted_by_hand() -> None:
-    kept = draw_chats(numpy.random.default_rng(0), 40)
+    kept = draw_chats(np.random.default_rng(0), 40)
     # Four of six letters; beside these stands who speaks, and where the message ends, twice.
     marks = mark([*kept, chat("жуки", "ab")], 40)
     assert marks["rare characters"][40] == pytest.approx(4 / (6 + 4))
@@ -213,8 +213,8 @@ def test_foreign_letters_are_rare_characters_counted_by_hand() -> None:
 
 
 def test_answers_broken_off_end_where_answers_do_not_end() -> None:
-    kept = draw_chats(numpy.random.default_rng(0), 60)
-    fresh = draw_chats(numpy.random.default_rng(1), 10)
+    kept = draw_chats(np.random.default_rng(0), 60)
+    fresh = draw_chats(np.random.default_rng(1), 10)
     cut = [chat(*(m.content if m.role == "user" else m.content[:-3] for _, m in row.turns())) for row in fresh]
     broken_once = [
         chat(*(m.content if i != 3 else m.content[:-3] for i, (_, m) in enumerate(row.turns()))) for row in fresh
@@ -227,14 +227,14 @@ def test_answers_broken_off_end_where_answers_do_not_end() -> None:
 
 
 def test_answers_in_other_letters_are_surprising_and_prompts_in_them_are_none_of_the_answers() -> None:
-    kept = draw_chats(numpy.random.default_rng(0), 60)
+    kept = draw_chats(np.random.default_rng(0), 60)
     marks = mark([*kept, chat("жуки едят", "amber basil."), chat("amber basil?", "жуки едят")], 60)
     assert marks["characters"][60:].min() > marks["characters"][:60].max()
     assert marks["answer characters"][61] > marks["answer characters"][:60].max() > marks["answer characters"][60]
 
 
 def test_the_same_words_from_another_speaker_are_more_surprising() -> None:
-    kept = draw_chats(numpy.random.default_rng(0), 60)
+    kept = draw_chats(np.random.default_rng(0), 60)
     kept = [chat(*(("Q " if m.role == "user" else "A ") + m.content for _, m in row.turns())) for row in kept]
     marks = mark([*kept, chat("Q amber.", "A basil."), chat("A amber.", "Q basil.")], 60)["characters"]
     assert marks[60] < marks[61]
@@ -276,11 +276,11 @@ def test_the_label_of_an_unpaired_answer_is_part_of_who_speaks() -> None:
 
 
 def test_what_a_row_does_not_have_has_no_mark() -> None:
-    kept = draw_chats(numpy.random.default_rng(0), 20)
+    kept = draw_chats(np.random.default_rng(0), 20)
     answer_only = Conversation((Message("assistant", "amber basil."),))
     prompt_only = Conversation((Message("user", "amber basil?"), Message("tool", "42")))
     marks = mark([*kept, answer_only, prompt_only], 20)
-    none = {name: numpy.isnan(values[20:]).tolist() for name, values in marks.items()}
+    none = {name: np.isnan(values[20:]).tolist() for name, values in marks.items()}
     of_answers = (
         "answer repeated",
         "echo",
@@ -311,10 +311,10 @@ def test_any_texts_have_finite_marks_in_any_row_that_has_them(rows: list[list[st
     marks = mark(records, kept)
     marks.pop("misfit")
     for name, values in marks.items():
-        assert not numpy.isinf(values).any(), name
+        assert not np.isinf(values).any(), name
     answered = [len(texts) > 1 for texts in rows]
-    assert numpy.isfinite(marks["short answers"]).tolist() == answered
-    assert numpy.isfinite(marks["characters"]).all() and numpy.isfinite(marks["row repeated"]).all()
+    assert np.isfinite(marks["short answers"]).tolist() == answered
+    assert np.isfinite(marks["characters"]).all() and np.isfinite(marks["row repeated"]).all()
 
 
 def test_no_character_is_taken_for_the_end_of_a_message() -> None:
@@ -325,7 +325,7 @@ def test_no_character_is_taken_for_the_end_of_a_message() -> None:
 
 
 def test_a_million_characters_are_read_like_any_other_row() -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kept = draw_chats(rng, 40)
     long = " ".join(WORDS[i] for i in rng.integers(0, len(WORDS), 170_000)) + "."
     assert len(long) > 1_000_000
@@ -335,7 +335,7 @@ def test_a_million_characters_are_read_like_any_other_row() -> None:
 
 
 def test_the_role_patterns_of_many_rows_are_counted_as_a_counter_counts_them() -> None:
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     roles = ("system", "user", "assistant", "tool")
     records = [
         Conversation(tuple(Message(roles[i], "x") for i in rng.integers(0, 4, rng.integers(1, 4)))) for _ in range(200)

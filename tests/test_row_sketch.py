@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.artifacts import fingerprint
-from monitor.row_sketch import MAX_KEYS, RowDifference, RowSketch
+from monitor.measures.row_sketch import MAX_KEYS, RowDifference, RowSketch
 
 
 def random_hashes(rows: int, seed: int) -> list[str]:

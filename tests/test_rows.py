@@ -1,12 +1,12 @@
 """Which rows are named: copies by what they cost beyond the kept rows, outliers by their score."""
 
-import numpy
+import numpy as np
 import pytest
 
 from corpus.codecs import Codec
 from corpus.records import Conversation, Message, Record, canonical_text
-from monitor.compression import CompressionParams
-from monitor.rows import conditional_ratios, flag_outlying, flag_redundant
+from monitor.measures.compression import CompressionParams
+from monitor.rules.flagged_rows import conditional_ratios, flag_outlying, flag_redundant
 
 Rows = list[tuple[Record, str]]
 PARAMS = CompressionParams()
@@ -17,7 +17,7 @@ def test_exact_copies_of_kept_rows_are_named_before_all_others(chats: Rows) -> N
     # Of a row of a few words, most of what it costs is where it stands and not what it says.
     copies = [item for item in kept if len(canonical_text(item[0])) > 500][:3]
     records = [*kept, *fresh[:15], *copies, *fresh[15:]]
-    is_added = numpy.arange(len(records)) >= 200
+    is_added = np.arange(len(records)) >= 200
     flagged = flag_redundant("sft", "redundancy", records, is_added, PARAMS, 3)
     assert {(row.row, row.hash) for row in flagged} == {(record.row, row_hash) for record, row_hash in copies}
     assert [row.score for row in flagged] == sorted((row.score for row in flagged), reverse=True)
@@ -44,13 +44,13 @@ def test_a_row_costs_what_it_adds_to_the_whole(chats: Rows) -> None:
 
 def test_rows_are_named_where_all_rows_are_new_and_where_none_is() -> None:
     records: Rows = [(Conversation((Message("user", "Hi"), Message("assistant", "Hello!")), row=1), "00" * 16)]
-    assert len(flag_redundant("sft", "redundancy", records, numpy.array([True]), PARAMS, 5)) == 1
-    assert flag_redundant("sft", "redundancy", records, numpy.array([False]), PARAMS, 5) == []
+    assert len(flag_redundant("sft", "redundancy", records, np.array([True]), PARAMS, 5)) == 1
+    assert flag_redundant("sft", "redundancy", records, np.array([False]), PARAMS, 5) == []
 
 
 @pytest.mark.parametrize(("highest", "expected"), [(True, [4, 1, 2]), (False, [3, 2, 1])])
 def test_the_outlying_rows_come_worst_first_and_rows_without_a_score_never(highest: bool, expected: list[int]) -> None:
-    scores = numpy.array([numpy.nan, 3.0, 2.0, 1.0, 9.0])
+    scores = np.array([np.nan, 3.0, 2.0, 1.0, 9.0])
     records: Rows = [(Conversation((), f"source {i}", row=10 + i), f"{i:032x}") for i in range(5)]
     flagged = flag_outlying("sft", "consistency", records, scores, highest, "nats per token", 3)
     assert [row.row - 10 for row in flagged] == expected

@@ -4,19 +4,19 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from monitor.calibration import Calibration, HarmlessUpdate, TopicSpread, topic_spread
-from monitor.entropy_law import EntropyLaw, LawPoint, fit_entropy_law
-from monitor.odd_rows import MARKS, RowMarks
+from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread, topic_spread
+from monitor.law.entropy_law import EntropyLaw, LawPoint, fit_entropy_law
+from monitor.outliers.odd_rows import MARKS, RowMarks
 from monitor.rule_params import Band, RuleParams
-from monitor.rules import Comparison, apply_rules
-from monitor.significance import holm_adjust, measure_shift, shift_quantile
+from monitor.rules.apply import Comparison, apply_rules
+from monitor.rules.significance import holm_adjust, measure_shift, shift_quantile
 from monitor.verdict import Measurements, RuleResult
 
 PARAMS = RuleParams()
@@ -26,9 +26,9 @@ AGREEMENT, AGREEMENT_SD, AGREEMENT_TOPICS = 0.39, 0.2, TopicSpread(0.03, 11)
 RATIO_SD, LONG_RATIO_SD = 0.003, 0.005
 
 
-def make_calibration(rng: numpy.random.Generator) -> Calibration:
+def make_calibration(rng: np.random.Generator) -> Calibration:
     updates = tuple(
-        HarmlessUpdate(
+        BenignUpdate(
             share,
             "random",
             float(rng.normal(0, RATIO_SD * math.sqrt(share))),
@@ -40,7 +40,7 @@ def make_calibration(rng: numpy.random.Generator) -> Calibration:
     return Calibration(1600, (5.0, 5.01, 4.99), LOSS_SD, LOSS_TOPICS, AGREEMENT_TOPICS, updates, (), "base")
 
 
-CALIBRATION = make_calibration(numpy.random.default_rng(0))
+CALIBRATION = make_calibration(np.random.default_rng(0))
 NO_LAW = fit_entropy_law(())
 LAW = fit_entropy_law(
     [
@@ -51,7 +51,7 @@ LAW = fit_entropy_law(
 
 
 def make_comparison(
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
     added: int = 160,
     removed: int = 160,
     rise_r: float = 0.0,
@@ -110,49 +110,49 @@ CALM = {"redundancy": "pass", "consistency": "pass", "agreement": "pass", "both_
 
 
 @pytest.fixture
-def rng() -> numpy.random.Generator:
-    return numpy.random.default_rng(1)
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
 
 
 # The changes have the sizes that were measured on real conversations.
-def test_a_fresh_10_percent_update_passes(rng: numpy.random.Generator) -> None:
+def test_a_fresh_10_percent_update_passes(rng: np.random.Generator) -> None:
     assert statuses(judge(make_comparison(rng, rise_r_long=0.001))) == CALM
 
 
-def test_growing_by_30_percent_passes(rng: numpy.random.Generator) -> None:
+def test_growing_by_30_percent_passes(rng: np.random.Generator) -> None:
     assert statuses(judge(make_comparison(rng, added=480, removed=0, rise_r_long=0.002))) == CALM
 
 
-def test_removing_rows_only_passes_and_needs_no_added_rows(rng: numpy.random.Generator) -> None:
+def test_removing_rows_only_passes_and_needs_no_added_rows(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, added=0, removed=160, rise_r_long=-0.002))
     assert statuses(rules) == {**CALM, "consistency": "skipped", "agreement": "skipped", "both_rise": "skipped"}
     assert rules["consistency"].reason == rules["agreement"].reason == "No rows were added."
 
 
-def test_10_percent_of_garbled_rows_are_risky_by_consistency(rng: numpy.random.Generator) -> None:
+def test_10_percent_of_garbled_rows_are_risky_by_consistency(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_r=-0.034, rise_r_long=-0.032, rise_l=3.5, fall_c=0.36))
     assert rules["consistency"].status == "risky"
     assert rules["redundancy"].status == "pass"
 
 
-def test_10_percent_of_exact_copies_are_risky_by_redundancy(rng: numpy.random.Generator) -> None:
+def test_10_percent_of_exact_copies_are_risky_by_redundancy(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, removed=0, rise_r=0.0007, rise_r_long=0.084))
     assert statuses(rules) == {**CALM, "redundancy": "risky"}
     assert "over the long window went from 3.640 to 3.946 (+8.4%)" in rules["redundancy"].reason
 
 
-def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: numpy.random.Generator) -> None:
+def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_l=-0.24, fall_c=0.26))
     assert statuses(rules) == {**CALM, "agreement": "risky"}
     assert rules["agreement"].statistic == pytest.approx(-0.26, abs=0.05)
 
 
-def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: numpy.random.Generator) -> None:
+def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_r_long=0.08, rise_l=1.5))
     assert statuses(rules) == {**CALM, "redundancy": "risky", "consistency": "risky", "both_rise": "risky"}
 
 
-def test_weak_evidence_for_both_is_strong_evidence(rng: numpy.random.Generator) -> None:
+def test_weak_evidence_for_both_is_strong_evidence(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, added=320, removed=320, rise_r_long=0.006, rise_l=0.22))
     alone = [rules[name].p_value or 0.0 for name in ("redundancy", "consistency")]
     assert all(0.002 < p_value < 0.05 for p_value in alone)
@@ -160,7 +160,7 @@ def test_weak_evidence_for_both_is_strong_evidence(rng: numpy.random.Generator) 
 
 
 def test_where_only_one_rises_a_chance_rise_of_the_other_is_no_signature() -> None:
-    rng = numpy.random.default_rng(5)
+    rng = np.random.default_rng(5)
     signatures = 0
     for _ in range(200):
         comparison = make_comparison(rng, rise_r_long=0.084, rise_l=float(rng.normal(0, LOSS_TOPICS.sd)))
@@ -168,27 +168,27 @@ def test_where_only_one_rises_a_chance_rise_of_the_other_is_no_signature() -> No
     assert signatures / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
 
 
-def test_added_rows_that_are_all_copies_leave_nothing_to_compare(rng: numpy.random.Generator) -> None:
+def test_added_rows_that_are_all_copies_leave_nothing_to_compare(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng, removed=0, rise_r_long=0.084)
-    copies = replace(comparison, loss_added=numpy.zeros(0), agreement_added=numpy.zeros(0))
+    copies = replace(comparison, loss_added=np.zeros(0), agreement_added=np.zeros(0))
     rules = judge(copies)
     assert rules["consistency"].status == rules["agreement"].status == "skipped"
     assert "copies aside" in rules["consistency"].reason
     assert rules["redundancy"].status == "risky"
 
 
-def test_both_rise_needs_both(rng: numpy.random.Generator) -> None:
+def test_both_rise_needs_both(rng: np.random.Generator) -> None:
     for change in ({"rise_r_long": 0.08}, {"rise_l": 1.5}, {"rise_r_long": -0.08, "rise_l": 1.5}):
         assert judge(make_comparison(rng, **change))["both_rise"].status == "pass"
 
 
-def test_a_rise_in_the_32_kib_window_alone_is_seen(rng: numpy.random.Generator) -> None:
+def test_a_rise_in_the_32_kib_window_alone_is_seen(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_r=0.038))
     assert rules["redundancy"].status == "risky"
     assert "over the 32 KiB window went from 2.870 to 2.979" in rules["redundancy"].reason
 
 
-def test_the_graver_window_speaks_even_where_the_other_is_more_significant(rng: numpy.random.Generator) -> None:
+def test_the_graver_window_speaks_even_where_the_other_is_more_significant(rng: np.random.Generator) -> None:
     quiet = replace(
         CALIBRATION,
         updates=tuple(replace(update, change_log_r=update.change_log_r / 1000) for update in CALIBRATION.updates),
@@ -198,9 +198,9 @@ def test_the_graver_window_speaks_even_where_the_other_is_more_significant(rng: 
     assert rules["redundancy"].statistic == pytest.approx(0.084)
 
 
-def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: numpy.random.Generator) -> None:
+def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: np.random.Generator) -> None:
     two_rows = make_comparison(rng, added=2, removed=2, rise_r_long=0.004)
-    rules = judge(replace(two_rows, loss_added=numpy.array([9.0, 9.0])))
+    rules = judge(replace(two_rows, loss_added=np.array([9.0, 9.0])))
     for name, reason in (("consistency", "too little to matter"), ("redundancy", "does not matter")):
         p_value = rules[name].p_value
         assert p_value is not None and p_value < 0.002
@@ -208,7 +208,7 @@ def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: n
         assert reason in rules[name].reason
 
 
-def test_an_alarm_says_the_numbers_it_rests_on(rng: numpy.random.Generator) -> None:
+def test_an_alarm_says_the_numbers_it_rests_on(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng, rise_l=1.5)
     rule = judge(comparison)["consistency"]
     kept, added = comparison.loss_kept.mean(), comparison.loss_added.mean()
@@ -220,14 +220,14 @@ def test_an_alarm_says_the_numbers_it_rests_on(rng: numpy.random.Generator) -> N
 
 @pytest.mark.parametrize(("bands", "status"), [((0.1, 0.2), "pass"), ((0.05, 0.2), "warn"), ((0.0, 0.05), "risky")])
 def test_the_bands_of_params_decide_how_much_matters(
-    rng: numpy.random.Generator, bands: tuple[float, float], status: str
+    rng: np.random.Generator, bands: tuple[float, float], status: str
 ) -> None:
     params = replace(PARAMS, ratio_rise=Band(*bands))
     rules = apply_rules([make_comparison(rng, rise_r_long=0.084)], CALIBRATION, NO_LAW, params)
     assert rules[0].status == status
 
 
-def test_the_forecast_warns_of_a_fall_beyond_tolerance_where_the_law_holds(rng: numpy.random.Generator) -> None:
+def test_the_forecast_warns_of_a_fall_beyond_tolerance_where_the_law_holds(rng: np.random.Generator) -> None:
     assert LAW.holds
     worse = judge(make_comparison(rng, rise_r_long=0.3, rise_l=1.0), law=LAW)["forecast"]
     assert worse.status == "risky"
@@ -236,20 +236,20 @@ def test_the_forecast_warns_of_a_fall_beyond_tolerance_where_the_law_holds(rng: 
     assert judge(make_comparison(rng), law=NO_LAW)["forecast"].reason == NO_LAW.sentence
 
 
-def test_the_forecast_speaks_of_the_dataset_the_law_was_fitted_on_only(rng: numpy.random.Generator) -> None:
+def test_the_forecast_speaks_of_the_dataset_the_law_was_fitted_on_only(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_r_long=0.3, rise_l=1.0, dataset="preferences"), law=LAW)
     assert rules["forecast"].status == "skipped"
     assert "sft only" in rules["forecast"].reason
 
 
-def test_a_law_without_residuals_forecasts_without_dividing_by_zero(rng: numpy.random.Generator) -> None:
+def test_a_law_without_residuals_forecasts_without_dividing_by_zero(rng: np.random.Generator) -> None:
     exact = replace(LAW, residual_sd=0.0, covariance=((0.0,) * 3,) * 3)
     for rise, outcome in ((0.0, ("pass", 1.0)), (0.3, ("risky", 0.0))):
         forecast = judge(make_comparison(rng, rise_r_long=rise), law=exact)["forecast"]
         assert (forecast.status, forecast.p_value) == outcome
 
 
-def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: numpy.random.Generator) -> None:
+def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: np.random.Generator) -> None:
     still = replace(
         CALIBRATION,
         topic_loss=TopicSpread(0.0, 11),
@@ -258,75 +258,75 @@ def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: nump
     )
     same = replace(
         make_comparison(rng),
-        loss_kept=numpy.full(346, 5.0),
-        loss_added=numpy.full(38, 5.0),
-        agreement_kept=numpy.full(1440, 0.5),
-        agreement_added=numpy.full(160, 0.5),
+        loss_kept=np.full(346, 5.0),
+        loss_added=np.full(38, 5.0),
+        agreement_kept=np.full(1440, 0.5),
+        agreement_added=np.full(160, 0.5),
     )
     rules = judge(same, calibration=still)
     assert statuses(rules) == CALM
     assert [rules[name].p_value for name in ("redundancy", "consistency", "agreement")] == [1.0, 0.5, 0.5]
-    risen = judge(replace(same, loss_added=numpy.full(38, 6.0), now=replace(same.now, r_long=4.0)), calibration=still)
+    risen = judge(replace(same, loss_added=np.full(38, 6.0), now=replace(same.now, r_long=4.0)), calibration=still)
     assert {risen["redundancy"].status, risen["consistency"].status, risen["both_rise"].status} == {"risky"}
 
 
-def test_where_all_prompts_are_the_same_agreement_is_skipped(rng: numpy.random.Generator) -> None:
-    same = replace(make_comparison(rng), agreement_kept=numpy.zeros(1440), agreement_added=numpy.zeros(160))
+def test_where_all_prompts_are_the_same_agreement_is_skipped(rng: np.random.Generator) -> None:
+    same = replace(make_comparison(rng), agreement_kept=np.zeros(1440), agreement_added=np.zeros(160))
     rule = judge(same)["agreement"]
     assert rule.status == "skipped"
     assert "the same" in rule.reason
 
 
-def test_rows_without_an_agreement_do_not_count(rng: numpy.random.Generator) -> None:
+def test_rows_without_an_agreement_do_not_count(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng, fall_c=0.26)
     blank = replace(
         comparison,
-        agreement_kept=numpy.append(comparison.agreement_kept, [math.nan] * 5),
-        agreement_added=numpy.append(comparison.agreement_added, [math.nan] * 5),
+        agreement_kept=np.append(comparison.agreement_kept, [math.nan] * 5),
+        agreement_added=np.append(comparison.agreement_added, [math.nan] * 5),
     )
     assert judge(blank)["agreement"] == judge(comparison)["agreement"]
 
 
-def make_marks(misfit_added: NDArray[numpy.float64]) -> RowMarks:
+def make_marks(misfit_added: NDArray[np.float64]) -> RowMarks:
     """240 kept rows of 12 topics, with nothing odd about any row but how the added answers fit their prompts."""
     kept, added = 240, len(misfit_added)
     names = [name for names in MARKS.values() for name in names]
     return RowMarks(
-        {name: numpy.zeros(kept + added) for name in names}
-        | {"misfit": numpy.concatenate([numpy.linspace(-3, 1, kept), misfit_added])},
-        topic=numpy.append(numpy.arange(kept) % 12, numpy.full(added, -1)),
-        is_added=numpy.arange(kept + added) >= kept,
-        is_copy=numpy.zeros(kept + added, dtype=bool),
+        {name: np.zeros(kept + added) for name in names}
+        | {"misfit": np.concatenate([np.linspace(-3, 1, kept), misfit_added])},
+        topic=np.append(np.arange(kept) % 12, np.full(added, -1)),
+        is_added=np.arange(kept + added) >= kept,
+        is_copy=np.zeros(kept + added, dtype=bool),
     )
 
 
-def test_agreement_speaks_by_its_tail_where_its_mean_sees_nothing(rng: numpy.random.Generator) -> None:
+def test_agreement_speaks_by_its_tail_where_its_mean_sees_nothing(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng)
     assert judge(comparison)["agreement"].status == "pass"
-    misfit = numpy.append(numpy.full(40, 5.0), numpy.linspace(-3, 1, 120))
+    misfit = np.append(np.full(40, 5.0), np.linspace(-3, 1, 120))
     rule = judge(replace(comparison, marks=make_marks(misfit)))["agreement"]
     assert (rule.status, rule.unit) == ("risky", "share of the added rows")
     assert "of the 160 added rows measured have answers that fit other rows' prompts better" in rule.reason
 
 
 def test_agreement_by_its_mean_pays_with_twice_its_p_value_for_the_look_at_its_tail(
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
 ) -> None:
     comparison = make_comparison(rng, fall_c=0.26)
     alone = judge(comparison)["agreement"]
-    both = judge(replace(comparison, marks=make_marks(numpy.full(160, -3.0))))["agreement"]
+    both = judge(replace(comparison, marks=make_marks(np.full(160, -3.0))))["agreement"]
     assert alone.p_value is not None and 0 < alone.p_value < 0.01
     assert both == replace(alone, p_value=2 * alone.p_value)
 
 
-def test_a_calm_tail_is_no_answer_where_the_mean_could_not_be_taken(rng: numpy.random.Generator) -> None:
-    blank = replace(make_comparison(rng), agreement_added=numpy.full(160, math.nan))
-    rule = judge(replace(blank, marks=make_marks(numpy.full(160, -3.0))))["agreement"]
+def test_a_calm_tail_is_no_answer_where_the_mean_could_not_be_taken(rng: np.random.Generator) -> None:
+    blank = replace(make_comparison(rng), agreement_added=np.full(160, math.nan))
+    rule = judge(replace(blank, marks=make_marks(np.full(160, -3.0))))["agreement"]
     assert (rule.status, rule.p_value) == ("not_assessed", None)
 
 
 def test_rules_on_rows_fail_closed_without_marks_and_are_skipped_without_added_rows(
-    rng: numpy.random.Generator,
+    rng: np.random.Generator,
 ) -> None:
     for added, status in ((160, "not_assessed"), (0, "skipped")):
         rules = apply_rules([make_comparison(rng, added=added, removed=0)], CALIBRATION, NO_LAW, PARAMS)
@@ -334,23 +334,23 @@ def test_rules_on_rows_fail_closed_without_marks_and_are_skipped_without_added_r
         assert found == dict.fromkeys(("copies", "wording", "form"), (status, None))
 
 
-def test_added_rows_that_cannot_be_measured_though_they_should_are_not_a_pass(rng: numpy.random.Generator) -> None:
+def test_added_rows_that_cannot_be_measured_though_they_should_are_not_a_pass(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng)
     unprobed = judge(replace(comparison, loss_added=comparison.loss_added[:9], probed_added=9))["consistency"]
     assert unprobed.status == "not_assessed"
     assert "Only 9 of the 160 added rows have a probe loss, where 38 should" in unprobed.reason
-    blank = judge(replace(comparison, agreement_added=numpy.full(160, math.nan)))["agreement"]
+    blank = judge(replace(comparison, agreement_added=np.full(160, math.nan)))["agreement"]
     assert blank.status == "not_assessed"
     assert "blank prompt or answer" in blank.reason
 
 
-def test_a_handful_of_added_rows_that_miss_the_probe_are_skipped(rng: numpy.random.Generator) -> None:
+def test_a_handful_of_added_rows_that_miss_the_probe_are_skipped(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng, added=3, removed=0)
-    rule = judge(replace(comparison, loss_added=numpy.zeros(0)))["consistency"]
+    rule = judge(replace(comparison, loss_added=np.zeros(0)))["consistency"]
     assert (rule.status, rule.p_value) == ("skipped", None)
 
 
-def test_fewer_than_10_rows_of_the_parent_are_too_few_to_compare_with(rng: numpy.random.Generator) -> None:
+def test_fewer_than_10_rows_of_the_parent_are_too_few_to_compare_with(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng)
     few = replace(comparison, loss_kept=comparison.loss_kept[:9], agreement_kept=comparison.agreement_kept[:9])
     rules = judge(few)
@@ -360,8 +360,8 @@ def test_fewer_than_10_rows_of_the_parent_are_too_few_to_compare_with(rng: numpy
     assert judge(ten)["consistency"].p_value is not None
 
 
-def test_harmless_updates_alarm_no_more_often_than_promised() -> None:
-    rng = numpy.random.default_rng(2)
+def test_benign_updates_alarm_no_more_often_than_promised() -> None:
+    rng = np.random.default_rng(2)
     alarms, runs = 0, 300
     for _ in range(runs):
         calibration = make_calibration(rng)
@@ -387,13 +387,13 @@ def test_harmless_updates_alarm_no_more_often_than_promised() -> None:
 
 
 def shifts_under_null(
-    draw_row: Callable[[numpy.random.Generator, int], NDArray[numpy.float64]], topic_sd: float
+    draw_row: Callable[[np.random.Generator, int], NDArray[np.float64]], topic_sd: float
 ) -> list[float]:
     """p-values where the added batch is one more topic of the same kind, the spread being estimated each time."""
-    rng = numpy.random.default_rng(3)
+    rng = np.random.default_rng(3)
     p_values = []
     for _ in range(1500):
-        topics = numpy.repeat(numpy.arange(12), 50)
+        topics = np.repeat(np.arange(12), 50)
         values = rng.normal(0, topic_sd, 12)[topics] + draw_row(rng, topics.size)
         spread = topic_spread(values, topics)
         kept = values[rng.permutation(values.size)[:340]]
@@ -405,7 +405,7 @@ def shifts_under_null(
 @pytest.mark.parametrize("topic_sd", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
 def test_a_batch_of_another_topic_is_a_shift_no_more_often_than_its_rate(topic_sd: float, rate: float) -> None:
-    p_values = numpy.array(shifts_under_null(lambda rng, n: rng.normal(0, 0.8, n), topic_sd))
+    p_values = np.array(shifts_under_null(lambda rng, n: rng.normal(0, 0.8, n), topic_sd))
     assert (p_values <= rate).mean() <= rate + 2.5 * math.sqrt(rate * (1 - rate) / len(p_values))
 
 
@@ -416,9 +416,7 @@ def test_p_values_are_near_uniform_where_topics_dominate() -> None:
 
 def test_a_shift_worked_by_hand() -> None:
     # Variance of the kept rows 5/3, of the topics 0.5 * (1 + 1/5): 3 over the root of 0.6 + 5/3 * (1/2 + 1/4).
-    shift = measure_shift(
-        numpy.array([1.0, 2.0, 3.0, 4.0]), numpy.array([5.0, 6.0]), TopicSpread(math.sqrt(0.5), 4), 0.25
-    )
+    shift = measure_shift(np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 6.0]), TopicSpread(math.sqrt(0.5), 4), 0.25)
     assert (shift.value, shift.effect, shift.added) == (3.0, 0.75, 2)
     assert shift.t == pytest.approx(3 / math.sqrt(0.6 + 1.25))
     assert shift.p_value == pytest.approx(stats.t.sf(shift.t, 4))
@@ -426,10 +424,10 @@ def test_a_shift_worked_by_hand() -> None:
 
 @given(st.floats(0.001, 0.4), st.integers(1, 200), st.floats(0.0, 2.0))
 def test_the_limit_is_the_shift_whose_p_value_is_the_rate(rate: float, added: int, sd: float) -> None:
-    kept = numpy.arange(50.0) / 25
+    kept = np.arange(50.0) / 25
     topics = TopicSpread(sd, 7)
     limit = shift_quantile(kept, added, topics, rate)
-    batch = numpy.full(added, kept.mean() + limit)
+    batch = np.full(added, kept.mean() + limit)
     assert measure_shift(kept, batch, topics, 0.1).p_value == pytest.approx(rate, rel=1e-6)
 
 
@@ -465,7 +463,7 @@ def test_rates_out_of_order_are_refused(bad: tuple[float, float]) -> None:
 
 
 def test_a_rise_that_only_the_correction_for_many_tests_excuses_says_so() -> None:
-    results = [judge(make_comparison(numpy.random.default_rng(seed), rise_l=0.3))["consistency"] for seed in range(20)]
+    results = [judge(make_comparison(np.random.default_rng(seed), rise_l=0.3))["consistency"] for seed in range(20)]
     excused = [r for r in results if r.status == "pass" and r.p_value is not None and r.p_value <= 0.05]
     assert excused
     for result in excused:
@@ -475,7 +473,7 @@ def test_a_rise_that_only_the_correction_for_many_tests_excuses_says_so() -> Non
             assert "within what a batch of another topic may differ" in result.reason
 
 
-def test_neighbours_that_repeat_are_no_alarm_where_the_whole_became_less_redundant(rng: numpy.random.Generator) -> None:
+def test_neighbours_that_repeat_are_no_alarm_where_the_whole_became_less_redundant(rng: np.random.Generator) -> None:
     repaired = make_comparison(rng, rise_r=0.03, rise_r_long=-0.14)
     assert judge(repaired)["redundancy"].status == "pass"
     assert "over the long window" in judge(repaired)["redundancy"].reason

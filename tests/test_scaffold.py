@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from entropylaw.ci_files import CI_FILES, render_ci_file
 from entropylaw.cli import app
-from entropylaw.scaffold import RECIPES, render_pipeline, shipped_text
+from entropylaw.init.ci_files import CI_FILES, render_ci_file
+from entropylaw.init.command import RECIPES, render_pipeline, shipped_text
 
 
 def conversation(i):

@@ -13,9 +13,9 @@ from jsonschema import Draft202012Validator
 from sample_verdicts import STATUSES, history, sample_verdict, waiver
 
 from corpus.artifacts import to_json
-from monitor.entropy_law import LawPoint, describe_law, fit_entropy_law
-from monitor.law_curves import CurveBand, LawCurve
-from monitor.rows import ROWS_PER_RULE
+from monitor.law.curves import CurveBand, LawCurve
+from monitor.law.entropy_law import LawPoint, describe_law, fit_entropy_law
+from monitor.rules.flagged_rows import ROWS_PER_RULE
 from monitor.verdict import SCHEMA_VERSION, RuleId, RuleStatus, Status
 from reports.checks import CHECK_SCHEMA_VERSION, render_check
 from reports.report_data import ROWS_PER_RULE as ROWS_SHOWN

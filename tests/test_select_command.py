@@ -27,7 +27,7 @@ from corpus.files import SUFFIXES, read_rows, write_rows
 from corpus.prepare import PrepareParams, to_row
 from corpus.records import Conversation, Message, Record, canonical_text
 from entropylaw.cli import app
-from entropylaw.pool import read_pool
+from entropylaw.select.pool import read_pool
 from entropylaw.terminal import show_stages
 from selection.baselines import score_deita
 from selection.budget import Budget
@@ -499,7 +499,7 @@ def test_ctrl_c_is_one_line_in_every_command(run: Run, pool: Path, monkeypatch: 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("monitor.compression.profile_compression", interrupt)
+    monkeypatch.setattr("monitor.measures.compression.profile_compression", interrupt)
     result = CliRunner().invoke(app, ["compress", str(pool)])
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "entropylaw: stopped\n")
 

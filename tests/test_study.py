@@ -36,14 +36,14 @@ from corpus.files import write_rows
 from corpus.params import read_params
 from corpus.prepare import to_row
 from corpus.records import canonical_text
-from entropylaw.chitchat import load_chat_logs, to_conversation
 from entropylaw.cli import app
-from entropylaw.scaffold import shipped_text
-from entropylaw.study import lengths_file, load_study, result_file
-from entropylaw.study_params import StudyParams, read_study_params
-from entropylaw.study_run import run_method
-from monitor.curve_forms import fit_form, predict_form
-from monitor.entropy_law import fit_entropy_law
+from entropylaw.demo.chitchat import load_chat_logs, to_conversation
+from entropylaw.init.command import shipped_text
+from entropylaw.study.command import lengths_file, load_study, result_file
+from entropylaw.study.params import StudyParams, read_study_params
+from entropylaw.study.run import run_method
+from monitor.law.entropy_law import fit_entropy_law
+from monitor.law.forms import fit_form, predict_form
 from reports.study import Study, build_study, compare_means, find_variants, list_variants
 from reports.study_figures import NAME_HEIGHT, bin_lengths, draw_study, share_by_bin, spread_labels
 from reports.study_law import list_law_points

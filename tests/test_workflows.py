@@ -22,8 +22,8 @@ from workflow_runner import JobRun, WorkflowRunner, run_script
 from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from entropylaw import __version__
-from entropylaw.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from entropylaw.cli import app
+from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from reports.markdown import COMMENT_MARKER
 
 GITHUB = YAML(typ="safe").load(render_ci_file(CiSystem.github))

@@ -22,7 +22,7 @@ from corpus.errors import EntropylawError, NotAssessedError
 from training.judge_params import JudgeParams, read_api_key
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
 
 # Waiting before the second, third, … attempt: 1, 2, 4 … seconds, less up to half of it by chance, so that programs
 # that failed together do not come back together.
@@ -106,7 +106,7 @@ class ChatEndpoint:
         params: JudgeParams,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        random: numpy.random.Generator,
+        random: np.random.Generator,
     ) -> None:
         self.url = params.url
         self._params = params

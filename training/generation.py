@@ -10,7 +10,7 @@ from corpus.records import Message
 from training.chat import encode_conversation, encode_prompt
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,7 +21,7 @@ class AnswerRequest:
 
     messages: tuple[Message, ...]
     temperature: float
-    random: numpy.random.Generator
+    random: np.random.Generator
 
 
 @dataclass(frozen=True, slots=True)

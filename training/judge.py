@@ -20,7 +20,7 @@ from training.judge_params import JudgeParams
 from training.judgments import Judgment, Judgments
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
 
 Progress = Callable[[int, int], None]
 
@@ -77,15 +77,15 @@ class Judge:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
-        random: numpy.random.Generator | None = None,
+        random: np.random.Generator | None = None,
     ) -> None:
-        import numpy
+        import numpy as np
 
         self._params = params
         self._stopping = threading.Event()
         self._sleep = sleep or self._stopping.wait
         # Waits are no part of a result, and two programs must not wait alike: no seed.
-        self._endpoint = ChatEndpoint(params, clock, self._wait, random or numpy.random.default_rng())
+        self._endpoint = ChatEndpoint(params, clock, self._wait, random or np.random.default_rng())
         self._judgments = Judgments(judgments_path)
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> JudgeEstimate:

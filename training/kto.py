@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy
+import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.records import Message, Preference, content_hash, data_hash
@@ -83,7 +83,7 @@ class Answer:
     desirable: bool
 
 
-def unpair_preferences(records: Iterable[Preference], rng: numpy.random.Generator) -> list[Answer]:
+def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) -> list[Answer]:
     """One row per answer, the chosen ones desirable, in random order; a record with one answer makes one row.
 
     TRL would put all chosen rows before all rejected ones and not shuffle them, so that batches carry one label.
@@ -159,7 +159,7 @@ def _train(
     arguments = KTOConfig(beta=params.beta, **trainer_arguments(params, "kto"))
     model, tokenizer, card = load_base_model(sft_folder, loading_device(params), params.weights, quantization)
     refuse_start_as_output(folder, sft_folder, card.pretrained)
-    unpaired = unpair_preferences(records, numpy.random.default_rng(params.seed))
+    unpaired = unpair_preferences(records, np.random.default_rng(params.seed))
     measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
     rows = [row for row, tokens in measured if tokens]
     if not rows:

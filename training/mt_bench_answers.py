@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
+import numpy as np
 
 from corpus.artifacts import fingerprint, hash_folder
 from corpus.files import Row, write_rows
@@ -66,7 +66,7 @@ def answer_questions(
                     _begin(question, answers),
                     question.temperature,
                     # By question, not by model: models that are compared draw with the same random numbers.
-                    numpy.random.default_rng([params.mt_bench.seed, int(fingerprint(question.id), 16), turn]),
+                    np.random.default_rng([params.mt_bench.seed, int(fingerprint(question.id), 16), turn]),
                 )
                 for (question, _), answers in zip(batch, said, strict=True)
             ]

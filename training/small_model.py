@@ -59,10 +59,10 @@ def train_model(
     model: PreTrainedModel, rows: list[EncodedRow], padding_id: int, params: BaseModelParams, progress: Progress
 ) -> tuple[list[float], int]:
     """AdamW with linear warm-up and decay. All tokens are predicted, prompts too: a base model knows both sides."""
-    import numpy
+    import numpy as np
     import torch
 
-    rng = numpy.random.default_rng(params.seed)
+    rng = np.random.default_rng(params.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=0.01)
     warmup = max(1, params.steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(

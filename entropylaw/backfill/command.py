@@ -1,0 +1,186 @@
+"""The command `backfill`: the past data versions of a repository into its history, measured as they would be today."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corpus.errors import DataError, NotAssessedError
+from corpus.params import read_section
+from entropylaw.measure import AsJson
+from entropylaw.repository import layout
+from entropylaw.repository.rows import held_out_hashes
+from entropylaw.terminal import print_result, show_progress
+
+if TYPE_CHECKING:
+    from entropylaw.backfill.plan import BackfilledVersion
+    from entropylaw.backfill.run import Setting
+    from monitor.verdict import Measurements
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """``versions``: oldest first, without the present one. ``shallow``: this clone does not reach back to the first."""
+
+    config_fingerprint: str
+    shallow: bool
+    versions: tuple[BackfilledVersion, ...]
+
+
+def backfill(
+    since: Annotated[
+        str | None,
+        typer.Option(help="Begin anew with the data as it was at this Git revision.", show_default="the first commit"),
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option(help="Only so many versions, the latest.", min=1, show_default="all")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be measured; write nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Measure the data versions before the present one, from Git and DVC, into history/.
+
+    Each is judged against the one recorded before it, by today's configuration, base model and calibration. What is
+    risky is shown but not recorded. It exits 0 whatever it finds; after an interruption, run it again.
+
+    Example: entropylaw backfill --dry-run
+    """
+    from entropylaw.backfill.past_versions import is_shallow, list_past_versions, number_main_line
+    from entropylaw.backfill.plan import plan_backfill, rehearse, state_cost
+    from entropylaw.backfill.run import measure_versions
+    from entropylaw.init.command import require_repository
+    from monitor.history import read_history
+
+    require_repository(Path())
+    setting = load_setting()
+    fingerprint = setting.configuration.fingerprint()
+    history = read_history(layout.HISTORY)
+    comparable = [entry for entry in history if entry.config_fingerprint == fingerprint]
+    places = number_main_line()
+    present = {dataset: hash_file(file) for dataset, file in setting.datasets.items()}
+    with show_progress("versions in Git") as progress:
+        versions = list_past_versions(setting.datasets, places, since, progress)
+    # A new beginning is compared with nothing that was before it.
+    begun = {version.commit for version in versions}
+    references = [entry for entry in comparable if since is None or entry.commit in begun]
+    # What is here now is for the pipeline to judge and for a person to accept.
+    past = [version for version in versions if {name: data.content for name, data in version.stored.items()} != present]
+    past = past if last is None else past[-last:]
+    planned = plan_backfill(past, comparable, places)
+    if todo := [version for version, item in zip(past, planned, strict=True) if item.outcome == "to measure"]:
+        typer.echo(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}", err=True)
+    if dry_run:
+        done = [rehearse(version, item, setting.datasets) for version, item in zip(past, planned, strict=True)]
+    else:
+        done = measure_versions(past, planned, setting, history, references)
+    result = Backfill(fingerprint, is_shallow(), tuple(done))
+    print_result(result, json, render_backfill(result))
+
+
+def load_setting() -> Setting:
+    """Raises EntropylawError naming the command to run when the base model, the calibration or a file is missing."""
+    from corpus.prepare import PrepareParams
+    from entropylaw.backfill.run import Setting
+    from entropylaw.repository.results import load_calibration, read_datasets
+    from monitor.measures.compression import CompressionParams
+    from monitor.measures.consistency import ConsistencyParams
+    from monitor.measures.evidence import Configuration
+    from monitor.rule_params import RuleParams
+    from training.base_model import read_card
+    from training.probe import ProbeParams
+
+    datasets = read_datasets()
+    identity = read_card(layout.BASE_MODEL).identity
+    calibration = load_calibration()
+    if calibration.base_identity != identity:
+        raise NotAssessedError(
+            f"{layout.CALIBRATION}: made with another base model than {layout.BASE_MODEL}; run `dvc repro calibration`"
+        )
+    return Setting(
+        datasets,
+        read_section(PrepareParams, "prepare"),
+        held_out_hashes(layout.HELDOUT),
+        Configuration(
+            read_section(CompressionParams, "compression"),
+            read_section(ConsistencyParams, "consistency"),
+            read_section(ProbeParams, "probe"),
+            identity,
+        ),
+        calibration,
+        read_section(RuleParams, "rules"),
+    )
+
+
+def hash_file(file: Path) -> str:
+    """The name of its content as ``StoredData`` has it."""
+    try:
+        with file.open("rb") as handle:
+            return hashlib.file_digest(handle, "md5").hexdigest()
+    except FileNotFoundError:
+        raise DataError(file, "no such file; run `dvc pull` or `dvc checkout`") from None
+
+
+def render_backfill(result: Backfill) -> list[str]:
+    """A table of all versions, oldest first, and below it why some are left out and what to do next."""
+    from reports.escaping import escape_log
+    from reports.text import wrap
+
+    if not result.versions:
+        lines = ["No data version before the present one was found in Git."]
+    else:
+        width = max(len("version"), *(len(escape_log(version.name)) for version in result.versions))
+        header = f"{'version':<{width}}  {'date':<10}  {'dataset':<11}  {'rows':>9}  "
+        lines = [header + "".join(f"{name:>8}" for name in ("R", "long R", "L", "C")) + "  verdict"]
+        for version in result.versions:
+            label = f"{escape_log(version.name):<{width}}  {version.date:<10}  "
+            lines += [label + cells for cells in _list_cells(version)]
+        lines.append("")
+    by_reason: dict[str, list[str]] = {}
+    for version in result.versions:
+        if version.reason:
+            by_reason.setdefault(version.reason, []).append(version.name)
+    for reason, names in by_reason.items():
+        lines += wrap(f"{', '.join(names)}: left out, {reason}", rest="  ")
+    return lines + [line for advice in _advise(result) for line in wrap(advice)]
+
+
+def _list_cells(version: BackfilledVersion) -> list[str]:
+    """The numbers and the verdict of a version, a line for each dataset."""
+    from reports.numbers import format_count, format_number
+    from reports.words import WORDS
+
+    verdict = version.outcome if version.status is None else WORDS[version.status].word.lower()
+    if version.status is not None and version.outcome != "recorded":
+        verdict = f"{verdict}, {version.outcome}"
+
+    def line(dataset: str, rows: int | None, measured: Measurements | None) -> str:
+        values = [getattr(measured, key, None) for key in ("r", "r_long", "l", "c")]
+        numbers = "".join(f"{format_number(value):>8}" for value in values)
+        return f"{dataset:<11}  {format_count(rows):>9}  {numbers}  {verdict}"
+
+    if not version.measurements:
+        return [line("", version.rows, None)]
+    return [line(dataset, measured.rows, measured) for dataset, measured in version.measurements.items()]
+
+
+def _advise(result: Backfill) -> list[str]:
+    outcomes = [version.outcome for version in result.versions]
+    advice = []
+    if risky := next((version for version in result.versions if version.status == "risky" and version.reason), None):
+        advice.append(
+            "What is risky does not become a reference, so later versions are judged against the last one before it. "
+            f"If the change was meant, begin anew with it: `entropylaw backfill --since {risky.commit[:7]}`."
+        )
+    if result.shallow:
+        advice.append("This clone is shallow, so older versions are not in it: `git fetch --unshallow` gets them.")
+    if recorded := outcomes.count("recorded"):
+        count = "1 version is" if recorded == 1 else f"{recorded} versions are"
+        advice.append(
+            f"{count} now in {layout.HISTORY}/. `dvc repro` compares the present one with the last of them; "
+            f"commit {layout.HISTORY}/ with it."
+        )
+    return advice

@@ -1,0 +1,210 @@
+"""Past versions measured: fetched and prepared as the pipeline would, judged one after another, and recorded."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus.errors import DataError, EntropylawError, NotAssessedError
+from corpus.formats import Kind
+from corpus.prepare import PrepareParams, prepare_file, read_prepared
+from entropylaw import __version__
+from entropylaw.backfill.past_versions import PastVersion
+from entropylaw.backfill.plan import BackfilledVersion
+from entropylaw.measure import explain_probe_memory
+from entropylaw.repository import layout
+from entropylaw.repository.revisions import DataFile, locate_data
+from entropylaw.terminal import StageProgress, show_progress, show_stages
+from monitor.assess import accept_version, assess_version
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.cost import describe_duration
+from monitor.history import HistoryEntry, write_entry
+from monitor.measures.evidence import Configuration, Evidence, version_hash
+from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset, probe_dataset
+from monitor.rule_params import RuleParams
+from monitor.verdict import Verdict
+
+if TYPE_CHECKING:
+    from monitor.measures.measurement import Base
+
+KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
+FETCH, READ = "fetch MiB", "read"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the present version is measured and judged by, and the past ones too."""
+
+    datasets: Mapping[str, Path]
+    prepare: PrepareParams
+    held_out: frozenset[str]
+    configuration: Configuration
+    calibration: Calibration
+    rules: RuleParams
+
+
+def measure_versions(
+    versions: Sequence[PastVersion],
+    planned: Sequence[BackfilledVersion],
+    setting: Setting,
+    history: Sequence[HistoryEntry],
+    references: Sequence[HistoryEntry],
+) -> list[BackfilledVersion]:
+    """Measure, judge and record what is planned, oldest first, each against the latest of ``references`` and of what
+    was recorded before it. After the first one stderr is told how long the others take.
+    """
+    todo = [i for i, item in enumerate(planned) if item.outcome == "to measure"]
+    done = list(planned)
+    if not todo:
+        return done
+    with explain_probe_memory("backfill", setting.configuration.probe):
+        recorder = Recorder(setting, history, references)
+    labels = {
+        f"{versions[i].commit} {stage}": f"{planned[i].name} ({count} of {len(todo)}): {stage}"
+        for count, i in enumerate(todo, start=1)
+        for stage in (FETCH, READ, COMPRESSION, CONSISTENCY, PROBE)
+    }
+    started = time.monotonic()
+    try:
+        with show_stages(labels) as report, explain_probe_memory("backfill", setting.configuration.probe):
+            for i in todo:
+                done[i] = recorder.record(versions[i], planned[i], report)
+                if i == todo[0] and len(todo) > 1:
+                    seconds = (time.monotonic() - started) * (len(todo) - 1)
+                    sys.stderr.write(f"backfill: {len(todo) - 1} more, {describe_duration(seconds)}\n")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; what is recorded stays, and `entropylaw backfill` goes on after it") from None
+    return done
+
+
+class Recorder:
+    """Adds past versions to the history, oldest first.
+
+    ``history``: all that is in it; ``references``: the entries that the next version may be compared with. Both grow.
+    """
+
+    def __init__(self, setting: Setting, history: Sequence[HistoryEntry], references: Sequence[HistoryEntry]) -> None:
+        from training.fine_tuning import quiet_libraries
+        from training.probed_model import load_probed_model
+
+        quiet_libraries()
+        self.base: Base = load_probed_model(layout.BASE_MODEL)
+        self.setting = setting
+        self.history = list(history)
+        self.references = [entry for entry in references if not entry.waived]
+        with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder, show_progress("present version") as progress:
+            here = {dataset: DataFile(file.as_posix(), file) for dataset, file in setting.datasets.items()}
+            self.present = self.prepare(here, Path(folder), lambda stage, done, total: progress(done, total))
+
+    def record(self, version: PastVersion, planned: BackfilledVersion, report: StageProgress) -> BackfilledVersion:
+        """Measure and judge a version, and write it to the history unless it is risky or could not be assessed."""
+
+        def follow(stage: str, done: int, total: int | None) -> None:
+            report(f"{version.commit} {stage}", done, total)
+
+        try:
+            with tempfile.TemporaryDirectory(prefix="entropylaw-") as name:
+                folder = Path(name)
+                files = {
+                    dataset: locate_data(version.name_file(file), dataset, folder / dataset, partial(follow, FETCH))
+                    for dataset, file in self.setting.datasets.items()
+                }
+                data_hash = self.prepare(files, folder, follow)
+                if data_hash == self.present:
+                    return replace(planned, outcome="left out", reason="its rows are those that are here now")
+                if same := self.find_recorded(data_hash):
+                    if not self.references and not same.waived:
+                        # Begun anew with data that had been there before.
+                        self.references = [same]
+                    return replace(planned, outcome="left out", reason=f"its rows are those of {same.name}")
+                evidence = [self.measure(dataset, folder, follow) for dataset in files]
+            verdict = assess_version(
+                evidence,
+                self.setting.calibration,
+                self.references,
+                self.setting.configuration,
+                self.setting.rules,
+                __version__,
+            )
+        except EntropylawError as error:
+            # One version that cannot be had, read or probed is no reason to do without the others.
+            status = "not_assessed" if isinstance(error, NotAssessedError) else None
+            return replace(planned, outcome="left out", reason=str(error), status=status)
+        # The same data under another configuration: it keeps its name, and the waiver that it needed then.
+        known = next((entry for entry in reversed(self.history) if entry.data_hash == data_hash), None)
+        waivers = known.waivers if known and known.waived else ()
+        measured = replace(
+            planned,
+            name=known.name if known else self.choose_name(version, data_hash),
+            status=verdict.status,
+            rows=verdict.version.rows,
+            data_hash=data_hash,
+            measurements=verdict.measurements,
+        )
+        if verdict.status == "not_assessed" or (verdict.status == "risky" and not waivers):
+            return replace(measured, outcome="left out", reason=explain(verdict))
+        entry = accept_version(verdict, evidence, measured.name, {}, waivers, False, __version__)
+        entry = replace(entry, commit=version.commit)
+        write_entry(layout.HISTORY, entry)
+        self.history.append(entry)
+        if not entry.waived:
+            self.references.append(entry)
+        return replace(measured, outcome="recorded")
+
+    def prepare(self, files: Mapping[str, DataFile], folder: Path, report: StageProgress) -> str:
+        """Write the canonical rows of a version into ``folder``, as the stage does; the version's hash."""
+        hashes = {}
+        for dataset, file in files.items():
+            try:
+                hashes[dataset] = prepare_file(
+                    file.path,
+                    prepared_file(folder, dataset),
+                    self.setting.prepare,
+                    self.setting.held_out,
+                    KINDS[dataset],
+                    partial(report, READ),
+                ).data_hash
+            except DataError as error:
+                # What was read is a copy.
+                raise DataError(file.name, error.cause, error.line, error.unit) from None
+        return version_hash(hashes)
+
+    def find_recorded(self, data_hash: str) -> HistoryEntry | None:
+        """The entry of these rows, measured with the present configuration."""
+        key = (data_hash, self.setting.configuration.fingerprint())
+        return next((entry for entry in self.history if (entry.data_hash, entry.config_fingerprint) == key), None)
+
+    def measure(self, dataset: str, folder: Path, report: StageProgress) -> Evidence:
+        """Raises NotAssessedError when R, L or C has no value."""
+        rows = list(read_prepared(prepared_file(folder, dataset)))
+        configuration = self.setting.configuration
+        evidence = measure_dataset(dataset, rows, configuration.compression, configuration.consistency, report)
+        evidence = probe_dataset(evidence, self.base, configuration.probe, report)
+        measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
+        for name, value in measured:
+            if not math.isfinite(value):
+                raise NotAssessedError(f"{dataset}: {name} could not be measured")
+        return evidence
+
+    def choose_name(self, version: PastVersion, data_hash: str) -> str:
+        """Its tag or short id, and more where other data has that name: without other held-out rows, for example."""
+        taken = {entry.name for entry in self.history}
+        return f"{version.name}-{data_hash[:8]}" if version.name in taken else version.name
+
+
+def prepared_file(folder: Path, dataset: str) -> Path:
+    return folder / "prepared" / f"{dataset}.jsonl"
+
+
+def explain(verdict: Verdict) -> str:
+    """Against what, and why, a version is not let into the history."""
+    reasons = " ".join(rule.reason for rule in verdict.rules if rule.status == verdict.status)
+    against = f"{verdict.status.replace('_', ' ')} against {verdict.parent.name}: " if verdict.parent else ""
+    return against + (reasons or verdict.summary)

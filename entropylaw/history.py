@@ -1,0 +1,136 @@
+"""The ledger of accepted versions and of waivers: accept, history, score, waive."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Annotated
+
+import typer
+
+from corpus.errors import EntropylawError
+from entropylaw.repository import layout
+
+
+def accept(
+    name: Annotated[str | None, typer.Option(help="The version's name; by default x1, x2, and so on.")] = None,
+    baseline: Annotated[
+        bool,
+        typer.Option("--baseline", help="Start anew: later versions are compared with this one, whatever it is."),
+    ] = False,
+) -> None:
+    """Record the version under test in history/, so that later ones are compared with it; commit the file.
+
+    Example: dvc repro && entropylaw accept --name x3 && git add history && git commit
+    """
+    from corpus.artifacts import read_json
+    from entropylaw import __version__
+    from entropylaw.repository.results import load_evidence, load_verdict, read_datasets
+    from monitor.assess import accept_version
+    from monitor.gate import decide_gate
+    from monitor.history import read_history, write_entry
+    from monitor.measures.evidence import version_hash
+    from monitor.waivers import read_waivers
+
+    verdict = load_verdict()
+    decision = decide_gate(verdict, read_waivers(layout.WAIVERS), datetime.date.today())
+    restart = baseline and verdict.status == "not_assessed"
+    if not decision.approved and not restart:
+        error = EntropylawError(f"not accepted: {decision.reason}")
+        error.exit_code = decision.exit_code
+        raise error
+    evidence = [load_evidence(dataset) for dataset in read_datasets()]
+    if version_hash({item.dataset: item.data_hash for item in evidence}) != verdict.version.data_hash:
+        raise EntropylawError(f"{layout.VERDICT} is of other data than the results beside it; run `dvc repro` first")
+    scores = {}
+    if layout.EVALUATION.exists():
+        evaluation = read_json(layout.EVALUATION)
+        # Models of an earlier version may lie there still.
+        if evaluation.get("data_hash") == verdict.version.data_hash:
+            scores = evaluation["z"]
+    history = read_history(layout.HISTORY)
+    entry = accept_version(
+        verdict,
+        evidence,
+        name or f"x{max((entry.number for entry in history), default=0) + 1}",
+        scores,
+        [{"rule": w.rule, "reason": w.reason, "owner": w.owner, "expires": w.expires} for w in decision.waivers],
+        baseline,
+        __version__,
+    )
+    typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {entry.status}")
+
+
+def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """List the accepted versions with what was measured on them.
+
+    Example: entropylaw history
+    """
+    from corpus.artifacts import to_json
+    from monitor.history import read_history
+
+    entries = read_history(layout.HISTORY)
+    if json:
+        rows = [
+            {
+                "number": entry.number,
+                "name": entry.name,
+                "status": entry.status,
+                "waived": entry.waived,
+                "data_hash": entry.data_hash,
+                "config_fingerprint": entry.config_fingerprint,
+                "measurements": entry.measurements,
+                "scores": entry.scores,
+            }
+            for entry in entries
+        ]
+        sys.stdout.write(to_json(rows))
+        return
+    if not entries:
+        typer.echo("No version has been accepted yet; run `entropylaw accept` after `dvc repro`.")
+        return
+    typer.echo(f"{'':>3} {'version':<12} {'dataset':<12} {'rows':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7}  status")
+    for entry in entries:
+        for dataset, m in entry.measurements.items():
+            numbers = " ".join(f"{value:7.3f}" for value in (m.r, m.r_long, m.l, m.c))
+            status = f"{entry.status}, waived" if entry.waived else entry.status
+            scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
+            typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
+
+
+def score(
+    version: Annotated[str, typer.Argument(help="The version's name in the history.", show_default=False)],
+    benchmark: Annotated[str, typer.Option(help="The benchmark's name.", show_default=False)],
+    value: Annotated[float, typer.Option(help="Z, higher is better.", show_default=False)],
+) -> None:
+    """Record the performance Z of an accepted version that was measured elsewhere.
+
+    Example: entropylaw score x3 --benchmark mt-bench --value 7.08
+    """
+    from monitor.history import record_score
+
+    typer.echo(f"{record_score(layout.HISTORY, version, benchmark, value)}: {benchmark} {value:g}")
+
+
+def waive(
+    rule: Annotated[str, typer.Argument(help="The rule to overrule, or `all` that are risky.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Why it is safe.", show_default=False)],
+    owner: Annotated[str, typer.Option(help="Who answers for it.", show_default=False)],
+    expires: Annotated[str, typer.Option(help="Last day it holds, as YYYY-MM-DD.", show_default=False)],
+) -> None:
+    """Overrule a rule for the data version under test, in waivers.yaml; other data is not covered.
+
+    Example: entropylaw waive redundancy --reason "copies are wanted here" --owner ana@example.org --expires 2030-01-31
+    """
+    from entropylaw.repository.results import load_verdict
+    from monitor.waivers import Waiver, add_waiver
+
+    verdict = load_verdict()
+    risky = list(dict.fromkeys(item.id for item in verdict.risky_rules()))
+    rules = risky if rule == "all" else [rule]
+    if not rules or any(item not in risky for item in rules):
+        found = ", ".join(risky) or "none"
+        raise EntropylawError(f"{rule}: not a risky rule of {verdict.version.name}; risky are: {found}")
+    for item in rules:
+        add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires))
+        typer.echo(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")

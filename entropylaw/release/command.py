@@ -1,0 +1,166 @@
+"""The commands `release` and `release check`: what binds a model to its data, selection, verdict and score."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from entropylaw.repository import layout
+
+if TYPE_CHECKING:
+    from entropylaw.release.checks import Check, Finding, ReleaseParams
+
+SCHEMA_VERSION = 2
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def release(context: typer.Context) -> None:
+    """Bind model, data, selection, verdict and Z into results/release.json and release.md.
+
+    What speaks against the release stands in both; `entropylaw release check` is what stops it.
+
+    Example: entropylaw release
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from corpus.artifacts import hash_folder, read_json, write_json, write_text
+    from corpus.errors import EntropylawError
+    from corpus.params import read_section
+    from entropylaw.release.checks import ReleaseParams, check_results, find_data_problems
+    from entropylaw.repository.lockfile import hash_as_dvc
+    from reports.release import render_release
+
+    params = read_section(ReleaseParams, "release")
+    described = describe_release()
+    # No release can be described at all where its parts are of different data.
+    if problems := find_data_problems(described)[0]:
+        raise EntropylawError(problems[0])
+    folders = [layout.trained_model(dataset) for dataset in described["datasets"]]
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        **described,
+        "models": {
+            folder.name: {"path": folder.as_posix(), "hash": hash_folder(folder), "dvc_hash": hash_as_dvc(folder)}
+            for folder in folders
+        },
+    }
+    document["checks"] = check_results(document, params, datetime.date.today())
+    write_json(layout.RELEASE_JSON, document)
+    write_text(layout.RELEASE_MD, render_release(read_json(layout.RELEASE_JSON)))
+    typer.echo(f"{layout.RELEASE_MD}: release of {document['version']['name']}")
+    for check in document["checks"]:
+        if check.status != "passed":
+            sys.stderr.write(f"warning: {check.reason}\n")
+
+
+@app.command("check")
+def check_release(
+    tag: Annotated[
+        str | None,
+        typer.Option(help="The Git tag that releases it, GTO's or a plain one.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check, without data, GPU or models, that results/release.json may go out; exit 1 when it may not, 3 when that
+    could not be checked.
+
+    Example: entropylaw release check --tag v1.2.0
+    """
+    from corpus.params import read_section
+    from entropylaw.release.checks import ReleaseParams
+    from reports.escaping import log_json
+    from reports.release import render_checks
+
+    checks = check_everything(tag, read_section(ReleaseParams, "release"), datetime.date.today())
+    statuses = {check.status for check in checks}
+    exit_code = 1 if "failed" in statuses else 3 if "unchecked" in statuses else 0
+    document = {"schema_version": 1, "tag": tag, "exit_code": exit_code, "checks": checks}
+    sys.stdout.write(log_json(document) if json else render_checks([vars(check) for check in checks]))
+    raise typer.Exit(exit_code)
+
+
+def check_everything(tag: str | None, params: ReleaseParams, today: datetime.date) -> list[Check]:
+    """Every check of the release in the current folder, and of its tag where one is given."""
+    from entropylaw.release.checks import check_results, make_check
+    from entropylaw.release.lock import find_lock_problems
+    from entropylaw.release.tag import find_tag_problems
+
+    document: dict[str, Any] = {}
+
+    def find_release_problems() -> Finding:
+        document.update(load_release())
+        described = describe_release()
+        problems = [
+            f"{layout.RELEASE_JSON}: {key} is not what the results and the history say now; run `dvc repro release`"
+            for key, value in described.items()
+            if document[key] != value
+        ]
+        return problems, f"{layout.RELEASE_JSON} binds {document['version']['name']} ({document['data_hash']})"
+
+    checks = make_check("release", find_release_problems)
+    if not document:
+        return checks
+    checks += check_results(document, params, today)
+    checks += make_check("lock", lambda: find_lock_problems(document))
+    if tag is not None:
+        checks += make_check("tag", lambda: find_tag_problems(tag, document))
+    return checks
+
+
+def load_release() -> dict[str, Any]:
+    """results/release.json. Raises EntropylawError when it is missing or of a schema that is not known here."""
+    from corpus.artifacts import read_json
+    from corpus.errors import EntropylawError
+
+    document: dict[str, Any] = read_json(layout.RELEASE_JSON, "dvc repro release")
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if not isinstance(version, int) or version < SCHEMA_VERSION:
+        cause = "not of this version of entropylaw; run `dvc repro --force release`"
+        raise EntropylawError(f"{layout.RELEASE_JSON}: {cause}")
+    if version > SCHEMA_VERSION:
+        raise EntropylawError(f"{layout.RELEASE_JSON}: written by a newer entropylaw; update this one to check it")
+    return document
+
+
+def describe_release() -> dict[str, Any]:
+    """What the results in the current folder and the history say of the release, as release.json has it."""
+    import json
+
+    from corpus.artifacts import read_json, to_json
+    from entropylaw.release.checks import last_scored
+    from entropylaw.repository.results import load_verdict, read_datasets
+    from monitor.history import read_history
+
+    approval = read_json(layout.APPROVAL, "dvc repro gate")
+    verdict = load_verdict()
+    evaluation = read_json(layout.EVALUATION, "dvc repro evaluate")
+    datasets = {}
+    for dataset in read_datasets():
+        selection = read_json(layout.result(dataset, "selection.json"), "dvc repro select")
+        datasets[dataset] = {
+            "data_hash": read_json(layout.result(dataset, "prepare.json"), "dvc repro prepare")["data_hash"],
+            "rows": selection["pool_rows"],
+            "selected_rows": selection["selected_rows"],
+            "selected_hash": selection["selected_hash"],
+            "method": selection["method"],
+        }
+    before = last_scored(read_history(layout.HISTORY), verdict.config_fingerprint, verdict.version.data_hash)
+    described = {
+        "status": verdict.status,
+        "version": verdict.version,
+        "verdict_summary": verdict.summary,
+        "data_hash": verdict.version.data_hash,
+        "config_fingerprint": verdict.config_fingerprint,
+        "datasets": datasets,
+        "scores": evaluation["z"],
+        "previous": {"name": before.name, "scores": before.scores} if before else None,
+        "waivers": approval["waivers"],
+        "tool_version": verdict.tool_version,
+    }
+    plain: dict[str, Any] = json.loads(to_json(described))
+    return plain

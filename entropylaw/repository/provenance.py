@@ -1,0 +1,41 @@
+"""Which selection and which verdict stand behind the rows a model is trained on, as far as hashes prove it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from corpus.artifacts import read_json
+from corpus.errors import EntropylawError
+from entropylaw.repository import layout
+from entropylaw.repository.results import read_datasets
+from monitor.measures.evidence import version_hash
+
+if TYPE_CHECKING:
+    from training.model_card import Provenance
+
+
+def trace_rows(dataset: str, rows_hash: str) -> Provenance:
+    """The origin of the rows with this ``data_hash``, from the results of the pipeline in the current folder.
+
+    The rows must be those that selection.json describes; their pool must be what was prepared, and all that was
+    prepared the version that was approved. Where a link is missing, nothing beyond it is said.
+    """
+    from training.model_card import Provenance
+
+    origin = Provenance()
+    try:
+        selection = read_json(layout.result(dataset, "selection.json"))
+        if selection["selected_hash"] != rows_hash:
+            return origin
+        origin = Provenance(method=selection["method"], pool_rows=selection["pool_rows"])
+        prepared = {name: read_json(layout.result(name, "prepare.json"))["data_hash"] for name in read_datasets()}
+        approval = read_json(layout.APPROVAL)
+        if prepared[dataset] != selection["pool_hash"] or version_hash(prepared) != approval["data_hash"]:
+            return origin
+        if approval["approved"] is not True:
+            return origin
+        waivers = tuple(dict.fromkeys(waiver["rule"] for waiver in approval["waivers"]))
+        return replace(origin, version_hash=approval["data_hash"], verdict=approval["status"], waivers=waivers)
+    except (EntropylawError, KeyError, TypeError):  # a result is missing, or of another version of the tool
+        return origin

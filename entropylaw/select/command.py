@@ -1,0 +1,323 @@
+"""The command `select`: which rows to train on, by ZIP or one of the methods it is compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from corpus.errors import EntropylawError
+
+if TYPE_CHECKING:
+    from selection.engines import EngineName
+    from selection.methods import Method
+    from selection.report import SelectionReport
+
+app = typer.Typer(
+    help="Which rows to train on, by ZIP or one of the methods it is compared with.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every method is told."""
+
+    pool: Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
+    out: Annotated[Path, typer.Option(help="Where the selected rows go, whole and in order.", show_default=False)]
+    report: Annotated[
+        Path | None, typer.Option(help="Write counts, R, tokens and seconds as JSON.", show_default=False)
+    ] = None
+    rows: Annotated[
+        int | None, typer.Option(help="Select this many rows.", show_default="selection.share of params.yaml")
+    ] = None
+    tokens: Annotated[
+        int | None, typer.Option(help="Select rows of at most this many tokens in all.", show_default=False)
+    ] = None
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the tokenizer.json to count tokens by.", show_default="models/base for --tokens"
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(help="For random and cluster; the others make no random choice.", show_default=False),
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False
+
+
+def _add_method(name: Method) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command: the fields of Common become options, the function's other parameters follow them."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(Common, include_extras=True)
+        common = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+                annotation=hints[field.name],
+            )
+            for field in dataclasses.fields(Common)
+        ]
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(function)
+        def command(**options: Any) -> None:
+            function(Common(**{parameter.name: options.pop(parameter.name) for parameter in common}), **options)
+
+        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [*common, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+        )
+        app.command(name)(command)
+        return function
+
+    return add
+
+
+class Window(StrEnum):
+    codec = "codec"
+    whole = "global"
+
+
+class CodecChoice(StrEnum):
+    zlib = "zlib"
+    zstd = "zstd"
+
+
+class Compat(StrEnum):
+    algorithm = "algorithm"
+    reference = "reference"
+
+
+class EngineChoice(StrEnum):
+    processes = "processes"
+    ray = "ray"
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="Folder or Hub id of the model that scores.", show_default="row_scores.model, or models/base"),
+]
+
+
+@_add_method("zip")
+def select_zip_rows(
+    common: Common,
+    k1: Annotated[int | None, typer.Option(help="Rows measured again in each round.", show_default=False)] = None,
+    k2: Annotated[int | None, typer.Option(help="Rows kept of these.", show_default=False)] = None,
+    k3: Annotated[int | None, typer.Option(help="Rows taken of these.", show_default=False)] = None,
+    window: Annotated[
+        Window | None,
+        typer.Option(help="How far back redundancy is seen; global: over all selected.", show_default=False),
+    ] = None,
+    codec: Annotated[CodecChoice | None, typer.Option(help="By default the window's own.", show_default=False)] = None,
+    level: Annotated[int | None, typer.Option(help="The codec's level.", show_default=False)] = None,
+    compat: Annotated[
+        Compat | None,
+        typer.Option(help="The paper's Algorithm 1, or its authors' program on ShareGPT rows.", show_default=False),
+    ] = None,
+    workers: Annotated[str, typer.Option(help="How many, or auto: one for each core of this machine.")] = "auto",
+    engine: Annotated[
+        EngineChoice, typer.Option(help="Workers are processes here, or actors of the Ray cluster at RAY_ADDRESS.")
+    ] = EngineChoice.processes,
+) -> None:
+    """ZIP, the paper's Algorithm 1: rows that keep the compression ratio of the whole selection low.
+
+    Example: entropylaw select zip pool.jsonl --out chosen.jsonl --rows 10000 --window global
+    """
+    from selection.engines import count_cores
+
+    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
+        raise EntropylawError(f"--workers {workers}: expected auto or a number of workers")
+    if window is None and (codec is CodecChoice.zlib or compat is Compat.reference):
+        window = Window.codec  # zlib has no other
+    choices = {"window": window, "codec": codec, "compat": compat}
+    changes = {
+        **{"k1": k1, "k2": k2, "k3": k3, "level": level},
+        **{name: choice.value for name, choice in choices.items() if choice},
+    }
+    _select("zip", common, changes, workers=count_cores() if workers == "auto" else int(workers), engine=engine.value)
+
+
+@_add_method("random")
+def select_random_rows(common: Common) -> None:
+    """Rows in uniformly random order.
+
+    Example: entropylaw select random pool.jsonl --out chosen.jsonl --rows 10000 --seed 1
+    """
+    _select("random", common)
+
+
+@_add_method("cluster")
+def select_cluster_rows(common: Common) -> None:
+    """K-means on text embeddings: the row nearest to the centre of each of as many clusters as rows are wanted.
+
+    Example: entropylaw select cluster pool.jsonl --out chosen.jsonl --rows 1000
+    """
+    _select("cluster", common)
+
+
+@_add_method("perplexity")
+def select_perplexity_rows(common: Common, model: Model = None) -> None:
+    """Rows with the highest loss of their answers.
+
+    Example: entropylaw select perplexity pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
+    """
+    _select("perplexity", common, scoring={"model": model})
+
+
+@_add_method("superfiltering")
+def select_superfiltering_rows(common: Common, model: Model = None) -> None:
+    """Rows whose prompt helps least with the answer: perplexity given the prompt over perplexity without, below 1.
+
+    Example: entropylaw select superfiltering pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
+    """
+    _select("superfiltering", common, scoring={"model": model})
+
+
+@_add_method("superfiltering-loss")
+def select_superfiltering_loss_rows(common: Common, model: Model = None) -> None:
+    """Like superfiltering with mean losses in place of perplexities, as the IFD paper defines it.
+
+    Example: entropylaw select superfiltering-loss pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
+    """
+    _select("superfiltering-loss", common, scoring={"model": model})
+
+
+@_add_method("deita")
+def select_deita_rows(
+    common: Common,
+    complexity_scorer: Annotated[
+        str | None, typer.Option(help="Folder or Hub id.", show_default="row_scores.complexity_scorer")
+    ] = None,
+    quality_scorer: Annotated[
+        str | None, typer.Option(help="Folder or Hub id.", show_default="row_scores.quality_scorer")
+    ] = None,
+) -> None:
+    """Rows with the highest complexity times quality, passing over rows too similar to one already taken.
+
+    Example: entropylaw select deita pool.jsonl --out chosen.jsonl --rows 6000 --quality-scorer models/quality
+    """
+    _select("deita", common, scoring={"complexity_scorer": complexity_scorer, "quality_scorer": quality_scorer})
+
+
+@_add_method("score")
+def select_score_rows(common: Common) -> None:
+    """Preferences with the highest grade of the chosen answer.
+
+    Example: entropylaw select score pairs.jsonl --out chosen.jsonl --rows 5000
+    """
+    _select("score", common)
+
+
+def _select(
+    method: Method,
+    common: Common,
+    changes: dict[str, Any] | None = None,
+    scoring: dict[str, Any] | None = None,
+    workers: int = 1,
+    engine: EngineName = "processes",
+) -> None:
+    """Select and write; ``changes`` and ``scoring`` are options over the sections ``selection`` and ``row_scores``."""
+    try:
+        report = _write_selected_rows(method, common, changes or {}, scoring or {}, workers, engine)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; nothing was written") from None
+    from corpus.artifacts import write_json
+    from entropylaw.terminal import print_result
+
+    if common.report:
+        write_json(common.report, report)
+    print_result(report, common.json, _summarise(report, common.out))
+
+
+def _write_selected_rows(
+    method: Method,
+    common: Common,
+    changes: dict[str, Any],
+    scoring: dict[str, Any],
+    workers: int,
+    engine: EngineName,
+) -> SelectionReport:
+    from corpus.files import copy_rows
+    from corpus.params import read_section
+    from corpus.prepare import PrepareParams
+    from entropylaw.repository.layout import BASE_MODEL
+    from entropylaw.select.pool import read_pool, select_from_pool
+    from entropylaw.terminal import show_stages
+    from selection.methods import SelectionParams
+    from selection.report import describe_selection
+    from training.row_scores import RowScoreParams
+
+    prepare = read_section(PrepareParams, "prepare")
+    params = read_section(SelectionParams, "selection")
+    score_params = dataclasses.replace(read_section(RowScoreParams, "row_scores"), **_given(scoring))
+    budget = _given({"rows": common.rows, "tokens": common.tokens})
+    if len(budget) > 1:
+        raise EntropylawError("give --rows or --tokens, not both")
+    if budget:  # it replaces the one of params.yaml
+        params = dataclasses.replace(params, rows=None, tokens=None)
+    try:
+        params = dataclasses.replace(params, method=method, **budget, **_given({"seed": common.seed, **changes}))
+    except ValueError as error:
+        raise EntropylawError(f"select {method}: {error}") from None
+    _require_writable(common)
+    tokenizer = common.tokenizer or (None if params.tokens is None else BASE_MODEL)
+    with show_stages(_label_stages(method, "rows" if params.tokens is None else "tokens")) as progress:
+        pool = read_pool(common.pool, prepare, tokenizer, progress)
+        chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
+        texts = pool.stream_texts("report", progress)
+        report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.seconds, pool.hashes)
+        pool.require_unchanged()
+        copy_rows(common.pool, common.out, [pool.numbers[i] for i in chosen.positions], prepare.max_row_bytes)
+    return report
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _require_writable(common: Common) -> None:
+    """Find out before the work, which may take hours, what would stop the result from being written."""
+    from corpus.files import file_suffix
+
+    file_suffix(common.out)
+    for target in filter(None, (common.out, common.report)):
+        if target.is_dir():
+            raise EntropylawError(f"{target}: cannot be written: it is a directory")
+        if target.resolve() == common.pool.resolve():
+            raise EntropylawError(f"{target}: would replace the pool that is selected from; name another file")
+
+
+def _label_stages(method: Method, unit: str) -> dict[str, str]:
+    return {
+        "read": "reading rows",
+        "load": "loading rows",
+        "score": "scoring rows",
+        "embed": "embedding rows",
+        "select": f"select {method}: {unit}",
+        "report": "measuring R",
+    }
+
+
+def _summarise(report: SelectionReport, out: Path) -> list[str]:
+    tokens = "" if report.selected_tokens is None else f", {report.selected_tokens:,} tokens"
+    lines = [
+        f"{out}: {report.selected_rows} of {report.pool_rows} rows{tokens}; "
+        f"R {report.pool_r:.3f} to {report.selected_r:.3f}, "
+        f"over the long window {report.pool_r_long:.3f} to {report.selected_r_long:.3f}"
+    ]
+    if report.budget_rows is not None and report.selected_rows < report.budget_rows:
+        cause = "the pool holds" if report.selected_rows == report.pool_rows else f"{report.method} finds"
+        lines.append(f"fewer than the {report.budget_rows} rows asked for: {cause} no more")
+    return lines

@@ -1,0 +1,229 @@
+"""The pool that rows are selected from, and what each method needs to know of it.
+
+A pool of 300,000 conversations is more than a gigabyte of text, and ZIP's workers hold all of it already. So a pool
+keeps what is small (row numbers, sources, token counts) and reads its file again where texts are needed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
+from corpus.errors import DataError, EntropylawError
+from corpus.files import read_rows
+from corpus.formats import SCORE_KEYS, parse_rows
+from corpus.prepare import PrepareParams
+from corpus.records import Preference, Record, canonical_text, content_hash
+from entropylaw.repository.layout import BASE_MODEL
+from entropylaw.select.token_counts import load_token_counter
+from entropylaw.terminal import STREAM_STEP, StageProgress, ignore_progress
+from selection.engines import EngineName
+from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, SelectionParams, select_rows
+from selection.redundancy import reference_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.row_scores import RowScoreParams
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A data file to select from; the sequences hold one item for each of its rows, in file order.
+
+    ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
+    contents. ``token_counts``: tokens
+    of the canonical texts, None where they were not counted. ``seconds``: what reading and counting took.
+    """
+
+    path: Path
+    prepare: PrepareParams
+    numbers: list[int]
+    hashes: list[str]
+    sources: list[str]
+    token_counts: list[int] | None
+    seconds: dict[str, float]
+    # A file that changes during a selection would have other rows at the same numbers.
+    stamp: tuple[int, int] | None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All of them, for models that score rows in an order of their own."""
+        return list(self.stream_records())
+
+    def stream_records(self, stage: str = "load", progress: StageProgress = ignore_progress) -> Iterator[Record]:
+        """Read the file again. Raises EntropylawError when it is not the one that was read first."""
+        self.require_unchanged()
+        for done, (_, record) in enumerate(_numbered_records(self.path, self.prepare), start=1):
+            yield record
+            if done % STREAM_STEP == 0:
+                progress(stage, done, len(self))
+
+    def stream_texts(self, stage: str = "load", progress: StageProgress = ignore_progress) -> Iterator[bytes]:
+        """The canonical texts, one at a time."""
+        return (canonical_text(record).encode() for record in self.stream_records(stage, progress))
+
+    def stream_reference_texts(self) -> Iterator[bytes]:
+        """The rows as the authors' program compresses them: as they stand in the file."""
+        self.require_unchanged()
+        for _, row in read_rows(self.path, self.prepare.max_row_bytes):
+            yield reference_text(row)
+
+    def require_unchanged(self) -> None:
+        if _stamp(self.path) != self.stamp:
+            raise EntropylawError(f"{self.path}: changed while rows were being selected from it; run the command again")
+
+
+def read_pool(
+    path: Path,
+    prepare: PrepareParams,
+    tokenizer: Path | None = None,
+    progress: StageProgress = ignore_progress,
+) -> Pool:
+    """Read a data file in any accepted format once, and count tokens where a ``tokenizer`` folder is given.
+
+    Raises DataError as `corpus.formats.read_records` does, and EntropylawError when there is no such tokenizer.
+    """
+    start = time.perf_counter()
+    count_tokens = load_token_counter(tokenizer) if tokenizer else None
+    stamp = _stamp(path)
+    numbers: list[int] = []
+    hashes: list[str] = []
+    sources: list[str] = []
+    token_counts: list[int] = []
+    waiting: list[str] = []
+    counting_seconds = 0.0
+
+    def count_waiting() -> None:
+        nonlocal counting_seconds
+        if count_tokens:
+            counting_start = time.perf_counter()
+            token_counts.extend(count_tokens(waiting))
+            waiting.clear()
+            counting_seconds += time.perf_counter() - counting_start
+
+    for number, record in _numbered_records(path, prepare):
+        numbers.append(number)
+        hashes.append(content_hash(record))
+        sources.append(sys.intern(record.source))
+        if count_tokens:
+            waiting.append(canonical_text(record))
+        if len(numbers) % STREAM_STEP == 0:
+            count_waiting()
+            progress("read", len(numbers), None)
+    count_waiting()
+    seconds = {"read": time.perf_counter() - start - counting_seconds}
+    if count_tokens:
+        seconds["tokens"] = counting_seconds
+    return Pool(path, prepare, numbers, hashes, sources, token_counts if count_tokens else None, seconds, stamp)
+
+
+def select_from_pool(
+    pool: Pool,
+    params: SelectionParams,
+    scoring: RowScoreParams,
+    workers: int = 1,
+    engine: EngineName = "processes",
+    progress: StageProgress = ignore_progress,
+) -> Chosen:
+    """Compute what ``params.method`` ranks by, and select.
+
+    ``progress`` hears of the stages score, embed, load and select, in rows but for select, which is in the budget's
+    unit. Raises EntropylawError when the pool has not what the method ranks by.
+    """
+    seconds: dict[str, float] = {}
+    scores = embeddings = None
+    if params.method in NEED_SCORES:
+        start = time.perf_counter()
+        scores = _score_rows(pool, params.method, scoring, progress)
+        seconds["score"] = time.perf_counter() - start
+    if params.method in NEED_EMBEDDINGS:
+        start = time.perf_counter()
+        embeddings = _embed_rows(pool, progress)
+        seconds["embed"] = time.perf_counter() - start
+    chosen = select_rows(
+        pool.stream_reference_texts() if params.compat == "reference" else pool.stream_texts(progress=progress),
+        len(pool),
+        params,
+        pool.token_counts,
+        workers,
+        lambda stage, done, total: progress(stage, done, total),
+        engine=engine,
+        scores=scores,
+        embeddings=embeddings,
+    )
+    return replace(chosen, seconds={**seconds, **chosen.seconds})
+
+
+def _score_rows(pool: Pool, method: Method, scoring: RowScoreParams, progress: StageProgress) -> NDArray[np.float64]:
+    """What the method ranks rows by, NaN for a row that has none of it."""
+    if method == "score":
+        return _read_grades(pool, progress)
+    from selection.baselines import score_deita
+    from training.deita_scores import score_turns
+    from training.fine_tuning import quiet_libraries
+    from training.row_scores import score_answers, score_losses
+
+    def advance(done: int, total: int) -> None:
+        progress("score", done, total)
+
+    quiet_libraries()
+    if method == "deita":
+        return score_deita(*score_turns(pool.records, scoring, advance))
+    model = scoring.model or str(BASE_MODEL)
+    if method == "perplexity":
+        return score_losses(model, pool.records, scoring, advance)
+    losses = score_answers(model, pool.records, scoring, advance)
+    return losses.perplexity_ratio if method == "superfiltering" else losses.loss_ratio
+
+
+def _read_grades(pool: Pool, progress: StageProgress) -> NDArray[np.float64]:
+    grades = []
+    for record in pool.stream_records("score", progress):
+        if not isinstance(record, Preference):
+            raise DataError(pool.path, "holds conversations; score ranks preferences by the grade of the chosen answer")
+        grades.append(np.nan if record.chosen_score is None else record.chosen_score)
+    if np.isnan(grades).all():
+        raise DataError(pool.path, f"no row has a grade of its chosen answer ({' or '.join(SCORE_KEYS)}) to rank by")
+    return np.array(grades)
+
+
+def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
+    """Unit vectors, shape (rows, 256), of the canonical texts."""
+    texts = [canonical_text(record)[:MAX_CHARACTERS] for record in pool.stream_records()]
+    done = 0
+
+    def advance(embedded: int) -> None:
+        nonlocal done
+        done += embedded
+        progress("embed", done, len(texts))
+
+    return embed_texts(load_embedder(), texts, advance)
+
+
+def _numbered_records(path: Path, prepare: PrepareParams) -> Iterator[tuple[int, Record]]:
+    """The records with their rows' numbers in this file: a prepared record's own is of the file it was made from."""
+    numbered, rows = tee(read_rows(path, prepare.max_row_bytes))
+    parsed = parse_rows(rows, path, prepare.format)
+    return ((number, record) for (number, _), (_, record) in zip(numbered, parsed, strict=True))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size and time of change; None where there is no such file, which reading it reports."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

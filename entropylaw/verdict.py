@@ -1,0 +1,184 @@
+"""Stages and commands that judge: assess, report, gate, check."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from entropylaw.repository import layout
+
+if TYPE_CHECKING:
+    from monitor.verdict import FlaggedRow
+    from reports.training_curves import TrainingCurve
+
+
+class CheckFormat(StrEnum):
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+    junit = "junit"
+    github = "github"
+    gitlab = "gitlab"
+
+
+def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
+    """Compare the measured version with its parent in history/ and write results/verdict.json. Always exits 0 when it
+    could write one: the gate is what stops.
+
+    Example: entropylaw assess --json
+    """
+    from corpus.artifacts import write_json
+    from corpus.params import read_section
+    from entropylaw import __version__
+    from entropylaw.repository.results import load_calibration, load_configuration, load_evidence, read_datasets
+    from entropylaw.terminal import print_result
+    from monitor.assess import assess_version
+    from monitor.history import read_history
+    from monitor.rule_params import RuleParams
+
+    datasets = list(read_datasets())
+    params = read_section(RuleParams, "rules")
+    calibration = load_calibration()
+    verdict = assess_version(
+        [load_evidence(dataset) for dataset in datasets],
+        calibration,
+        read_history(layout.HISTORY),
+        load_configuration(calibration, datasets),
+        params,
+        __version__,
+    )
+    write_json(layout.VERDICT, verdict)
+    print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
+
+
+def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
+    """The canonical texts of flagged rows by content hash, from the prepared files.
+
+    Raises EntropylawError when one is not there: the verdict is then about other data.
+    """
+    from corpus.errors import EntropylawError
+    from corpus.prepare import read_prepared
+    from corpus.records import canonical_text
+
+    hashes: dict[str, set[str]] = {}
+    for row in rows:
+        hashes.setdefault(row.dataset, set()).add(row.hash)
+    texts: dict[str, str] = {}
+    for dataset, wanted in hashes.items():
+        path = layout.prepared(dataset)
+        texts |= {row_hash: canonical_text(record) for record, row_hash in read_prepared(path) if row_hash in wanted}
+        if missing := wanted - texts.keys():
+            raise EntropylawError(
+                f"{path}: {len(missing)} of the rows that {layout.VERDICT} names are not in it; run `dvc repro`"
+            )
+    return texts
+
+
+def load_training_curves(data_hash: str) -> list[TrainingCurve]:
+    """The curves of the models trained on this data version, by what their training.json says; others are no news."""
+    from corpus.artifacts import read_json
+    from reports.training_curves import read_training_curve
+
+    curves = []
+    for dataset, method in ((layout.SFT, "SFT"), (layout.PREFERENCES, "KTO")):
+        summary = layout.result(dataset, "training.json")
+        report = read_json(summary) if summary.exists() else None
+        if isinstance(report, dict) and report.get("version_hash") == data_hash:
+            curves.append(read_training_curve(dataset, method, layout.result(dataset, "live")))
+    return [curve for curve in curves if curve]
+
+
+def report() -> None:
+    """Write results/report.html, report.md and plots/ from the verdict and the history.
+
+    Run again after training, it shows the training curves too.
+
+    Example: entropylaw report && open results/report.html
+    """
+    from corpus.artifacts import write_text
+    from corpus.params import read_section
+    from entropylaw.repository.results import load_verdict
+    from monitor.history import read_history
+    from monitor.waivers import read_waivers
+    from reports.figures import draw_figures
+    from reports.html import render_html
+    from reports.markdown import render_markdown_report
+    from reports.report_data import build_report_data
+    from reports.report_params import ReportParams
+
+    verdict = load_verdict()
+    texts = load_texts(verdict.rows) if read_section(ReportParams, "report").show_text else {}
+    curves = load_training_curves(verdict.version.data_hash)
+    data = build_report_data(
+        verdict, read_history(layout.HISTORY), read_waivers(layout.WAIVERS), texts=texts, training=curves
+    )
+    figures = draw_figures(data)
+    for chart in figures.charts():
+        write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
+    write_text(layout.REPORT_HTML, render_html(data, figures))
+    write_text(layout.REPORT_MD, render_markdown_report(data))
+    typer.echo(f"{layout.REPORT_HTML}: {data.headline}")
+
+
+def gate(
+    strict: Annotated[bool, typer.Option("--strict", help="A warning blocks too.")] = False,
+) -> None:
+    """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
+
+    Example: entropylaw gate && echo approved
+    """
+    from corpus.artifacts import write_json
+    from entropylaw.repository.results import load_verdict
+    from monitor.gate import decide_gate
+    from monitor.waivers import read_waivers
+
+    # An approval of earlier data must not outlive this decision.
+    layout.APPROVAL.unlink(missing_ok=True)
+    decision = decide_gate(load_verdict(), read_waivers(layout.WAIVERS), datetime.date.today(), strict)
+    if decision.approved:
+        write_json(layout.APPROVAL, decision)
+        typer.echo(decision.reason)
+        return
+    sys.stderr.write(f"entropylaw: {decision.reason}\n")
+    raise typer.Exit(decision.exit_code)
+
+
+def check(
+    format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First make sure that dvc.lock ties the verdict to the data here.")
+    ] = False,
+    verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
+) -> None:
+    """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
+
+    --verify needs neither a GPU nor the data, and exits 3 where the results are of other data than is committed.
+
+    Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
+    """
+    from corpus.params import PARAMS_FILE
+    from entropylaw.repository.results import load_verdict, read_datasets
+    from monitor.gate import decide_gate
+    from monitor.history import read_history
+    from monitor.waivers import read_waivers
+    from reports.checks import render_check
+    from reports.report_data import build_report_data
+
+    shown, history = load_verdict(verdict), read_history(layout.HISTORY)
+    if verify:
+        from entropylaw.repository.lockfile import verify_results
+
+        verify_results(verdict, shown.version.data_hash)
+    waivers, today = read_waivers(layout.WAIVERS), datetime.date.today()
+    # Only this format points into the data files, and reading params.yaml takes time.
+    files = read_datasets() if format is CheckFormat.gitlab and Path(PARAMS_FILE).exists() else {}
+    data = build_report_data(shown, history, waivers, today, files=files)
+    sys.stdout.write(render_check(data, format.value))
+    raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)

@@ -1,0 +1,189 @@
+"""Benign updates: rows of the data replaced by other rows of the same data, and what that changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from corpus.records import Record, canonical_text
+from monitor.measures.compression import CompressionParams
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Rows = Sequence[tuple[Record, str]]
+
+
+@dataclass(frozen=True)
+class BenignUpdate:
+    """Rows replaced by held-back rows of the same data, drawn at random or from a single topic.
+
+    ``share`` of the rows; changes of R are natural logarithms of its ratio. ``change_l`` (nats per response token) and
+    ``change_c`` (cosine) are changes of two means over rows that were measured once, and None where none was: of C all
+    rows that have one, of L the rows that a probe would read, as far as an A/A run has read them. So they stand for
+    the exchange of rows, which is nearly all that such an update does. They do not stand for a probe of the updated
+    data: there the model trains on other rows, and reads rows that no A/A run has read.
+    """
+
+    share: float
+    kind: Literal["random", "topic"]
+    change_log_r: float
+    change_log_r_long: float
+    change_l: float | None = None
+    change_c: float | None = None
+
+
+@dataclass(frozen=True)
+class RowMeasures:
+    """What is known of single rows. ``agreement``: shape (rows,), nan where a row has none. ``loss_nats`` per response
+    token and the number of these ``tokens``: shape (rows,), of the rows in ``probe_order`` (by position, in the order
+    in which a probe takes them). Of those that a version has, a probe reads the first ``probe_rows``, and the first
+    ``skipped_rows`` of them do not count for L.
+    """
+
+    agreement: NDArray[np.float64]
+    loss_nats: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    probe_order: NDArray[np.int64]
+    probe_rows: int
+    skipped_rows: int
+
+
+@dataclass(frozen=True)
+class UpdateDraw:
+    """``before`` and ``after``: the rows of both versions by position, new ones last; ``size`` rows are exchanged."""
+
+    kind: Literal["random", "topic"]
+    size: int
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+
+def cluster_topics(records: Sequence[Record], topics: int, seed: int) -> NDArray[np.int64]:
+    """A topic number for each row, by the static embedding of its whole text, shape (rows,)."""
+    from corpus.embeddings import embed_texts, load_embedder
+
+    return cluster_vectors(embed_texts(load_embedder(), [canonical_text(record) for record in records]), topics, seed)
+
+
+def cluster_vectors(vectors: NDArray[np.float32], topics: int, seed: int) -> NDArray[np.int64]:
+    """K-means: a cluster's number for each vector, shape (rows,)."""
+    import warnings
+
+    from scipy.cluster.vq import kmeans2
+
+    # More centres than different rows cannot be seeded.
+    distinct = len(np.unique(vectors, axis=0))
+    with warnings.catch_warnings():
+        # A topic that has lost all its rows to others is one topic less, and no cause for alarm.
+        warnings.filterwarnings("ignore", message="One of the clusters is empty", category=UserWarning)
+        _, labels = kmeans2(
+            vectors.astype(np.float64), min(topics, distinct), rng=np.random.default_rng(seed), minit="++"
+        )
+    topic: NDArray[np.int64] = labels.astype(np.int64)
+    return topic
+
+
+def draw_updates(
+    topics: NDArray[np.int64], shares: Iterable[float], draws: int, rng: np.random.Generator
+) -> list[UpdateDraw]:
+    """``draws`` updates of each of the ``shares``; in every other one the new rows come from a single topic.
+
+    ``topics``: shape (rows,). A topic with too few rows is filled up with rows of the others.
+    """
+    n = len(topics)
+    updates = []
+    for share in shares:
+        # The rows held back are none of the version's own.
+        size = max(1, round(share * n / (1 + share)))
+        for draw in range(draws):
+            if draw % 2:
+                topic = rng.choice(topics)
+                pool = rng.permutation(np.flatnonzero(topics == topic))[:size]
+                held_back = np.concatenate([pool, rng.permutation(np.flatnonzero(topics != topic))])[:size]
+            else:
+                held_back = rng.permutation(n)[:size]
+            before = np.setdiff1d(np.arange(n), held_back)
+            kept = np.setdiff1d(before, rng.permutation(before)[:size])
+            after = np.concatenate([kept, held_back])
+            updates.append(UpdateDraw("topic" if draw % 2 else "random", size, before, after))
+    return updates
+
+
+def measure_updates(
+    records: Rows,
+    updates: Iterable[UpdateDraw],
+    compression: CompressionParams,
+    measures: RowMeasures | None = None,
+) -> tuple[BenignUpdate, ...]:
+    """What each update changes. ``records``: (record, content hash); L and C only with ``measures`` of these rows."""
+    texts = [canonical_text(record).encode() for record, _ in records]
+    found = []
+    for update in updates:
+        before, after = ([texts[i] for i in rows] for rows in (update.before, update.after))
+        change_log_r, change_log_r_long = (
+            math.log(codec.ratio(after) / codec.ratio(before))
+            for codec in (compression.codec(), compression.long_codec())
+        )
+        share = update.size / len(update.before)
+        change_l = change_c = math.nan
+        if measures is not None:
+            change_l = _mean_loss(update.after, measures) - _mean_loss(update.before, measures)
+            change_c = _mean_agreement(update.after, measures) - _mean_agreement(update.before, measures)
+        changes = (change if math.isfinite(change) else None for change in (change_l, change_c))
+        found.append(BenignUpdate(share, update.kind, change_log_r, change_log_r_long, *changes))
+    return tuple(found)
+
+
+def predict_sd(changes: Sequence[float], shares: Sequence[float], share: float) -> float:
+    """Standard deviation of one more benign update's change, when ``share`` of the rows is exchanged.
+
+    ``changes``: those of calibrated updates, of ``shares`` of the rows each. Its Student t has as many degrees of
+    freedom as there are changes, less one.
+
+    >>> round(predict_sd([0.01, -0.01], [0.1, 0.1], 0.1), 4)
+    0.0122
+    """
+    # Replacing twice as many rows doubles the variance of the change.
+    per_row = [change / math.sqrt(of) for change, of in zip(changes, shares, strict=True)]
+    spread = math.sqrt(sum(change * change for change in per_row) / len(per_row)) * math.sqrt(share)
+    return spread * math.sqrt(1 + 1 / len(per_row))
+
+
+def describe_updates(updates: Sequence[BenignUpdate]) -> str:
+    """How far benign updates move each measure: root mean squares, of L and C where they are known.
+
+    >>> describe_updates([BenignUpdate(0.1, "random", 0.001, x, 10 * x, x) for x in (0.003, -0.001)])
+    'Benign updates move long R by ±0.2%, L by ±0.022 nats, C by ±0.0022.'
+    """
+
+    def spread(values: Iterable[float | None]) -> float | None:
+        known = [value * value for value in values if value is not None]
+        return math.sqrt(sum(known) / len(known)) if known else None
+
+    parts = [
+        (spread(update.change_log_r_long for update in updates), "long R by ±{:.1%}"),
+        (spread(update.change_l for update in updates), "L by ±{:.3f} nats"),
+        (spread(update.change_c for update in updates), "C by ±{:.4f}"),
+    ]
+    return f"Benign updates move {', '.join(form.format(value) for value, form in parts if value is not None)}."
+
+
+def _mean_loss(rows: NDArray[np.int64], measures: RowMeasures) -> float:
+    order = measures.probe_order
+    probed = order[np.isin(order, rows)][: measures.probe_rows]
+    # With fewer rows than are skipped, all count.
+    probed = probed[measures.skipped_rows :] if len(probed) > measures.skipped_rows else probed
+    if not len(probed):
+        return math.nan
+    return float(np.average(measures.loss_nats[probed], weights=measures.tokens[probed]))
+
+
+def _mean_agreement(rows: NDArray[np.int64], measures: RowMeasures) -> float:
+    known = measures.agreement[rows]
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if len(known) else math.nan

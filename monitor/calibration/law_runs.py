@@ -1,0 +1,175 @@
+"""The small training runs that the entropy law is fitted on: subsets of the baseline of different worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corpus.errors import NotAssessedError
+from corpus.records import Conversation, Message, Record, canonical_text, content_hash, data_hash
+from monitor.calibration.kept_runs import Progress, Run
+from monitor.law.entropy_law import LawPoint
+from monitor.measures.compression import CompressionParams
+
+if TYPE_CHECKING:
+    from training.probe import ProbeParams
+
+Subset = list[tuple[Record, str]]
+Rows = Sequence[tuple[Record, str]]
+
+
+def scramble_words(record: Record, rng: np.random.Generator) -> Record:
+    """The same record with the words of its answers in random order: damage of a known kind."""
+
+    def scrambled(messages: Sequence[Message]) -> tuple[Message, ...]:
+        return tuple(
+            replace(m, content=" ".join(rng.permutation(m.content.split()).tolist())) if m.role == "assistant" else m
+            for m in messages
+        )
+
+    if isinstance(record, Conversation):
+        return replace(record, messages=scrambled(record.messages))
+    return replace(record, chosen=scrambled(record.chosen), rejected=scrambled(record.rejected))
+
+
+def law_subsets(records: Rows, rows: int, rng: np.random.Generator) -> list[tuple[str, Subset]]:
+    """Twelve subsets of ``rows`` rows each that differ in redundancy and in damage, as the paper's methods differ."""
+    codec = CompressionParams().codec()
+    pool = [records[i] for i in rng.permutation(len(records))]
+    by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
+
+    def repeated(distinct: int) -> Subset:
+        return [pool[i % distinct] for i in range(rows)]
+
+    def damaged(share: float, start: int) -> Subset:
+        chosen = [pool[(start + i) % len(pool)] for i in range(rows)]
+        for i in range(round(share * rows)):
+            record = scramble_words(chosen[i][0], rng)
+            chosen[i] = (record, content_hash(record))
+        return chosen
+
+    subsets = [(f"random {k + 1}", damaged(0.0, k * rows)) for k in range(3)]
+    subsets += [("least compressible", by_ratio[:rows]), ("most compressible", by_ratio[-rows:])]
+    subsets += [(f"1/{k} distinct", repeated(max(1, rows // k))) for k in (2, 4, 8)]
+    subsets += [(f"{share:.0%} scrambled", damaged(share, 0)) for share in (0.25, 0.5)]
+    mixed = damaged(0.5, 0)[: rows // 2] + repeated(max(1, rows // 4))[: rows - rows // 2]
+    subsets += [("scrambled and repeated", mixed), ("random, half as many", damaged(0.0, 3 * rows)[: rows // 2] * 2)]
+    return subsets
+
+
+def split_for_law(
+    records: Rows,
+    tokenizer: Any,
+    trained_from: float,
+    probe: ProbeParams,
+    noise_seeds: int,
+    heldout_rows: int,
+    rng: np.random.Generator,
+) -> tuple[Rows, list[tuple[str, Subset]]]:
+    """``heldout_rows`` rows to score on and the law's training subsets, of rows that the base model has not seen.
+
+    They are drawn by the first seed after those of the ``noise_seeds`` probes that measure the noise of L. A small
+    baseline holds out a third of these rows at most, and one too small for eight steps gives no subsets at all: the
+    law is then not fitted, and says so.
+    """
+    from training.chat import encode_conversation, training_messages
+    from training.probe import choose_probe_rows
+
+    unseen = [
+        (record, row_hash)
+        for record, row_hash in choose_probe_rows(records, len(records), probe.seed + noise_seeds, trained_from)
+        if encode_conversation(tokenizer, training_messages(record), probe.max_length) is not None
+    ]
+    heldout_rows = min(heldout_rows, len(unseen) // 3)
+    held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
+    # Draws of the whole pool would all be the same draw, and look like a law without noise.
+    size = min(probe.steps * probe.batch_rows, len(pool) * 3 // 4)
+    if size < 8 * probe.batch_rows:
+        return (), []
+    return held_out, law_subsets(pool, size, rng)
+
+
+def plan_law_runs(
+    subsets: Sequence[tuple[str, Subset]],
+    held_out: Rows,
+    base: Any,
+    tokenizer: Any,
+    base_identity: str,
+    probe: ProbeParams,
+    learning_rate: float,
+    compression: CompressionParams,
+) -> list[Run[LawPoint]]:
+    """The law's training runs, one on each subset, scored on the rows held out; ``base`` is left as it is."""
+    return [
+        Run(
+            depends_on={
+                "run": name,
+                "rows": data_hash(row_hash for _, row_hash in subset),
+                "held_out": data_hash(row_hash for _, row_hash in held_out),
+                "base": base_identity,
+                "device": str(base.device),
+                "probe": probe,
+                "learning_rate": learning_rate,
+                "compression": compression,
+            },
+            # To score a batch takes a third of the time of training on it.
+            steps=2 * (len(subset) // probe.batch_rows) + len(held_out) // (3 * probe.batch_rows),
+            shape=LawPoint,
+            measure=partial(run_law_point, name, subset, held_out, base, tokenizer, probe, learning_rate, compression),
+        )
+        for name, subset in subsets
+    ]
+
+
+def run_law_point(
+    name: str,
+    subset: Rows,
+    held_out: Rows,
+    base: Any,
+    tokenizer: Any,
+    probe: ProbeParams,
+    learning_rate: float,
+    compression: CompressionParams,
+    progress: Progress = lambda done, total: None,
+) -> LawPoint:
+    """R, L and Z of one small training run from the base model, which is left as it is.
+
+    Raises NotAssessedError when the training diverges.
+    """
+    from training.chat import encode_conversation, training_messages
+    from training.loss import mean_token_loss
+    from training.probe import choose_probe_rows, train_and_record
+    from training.probed_model import copy_probed_model
+
+    def encode(rows: Rows) -> list[Any]:
+        encoded = [
+            (*item, encode_conversation(tokenizer, training_messages(item[0]), probe.max_length)) for item in rows
+        ]
+        return [item for item in encoded if item[2] is not None]
+
+    texts = [canonical_text(record).encode() for record, _ in subset]
+    training = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
+    trained = copy_probed_model(base)
+    measured = train_and_record(
+        trained, tokenizer.pad_token_id, training, probe, lambda done, total: progress(done, 2 * total)
+    )
+    # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
+    train_and_record(
+        trained,
+        tokenizer.pad_token_id,
+        training,
+        replace(probe, learning_rate=learning_rate),
+        lambda done, total: progress(total + done, 2 * total),
+    )
+    unseen = [row for _, _, row in encode(held_out)]
+    z = -mean_token_loss(trained, unseen, tokenizer.pad_token_id, 2 * probe.batch_rows)
+    if not math.isfinite(measured.l) or not math.isfinite(z):
+        raise NotAssessedError(
+            f"calibration: the training run {name!r} diverged; lower calibration.law_learning_rate ({learning_rate:g})"
+        )
+    return LawPoint(name, compression.codec().ratio(texts), compression.long_codec().ratio(texts), measured.l, z)

@@ -1,0 +1,112 @@
+"""A/A runs: the probe of one and the same data under several seeds, and what they tell of single rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corpus.errors import NotAssessedError
+from corpus.records import Record, data_hash, hash_fraction
+from monitor.calibration.benign_updates import RowMeasures
+from monitor.calibration.kept_runs import Progress, Run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.probe import ProbeParams
+
+Rows = Sequence[tuple[Record, str]]
+
+
+@dataclass(frozen=True)
+class NoiseRun:
+    """L of the unchanged data under one seed, and of each probed row its hash, loss in nats per token, and tokens."""
+
+    l: float  # noqa: E741 - the paper's letter
+    row_hashes: tuple[str, ...]
+    losses_nats: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+def plan_noise_runs(
+    records: Rows, model: Any, tokenizer: Any, base_identity: str, trained_from: float, probe: ProbeParams, seeds: int
+) -> list[Run[NoiseRun]]:
+    """A probe with each of ``seeds`` seeds, from the probe's own on; ``model`` is left as it is."""
+    unseen = sum(hash_fraction(row_hash) < trained_from for _, row_hash in records)
+    seeded = [replace(probe, seed=probe.seed + k) for k in range(seeds)]
+    return [
+        Run(
+            depends_on={
+                "run": "probe",
+                "rows": data_hash(row_hash for _, row_hash in records),
+                "base": base_identity,
+                "device": str(model.device),
+                "trained_from": trained_from,
+                "probe": params,
+            },
+            steps=min(probe.steps, unseen // probe.batch_rows),
+            shape=NoiseRun,
+            measure=partial(run_noise_probe, records, model, tokenizer, trained_from, params),
+        )
+        for params in seeded
+    ]
+
+
+def run_noise_probe(
+    records: Rows,
+    model: Any,
+    tokenizer: Any,
+    trained_from: float,
+    probe: ProbeParams,
+    progress: Progress = lambda done, total: None,
+) -> NoiseRun:
+    """One A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
+    from training.probe import probe_loss
+    from training.probed_model import copy_probed_model
+
+    result = probe_loss(copy_probed_model(model), tokenizer, records, probe, trained_from, progress)
+    if not math.isfinite(result.l):
+        raise NotAssessedError(f"calibration: the probe diverged; lower probe.learning_rate ({probe.learning_rate:g})")
+    # A preference without a chosen answer has no loss of one.
+    rows = [row for row in result.rows if math.isfinite(row.loss_nats)]
+    return NoiseRun(
+        result.l,
+        tuple(row.hash for row in rows),
+        tuple(row.loss_nats for row in rows),
+        tuple(row.tokens for row in rows),
+    )
+
+
+def gather_rows(
+    records: Rows,
+    runs: Sequence[NoiseRun],
+    agreement: NDArray[np.float64],
+    probe: ProbeParams,
+    trained_from: float,
+) -> RowMeasures:
+    """What the runs tell of each row of ``records``, beside its ``agreement``, shape (rows,).
+
+    Over several seeds a row may be probed twice; it counts once, with the last loss.
+    """
+    from training.probe import choose_probe_rows
+
+    place = {row_hash: i for i, (_, row_hash) in enumerate(records)}
+    losses = np.full(len(records), math.nan)
+    tokens = np.zeros(len(records), dtype=np.int64)
+    for run in runs:
+        rows = [place[row_hash] for row_hash in run.row_hashes]
+        losses[rows], tokens[rows] = run.losses_nats, run.tokens
+    order = [place[row_hash] for _, row_hash in choose_probe_rows(records, len(records), probe.seed, trained_from)]
+    return RowMeasures(
+        agreement,
+        losses,
+        tokens,
+        np.array([row for row in order if not math.isnan(losses[row])], dtype=np.int64),
+        probe.steps * probe.batch_rows,
+        probe.skipped_steps * probe.batch_rows,
+    )

@@ -1,0 +1,55 @@
+"""What benign updates do to R on data that the calibration was not made on, measured on the rows that stayed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from corpus.records import Record, canonical_text
+from monitor.calibration.benign_updates import BenignUpdate, cluster_topics, draw_updates, measure_updates
+from monitor.calibration.calibrate import CalibrationParams
+from monitor.measures.compression import CompressionParams
+
+# Twelve updates of so many short rows take three seconds.
+MAX_ROWS = 2000
+# Fewer rows cannot be divided into topics and updates.
+MIN_ROWS = 100
+
+
+@dataclass(frozen=True)
+class OwnUpdates:
+    """``updates`` of the data itself. ``growth``, ``growth_long``: by how much ln R rises, over either window, when
+    the data grows by a factor of e: more rows of the same kind have more to repeat.
+    """
+
+    updates: tuple[BenignUpdate, ...]
+    growth: float
+    growth_long: float
+
+
+def measure_own_updates(records: Sequence[tuple[Record, str]], compression: CompressionParams) -> OwnUpdates | None:
+    """Replace rows of this data by other rows of it, as calibration does, and compare it with its half.
+
+    ``records``: (record, content hash), without copies, in file order; of many, MAX_ROWS drawn at random. The same
+    draws each time: same data, same numbers. None with fewer than MIN_ROWS rows.
+    """
+    if len(records) < MIN_ROWS:
+        return None
+    rng = np.random.default_rng(0)
+    if len(records) > MAX_ROWS:
+        records = [records[i] for i in sorted(rng.permutation(len(records))[:MAX_ROWS])]
+    params = CalibrationParams()
+    topics = cluster_topics([record for record, _ in records], min(params.topics, len(records) // 30), params.seed)
+    draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
+    updates = measure_updates(records, draws, compression)
+    texts = [canonical_text(record).encode() for record, _ in records]
+    half = [texts[i] for i in sorted(rng.permutation(len(texts))[: len(texts) // 2])]
+    size = math.log(len(texts) / len(half))
+    growth, growth_long = (
+        math.log(codec.ratio(texts) / codec.ratio(half)) / size
+        for codec in (compression.codec(), compression.long_codec())
+    )
+    return OwnUpdates(updates, growth, growth_long)

@@ -1,0 +1,201 @@
+"""Z over one measure of the data (the paper's Figures 3 and 4): the form that fits the runs best, and what it is worth.
+
+One measure alone is not the law: runs that differ in another one as well lie off its curve. The verdict's forecast
+rests on two measures at once (`monitor.law.entropy_law`); these curves show them one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from monitor.law.entropy_law import HOLDS_P_VALUE, HOLDS_R_SQUARED, LawPoint
+from monitor.law.forms import (
+    COEFFICIENTS,
+    FittedForm,
+    Form,
+    Vector,
+    count_places,
+    explain_variation,
+    fit_form,
+    list_forms,
+    measure_spread,
+    predict_form,
+    score_aicc,
+)
+
+LawMeasure = Literal["r", "r_long", "l"]
+SYMBOLS: dict[LawMeasure, str] = {"r": "R", "r_long": "long R", "l": "L"}
+# So many that a straight line can still be fitted, and compared by AICc, with any one run left out.
+MIN_RUNS, MIN_PLACES = 6, 4
+CONFIDENCE = 0.95
+# A p-value of 1% then has a standard error of a fifth of itself.
+SHUFFLES = 1999
+CURVE_POINTS = 41
+# A curve turns where it runs back by more than this share of its whole rise and fall.
+TURN_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class CurveBand:
+    """The curve over the range of its runs with two bands at 95%: ``low`` to ``high`` for the curve itself, ``run_low``
+    to ``run_high`` for one more run. Six sequences of one length.
+    """
+
+    x: tuple[float, ...]
+    z: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    run_low: tuple[float, ...]
+    run_high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LawCurve:
+    """Z over one measure. ``form`` has the lowest of the ``aicc``; ``coefficients`` and ``centre`` as in `FittedForm`.
+
+    ``residual_sd`` and ``error_loo`` in Z. ``error_loo``, a root mean square, and ``r_squared_loo`` are of each run
+    predicted by the form chosen and fitted without it. ``p_value``: how often shuffled runs are fitted as well by the
+    best of all forms. ``holds``, by the law's limits for chance and R²: None with too few runs, and then all else
+    is None or empty.
+    """
+
+    n_points: int
+    holds: bool | None
+    sentence: str
+    form: Form | None = None
+    coefficients: tuple[float, ...] = ()
+    centre: float | None = None
+    residual_sd: float | None = None
+    r_squared: float | None = None
+    r_squared_loo: float | None = None
+    error_loo: float | None = None
+    p_value: float | None = None
+    aicc: dict[Form, float] = field(default_factory=dict)
+    band: CurveBand | None = None
+
+
+def fit_law_curves(points: Sequence[LawPoint], rng: np.random.Generator) -> dict[LawMeasure, LawCurve]:
+    """The curves of Z over R, long R and L, each by itself."""
+    z = [point.z for point in points]
+    return {
+        measure: fit_law_curve([getattr(point, measure) for point in points], z, symbol, rng)
+        for measure, symbol in SYMBOLS.items()
+    }
+
+
+def fit_law_curve(x: ArrayLike, z: ArrayLike, symbol: str, rng: np.random.Generator) -> LawCurve:
+    """Fit every form that the runs allow and keep the one with the lowest AICc. No sign is assumed.
+
+    ``x``, ``z``: (n,), finite; ``symbol`` names x in the sentence; ``rng`` shuffles the runs for the p-value.
+
+    >>> x = [2.0, 2.5, 3.0, 4.0, 6.0, 9.0, 14.0]
+    >>> curve = fit_law_curve(x, [-5 - 0.1 * value for value in x], "long R", np.random.default_rng(0))
+    >>> curve.form, curve.holds
+    ('linear', True)
+    >>> fit_law_curve(x[:4], [-5, -5.1, -5.2, -5.4], "long R", np.random.default_rng(0)).sentence
+    'Too few points: 4 training runs were measured and a curve over long R needs 6.'
+    """
+    x, z = np.asarray(x, dtype=float), np.asarray(z, dtype=float)
+    n = len(x)
+    if n < MIN_RUNS:
+        return LawCurve(
+            n, None, f"Too few points: {n} training runs were measured and a curve over {symbol} needs {MIN_RUNS}."
+        )
+    for values, name, needed in ((x, symbol, MIN_PLACES), (z, "Z", 2)):
+        if count_places(values) < needed:
+            return LawCurve(
+                n, None, f"Too few points: the training runs do not differ enough in {name} to draw it a curve."
+            )
+    forms = list_forms(x)
+    fits = [fit_form(form, x, z) for form in forms]
+    best = min(fits, key=lambda fit: fit.aicc)
+    total = float(((z - z.mean()) ** 2).sum())
+    errors = z - predict_left_out(x, z, forms)
+    press = float(errors @ errors)
+    r_squared, r_squared_loo = 1 - best.residual_square / total, 1 - press / total
+    p_value = shuffle_p_value(x, z, forms, rng)
+    holds = p_value < HOLDS_P_VALUE and r_squared_loo > HOLDS_R_SQUARED
+    left_out = f"with R² {r_squared_loo:.2f}" if r_squared_loo > 0 else "worse than by their mean"
+    band = draw_band(fits, np.linspace(x.min(), x.max(), CURVE_POINTS))
+    found = (
+        f"Z {describe_trend(band.z)} ({best.form}, R² {r_squared:.2f})"
+        if holds
+        else f"the best of {len(forms)} forms is {best.form} (R² {r_squared:.2f})"
+    )
+    return LawCurve(
+        n_points=n,
+        holds=holds,
+        sentence=f"Over {symbol} alone, the law {'holds' if holds else 'does not hold'} on your data: {found}, "
+        f"left-out runs are predicted {left_out}, and chance fits as well in {p_value:.1%} of shuffles ({n} runs).",
+        form=best.form,
+        coefficients=best.coefficients,
+        centre=best.centre,
+        residual_sd=best.residual_sd,
+        r_squared=r_squared,
+        r_squared_loo=r_squared_loo,
+        error_loo=math.sqrt(press / n),
+        p_value=p_value,
+        aicc={fit.form: fit.aicc for fit in fits},
+        band=band,
+    )
+
+
+def predict_left_out(x: Vector, z: Vector, forms: Sequence[Form]) -> Vector:
+    """Z of each run, (n,), by the form of ``forms`` chosen and fitted on all the others."""
+    predicted = np.empty_like(z)
+    for i in range(len(x)):
+        others_x, others_z = np.delete(x, i), np.delete(z, i)
+        fits = [fit_form(form, others_x, others_z) for form in list_forms(others_x) if form in forms]
+        predicted[i] = predict_form(min(fits, key=lambda fit: fit.aicc), x[i : i + 1])[0]
+    return predicted
+
+
+def shuffle_p_value(x: Vector, z: Vector, forms: Sequence[Form], rng: np.random.Generator) -> float:
+    """How often runs with their Z shuffled have a best AICc as low: a permutation test that counts the choice in."""
+    samples = np.column_stack([z, rng.permuted(np.tile(z, (SHUFFLES, 1)), axis=1).T])
+    n = len(x)
+    # Z enters by its squares around the mean, which shuffling leaves as they are: take them as one.
+    best = np.min(
+        [score_aicc(1 - explain_variation(form, x, samples), 1.0, n, COEFFICIENTS[form]) for form in forms], axis=0
+    )
+    # The sample itself is one of the shuffles, and the same order drawn again differs from it by rounding.
+    return float((best <= best[0] + 1e-9).mean())
+
+
+def draw_band(fits: Sequence[FittedForm], x: Vector) -> CurveBand:
+    """The best of the fits at each x with its bands.
+
+    Student's t around the delta method's standard error, which is widened by the doubt about the form: each form counts
+    with its Akaike weight, by its own error and its distance from the best (Burnham and Anderson 2002, section 4.3).
+    """
+    from scipy import stats
+
+    best = min(fits, key=lambda fit: fit.aicc)
+    z = predict_form(best, x)
+    weights = np.exp([(best.aicc - fit.aicc) / 2 for fit in fits])
+    doubts = [measure_spread(fit, x) ** 2 + (predict_form(fit, x) - z) ** 2 for fit in fits]
+    variance = weights @ np.array(doubts) / weights.sum()
+    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, best.degrees_of_freedom))
+    half, run_half = t * np.sqrt(variance), t * np.sqrt(variance + best.residual_sd**2)
+    columns = (x, z, z - half, z + half, z - run_half, z + run_half)
+    return CurveBand(*(tuple(column.tolist()) for column in columns))
+
+
+def describe_trend(z: Sequence[float]) -> str:
+    """Where a curve of one bend at most goes.
+
+    >>> describe_trend([1.0, 0.5, 0.2]), describe_trend([1.0, 2.0, 1.2]), describe_trend([1.0, 0.0, 0.01])
+    ('falls', 'rises, then falls', 'falls')
+    """
+    turn = TURN_SHARE * (max(z) - min(z))
+    if max(z) - max(z[0], z[-1]) > turn:
+        return "rises, then falls"
+    if min(z[0], z[-1]) - min(z) > turn:
+        return "falls, then rises"
+    return "rises" if z[-1] > z[0] else "falls"

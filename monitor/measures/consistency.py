@@ -1,0 +1,279 @@
+"""C: whether answers belong to their prompts. The paper names it and leaves it unmeasured; this is our estimate."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.records import Message, Preference, Record
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MINHASH_PERMUTATIONS = 128
+SHINGLE_WORDS = 3
+# Rows named of each kind; the counts are of all.
+NAMED_ROWS = 50
+# Rows of one prompt that are compared with all others of it at once: memory grows with their number, not its square.
+COMPARED_ROWS = 256
+
+
+@dataclass(frozen=True)
+class ConsistencyParams:
+    """``near_duplicate_jaccard``: similarity of word 3-shingles from which two rows are near-duplicates.
+    ``contradiction_cosine``: two answers to the same prompt contradict each other below it.
+    """
+
+    near_duplicate_jaccard: float = 0.8
+    contradiction_cosine: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.near_duplicate_jaccard < 1 or not -1 <= self.contradiction_cosine <= 1:
+            raise ValueError("near_duplicate_jaccard must be in (0, 1) and contradiction_cosine in [-1, 1]")
+
+
+@dataclass(frozen=True)
+class ConsistencyProfile:
+    """``agreement``: mean cosine of a row's prompt and response (C), over ``measured`` rows, with its deviation.
+
+    ``exact_duplicates``, ``near_duplicates``: rows that repeat an earlier row. ``contradictions``: rows whose prompt
+    stands elsewhere with an unrelated answer. For preferences, ``chosen_margin`` is the mean agreement of the chosen
+    minus that of the rejected answer; ``flipped_pairs`` counts the rows that other rows contradict (see
+    ``flag_flipped_pairs``) and ``equal_pairs`` those whose two answers are the same. ``flipped_rows`` and
+    ``equal_rows`` are the numbers of the first NAMED_ROWS of each in the input file. For conversations all four say
+    nothing.
+    """
+
+    rows: int
+    measured: int
+    agreement: float
+    agreement_sd: float
+    exact_duplicates: int
+    near_duplicates: int
+    contradictions: int
+    chosen_margin: float | None
+    flipped_pairs: int | None = None
+    equal_pairs: int | None = None
+    flipped_rows: tuple[int, ...] = ()
+    equal_rows: tuple[int, ...] = ()
+
+
+def prompt_and_response(record: Record) -> tuple[str, str]:
+    """All text the model is given, and all text it should give (the chosen, else the rejected answer)."""
+
+    def text(messages: Sequence[Message], answers: bool) -> str:
+        return "\n".join(m.content for m in messages if (m.role == "assistant") == answers)
+
+    if isinstance(record, Preference):
+        prompt = "\n".join(m.content for m in record.prompt)
+        return prompt, text(record.chosen or record.rejected, True)
+    return text(record.messages, False), text(record.messages, True)
+
+
+def normalise_text(text: str) -> str:
+    """Lower-case words only: copies in other case, spacing and punctuation become the same text.
+
+    >>> normalise_text("Hello,   WORLD!")
+    'hello world'
+    """
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def row_agreement(
+    records: Sequence[Record], advance: Callable[[int], None] = lambda rows: None
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Cosine of prompt and response of each row, shape (rows,), nan where one of them is blank; and the response
+    embeddings, shape (rows, 256). Where all prompts, or all responses, are the same text, every cosine is 0.
+
+    Both sides are centred on the version's mean first. What all prompts, or all answers, have in common says nothing
+    about whether two of them belong together, and long texts share more of it than short ones: on chit-chat centring
+    doubles the distance between true and swapped pairs, measured in standard deviations between topics.
+    """
+    from corpus.embeddings import embed_texts, load_embedder
+
+    embedder = load_embedder()
+    texts = [prompt_and_response(record) for record in records]
+    prompts = embed_texts(embedder, [prompt for prompt, _ in texts], advance)
+    responses = embed_texts(embedder, [response for _, response in texts], advance)
+    known = np.logical_and(prompts.any(axis=1), responses.any(axis=1))
+    prompts, responses = centre_vectors(prompts, known), centre_vectors(responses, known)
+    cosine = np.einsum("ij,ij->i", prompts, responses).astype(np.float64)
+    return np.where(known, cosine, np.nan), responses
+
+
+def centre_vectors(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Vectors of unit length after the mean of the ``known`` ones is taken off, shape (rows, 256)."""
+    if not known.any():
+        return vectors
+    # Summed in double precision: the mean of equal vectors must be that vector, or their difference is only noise.
+    centred = vectors - vectors[known].mean(axis=0, dtype=np.float64).astype(np.float32)
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1e-6)
+    return unit
+
+
+def flag_near_duplicates(
+    records: Sequence[Record], jaccard: float, advance: Callable[[int], None] = lambda rows: None
+) -> list[bool]:
+    """For each row, whether an earlier row has about the same words (MinHash over word 3-shingles)."""
+    from rensa import RMinHash, RMinHashDeduplicator
+
+    deduplicator = RMinHashDeduplicator(
+        jaccard, MINHASH_PERMUTATIONS, use_lsh=True, num_bands=_count_bands(jaccard), seed=0
+    )
+    flags = []
+    for i, record in enumerate(records):
+        text = "\n".join(message.content for _, message in record.turns())
+        # Rows of symbols only have no words, and are not alike for that.
+        words = normalise_text(text).split() or [text]
+        shingles = {" ".join(words[j : j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))}
+        sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
+        sketch.update(sorted(shingles))
+        flags.append(not deduplicator.add(str(i), sketch))
+        advance(1)
+    return flags
+
+
+def _count_bands(jaccard: float) -> int:
+    """The fewest bands of the sketch with which two rows just that similar meet in one of them nine times in ten.
+
+    >>> _count_bands(0.8), _count_bands(0.5)
+    (16, 64)
+    """
+    bands = 1
+    while bands < MINHASH_PERMUTATIONS and (1 - jaccard ** (MINHASH_PERMUTATIONS // bands)) ** bands > 0.1:
+        bands *= 2
+    return bands
+
+
+def flag_contradictions(records: Sequence[Record], responses: NDArray[np.float32], cosine: float) -> list[bool]:
+    """For each row, whether its prompt stands elsewhere and no answer given there resembles this row's.
+
+    ``responses``: unit response embeddings, shape (rows, 256). A row whose prompt is blank, or whose embedding is the
+    zero vector (a blank answer, or the one that all rows have), contradicts nothing.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, record in enumerate(records):
+        prompt = prompt_and_response(record)[0]
+        if prompt.strip() and responses[i].any():
+            groups[normalise_text(prompt) or prompt].append(i)
+    flags = [False] * len(records)
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        answers = responses[members]
+        for start in range(0, len(members), COMPARED_ROWS):
+            similarity = answers[start : start + COMPARED_ROWS] @ answers.T
+            own = np.arange(len(similarity))
+            similarity[own, start + own] = -1.0
+            for i, nearest in zip(members[start : start + COMPARED_ROWS], similarity.max(axis=1), strict=True):
+                flags[i] = bool(nearest < cosine)
+    return flags
+
+
+def flag_equal_pairs(records: Sequence[Record]) -> list[bool]:
+    """For each row, whether its chosen and rejected answers are the same but for case, spacing and punctuation."""
+    return [
+        isinstance(record, Preference)
+        and bool(record.chosen and record.rejected)
+        and _answer_text(record.chosen) == _answer_text(record.rejected)
+        for record in records
+    ]
+
+
+def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
+    """For each row, whether its rejected answer stands chosen, or its chosen one rejected, elsewhere for its prompt.
+
+    Unpaired rows count as well. Rows whose two answers are the same contradict nothing. Ranked answers contradict
+    each other where every one of them is paired with better and with worse ones: it is the change of the count that
+    tells.
+    """
+    keys: list[tuple[int | None, int | None]] = []
+    for record, equal in zip(records, flag_equal_pairs(records), strict=True):
+        chosen = rejected = None
+        if isinstance(record, Preference) and not equal:
+            prompt = "\n".join(m.content for m in record.prompt)
+            prompt = normalise_text(prompt) or prompt
+            # Hashes, so that a million pairs fit: two texts share one with a chance of one in 2**64.
+            chosen = hash((prompt, _answer_text(record.chosen))) if record.chosen else None
+            rejected = hash((prompt, _answer_text(record.rejected))) if record.rejected else None
+        keys.append((chosen, rejected))
+    all_chosen = {chosen for chosen, _ in keys} - {None}
+    all_rejected = {rejected for _, rejected in keys} - {None}
+    return [chosen in all_rejected or rejected in all_chosen for chosen, rejected in keys]
+
+
+def _answer_text(messages: Sequence[Message]) -> str:
+    text = "\n".join(m.content for m in messages)
+    return normalise_text(text) or text
+
+
+def answer_agreement(
+    records: Sequence[Record], advance: Callable[[int], None] = lambda rows: None
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """As ``row_agreement``, but the agreement of preferences has shape (rows, 2): that of the chosen answer (the
+    rejected where there is no other) and that of the rejected one, nan where there is only one answer.
+    """
+    agreement, responses = row_agreement(records, advance)
+    if not any(isinstance(record, Preference) for record in records):
+        return agreement, responses
+    both = np.column_stack([agreement, np.full(len(records), np.nan)])
+    pairs = {i: r for i, r in enumerate(records) if isinstance(r, Preference) and r.chosen and r.rejected}
+    if pairs:
+        both[list(pairs), 1] = row_agreement([replace(pair, chosen=()) for pair in pairs.values()])[0]
+    return both, responses
+
+
+def profile_consistency(
+    records: Sequence[tuple[Record, str]],
+    params: ConsistencyParams,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[ConsistencyProfile, NDArray[np.float64]]:
+    """The profile of a version, and each row's agreement as ``answer_agreement`` has it, nan where it has none.
+
+    ``records``: (record, content hash). ``progress`` counts each row three times: prompt, response, near-duplicates.
+    """
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, 3 * len(records))
+
+    rows = [record for record, _ in records]
+    agreement, responses = answer_agreement(rows, advance)
+    first = agreement if agreement.ndim == 1 else agreement[:, 0]
+    known = first[~np.isnan(first)]
+    profile = ConsistencyProfile(
+        rows=len(rows),
+        measured=len(known),
+        agreement=float(known.mean()) if len(known) else float("nan"),
+        agreement_sd=float(known.std(ddof=1)) if len(known) > 1 else 0.0,
+        exact_duplicates=len(rows) - len({row_hash for _, row_hash in records}),
+        near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard, advance)),
+        contradictions=sum(flag_contradictions(rows, responses, params.contradiction_cosine)),
+        chosen_margin=None,
+    )
+    if agreement.ndim == 1:
+        return profile, agreement
+    margins = agreement[:, 0] - agreement[:, 1]
+    margins = margins[~np.isnan(margins)]
+    flipped, equal = flag_flipped_pairs(rows), flag_equal_pairs(rows)
+    profile = replace(
+        profile,
+        chosen_margin=float(margins.mean()) if len(margins) else None,
+        flipped_pairs=sum(flipped),
+        equal_pairs=sum(equal),
+        flipped_rows=_name_rows(rows, flipped),
+        equal_rows=_name_rows(rows, equal),
+    )
+    return profile, agreement
+
+
+def _name_rows(records: Sequence[Record], flags: Sequence[bool]) -> tuple[int, ...]:
+    return tuple(record.row for record, flag in zip(records, flags, strict=True) if flag)[:NAMED_ROWS]

@@ -1,0 +1,91 @@
+"""Everything that was measured on one dataset of a version, and under which configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.artifacts import fingerprint
+from corpus.errors import NotAssessedError
+from corpus.records import Record
+from monitor.measures.compression import CompressionParams, CompressionProfile
+from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.probe import ProbeParams
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything measured on one dataset of the version under test.
+
+    ``records``: (record, content hash) in file order; ``agreement``: shape (records,), nan where a row has none, and
+    of preferences (records, 2), for both answers. ``probe_hashes``, ``probe_rows``, ``probe_losses``: the probed rows,
+    by row number and content hash, in nats; of preferences their chosen answers, while ``l`` is a KTO loss.
+    """
+
+    dataset: str
+    data_hash: str
+    records: Sequence[tuple[Record, str]]
+    compression: CompressionProfile
+    consistency: ConsistencyProfile
+    agreement: NDArray[np.float64]
+    l: float  # noqa: E741 - the paper's letter
+    probe_rows: Sequence[int]
+    probe_hashes: Sequence[str]
+    probe_losses: NDArray[np.float64]
+
+    @property
+    def row_agreement(self) -> NDArray[np.float64]:
+        """Of the answer that a model would be trained on, shape (records,)."""
+        return self.agreement if self.agreement.ndim == 1 else self.agreement[:, 0]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What must be equal for two versions to be comparable."""
+
+    compression: CompressionParams
+    consistency: ConsistencyParams
+    probe: ProbeParams
+    base_identity: str
+
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+def version_hash(data_hashes: dict[str, str]) -> str:
+    """The identity of a version of several datasets, as 32 hex digits; of one dataset, that dataset's own."""
+    if len(data_hashes) == 1:
+        return next(iter(data_hashes.values()))
+    joined = "\n".join(f"{name}={digest}" for name, digest in sorted(data_hashes.items()))
+    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+def first_copies(row_hashes: Sequence[str]) -> NDArray[np.bool_]:
+    """For each row, whether no row before it is the same.
+
+    >>> first_copies(["a", "b", "a"]).tolist()
+    [True, True, False]
+    """
+    first = np.zeros(len(row_hashes), dtype=bool)
+    first[np.unique(np.array(row_hashes), return_index=True)[1]] = True
+    return first
+
+
+def locate_probe_rows(item: Evidence) -> NDArray[np.int64]:
+    """Positions in ``item.records`` of the probed rows, shape (probed,), in the order they were trained on.
+
+    Raises NotAssessedError when a probed row is not among the records.
+    """
+    place = {(record.row, row_hash): i for i, (record, row_hash) in enumerate(item.records)}
+    probed = [place.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
+    if None in probed:
+        raise NotAssessedError(f"{item.dataset}: the probe is of other data; run `dvc repro probe` again")
+    return np.array(probed, dtype=np.int64)

@@ -1,0 +1,92 @@
+"""One dataset measured in memory, as the stages measure it from file to file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corpus.records import Record, data_hash
+from monitor.measures.compression import CompressionParams, profile_compression
+from monitor.measures.consistency import ConsistencyParams, profile_consistency
+from monitor.measures.evidence import Evidence
+
+if TYPE_CHECKING:
+    from training.base_model import BaseModelCard
+    from training.probe import ProbeParams
+
+    # Model, tokenizer and card, as `training.probed_model.load_probed_model` returns them.
+    Base = tuple[Any, Any, BaseModelCard]
+
+# Told the measurement's name, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
+
+COMPRESSION, CONSISTENCY, PROBE = "compression", "consistency", "probe"
+# Rows between two reports of progress: compression takes some ten thousand rows a second.
+PROGRESS_STEP = 1000
+
+
+def measure_dataset(
+    dataset: str,
+    records: Sequence[tuple[Record, str]],
+    compression: CompressionParams,
+    consistency: ConsistencyParams,
+    progress: Progress = lambda measurement, done, total: None,
+) -> Evidence:
+    """R and C of a dataset. ``records``: (record, content hash). L is nan until ``probe_dataset`` has measured it."""
+
+    def stream() -> Iterator[Record]:
+        for done, (record, _) in enumerate(records):
+            if done % PROGRESS_STEP == 0:
+                progress(COMPRESSION, done, len(records))
+            yield record
+
+    ratios = profile_compression(stream(), compression)
+    profile, agreement = profile_consistency(
+        records, consistency, lambda done, total: progress(CONSISTENCY, done, total)
+    )
+    return Evidence(
+        dataset=dataset,
+        data_hash=data_hash(row_hash for _, row_hash in records),
+        records=records,
+        compression=ratios,
+        consistency=profile,
+        agreement=agreement,
+        l=float("nan"),
+        probe_rows=(),
+        probe_hashes=(),
+        probe_losses=np.zeros(0),
+    )
+
+
+def probe_dataset(
+    evidence: Evidence,
+    base: Base,
+    params: ProbeParams,
+    progress: Progress = lambda measurement, done, total: None,
+) -> Evidence:
+    """The same evidence with L, from a copy of the base model, which stays as it is.
+
+    Raises NotAssessedError when fewer rows than one batch can be probed.
+    """
+    from training.probe import probe_loss
+    from training.probed_model import copy_probed_model
+
+    model, tokenizer, card = base
+    result = probe_loss(
+        copy_probed_model(model),
+        tokenizer,
+        evidence.records,
+        params,
+        card.trained_from,
+        lambda done, total: progress(PROBE, done, total),
+    )
+    return replace(
+        evidence,
+        l=result.l,
+        probe_rows=tuple(row.row for row in result.rows),
+        probe_hashes=tuple(row.hash for row in result.rows),
+        probe_losses=np.array([row.loss_nats for row in result.rows]),
+    )

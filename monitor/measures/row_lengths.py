@@ -1,0 +1,49 @@
+"""How long the rows of a version are (the paper's Figure 2 shows it in tokens), for groups of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.records import Record
+from monitor.verdict import RowLengths
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def measure_lengths(records: Sequence[tuple[Record, str]], groups: Mapping[str, NDArray[np.bool_]]) -> RowLengths:
+    """Histograms of the rows' lengths in characters, two bins to each doubling. ``groups``: shape (records,) each.
+
+    Characters, because a verdict is made without a tokenizer, and not every language has spaces between its words.
+    """
+    lengths = np.array([sum(len(message.content) for _, message in record.turns()) for record, _ in records])
+    chosen = np.logical_or.reduce(list(groups.values()))
+    edges = choose_edges(lengths[chosen])
+    counts, medians = {}, {}
+    for group, is_in in groups.items():
+        places = np.searchsorted(edges, lengths[is_in], side="right") - 1
+        counts[group] = tuple(np.bincount(places, minlength=len(edges) - 1).tolist())
+        medians[group] = float(np.median(lengths[is_in])) if is_in.any() else None
+    return RowLengths(edges, counts, medians)
+
+
+def choose_edges(lengths: NDArray[np.int64]) -> tuple[int, ...]:
+    """The powers of the square root of 2, rounded, around all lengths.
+
+    >>> choose_edges(np.array([9, 20]))
+    (8, 11, 16, 23)
+    """
+    if not len(lengths):
+        return (0, 1)
+    edges = [0]
+    power = 0
+    while edges[-1] <= int(lengths.max()):
+        edge = round(2 ** (power / 2))
+        power += 1
+        if edge > edges[-1]:
+            edges.append(edge)
+    first = max(i for i, edge in enumerate(edges) if edge <= int(lengths.min()))
+    return tuple(edges[first:])

@@ -1,0 +1,75 @@
+"""Where the rows of a version come from: how many each source has, and what was added to it and taken from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from corpus.records import Record
+from monitor.measures.compression import OTHER_SOURCES
+from monitor.verdict import SourceRows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# The largest are told apart, the rest are one; with names cut to a length, a history entry stays small.
+MAX_SOURCES = 50
+NAME_CHARACTERS = 100
+
+
+def count_sources(sources: Iterable[str]) -> dict[str, int]:
+    """Rows by source, the largest first; those beyond the 50th together, under a name of their own.
+
+    >>> count_sources(["forum", "mail", "forum"])
+    {'forum': 2, 'mail': 1}
+    """
+    counts = Counter(source[:NAME_CHARACTERS] for source in sources)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named = dict(ranked[:MAX_SOURCES])
+    if rest := sum(count for _, count in ranked[MAX_SOURCES:]):
+        named[OTHER_SOURCES] = named.get(OTHER_SOURCES, 0) + rest
+    return named
+
+
+def compare_sources(
+    records: Sequence[tuple[Record, str]],
+    is_kept: NDArray[np.bool_] | None = None,
+    is_added: NDArray[np.bool_] | None = None,
+    parent: Mapping[str, int] | None = None,
+) -> tuple[SourceRows, ...]:
+    """What changed in each source, most first; then the unchanged ones, largest first.
+
+    ``is_kept``, ``is_added``: shape (records,), of rows the parent had and had not; neither is set of rows of which
+    this is not known, and their source's known ones stand for them. ``parent``: its rows by source, as counted here.
+    """
+    names = [record.source[:NAME_CHARACTERS] for record, _ in records]
+    rows = count_sources(names)
+    if is_kept is None or is_added is None:
+        return tuple(SourceRows(source, count, None, None, None) for source, count in rows.items())
+    names = [name if name in rows else OTHER_SOURCES for name in names]
+    kept = Counter(name for name, flag in zip(names, is_kept, strict=True) if flag)
+    known = kept + Counter(name for name, flag in zip(names, is_added, strict=True) if flag)
+    found = []
+    for source in dict.fromkeys([*rows, *_gone(rows, parent)]):
+        count = rows.get(source, 0)
+        stayed = round(count * kept[source] / known[source]) if known[source] else 0 if not count else None
+        had = _rows_in_parent(source, rows, parent)
+        removed = max(0, had - stayed) if had is not None and stayed is not None else None
+        found.append(SourceRows(source, count, None if stayed is None else count - stayed, stayed, removed))
+    return tuple(sorted(found, key=lambda item: (-(item.added or 0) - (item.removed or 0), -item.rows, item.source)))
+
+
+def _gone(rows: Mapping[str, int], parent: Mapping[str, int] | None) -> list[str]:
+    """Sources of the parent that this version has not; where it has more than are told apart, that is not known."""
+    return [] if parent is None or OTHER_SOURCES in rows else [source for source in parent if source not in rows]
+
+
+def _rows_in_parent(source: str, rows: Mapping[str, int], parent: Mapping[str, int] | None) -> int | None:
+    if parent is None:
+        return None
+    if source != OTHER_SOURCES:
+        return parent.get(source, None if OTHER_SOURCES in parent else 0)
+    # The same name stands for other sources in each version.
+    return None if OTHER_SOURCES in parent else sum(count for name, count in parent.items() if name not in rows)

@@ -1,0 +1,231 @@
+"""What can be said of a row without a model: does it repeat others, read like them, is it shaped and answered so?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corpus.records import Message, Record
+from monitor.measures.row_sketch import mix_bits
+from monitor.outliers.answer_fit import Sides, measure_misfit
+from monitor.outliers.character_model import measure_surprise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COPIED_WORDS = 3
+PAIR_WORDS = 2
+# Before the characters of every message stands one that says whose it is, and after them one that says it ends.
+END = 6
+SPEAKERS = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
+# Code points begin here, so that they are told from these.
+FIRST_CHARACTER = 16
+
+
+@dataclass(frozen=True)
+class _Messages:
+    """All messages of all rows, in order; arrays of shape (messages,). ``fold``: of messages that kept rows have."""
+
+    messages: tuple[Message, ...]
+    row: NDArray[np.int64]
+    is_answer: NDArray[np.bool_]
+    is_kept: NDArray[np.bool_]
+    fold: NDArray[np.int64]
+
+
+def measure_marks(
+    records: Sequence[Record],
+    sides: Sides,
+    is_kept: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    rare_bits: float,
+) -> dict[str, NDArray[np.float64]]:
+    """Marks of every row, shape (rows,) each, nan where a row has none; the higher, the further from the kept rows.
+
+    ``sides``: of the same rows. Every row is read against the kept rows alone, a kept row without itself. ``fold``: a
+    number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
+    leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either. A message that stands in
+    several rows (an answer in many pairs, a system prompt) has one fold everywhere, and is nowhere held against itself.
+    ``rare_bits``: a character is rare whose probability among the kept rows is below two to the power of minus this.
+    """
+    found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
+    row = np.array([i for i, _ in found], dtype=np.int64)
+    first_fold: dict[str, int] = {}
+    for i, message in found:
+        if is_kept[i]:
+            first_fold.setdefault(message.content, int(fold[i]))
+    messages = _Messages(
+        tuple(message for _, message in found),
+        row,
+        np.array([message.role == "assistant" for _, message in found], dtype=bool),
+        is_kept[row],
+        np.array([first_fold.get(message.content, -1) for _, message in found], dtype=np.int64),
+    )
+    return {
+        **_measure_words(messages, is_kept),
+        **_measure_characters(messages, len(records), rare_bits),
+        **_measure_shape(messages, records, is_kept),
+        "misfit": measure_misfit(sides, fold),
+    }
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def _measure_words(messages: _Messages, is_kept: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    rows = len(is_kept)
+    import pandas as pd
+
+    words, lengths = _number_words(messages.messages)
+    keys, message = _shingles(words, lengths, COPIED_WORDS)
+    row, is_answer = messages.row[message], messages.is_answer[message]
+    copied = _stands_elsewhere(keys, row, is_kept[row])
+    pairs, of_message = _shingles(words, lengths, PAIR_WORDS)
+    of_row = messages.row[of_message]
+    unknown = ~_stands_elsewhere(pairs, messages.fold[of_message], is_kept[of_row])
+    everywhere = np.ones(len(row), dtype=bool)
+    marks: dict[str, NDArray[np.float64]] = {
+        name: _excess(copied[side], row[side], is_kept)
+        for name, side in (
+            ("row repeated", everywhere),
+            ("prompt repeated", ~is_answer),
+            ("answer repeated", is_answer),
+        )
+    }
+    marks["word pairs"] = _excess(unknown, of_row, is_kept)
+    # An echo: words of an answer that stood in the row before.
+    seen = pd.Series(mix_bits(keys ^ mix_bits(row.astype(np.uint64)))).duplicated().to_numpy()
+    again = np.bincount(row[is_answer], seen[is_answer], rows)
+    marks["echo"] = _divide(again, np.bincount(row[is_answer], minlength=rows))
+    return marks
+
+
+def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The words of all messages, in lower case, as numbers from 1, and how many each message has.
+
+    A message without words is one: what it is.
+    """
+    words: list[str] = []
+    lengths: list[int] = []
+    for message in messages:
+        found = re.findall(r"\w+", message.content.lower()) or [message.content.strip()]
+        words += found
+        lengths.append(len(found))
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(words), start=1)}
+    return np.array([numbers[word] for word in words], dtype=np.uint64), np.array(lengths, dtype=np.int64)
+
+
+def _shingles(
+    word: NDArray[np.uint64], length: NDArray[np.int64], words: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """A key for each run of ``words`` words in a message, and the message's number; of fewer words it is one run."""
+    number = np.repeat(np.arange(len(length)), length)
+    place = np.arange(len(word)) - np.repeat(np.cumsum(length) - length, length)
+    keys = mix_bits(word)
+    for step in range(1, words):
+        after = np.zeros_like(word)
+        after[:-step] = word[step:]
+        after[place + step >= length[number]] = 0
+        keys = mix_bits(keys ^ after)
+    starts = (place == 0) | (place + words <= length[number])
+    return keys[starts], number[starts]
+
+
+def _stands_elsewhere(
+    keys: NDArray[np.uint64], group: NDArray[np.int64], counts: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """For each key, whether one of another group has it that ``counts``; the others only ask."""
+    import pandas as pd
+
+    number, different = pd.factorize(keys)
+    order = np.argsort(group, kind="stable")
+    order = order[counts[order]]
+    lowest, highest = (np.full(len(different), -1) for _ in range(2))
+    # Of several values for one place numpy keeps the last.
+    highest[number[order]] = group[order]
+    lowest[number[order[::-1]]] = group[order[::-1]]
+    lowest, highest = lowest[number], highest[number]
+    stands: NDArray[np.bool_] = (highest >= 0) & ((lowest != group) | (highest != group))
+    return stands
+
+
+def _excess(hits: NDArray[np.bool_], row: NDArray[np.int64], is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """By how many binomial standard deviations a row has more hits than kept rows on average, nan without any trial.
+
+    Of a short row all runs are soon known by chance; of a long one that is a copy.
+    """
+    found = np.bincount(row, hits, len(is_kept))
+    tried = np.bincount(row, minlength=len(is_kept))
+    usual = (found[is_kept].sum() + 0.5) / (tried[is_kept].sum() + 1)
+    sd = np.sqrt(tried * usual * (1 - usual))
+    return np.where(tried > 0, (found - tried * usual) / np.where(tried > 0, sd, 1.0), np.nan)
+
+
+def _divide(total: NDArray[Any], count: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+# --- characters ----------------------------------------------------------------------------------------------------
+
+
+def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dict[str, NDArray[np.float64]]:
+    parts = [_encode(message) for message in messages.messages]
+    lengths = np.array([len(part) for part in parts])
+    row, is_answer = np.repeat(messages.row, lengths), np.repeat(messages.is_answer, lengths)
+    characters = np.concatenate(parts).astype(np.uint64)
+    of_row = np.bincount(row, minlength=rows)
+    place = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
+    fold, is_kept = np.repeat(messages.fold, lengths), np.repeat(messages.is_kept, lengths)
+    surprise = measure_surprise(characters, place, fold, is_kept)
+    ends = np.cumsum(lengths) - 1
+    ends = ends[messages.is_answer]
+    endings, row_of_ending = surprise.bits[ends], row[ends]
+    worst = np.full(rows, -np.inf)
+    np.maximum.at(worst, row_of_ending, endings)
+
+    def mean(values: NDArray[np.float64], of: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _divide(np.bincount(of, values, rows), np.bincount(of, minlength=rows))
+
+    return {
+        "characters": mean(surprise.bits, row),
+        "answer characters": mean(surprise.bits[is_answer], row[is_answer]),
+        "rare characters": mean((surprise.bits_alone > rare_bits).astype(np.float64), row),
+        "answer endings": mean(endings, row_of_ending),
+        "an answer's ending": np.where(np.isfinite(worst), worst, np.nan),
+    }
+
+
+def _encode(message: Message) -> NDArray[np.uint32]:
+    text = np.frombuffer(message.content.encode("utf-32-le", "surrogatepass"), dtype="<u4") + FIRST_CHARACTER
+    return np.concatenate([[SPEAKERS.get(message.role, 5)], text, [END]]).astype(np.uint32)
+
+
+# --- shape ---------------------------------------------------------------------------------------------------------
+
+
+def _measure_shape(
+    messages: _Messages, records: Sequence[Record], is_kept: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float64]]:
+    length = np.array([len(message.content) for message in messages.messages], dtype=np.float64)
+    marks: dict[str, NDArray[np.float64]] = {}
+    for name, side in (("short answers", messages.is_answer), ("short prompts", ~messages.is_answer)):
+        row = messages.row[side]
+        total = np.bincount(row, length[side], len(records))
+        marks[name] = -np.log1p(_divide(total, np.bincount(row, minlength=len(records))))
+    patterns = [_role_pattern(record) for record in records]
+    kept = Counter(pattern for pattern, flag in zip(patterns, is_kept, strict=True) if flag)
+    others = np.array([kept[pattern] for pattern in patterns]) - is_kept
+    marks["roles"] = -np.log2((others + 0.5) / (is_kept.sum() + 0.5))
+    return marks
+
+
+def _role_pattern(record: Record) -> tuple[str, str, bool]:
+    """Who speaks first, who last, and whether they take turns."""
+    roles = [tag for tag, _ in record.turns()]
+    return roles[0], roles[-1], all(a != b for a, b in pairwise(roles))

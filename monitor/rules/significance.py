@@ -1,0 +1,80 @@
+"""Significance: how surprising a shift of the added rows is, and what is left of that after testing many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitor.calibration.calibrate import TopicSpread
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The mean of the added rows minus that of the kept ones. ``effect``: the shift times the added share, that is,
+    what it does to the version's mean. ``p_value``: one-sided, for a shift upwards.
+    """
+
+    value: float
+    effect: float
+    t: float
+    p_value: float
+    added: int
+
+
+def measure_shift(kept: NDArray[np.float64], added: NDArray[np.float64], topics: TopicSpread, share: float) -> Shift:
+    """Test whether added rows are higher than an honest batch of another topic would be.
+
+    The added batch is taken as one more topic: its mean may differ by the spread between topics, measured in
+    calibration, beside the sampling error. So the comparison is made inside one probe run, row against row, and
+    good data of a new kind is not an accident.
+    """
+    value = float(added.mean() - kept.mean())
+    t, p_value = upper_tail(value, _shift_sd(kept, len(added), topics), topics.degrees_of_freedom)
+    return Shift(value, value * share, t, p_value, len(added))
+
+
+def shift_quantile(kept: NDArray[np.float64], added: int, topics: TopicSpread, rate: float) -> float:
+    """The shift that honest batches of this many rows exceed with probability ``rate``."""
+    from scipy import stats
+
+    return float(stats.t.isf(rate, topics.degrees_of_freedom)) * _shift_sd(kept, added, topics)
+
+
+def _shift_sd(kept: NDArray[np.float64], added: int, topics: TopicSpread) -> float:
+    """Standard deviation of the difference between an honest batch's mean and that of the kept rows."""
+    sampling = float(kept.var(ddof=1)) * (1 / added + 1 / len(kept))
+    # The kept rows' own mean varies with the topics that happen to be among them.
+    return math.sqrt(topics.sd**2 * (1 + 1 / (topics.degrees_of_freedom + 1)) + sampling)
+
+
+def upper_tail(value: float, sd: float, degrees_of_freedom: int) -> tuple[float, float]:
+    """Student's t of a value and the probability of one as high; without any noise, a rise is certain.
+
+    >>> upper_tail(0.0, 0.0, 5), upper_tail(0.1, 0.0, 5)
+    ((0.0, 0.5), (inf, 0.0))
+    """
+    from scipy import stats
+
+    t = value / sd if sd else math.copysign(math.inf, value) if value else 0.0
+    return t, float(stats.t.sf(t, degrees_of_freedom))
+
+
+def holm_adjust(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given.
+
+    >>> holm_adjust([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [1.0] * len(p_values)
+    running = 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
