@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from corpus.progress import Advance, ignore_advance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +28,7 @@ def load_embedder() -> Any:
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
 
-def embed_texts(
-    embedder: Any, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None
-) -> NDArray[np.float32]:
+def embed_texts(embedder: Any, texts: Sequence[str], advance: Advance = ignore_advance) -> NDArray[np.float32]:
     """Unit vectors, shape (texts, 256); a blank text becomes the zero vector. ``advance``: told of texts embedded."""
     vectors = np.zeros((len(texts), embedder.embedding.shape[1]), dtype=np.float32)
     # The embedder pads every batch to its longest text: similar lengths together, or most of the work is padding.

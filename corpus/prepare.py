@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,8 @@ from corpus.artifacts import atomic_writer
 from corpus.errors import DataError, EntropylawError
 from corpus.files import MAX_ROW_BYTES, Row, read_rows
 from corpus.formats import Format, FormatChoice, Kind, kind_of, parse_rows
-from corpus.records import Conversation, Message, Preference, Record, content_hash, data_hash
+from corpus.progress import Progress, ignore_progress
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash, data_hash
 
 Reason = Literal["empty answer", "too long", "held out"]
 
@@ -102,7 +103,7 @@ def prepare_file(
     params: PrepareParams,
     held_out: frozenset[str] = frozenset(),
     kind: Kind | None = None,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> PrepareReport:
     """Write the canonical rows of a data file, in file order and one at a time, and report on all of them.
 
@@ -135,7 +136,7 @@ def prepare_file(
     return report
 
 
-def read_prepared(path: str | Path) -> Iterator[tuple[Record, str]]:
+def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
     """Stream the records of a prepared file with their content hashes, as stored: nothing is checked again.
 
     Raises DataError when the file is missing, or is not what ``prepare_file`` wrote.
@@ -146,7 +147,7 @@ def read_prepared(path: str | Path) -> Iterator[tuple[Record, str]]:
             for line in handle:
                 number += 1
                 row = json.loads(line.decode())
-                yield _record(row), row["hash"]
+                yield HashedRecord(_record(row), row["hash"])
     except OSError as error:
         cause = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise DataError(path, f"{cause}; {_MAKE_IT}") from None
@@ -164,9 +165,7 @@ class _Tally:
     dropped: list[DroppedRow] = field(default_factory=list)
 
 
-def _write_kept(
-    handle: IO[str], decisions: Iterable[Decision], tally: _Tally, progress: Callable[[int, int | None], None]
-) -> Iterator[str]:
+def _write_kept(handle: IO[str], decisions: Iterable[Decision], tally: _Tally, progress: Progress) -> Iterator[str]:
     """Write and count, yielding the kept rows' hashes."""
     for decision in decisions:
         tally.rows_read += 1

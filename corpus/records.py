@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
@@ -54,6 +54,13 @@ class Preference:
 
 
 Record = Conversation | Preference
+
+
+class HashedRecord(NamedTuple):
+    """A record with its ``content_hash``, by which a row is known again in another version."""
+
+    record: Record
+    hash: str
 
 
 def canonical_text(record: Record) -> str:

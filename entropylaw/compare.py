@@ -13,13 +13,14 @@ import typer
 
 from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
+from corpus.progress import Progress, StageProgress
+from corpus.records import HashedRecord
 from entropylaw.measure import AsJson, HeldOut, explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
 from entropylaw.repository.rows import decide_rows
-from entropylaw.terminal import Progress, StageProgress, count_rows, print_result, show_stages
+from entropylaw.terminal import count_rows, print_result, show_stages
 
 if TYPE_CHECKING:
-    from corpus.records import Record
     from entropylaw.repository.revisions import DataFile
     from monitor.measures.evidence import Configuration, Evidence
     from monitor.measures.measurement import Base
@@ -101,17 +102,17 @@ def follow(report: StageProgress, side: str) -> Callable[[str, int, int | None],
 
 def read_version(
     file: DataFile, held_out: Path | None, progress: Progress
-) -> tuple[list[tuple[Record, str]], dict[str, int]]:
+) -> tuple[list[HashedRecord], dict[str, int]]:
     """The usable records of a version with their content hashes, and how many rows are left out, by reason.
 
     Raises DataError under the name that the user gave, also where what was read is a copy.
     """
-    records: list[tuple[Record, str]] = []
+    records: list[HashedRecord] = []
     left_out: Counter[str] = Counter()
     try:
         for decision in count_rows(decide_rows(file.path, held_out), progress):
             if decision.reason is None:
-                records.append((decision.record, decision.hash))
+                records.append(HashedRecord(decision.record, decision.hash))
             else:
                 left_out[decision.reason] += 1
     except DataError as error:
@@ -124,7 +125,7 @@ def read_version(
     return records, dict(sorted(left_out.items()))
 
 
-def require_one_kind(files: list[DataFile], versions: list[list[tuple[Record, str]]]) -> str:
+def require_one_kind(files: list[DataFile], versions: list[list[HashedRecord]]) -> str:
     """The dataset that both versions are of. Raises EntropylawError when one has preferences and the other has not."""
     from corpus.records import Preference
 

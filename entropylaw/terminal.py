@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from corpus.artifacts import to_json
+from corpus.progress import Progress, StageProgress, ignore_stages
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-# Told how much is done, and of how much where that is known.
-Progress = Callable[[int, int | None], None]
-# The same, of the stage with this name.
-StageProgress = Callable[[str, int, int | None], None]
 T = TypeVar("T")
 
 # Rows between two reports of a stream, whose length is not known.
@@ -30,10 +27,6 @@ def count_rows(rows: Iterable[T], progress: Progress) -> Iterator[T]:
             progress(done, None)
 
 
-def ignore_progress(stage: str, done: int, total: int | None) -> None:
-    """The StageProgress that shows nothing."""
-
-
 @contextlib.contextmanager
 def show_stages(labels: Mapping[str, str]) -> Iterator[StageProgress]:
     """A function of (stage, done, total) that draws the stage's bar on stderr when that is a terminal.
@@ -42,7 +35,7 @@ def show_stages(labels: Mapping[str, str]) -> Iterator[StageProgress]:
     takes its place. Where stderr is no terminal nothing is drawn.
     """
     if not sys.stderr.isatty():
-        yield ignore_progress
+        yield ignore_stages
         return
     from rich.console import Console
     from rich.progress import (

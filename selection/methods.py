@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from corpus.progress import StageProgress, ignore_stages
 from selection.baselines import (
     select_cluster,
     select_deita,
@@ -20,7 +21,7 @@ from selection.baselines import (
 )
 from selection.budget import Budget
 from selection.engines import EngineName
-from selection.zip_greedy import Progress, ZipParams, select_zip
+from selection.zip_greedy import ZipParams, select_zip
 
 Method = Literal["zip", "random", "cluster", "perplexity", "superfiltering", "superfiltering-loss", "deita", "score"]
 
@@ -82,7 +83,7 @@ def select_rows(
     params: SelectionParams,
     token_counts: Sequence[int] | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: StageProgress = ignore_stages,
     *,
     engine: EngineName = "processes",
     scores: ArrayLike | None = None,

@@ -11,13 +11,14 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpus.codecs import ZLIB_LEVEL
 from corpus.errors import EntropylawError
+from corpus.progress import StageProgress, ignore_stages
 from selection.budget import Budget, Spending
 from selection.engines import EngineName, start_engine
 from selection.redundancy import PLAIN, PYTHON_LIST, StateKind
@@ -30,14 +31,6 @@ ZSTD_LEVEL = 7
 _REFERENCE_BLOCKED = 1_000_000.0
 # Rows scored by themselves between two reports of progress.
 _SCORING_STEP = 10_000
-
-Stage = Literal["score", "select"]
-
-
-class Progress(Protocol):
-    """Called as a selection advances: rows scored of the pool's, then rows or tokens selected of the budget's."""
-
-    def __call__(self, stage: Stage, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +100,7 @@ def select_zip(
     token_counts: Sequence[int] | None = None,
     workers: int = 1,
     engine: EngineName = "processes",
-    progress: Progress | None = None,
+    progress: StageProgress = ignore_stages,
 ) -> Selection:
     """Select rows by ZIP until the budget is spent or the pool is empty.
 
@@ -175,7 +168,7 @@ class _Greedy:
         spending: Spending,
         params: ZipParams,
         watch: _Stopwatch,
-        progress: Progress | None,
+        progress: StageProgress,
     ) -> None:
         self._pool, self._spending, self._params = pool, spending, params
         self._watch, self._progress = watch, progress
@@ -222,7 +215,7 @@ class _Greedy:
         for start in range(0, count, _SCORING_STEP):
             rows = np.arange(start, min(start + _SCORING_STEP, count))
             self._scores[rows] = self._ratios([], rows, self._pool.sizes_with_chosen([], rows))
-            self._report("score", int(rows[-1]) + 1, count)
+            self._progress("score", int(rows[-1]) + 1, count)
 
     def _narrow(self, joined: list[bytes]) -> Rows:
         """Lines 5 to 9: K1 rows by their last known ratio, then K2 of them by their ratio with the chosen set."""
@@ -257,7 +250,7 @@ class _Greedy:
             picked.append(row)
             finalists = np.delete(finalists, best)
             self._open[row] = False
-            self._report("select", self._spending.spent, self._spending.limit)
+            self._progress("select", self._spending.spent, self._spending.limit)
         return [texts[row] for row in picked]
 
     def _ratios(self, members: list[int], rows: Rows, sizes: Rows) -> NDArray[np.float64]:
@@ -265,7 +258,3 @@ class _Greedy:
         lengths = self._pool.lengths
         raw = self._framing.raw_bytes(int(lengths[members].sum()) + lengths[rows], len(members) + 1)
         return np.where(lengths[rows] == 0, np.inf, raw / sizes)
-
-    def _report(self, stage: Stage, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._progress(stage, done, total)

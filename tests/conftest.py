@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from corpus.records import Conversation, Message, Record, content_hash, data_hash
+from corpus.records import Conversation, HashedRecord, Message, Record, content_hash, data_hash
 from entropylaw.demo.chitchat import load_chat_logs, to_conversation
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 # Other programs may hold the cores: how long one example takes says nothing about the code.
 settings.register_profile("unhurried", deadline=None)
@@ -29,7 +29,7 @@ def chats() -> Rows:
         rows.setdefault(content_hash(record), record)
         if len(rows) == 1200:
             break
-    return [(record, row_hash) for row_hash, record in rows.items()]
+    return [HashedRecord(record, row_hash) for row_hash, record in rows.items()]
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
-from corpus.records import Record, canonical_text, hash_fraction
+from corpus.progress import Progress, ignore_progress
+from corpus.records import HashedRecord, canonical_text, hash_fraction
 from training.chat import encode_conversation, training_messages
 from training.chat_templates import prepare_chat_template, read_chat_template
 from training.model_loading import load_pretrained
@@ -25,8 +26,6 @@ CARD = "entropylaw.json"
 # is by content, so in every later version no probed row has been seen by the base model: otherwise the rows of the
 # first version would look easier than any honest update.
 TRAINED_FROM = 0.5
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,11 @@ def is_trained_row(row_hash: str) -> bool:
 
 
 def build_base_model(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     data_hash: str,
     params: BaseModelParams,
     folder: str | Path,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> BaseModelCard:
     """Train the small model on the upper half of the baseline (by content hash), or point to a pretrained one.
 

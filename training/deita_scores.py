@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.errors import EntropylawError
+from corpus.progress import Progress, ignore_progress, part_of
 from corpus.records import Message, Record
-from training.base_model import Progress
 from training.chat import EncodedRow, training_messages
 from training.loss import collate_rows
 from training.model_loading import load_causal_model
@@ -42,7 +42,7 @@ class Turn(NamedTuple):
 
 
 def score_turns(
-    records: Sequence[Record], params: RowScoreParams, progress: Progress = lambda done, total: None
+    records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
     """DEITA's complexity and quality, from 1 to 6, of each record's turns: for each record an array of (turns,).
 
@@ -51,12 +51,8 @@ def score_turns(
     Raises EntropylawError when a scorer cannot be loaded or has no digits.
     """
     # One after the other: two models of this size seldom fit in memory together.
-    complexities = _grade_turns(
-        params.complexity_scorer, COMPLEXITY_PROMPT, records, params, lambda done, rows: progress(done, 2 * rows)
-    )
-    qualities = _grade_turns(
-        params.quality_scorer, QUALITY_PROMPT, records, params, lambda done, rows: progress(rows + done, 2 * rows)
-    )
+    complexities = _grade_turns(params.complexity_scorer, COMPLEXITY_PROMPT, records, params, part_of(progress, 0, 2))
+    qualities = _grade_turns(params.quality_scorer, QUALITY_PROMPT, records, params, part_of(progress, 1, 2))
     return complexities, qualities
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +17,6 @@ from training.launch import is_first_process
 if TYPE_CHECKING:
     from transformers import Trainer
 
-Progress = Callable[[int, int], None]
 
 # DVC deletes a stage's outputs before it runs it, so what a killed run can resume from lies elsewhere.
 CHECKPOINTS = Path(".entropylaw") / "checkpoints"

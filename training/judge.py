@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.artifacts import fingerprint
 from corpus.errors import EntropylawError
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Message
 from training.chat import to_chat
 from training.chat_endpoint import ChatEndpoint, UnusableAnswerError
@@ -22,7 +23,6 @@ from training.judgments import Judgment, Judgments
 if TYPE_CHECKING:
     import numpy as np
 
-Progress = Callable[[int, int], None]
 
 # A single request may be refused for what it holds; this many in a row tell of the endpoint or of its settings.
 UNUSABLE_IN_A_ROW = 5
@@ -101,7 +101,7 @@ class Judge:
             output_tokens=None if limit is None else limit * len(missing),
         )
 
-    def ask(self, requests: Sequence[JudgeRequest], progress: Progress = lambda done, total: None) -> list[str | None]:
+    def ask(self, requests: Sequence[JudgeRequest], progress: Progress = ignore_progress) -> list[str | None]:
         """The judge's answer to each request, in their order; None where it gave none that could be used.
 
         Equal requests are asked once; an answer is in the file before the next request starts in its place, so an

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.errors import EntropylawError
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Message, Preference, content_hash, data_hash
 from training.adapters import adapter_config, loading_device, quantize_config, save_plain_model
 from training.base_model import load_base_model
@@ -18,7 +19,6 @@ from training.chat import encode_answer, to_chat
 from training.device_memory import explain_full_memory
 from training.fine_tuning import (
     MIN_KTO_MICRO_BATCH_ROWS,
-    Progress,
     TrainerParams,
     TrainingReport,
     bind_arguments,
@@ -123,7 +123,7 @@ def train_kto(
     sft_folder: str | Path,
     params: KtoParams,
     folder: str | Path,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
     *,
     live: str | Path | None = None,
     provenance: Provenance | None = None,

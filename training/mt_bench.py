@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corpus.errors import NotAssessedError
 from corpus.files import Row
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Message
 from training.judge import Judge, JudgeRequest, read_grade
 from training.mt_bench_answers import AnsweredQuestion
@@ -106,7 +107,7 @@ def _between(tag: str, parts: Sequence[str]) -> str:
 
 
 def grade_answers(
-    answers: Sequence[AnsweredQuestion], judge: Judge, progress: Callable[[int, int], None] = lambda done, total: None
+    answers: Sequence[AnsweredQuestion], judge: Judge, progress: Progress = ignore_progress
 ) -> tuple[GradedTurn, ...]:
     """Have every turn graded. ``progress`` gets judged turns and their number.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,12 @@ import numpy as np
 
 from corpus.artifacts import fingerprint, hash_folder
 from corpus.files import Row, write_rows
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Message
 from training.evaluation_params import EvaluationParams
 from training.generation import AnswerRequest, generate_answers
 from training.model_loading import load_pretrained
 from training.mt_bench_questions import Question, read_answer_rows
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ def answer_questions(
     questions: Sequence[Question],
     params: EvaluationParams,
     path: str | Path,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> tuple[AnsweredQuestion, ...]:
     """The answers of a saved model, in the order of the questions; each batch is in the file before the next begins.
 

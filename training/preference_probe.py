@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from corpus.records import Preference, Record
+from corpus.progress import Progress, ignore_progress
+from corpus.records import HashedRecord, Preference, Record
 from training.chat import EncodedAnswer, encode_answer
 from training.loss import collate_rows, row_token_losses
-from training.probe import ProbedRow, ProbeParams, ProbeResult, Progress, new_optimizer, take_probe_rows
+from training.probe import ProbedRow, ProbeParams, ProbeResult, new_optimizer, take_probe_rows
 
 if TYPE_CHECKING:
     import torch
@@ -106,10 +107,10 @@ def kto_losses(log_ratios: torch.Tensor, kl: torch.Tensor, chosen: torch.Tensor)
 def probe_preferences(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     params: ProbeParams,
     trained_from: float,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> PreferenceProbeResult:
     """Run KTO from the base model, which is policy and reference, for a few steps. ``records``: (record, content hash).
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from corpus.errors import NotAssessedError
-from corpus.records import Preference, Record, hash_fraction
+from corpus.progress import Progress, ignore_progress
+from corpus.records import HashedRecord, Preference, Record, hash_fraction
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import collate_rows, row_token_losses
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Progress = Callable[[int, int], None]
 Encoded = TypeVar("Encoded")
 
 
@@ -65,9 +65,7 @@ class ProbeResult:
     rows: tuple[ProbedRow, ...]
 
 
-def choose_probe_rows(
-    records: Sequence[tuple[Record, str]], rows: int, seed: int, trained_from: float
-) -> list[tuple[Record, str]]:
+def choose_probe_rows(records: Sequence[HashedRecord], rows: int, seed: int, trained_from: float) -> list[HashedRecord]:
     """The first ``rows`` records in the order of hash(seed, content), among those the base model was not trained on.
 
     Coordinated (bottom-k) sampling: versions that share 90% of their rows share about 90% of their probe, so a
@@ -81,7 +79,7 @@ def choose_probe_rows(
     True
     """
 
-    def key(item: tuple[Record, str]) -> bytes:
+    def key(item: HashedRecord) -> bytes:
         return hashlib.blake2b(f"{seed}:{item[1]}".encode(), digest_size=8).digest()
 
     # A stable sort: copies of one row keep their file order.
@@ -89,7 +87,7 @@ def choose_probe_rows(
 
 
 def take_probe_rows(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     params: ProbeParams,
     trained_from: float,
     encode: Callable[[Record], Encoded | None],
@@ -119,10 +117,10 @@ def take_probe_rows(
 def probe_loss(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     params: ProbeParams,
     trained_from: float,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> ProbeResult:
     """Run the probe; of preferences, the one in ``preference_probe``. ``records``: (record, content hash).
 
@@ -154,7 +152,7 @@ def train_and_record(
     padding_id: int,
     encoded: Sequence[tuple[Record, str, EncodedRow]],
     params: ProbeParams,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> ProbeResult:
     """Train on the rows in the order given, recording each row's loss before the step that uses it."""
     import torch

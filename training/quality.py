@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from corpus.errors import NotAssessedError
-from corpus.records import Message, Preference, Record
+from corpus.progress import Progress, ignore_progress
+from corpus.records import HashedRecord, Message, Preference, Record
 from training.chat import training_messages
 from training.judge import Judge, JudgeRequest, read_grade
 from training.probe import choose_probe_rows
@@ -83,7 +84,7 @@ class QualityReport:
     rows: tuple[RatedRow, ...]
 
 
-def rating_requests(records: Sequence[tuple[Record, str]], params: QualityParams) -> list[JudgeRequest]:
+def rating_requests(records: Sequence[HashedRecord], params: QualityParams) -> list[JudgeRequest]:
     """Every request that ``rate_rows`` makes, for an estimate before the start."""
     return [
         request for record, row_hash in _sample(records, params) for request in _ask_turns(record, row_hash, params)
@@ -91,10 +92,10 @@ def rating_requests(records: Sequence[tuple[Record, str]], params: QualityParams
 
 
 def rate_rows(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     judge: Judge,
     params: QualityParams,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> QualityReport:
     """Grade a sample of (record, content hash) rows: the mean over each row's turns, then over the rows.
 
@@ -125,7 +126,7 @@ def _summarise(rows: Sequence[RatedRow]) -> QualityReport:
     return QualityReport(statistics.fmean(grades), error, len(grades), unreadable, tuple(rows))
 
 
-def _sample(records: Sequence[tuple[Record, str]], params: QualityParams) -> list[tuple[Record, str]]:
+def _sample(records: Sequence[HashedRecord], params: QualityParams) -> list[HashedRecord]:
     with_answer = [item for item in records if _answer_places(item[0])]
     return choose_probe_rows(with_answer, params.rows, params.seed, trained_from=1.0)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Record
-from training.base_model import Progress, load_base_model
+from training.base_model import load_base_model
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import collate_rows, row_token_losses
 
@@ -73,7 +74,7 @@ class AnswerLosses:
 
 
 def score_losses(
-    model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = lambda done, total: None
+    model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
 ) -> NDArray[np.float64]:
     """Mean loss of each record's answers in nats per response token: (rows,), NaN where it has none in reach.
 
@@ -90,7 +91,7 @@ def score_losses(
 
 
 def score_answers(
-    model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = lambda done, total: None
+    model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
 ) -> AnswerLosses:
     """Losses of each record's answers given their prompts, and alone, weighted by tokens over its turns.
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import EntropylawError
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Record, content_hash, data_hash
 from training.adapters import adapter_config, loading_device, quantize_config, save_plain_model
 from training.base_model import BaseModelCard, load_base_model
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.device_memory import explain_full_memory
 from training.fine_tuning import (
-    Progress,
     TrainerParams,
     TrainingReport,
     bind_arguments,
@@ -63,7 +63,7 @@ def train_sft(
     base_folder: str | Path,
     params: SftParams,
     folder: str | Path,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
     *,
     held_out: Sequence[Record] = (),
     live: str | Path | None = None,

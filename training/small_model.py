@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from corpus.progress import Progress
 from training.chat import CHAT_TEMPLATE, END_OF_TURN, PADDING, ROLE_TOKENS, EncodedRow
 from training.loss import collate_rows, row_token_losses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from training.base_model import BaseModelParams, Progress
+    from training.base_model import BaseModelParams
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:

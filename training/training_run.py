@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import NotAssessedError
-from training.fine_tuning import Progress, last_checkpoint
+from corpus.progress import Progress
+from training.fine_tuning import last_checkpoint
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerCallback

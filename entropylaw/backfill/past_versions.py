@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.errors import EntropylawError
+from corpus.progress import Progress, ignore_progress
 from entropylaw.repository.revisions import StoredData, describe_data, resolve_commit, run_git
 
 
@@ -50,7 +51,7 @@ def list_past_versions(
     datasets: Mapping[str, Path],
     places: Mapping[str, int],
     since: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> list[PastVersion]:
     """The versions of the main line, oldest first; data that came back later counts where it first stood.
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.formats import Kind
 from corpus.prepare import PrepareParams, prepare_file, read_prepared
+from corpus.progress import StageProgress
 from entropylaw import __version__
 from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.backfill.plan import BackfilledVersion
 from entropylaw.measure import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.revisions import DataFile, locate_data
-from entropylaw.terminal import StageProgress, show_progress, show_stages
+from entropylaw.terminal import show_progress, show_stages
 from monitor.assess import accept_version, assess_version
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.cost import describe_duration

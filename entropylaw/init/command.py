@@ -7,16 +7,14 @@ import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.records import HashedRecord
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from entropylaw.repository import layout
-
-if TYPE_CHECKING:
-    from corpus.records import Record
 
 # Without a held-out file of the user's, this share of the rows is kept out of training.
 HELDOUT_SHARE = 0.05
@@ -189,9 +187,9 @@ def write_data(folder: Path, datasets: dict[str, Path], heldout: Path | None) ->
     from corpus.formats import read_records
     from corpus.prepare import PrepareParams, prepare_records, to_row
 
-    def load(path: Path) -> list[tuple[Record, str]]:
+    def load(path: Path) -> list[HashedRecord]:
         decisions = prepare_records(read_records(path), PrepareParams())
-        return [(decision.record, decision.hash) for decision in decisions if decision.reason is None]
+        return [HashedRecord(decision.record, decision.hash) for decision in decisions if decision.reason is None]
 
     rows = {name: load(folder / path) for name, path in datasets.items()}
     held_out = load(heldout) if heldout else [item for item in rows[layout.SFT] if is_held_out(item[1])]

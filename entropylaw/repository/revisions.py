@@ -15,6 +15,7 @@ from typing import IO, Any
 from corpus.errors import DataError, EntropylawError
 from corpus.files import SUFFIXES, file_suffix
 from corpus.params import PARAMS_FILE
+from corpus.progress import Progress, ignore_progress
 
 # A revision may itself hold colons, but only in braces, as in `HEAD@{2026-01-31 10:00}`.
 _WITH_FILE = re.compile(r"((?:[^:{]|\{[^}]*\})+):(.+)")
@@ -45,7 +46,7 @@ def locate_data(
     argument: str,
     dataset: str,
     folder: Path,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> DataFile:
     """The data file that ``argument`` names: a file; a revision, for the file of ``dataset`` in params.yaml there; or
     ``REVISION:FILE``, with the file as seen from the current folder. A name that is both a file and a revision is the
@@ -174,9 +175,7 @@ def _at_commit(name: str, file: str, commit: str) -> Iterator[tuple[Any, str]]:
         ) from None
 
 
-def _copy_from_revision(
-    name: str, file: str, commit: str, target: Path, progress: Callable[[int, int | None], None]
-) -> None:
+def _copy_from_revision(name: str, file: str, commit: str, target: Path, progress: Progress) -> None:
     with open_data(name, file, commit) as (source, size):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:

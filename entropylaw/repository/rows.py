@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.params import read_section
+from corpus.records import HashedRecord
 
 if TYPE_CHECKING:
     from corpus.prepare import Decision
-    from corpus.records import Record
 
 
-def load_rows(path: Path, held_out: Path | None = None) -> list[tuple[Record, str]]:
+def load_rows(path: Path, held_out: Path | None = None) -> list[HashedRecord]:
     """The usable records of a data file in any format, prepared or not, with their content hashes."""
-    return [(decision.record, decision.hash) for decision in decide_rows(path, held_out) if decision.reason is None]
+    return [
+        HashedRecord(decision.record, decision.hash)
+        for decision in decide_rows(path, held_out)
+        if decision.reason is None
+    ]
 
 
 def decide_rows(path: Path, held_out: Path | None = None) -> Iterator[Decision]:

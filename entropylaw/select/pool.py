@@ -22,10 +22,11 @@ from corpus.errors import DataError, EntropylawError
 from corpus.files import read_rows
 from corpus.formats import SCORE_KEYS, parse_rows
 from corpus.prepare import PrepareParams
+from corpus.progress import StageProgress, ignore_stages
 from corpus.records import Preference, Record, canonical_text, content_hash
 from entropylaw.repository.layout import BASE_MODEL
 from entropylaw.select.token_counts import load_token_counter
-from entropylaw.terminal import STREAM_STEP, StageProgress, ignore_progress
+from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
 from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, SelectionParams, select_rows
 from selection.redundancy import reference_text
@@ -63,7 +64,7 @@ class Pool:
         """All of them, for models that score rows in an order of their own."""
         return list(self.stream_records())
 
-    def stream_records(self, stage: str = "load", progress: StageProgress = ignore_progress) -> Iterator[Record]:
+    def stream_records(self, stage: str = "load", progress: StageProgress = ignore_stages) -> Iterator[Record]:
         """Read the file again. Raises EntropylawError when it is not the one that was read first."""
         self.require_unchanged()
         for done, (_, record) in enumerate(_numbered_records(self.path, self.prepare), start=1):
@@ -71,7 +72,7 @@ class Pool:
             if done % STREAM_STEP == 0:
                 progress(stage, done, len(self))
 
-    def stream_texts(self, stage: str = "load", progress: StageProgress = ignore_progress) -> Iterator[bytes]:
+    def stream_texts(self, stage: str = "load", progress: StageProgress = ignore_stages) -> Iterator[bytes]:
         """The canonical texts, one at a time."""
         return (canonical_text(record).encode() for record in self.stream_records(stage, progress))
 
@@ -90,7 +91,7 @@ def read_pool(
     path: Path,
     prepare: PrepareParams,
     tokenizer: Path | None = None,
-    progress: StageProgress = ignore_progress,
+    progress: StageProgress = ignore_stages,
 ) -> Pool:
     """Read a data file in any accepted format once, and count tokens where a ``tokenizer`` folder is given.
 
@@ -136,7 +137,7 @@ def select_from_pool(
     scoring: RowScoreParams,
     workers: int = 1,
     engine: EngineName = "processes",
-    progress: StageProgress = ignore_progress,
+    progress: StageProgress = ignore_stages,
 ) -> Chosen:
     """Compute what ``params.method`` ranks by, and select.
 
@@ -176,7 +177,7 @@ def _score_rows(pool: Pool, method: Method, scoring: RowScoreParams, progress: S
     from training.fine_tuning import quiet_libraries
     from training.row_scores import score_answers, score_losses
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: int, total: int | None) -> None:
         progress("score", done, total)
 
     quiet_libraries()

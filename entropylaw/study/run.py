@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.prepare import PrepareParams
-from corpus.records import Record, canonical_text, content_hash, data_hash
+from corpus.records import HashedRecord, Record, canonical_text, content_hash, data_hash
 from entropylaw.measure import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, HELDOUT, JUDGMENTS, SFT, STUDY_PARAMS, prepared
 from entropylaw.repository.rows import load_rows
@@ -106,7 +106,7 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
         )
     wanted = set(chosen.positions)
     kept = {place: record for place, record in enumerate(pool.stream_records()) if place in wanted}
-    rows = [(kept[place], content_hash(kept[place])) for place in chosen.positions]
+    rows = [HashedRecord(kept[place], content_hash(kept[place])) for place in chosen.positions]
     texts = [canonical_text(record).encode() for record, _ in rows]
     measured = MeasuredSelection(
         identity=data_hash(sorted(row_hash for _, row_hash in rows)),
@@ -120,13 +120,13 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
     return _Selection(chosen.positions, [record for record, _ in rows], measured)
 
 
-def _probe(name: str, rows: Sequence[tuple[Record, str]], params: ProbeParams) -> float:
+def _probe(name: str, rows: Sequence[HashedRecord], params: ProbeParams) -> float:
     with show_progress(f"{name}: probe") as progress, explain_probe_memory(f"{name}: probe", params):
         model, tokenizer, card = load_probed_model(BASE_MODEL)
         return probe_loss(model, tokenizer, rows, params, card.trained_from, progress).l
 
 
-def _rate(name: str, rows: Sequence[tuple[Record, str]], params: JudgeParams) -> float | None:
+def _rate(name: str, rows: Sequence[HashedRecord], params: JudgeParams) -> float | None:
     """The mean grade of a sample of the rows, where a judge is configured."""
     if params.endpoint is None:
         return None

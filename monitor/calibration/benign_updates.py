@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from corpus.records import Record, canonical_text
+from corpus.records import HashedRecord, Record, canonical_text
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Rows = Sequence[tuple[Record, str]]
-
 
 @dataclass(frozen=True)
 class BenignUpdate:
-    """Rows replaced by held-back rows of the same data, drawn at random or from a single topic.
+    """Sequence[HashedRecord] replaced by held-back rows of the same data, drawn at random or from a single topic.
 
     ``share`` of the rows; changes of R are natural logarithms of its ratio. ``change_l`` (nats per response token) and
     ``change_c`` (cosine) are changes of two means over rows that were measured once, and None where none was: of C all
@@ -115,7 +113,7 @@ def draw_updates(
 
 
 def measure_updates(
-    records: Rows,
+    records: Sequence[HashedRecord],
     updates: Iterable[UpdateDraw],
     compression: CompressionParams,
     measures: RowMeasures | None = None,

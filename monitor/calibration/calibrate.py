@@ -12,10 +12,11 @@ import numpy as np
 
 from corpus.errors import NotAssessedError, ParamsError
 from corpus.params import parse_section
-from corpus.records import Record
+from corpus.progress import Progress, ignore_progress
+from corpus.records import HashedRecord, Record
 from monitor.calibration.benign_updates import BenignUpdate, cluster_topics, draw_updates, measure_updates
 from monitor.calibration.cost import CalibrationCost, time_step
-from monitor.calibration.kept_runs import Progress, Run, find_run, finish_runs
+from monitor.calibration.kept_runs import Run, find_run, finish_runs
 from monitor.calibration.law_runs import plan_law_runs, split_for_law
 from monitor.calibration.noise_runs import gather_rows, plan_noise_runs
 from monitor.law.curves import LawCurve, LawMeasure, fit_law_curves
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 # Below this a topic has no variance to speak of.
 MIN_TOPIC_ROWS = 5
 
-Rows = Sequence[tuple[Record, str]]
 Announce = Callable[[CalibrationCost], None]
 
 
@@ -110,12 +110,12 @@ def topic_spread(values: NDArray[np.float64], topics: NDArray[np.int64]) -> Topi
 
 
 def calibrate(
-    records: Rows,
+    records: Sequence[HashedRecord],
     base_folder: str,
     probe: ProbeParams,
     compression: CompressionParams,
     params: CalibrationParams,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
     kept_in: Path | None = None,
     announce: Announce | None = None,
 ) -> Calibration:
@@ -173,7 +173,7 @@ def calibrate(
     )
 
 
-def choose_rows(records: Rows, most: int, rng: np.random.Generator) -> Rows:
+def choose_rows(records: Sequence[HashedRecord], most: int, rng: np.random.Generator) -> Sequence[HashedRecord]:
     """The distinct rows in file order; of more than ``most``, as many drawn at random.
 
     A careless baseline may repeat itself. What is usual must be measured on its distinct rows: an update that takes
@@ -182,7 +182,7 @@ def choose_rows(records: Rows, most: int, rng: np.random.Generator) -> Rows:
     distinct: dict[str, Record] = {}
     for record, row_hash in records:
         distinct.setdefault(row_hash, record)
-    chosen = [(record, row_hash) for row_hash, record in distinct.items()]
+    chosen = [HashedRecord(record, row_hash) for row_hash, record in distinct.items()]
     if len(chosen) > most:
         chosen = [chosen[i] for i in sorted(rng.permutation(len(chosen))[:most])]
     return chosen

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from corpus.records import Record
+from corpus.records import HashedRecord
 
 if TYPE_CHECKING:
     from training.probe import ProbeParams
@@ -29,7 +29,7 @@ class CalibrationCost:
 
 
 def time_step(
-    model: Any, tokenizer: Any, records: Sequence[tuple[Record, str]], probe: ProbeParams, trained_from: float
+    model: Any, tokenizer: Any, records: Sequence[HashedRecord], probe: ProbeParams, trained_from: float
 ) -> float:
     """Seconds of one step of the probe on this machine. The model is left as it is.
 

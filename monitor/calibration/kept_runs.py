@@ -14,10 +14,9 @@ from typing import Any, Generic, TypeVar
 from corpus.artifacts import fingerprint, write_text
 from corpus.errors import ParamsError
 from corpus.params import parse_section
+from corpus.progress import Advance, Progress, ignore_advance
 
 Result = TypeVar("Result")
-# Told how many steps are done, and of how many.
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ def keep_until_done(folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def finish_runs(
-    runs: Sequence[Run[Result]], folder: Path | None, progress: Callable[[int], None] = lambda steps: None
-) -> list[Result]:
+def finish_runs(runs: Sequence[Run[Result]], folder: Path | None, progress: Advance = ignore_advance) -> list[Result]:
     """The result of every run, in order: the kept one, or that of a run done now and then kept in ``folder``.
 
     ``progress`` is told the steps done, over all these runs.

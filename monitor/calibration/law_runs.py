@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.errors import NotAssessedError
-from corpus.records import Conversation, Message, Record, canonical_text, content_hash, data_hash
-from monitor.calibration.kept_runs import Progress, Run
+from corpus.progress import Progress, ignore_progress, part_of
+from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
+from monitor.calibration.kept_runs import Run
 from monitor.law.entropy_law import LawPoint
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
     from training.probe import ProbeParams
-
-Subset = list[tuple[Record, str]]
-Rows = Sequence[tuple[Record, str]]
 
 
 def scramble_words(record: Record, rng: np.random.Generator) -> Record:
@@ -37,20 +35,22 @@ def scramble_words(record: Record, rng: np.random.Generator) -> Record:
     return replace(record, chosen=scrambled(record.chosen), rejected=scrambled(record.rejected))
 
 
-def law_subsets(records: Rows, rows: int, rng: np.random.Generator) -> list[tuple[str, Subset]]:
+def law_subsets(
+    records: Sequence[HashedRecord], rows: int, rng: np.random.Generator
+) -> list[tuple[str, list[HashedRecord]]]:
     """Twelve subsets of ``rows`` rows each that differ in redundancy and in damage, as the paper's methods differ."""
     codec = CompressionParams().codec()
     pool = [records[i] for i in rng.permutation(len(records))]
     by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
 
-    def repeated(distinct: int) -> Subset:
+    def repeated(distinct: int) -> list[HashedRecord]:
         return [pool[i % distinct] for i in range(rows)]
 
-    def damaged(share: float, start: int) -> Subset:
+    def damaged(share: float, start: int) -> list[HashedRecord]:
         chosen = [pool[(start + i) % len(pool)] for i in range(rows)]
         for i in range(round(share * rows)):
             record = scramble_words(chosen[i][0], rng)
-            chosen[i] = (record, content_hash(record))
+            chosen[i] = HashedRecord(record, content_hash(record))
         return chosen
 
     subsets = [(f"random {k + 1}", damaged(0.0, k * rows)) for k in range(3)]
@@ -63,14 +63,14 @@ def law_subsets(records: Rows, rows: int, rng: np.random.Generator) -> list[tupl
 
 
 def split_for_law(
-    records: Rows,
+    records: Sequence[HashedRecord],
     tokenizer: Any,
     trained_from: float,
     probe: ProbeParams,
     noise_seeds: int,
     heldout_rows: int,
     rng: np.random.Generator,
-) -> tuple[Rows, list[tuple[str, Subset]]]:
+) -> tuple[Sequence[HashedRecord], list[tuple[str, list[HashedRecord]]]]:
     """``heldout_rows`` rows to score on and the law's training subsets, of rows that the base model has not seen.
 
     They are drawn by the first seed after those of the ``noise_seeds`` probes that measure the noise of L. A small
@@ -81,9 +81,9 @@ def split_for_law(
     from training.probe import choose_probe_rows
 
     unseen = [
-        (record, row_hash)
-        for record, row_hash in choose_probe_rows(records, len(records), probe.seed + noise_seeds, trained_from)
-        if encode_conversation(tokenizer, training_messages(record), probe.max_length) is not None
+        row
+        for row in choose_probe_rows(records, len(records), probe.seed + noise_seeds, trained_from)
+        if encode_conversation(tokenizer, training_messages(row.record), probe.max_length) is not None
     ]
     heldout_rows = min(heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
@@ -95,8 +95,8 @@ def split_for_law(
 
 
 def plan_law_runs(
-    subsets: Sequence[tuple[str, Subset]],
-    held_out: Rows,
+    subsets: Sequence[tuple[str, list[HashedRecord]]],
+    held_out: Sequence[HashedRecord],
     base: Any,
     tokenizer: Any,
     base_identity: str,
@@ -128,14 +128,14 @@ def plan_law_runs(
 
 def run_law_point(
     name: str,
-    subset: Rows,
-    held_out: Rows,
+    subset: Sequence[HashedRecord],
+    held_out: Sequence[HashedRecord],
     base: Any,
     tokenizer: Any,
     probe: ProbeParams,
     learning_rate: float,
     compression: CompressionParams,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> LawPoint:
     """R, L and Z of one small training run from the base model, which is left as it is.
 
@@ -146,7 +146,7 @@ def run_law_point(
     from training.probe import choose_probe_rows, train_and_record
     from training.probed_model import copy_probed_model
 
-    def encode(rows: Rows) -> list[Any]:
+    def encode(rows: Sequence[HashedRecord]) -> list[Any]:
         encoded = [
             (*item, encode_conversation(tokenizer, training_messages(item[0]), probe.max_length)) for item in rows
         ]
@@ -155,16 +155,14 @@ def run_law_point(
     texts = [canonical_text(record).encode() for record, _ in subset]
     training = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
     trained = copy_probed_model(base)
-    measured = train_and_record(
-        trained, tokenizer.pad_token_id, training, probe, lambda done, total: progress(done, 2 * total)
-    )
+    measured = train_and_record(trained, tokenizer.pad_token_id, training, probe, part_of(progress, 0, 2))
     # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
     train_and_record(
         trained,
         tokenizer.pad_token_id,
         training,
         replace(probe, learning_rate=learning_rate),
-        lambda done, total: progress(total + done, 2 * total),
+        part_of(progress, 1, 2),
     )
     unseen = [row for _, _, row in encode(held_out)]
     z = -mean_token_loss(trained, unseen, tokenizer.pad_token_id, 2 * probe.batch_rows)

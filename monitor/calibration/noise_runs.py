@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.errors import NotAssessedError
-from corpus.records import Record, data_hash, hash_fraction
+from corpus.progress import Progress, ignore_progress
+from corpus.records import HashedRecord, data_hash, hash_fraction
 from monitor.calibration.benign_updates import RowMeasures
-from monitor.calibration.kept_runs import Progress, Run
+from monitor.calibration.kept_runs import Run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.probe import ProbeParams
-
-Rows = Sequence[tuple[Record, str]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,13 @@ class NoiseRun:
 
 
 def plan_noise_runs(
-    records: Rows, model: Any, tokenizer: Any, base_identity: str, trained_from: float, probe: ProbeParams, seeds: int
+    records: Sequence[HashedRecord],
+    model: Any,
+    tokenizer: Any,
+    base_identity: str,
+    trained_from: float,
+    probe: ProbeParams,
+    seeds: int,
 ) -> list[Run[NoiseRun]]:
     """A probe with each of ``seeds`` seeds, from the probe's own on; ``model`` is left as it is."""
     unseen = sum(hash_fraction(row_hash) < trained_from for _, row_hash in records)
@@ -58,12 +63,12 @@ def plan_noise_runs(
 
 
 def run_noise_probe(
-    records: Rows,
+    records: Sequence[HashedRecord],
     model: Any,
     tokenizer: Any,
     trained_from: float,
     probe: ProbeParams,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> NoiseRun:
     """One A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
     from training.probe import probe_loss
@@ -83,7 +88,7 @@ def run_noise_probe(
 
 
 def gather_rows(
-    records: Rows,
+    records: Sequence[HashedRecord],
     runs: Sequence[NoiseRun],
     agreement: NDArray[np.float64],
     probe: ProbeParams,

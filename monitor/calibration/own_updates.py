@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpus.records import Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.calibration.benign_updates import BenignUpdate, cluster_topics, draw_updates, measure_updates
 from monitor.calibration.calibrate import CalibrationParams
 from monitor.measures.compression import CompressionParams
@@ -30,7 +30,7 @@ class OwnUpdates:
     growth_long: float
 
 
-def measure_own_updates(records: Sequence[tuple[Record, str]], compression: CompressionParams) -> OwnUpdates | None:
+def measure_own_updates(records: Sequence[HashedRecord], compression: CompressionParams) -> OwnUpdates | None:
     """Replace rows of this data by other rows of it, as calibration does, and compare it with its half.
 
     ``records``: (record, content hash), without copies, in file order; of many, MAX_ROWS drawn at random. The same

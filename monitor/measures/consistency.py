@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import Message, Preference, Record
+from corpus.progress import Advance, Progress, ignore_advance, ignore_progress
+from corpus.records import HashedRecord, Message, Preference, Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def normalise_text(text: str) -> str:
 
 
 def row_agreement(
-    records: Sequence[Record], advance: Callable[[int], None] = lambda rows: None
+    records: Sequence[Record], advance: Advance = ignore_advance
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Cosine of prompt and response of each row, shape (rows,), nan where one of them is blank; and the response
     embeddings, shape (rows, 256). Where all prompts, or all responses, are the same text, every cosine is 0.
@@ -117,9 +118,7 @@ def centre_vectors(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> ND
     return unit
 
 
-def flag_near_duplicates(
-    records: Sequence[Record], jaccard: float, advance: Callable[[int], None] = lambda rows: None
-) -> list[bool]:
+def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Advance = ignore_advance) -> list[bool]:
     """For each row, whether an earlier row has about the same words (MinHash over word 3-shingles)."""
     from rensa import RMinHash, RMinHashDeduplicator
 
@@ -214,7 +213,7 @@ def _answer_text(messages: Sequence[Message]) -> str:
 
 
 def answer_agreement(
-    records: Sequence[Record], advance: Callable[[int], None] = lambda rows: None
+    records: Sequence[Record], advance: Advance = ignore_advance
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """As ``row_agreement``, but the agreement of preferences has shape (rows, 2): that of the chosen answer (the
     rejected where there is no other) and that of the rejected one, nan where there is only one answer.
@@ -230,9 +229,9 @@ def answer_agreement(
 
 
 def profile_consistency(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     params: ConsistencyParams,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = ignore_progress,
 ) -> tuple[ConsistencyProfile, NDArray[np.float64]]:
     """The profile of a version, and each row's agreement as ``answer_agreement`` has it, nan where it has none.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from corpus.artifacts import fingerprint
 from corpus.errors import NotAssessedError
-from corpus.records import Record
+from corpus.records import HashedRecord
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 
@@ -32,7 +32,7 @@ class Evidence:
 
     dataset: str
     data_hash: str
-    records: Sequence[tuple[Record, str]]
+    records: Sequence[HashedRecord]
     compression: CompressionProfile
     consistency: ConsistencyProfile
     agreement: NDArray[np.float64]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpus.records import Record, data_hash
+from corpus.progress import StageProgress, ignore_stages
+from corpus.records import HashedRecord, Record, data_hash
 from monitor.measures.compression import CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     # Model, tokenizer and card, as `training.probed_model.load_probed_model` returns them.
     Base = tuple[Any, Any, BaseModelCard]
 
-# Told the measurement's name, how much of it is done, and of how much.
-Progress = Callable[[str, int, int], None]
 
 COMPRESSION, CONSISTENCY, PROBE = "compression", "consistency", "probe"
 # Rows between two reports of progress: compression takes some ten thousand rows a second.
@@ -30,10 +29,10 @@ PROGRESS_STEP = 1000
 
 def measure_dataset(
     dataset: str,
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     compression: CompressionParams,
     consistency: ConsistencyParams,
-    progress: Progress = lambda measurement, done, total: None,
+    progress: StageProgress = ignore_stages,
 ) -> Evidence:
     """R and C of a dataset. ``records``: (record, content hash). L is nan until ``probe_dataset`` has measured it."""
 
@@ -65,7 +64,7 @@ def probe_dataset(
     evidence: Evidence,
     base: Base,
     params: ProbeParams,
-    progress: Progress = lambda measurement, done, total: None,
+    progress: StageProgress = ignore_stages,
 ) -> Evidence:
     """The same evidence with L, from a copy of the base model, which stays as it is.
 

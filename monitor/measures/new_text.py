@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from corpus.records import Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.measures.compression import CompressionParams
 
 
@@ -24,7 +24,7 @@ class RowText:
 
 
 def measure_new_text(
-    records: Sequence[tuple[Record, str]], kept: Sequence[bool], params: CompressionParams
+    records: Sequence[HashedRecord], kept: Sequence[bool], params: CompressionParams
 ) -> RowText | None:
     """How much the rows that are not ``kept``, shape (records,), say beyond those that are; None without such rows.
 

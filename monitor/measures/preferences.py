@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import Message, Preference, Record, content_hash
+from corpus.records import HashedRecord, Message, Preference, Record, content_hash
 from monitor.measures.row_sketch import RowSketch
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class PairComparison:
 
 
 def compare_pairs(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     agreement: NDArray[np.float64],
     sketch: RowSketch,
     reference: PairReference | None,

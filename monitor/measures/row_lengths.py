@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import Record
+from corpus.records import HashedRecord
 from monitor.verdict import RowLengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def measure_lengths(records: Sequence[tuple[Record, str]], groups: Mapping[str, NDArray[np.bool_]]) -> RowLengths:
+def measure_lengths(records: Sequence[HashedRecord], groups: Mapping[str, NDArray[np.bool_]]) -> RowLengths:
     """Histograms of the rows' lengths in characters, two bins to each doubling. ``groups``: shape (records,) each.
 
     Characters, because a verdict is made without a tokenizer, and not every language has spaces between its words.

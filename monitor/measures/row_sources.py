@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from corpus.records import Record
+from corpus.records import HashedRecord
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.verdict import SourceRows
 
@@ -34,7 +34,7 @@ def count_sources(sources: Iterable[str]) -> dict[str, int]:
 
 
 def compare_sources(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     is_kept: NDArray[np.bool_] | None = None,
     is_added: NDArray[np.bool_] | None = None,
     parent: Mapping[str, int] | None = None,

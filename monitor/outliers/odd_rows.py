@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from corpus.records import Record, canonical_text
+from corpus.records import HashedRecord, Record, canonical_text
 from monitor.calibration.benign_updates import cluster_vectors
 from monitor.calibration.calibrate import CalibrationParams
 from monitor.outliers.answer_fit import embed_sides
@@ -97,7 +97,7 @@ class OddRows:
 
 
 def mark_rows(
-    records: Sequence[tuple[Record, str]],
+    records: Sequence[HashedRecord],
     is_kept: NDArray[np.bool_],
     is_added: NDArray[np.bool_],
     is_first: NDArray[np.bool_],

@@ -8,15 +8,13 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from corpus.records import Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.measures.compression import CompressionParams
 from monitor.measures.evidence import Evidence, locate_probe_rows
 from monitor.outliers.odd_rows import MARKS, judge_rows
 from monitor.rule_params import RuleParams
 from monitor.rules.apply import Comparison
 from monitor.verdict import SEVERITY, FlaggedRow, RuleId, RuleResult
-
-Rows = Sequence[tuple[Record, str]]
 
 ROWS_PER_RULE = 50
 
@@ -45,7 +43,12 @@ def conditional_ratios(kept: Sequence[bytes], added: Sequence[bytes], params: Co
 
 
 def flag_redundant(
-    dataset: str, rule: RuleId, records: Rows, is_added: NDArray[np.bool_], params: CompressionParams, limit: int
+    dataset: str,
+    rule: RuleId,
+    records: Sequence[HashedRecord],
+    is_added: NDArray[np.bool_],
+    params: CompressionParams,
+    limit: int,
 ) -> list[FlaggedRow]:
     """The added rows that bring least beyond the kept ones, most redundant first."""
     texts = [canonical_text(record).encode() for record, _ in records]
@@ -56,7 +59,13 @@ def flag_redundant(
 
 
 def flag_outlying(
-    dataset: str, rule: RuleId, records: Rows, scores: NDArray[np.float64], highest: bool, unit: str, limit: int
+    dataset: str,
+    rule: RuleId,
+    records: Sequence[HashedRecord],
+    scores: NDArray[np.float64],
+    highest: bool,
+    unit: str,
+    limit: int,
 ) -> list[FlaggedRow]:
     """The rows with the highest, or lowest, score; ``scores``: shape (records,), nan where a row has none."""
     known = np.flatnonzero(~np.isnan(scores))
@@ -112,6 +121,6 @@ def flag_rows(
     return flagged
 
 
-def _flag(dataset: str, rule: RuleId, item: tuple[Record, str], score: float, unit: str) -> FlaggedRow:
+def _flag(dataset: str, rule: RuleId, item: HashedRecord, score: float, unit: str) -> FlaggedRow:
     record, row_hash = item
     return FlaggedRow(record.row, row_hash, record.source, dataset, rule, float(score), unit)
