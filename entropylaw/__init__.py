@@ -2,6 +2,10 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from entropylaw.own_packages import find_own_packages_first
+
+find_own_packages_first()
+
 try:
     __version__ = version("entropylaw")
 except PackageNotFoundError:  # run from a checkout that was never installed

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Iterator, Sequence
 from multiprocessing import resource_tracker
@@ -135,7 +137,7 @@ class RayActors:
 
         try:
             calls = zip(self._actors, arguments, strict=True)
-            answers: list[Any] = ray.get([getattr(actor, method).remote(*own) for actor, own in calls])
+            answers: list[Any] = ray.get([actor.ask.remote(method, own) for actor, own in calls])
         except ray.exceptions.RayActorError as error:
             raise EntropylawError(f"a selection worker on the Ray cluster died: {error}".splitlines()[0]) from None
         return answers
@@ -157,11 +159,32 @@ def _start_ray(kind: StateKind, workers: int) -> Iterator[RayActors]:
             raise EntropylawError(
                 f"{workers} workers need a core each, and the Ray cluster has {cores}; use fewer workers or add nodes"
             )
-        remote_worker = ray.remote(ShardWorker)
-        yield RayActors([remote_worker.options(num_cpus=1).remote(kind) for _ in range(workers)])
+        actor: Any = ray.remote(_make_actor_class()).options(num_cpus=1)
+        yield RayActors([actor.remote(pickle.dumps(kind)) for _ in range(workers)])
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _make_actor_class() -> type:
+    """A ShardWorker for a Ray actor.
+
+    Ray puts the user's current folder first on the path of its workers, and that may hold a package `selection` of the
+    user's own. So nothing of ours goes to the worker by its name before the worker has imported `entropylaw`, which
+    makes our packages come first: Ray sends a class made inside a function as code, and ``kind`` travels as bytes.
+    """
+
+    class Actor:
+        def __init__(self, kind: bytes) -> None:
+            importlib.import_module("entropylaw")
+            from selection.shards import ShardWorker
+
+            self._worker = ShardWorker(pickle.loads(kind))
+
+        def ask(self, method: str, arguments: tuple[Any, ...]) -> Any:
+            return getattr(self._worker, method)(*arguments)
+
+    return Actor
 
 
 def _connect_ray(workers: int) -> None:

@@ -1,0 +1,5 @@
+"""Stands in for the package `monitor` in a process that was given only sys.path; see entropylaw/own_packages.py."""
+
+from entropylaw.own_packages import import_own
+
+import_own(__name__)
