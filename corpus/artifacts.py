@@ -84,6 +84,11 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(path: str | os.PathLike[str], result: Any) -> None:
+    """Write a result (dataclasses, containers, numbers) as JSON, whole or not at all; folders are made as needed.
+
+    Numbers keep nine significant digits, and what is not a finite number becomes null: the same result is the same
+    bytes on every machine.
+    """
     write_text(path, to_json(result))
 
 

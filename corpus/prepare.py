@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -55,6 +55,8 @@ class Decision:
 
 @dataclass(frozen=True)
 class DroppedRow:
+    """A row that was left out: its number in the file, from 1, and why."""
+
     row: int
     reason: Reason
 
@@ -132,7 +134,7 @@ def prepare_file(
             distinct_sources=len(tally.sources),
             sources=dict(sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))[:LISTED]),
         )
-        _require_usable(report, source, params.max_dropped_share)
+        require_usable(source, report.rows_read, report.dropped_counts, report.dropped, params.max_dropped_share)
     return report
 
 
@@ -181,18 +183,28 @@ def _write_kept(handle: IO[str], decisions: Iterable[Decision], tally: _Tally, p
             tally.dropped.append(DroppedRow(decision.record.row, decision.reason))
 
 
-def _require_usable(report: PrepareReport, source: str | Path, max_dropped_share: float) -> None:
-    counts = ", ".join(f"{count} {reason}" for reason, count in report.dropped_counts.items())
-    unusable = sum(count for reason, count in report.dropped_counts.items() if reason != "held out")
-    if unusable > max_dropped_share * report.rows_read:
-        first = next(dropped for dropped in report.dropped if dropped.reason != "held out")
+def require_usable(
+    source: str | Path,
+    rows_read: int,
+    dropped_counts: Mapping[str, int],
+    dropped: Sequence[DroppedRow],
+    max_dropped_share: float,
+) -> None:
+    """Raise DataError when too many rows had to be left out, or all of them. ``dropped`` has the first of each reason.
+
+    Held-out rows are left out on purpose and do not count towards ``max_dropped_share``.
+    """
+    counts = ", ".join(f"{count} {reason}" for reason, count in dropped_counts.items())
+    unusable = sum(count for reason, count in dropped_counts.items() if reason != "held out")
+    if unusable > max_dropped_share * rows_read:
+        first = next(row for row in dropped if row.reason != "held out")
         raise DataError(
             source,
-            f"{unusable} of {report.rows_read} rows are unusable ({counts}), above max_dropped_share "
+            f"{unusable} of {rows_read} rows are unusable ({counts}), above max_dropped_share "
             f"{max_dropped_share:g}; the first is row {first.row} ({first.reason})",
         )
-    if report.rows_kept == 0:
-        raise DataError(source, f"no row is left of {report.rows_read} ({counts})")
+    if rows_read == sum(dropped_counts.values()):
+        raise DataError(source, f"no row is left of {rows_read} ({counts})")
 
 
 def _final_answers(record: Record) -> Iterator[str]:

@@ -14,6 +14,8 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """What one side says: its role and the text, as it stands in the data."""
+
     role: Role
     content: str
 

@@ -16,7 +16,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -27,8 +26,8 @@ HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAND_INS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_ins")
 
 
-class OwnPackages(MetaPathFinder):
-    """Finds the packages of NAMES in HOME."""
+class OwnPackages:
+    """Finds the packages of NAMES in HOME. No subclass of MetaPathFinder: importing that one takes 15 ms."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -1,0 +1,78 @@
+"""From a data file to the rows that are measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from corpus import formats, prepare
+from corpus.prepare import DroppedRow, PrepareParams
+from corpus.records import HashedRecord, Record, content_hash
+
+
+@dataclass(frozen=True)
+class PreparedRecords:
+    """``rows``: the usable records, each with its content hash, in file order. ``dropped``: the others, with why."""
+
+    rows: tuple[HashedRecord, ...] = field(repr=False)
+    dropped: tuple[DroppedRow, ...]
+
+
+def read_records(path: str | Path, params: PrepareParams | None = None) -> Iterator[Record]:
+    """The training records of a data file, one after the other; memory does not grow with the file.
+
+    The file may be .jsonl, .json, .jsonl.gz, .json.gz or .parquet, in any of the formats that the README lists.
+    ``params``: the format, if it is not to be recognised, and the size that one row may have, in bytes. A record's
+    ``row`` is its number in the file, from 1.
+
+    Raises DataError, which names the file, the row and the cause, at the first row that is not a training record, and
+    for a file that is missing, empty or damaged.
+
+    >>> import entropylaw, json, pathlib, tempfile
+    >>> row = {"instruction": "Say hello.", "output": "Hello!"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "data.jsonl"
+    ...     _ = file.write_text(json.dumps(row))
+    ...     [record] = entropylaw.read_records(file)
+    >>> record.messages[1]
+    Message(role='assistant', content='Hello!')
+    """
+    params = params or PrepareParams()
+    return formats.read_records(path, params.format, max_row_bytes=params.max_row_bytes)
+
+
+def prepare_records(
+    records: Iterable[Record], params: PrepareParams | None = None, held_out: Iterable[Record] = ()
+) -> PreparedRecords:
+    """Leave out what cannot be trained on, and give each other record the hash by which it is known again.
+
+    Left out are rows with an empty answer, rows longer than ``params.max_characters``, and the rows of ``held_out``:
+    records that training must not see, recognised by their contents.
+
+    Raises DataError when more than ``params.max_dropped_share`` of the records are unusable, and when none is left.
+
+    >>> from entropylaw import Conversation, Message, PrepareParams, prepare_records
+    >>> answers = ["Hello!", " "]
+    >>> records = [
+    ...     Conversation((Message("user", "Hi"), Message("assistant", answer)), row=number)
+    ...     for number, answer in enumerate(answers, start=1)
+    ... ]
+    >>> prepared = prepare_records(records, PrepareParams(max_dropped_share=0.5))
+    >>> [record.row for record, hash in prepared.rows]
+    [1]
+    >>> prepared.dropped
+    (DroppedRow(row=2, reason='empty answer'),)
+    """
+    params = params or PrepareParams()
+    rows, dropped = [], []
+    hashes = frozenset(content_hash(record) for record in held_out)
+    for decision in prepare.prepare_records(records, params, hashes):
+        if decision.reason is None:
+            rows.append(HashedRecord(decision.record, decision.hash))
+        else:
+            dropped.append(DroppedRow(decision.record.row, decision.reason))
+    counts: Counter[str] = Counter(row.reason for row in dropped)
+    prepare.require_usable("records", len(rows) + len(dropped), counts, dropped, params.max_dropped_share)
+    return PreparedRecords(tuple(rows), tuple(dropped))

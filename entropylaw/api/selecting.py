@@ -1,0 +1,63 @@
+"""Which rows to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numpy.typing import ArrayLike
+
+from corpus.embeddings import embed_texts, load_embedder
+from corpus.errors import EntropylawError
+from corpus.records import HashedRecord, canonical_text
+from selection import methods
+from selection.engines import EngineName
+from selection.methods import NEED_EMBEDDINGS, SelectionParams
+
+
+def select_rows(
+    rows: Sequence[HashedRecord],
+    params: SelectionParams | None = None,
+    scores: ArrayLike | None = None,
+    token_counts: Sequence[int] | None = None,
+    workers: int = 1,
+    engine: EngineName = "processes",
+) -> list[HashedRecord]:
+    """The rows to train on, in the order in which they were selected, by ZIP or by ``params.method``.
+
+    ``params`` also says how many: ``rows``, ``tokens`` or a ``share`` of the rows. ``token_counts``, shape (rows,): for
+    a budget in tokens. ``scores``, shape (rows,): what perplexity, superfiltering, deita and score rank by, such as
+    each row's loss; NaN where a row has none. ``workers`` and ``engine`` are ZIP's; with more than one worker, call it
+    from a script below ``if __name__ == "__main__":``, as every program that starts Python processes must.
+
+    Raises EntropylawError when the method needs scores, or the budget token counts, and there is not one for each row.
+
+    >>> from entropylaw import Conversation, Message, SelectionParams, prepare_records, select_rows
+    >>> answers = ["Hello!", "Hello!", "Good morning, how are you?", "Hello!"]
+    >>> rows = prepare_records(
+    ...     Conversation((Message("user", "Hi"), Message("assistant", answer)), row=number)
+    ...     for number, answer in enumerate(answers, start=1)
+    ... ).rows
+    >>> sorted(record.row for record, hash in select_rows(rows, SelectionParams(rows=2)))
+    [1, 3]
+    """
+    params = params or SelectionParams()
+    if params.compat == "reference":
+        raise EntropylawError("select_rows: compat reference needs the rows as they stand in the file; use the command")
+    if params.tokens is not None and (token_counts is None or len(token_counts) != len(rows)):
+        raise EntropylawError("select_rows: a budget in tokens needs token_counts, one for each row")
+    texts = [canonical_text(record) for record, _ in rows]
+    embeddings = embed_texts(load_embedder(), texts) if params.method in NEED_EMBEDDINGS else None
+    try:
+        chosen = methods.select_rows(
+            (text.encode() for text in texts),
+            len(rows),
+            params,
+            token_counts,
+            workers,
+            engine=engine,
+            scores=scores,
+            embeddings=embeddings,
+        )
+    except ValueError as error:  # nothing to rank by
+        raise EntropylawError(f"select_rows: {error}") from None
+    return [rows[position] for position in chosen.positions]
