@@ -23,9 +23,9 @@ from entropylaw.terminal import count_rows, print_result, show_stages
 if TYPE_CHECKING:
     from entropylaw.repository.revisions import DataFile
     from monitor.measures.evidence import Configuration, Evidence
-    from monitor.measures.measurement import Base
     from monitor.verdict import RuleResult
     from training.probe import ProbeParams
+    from training.probed_model import ProbedModel
 
 SIDES = ("A", "B")
 FETCH, READ = "fetch MiB", "read"
@@ -139,7 +139,7 @@ def require_one_kind(files: list[DataFile], versions: list[list[HashedRecord]]) 
     return PREFERENCES if first else SFT
 
 
-def load_base(base: str | None, params: ProbeParams) -> tuple[Base | None, list[str]]:
+def load_base(base: str | None, params: ProbeParams) -> tuple[ProbedModel | None, list[str]]:
     """The base model to probe from, or None and why: without a name, the one of the repository, if it is there."""
     if base is None and not BASE_MODEL.exists():
         return None, [f"L was not measured: there is no {BASE_MODEL} (`dvc repro base_model`), and no --base."]
@@ -152,7 +152,7 @@ def load_base(base: str | None, params: ProbeParams) -> tuple[Base | None, list[
 
 
 def probe_versions(
-    evidence: list[Evidence], model: Base, params: ProbeParams, report: StageProgress
+    evidence: list[Evidence], model: ProbedModel, params: ProbeParams, report: StageProgress
 ) -> tuple[list[Evidence], list[str]]:
     """The versions with their L; where it cannot be measured, as they were, and why."""
     from monitor.measures.measurement import probe_dataset

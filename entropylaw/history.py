@@ -25,15 +25,14 @@ def accept(
     """
     from corpus.artifacts import read_json
     from entropylaw import __version__
-    from entropylaw.repository.results import load_evidence, load_verdict, read_datasets
+    from entropylaw.repository.results import load_evidence, load_verdict, load_waivers, read_datasets
     from monitor.assess import accept_version
     from monitor.gate import decide_gate
     from monitor.history import read_history, write_entry
     from monitor.measures.evidence import version_hash
-    from monitor.waivers import read_waivers
 
     verdict = load_verdict()
-    decision = decide_gate(verdict, read_waivers(layout.WAIVERS), datetime.date.today())
+    decision = decide_gate(verdict, load_waivers(), datetime.date.today())
     restart = baseline and verdict.status == "not_assessed"
     if not decision.approved and not restart:
         error = EntropylawError(f"not accepted: {decision.reason}")
@@ -123,6 +122,7 @@ def waive(
     Example: entropylaw waive redundancy --reason "copies are wanted here" --owner ana@example.org --expires 2030-01-31
     """
     from entropylaw.repository.results import load_verdict
+    from monitor.rules.registry import rule_ids
     from monitor.waivers import Waiver, add_waiver
 
     verdict = load_verdict()
@@ -132,5 +132,5 @@ def waive(
         found = ", ".join(risky) or "none"
         raise EntropylawError(f"{rule}: not a risky rule of {verdict.version.name}; risky are: {found}")
     for item in rules:
-        add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires))
+        add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires), rule_ids())
         typer.echo(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")

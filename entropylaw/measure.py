@@ -192,9 +192,10 @@ def calibrate(
     """
     from entropylaw import __version__
     from monitor.calibration.benign_updates import describe_updates
-    from monitor.calibration.calibrate import CalibrationParams, calibrate
+    from monitor.calibration.calibrate import calibrate
     from monitor.calibration.cost import CalibrationCost, describe_cost
     from monitor.calibration.kept_runs import keep_until_done
+    from monitor.calibration.params import CalibrationParams
     from monitor.law.entropy_law import fit_entropy_law
     from monitor.measures.compression import CompressionParams
     from training.fine_tuning import CHECKPOINTS, quiet_libraries

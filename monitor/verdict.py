@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from corpus.params import parse_section
+from monitor.law.results import LawSummary
+
 SCHEMA_VERSION = 1
 
 Status = Literal["baseline", "pass", "warn", "risky", "not_assessed"]
 # A rule may also be skipped: it does not apply here, by its own definition, and its reason says why
 # (no rows were added; the law does not hold on this data). A rule that should have run and could not is not_assessed.
 RuleStatus = Literal["pass", "warn", "risky", "not_assessed", "skipped"]
-# `flipped` and `margin` are asked of preferences only.
-RuleId = Literal[
-    "redundancy", "consistency", "agreement", "both_rise", "forecast", "copies", "wording", "form", "flipped", "margin"
-]
+# A rule's name: that of its file in monitor/rules/.
+RuleId = str
 
 # The dataset whose models are scored: the law's runs were trained on its baseline, and Z is forecast for it.
 SCORED_DATASET = "sft"
@@ -155,7 +156,7 @@ class Verdict:
     measurements: dict[str, Measurements]
     parent_measurements: dict[str, Measurements]
     forecast: Forecast | None
-    law: dict[str, Any]
+    law: LawSummary
     rows: tuple[FlaggedRow, ...]
     config_fingerprint: str
     tool_version: str
@@ -209,6 +210,7 @@ def verdict_from_json(document: dict[str, Any]) -> Verdict:
             **document,
             "version": Version(**document["version"]),
             "parent": version(document["parent"]),
+            "law": parse_section(LawSummary, document["law"], "law"),
             "rules": tuple(RuleResult(**rule) for rule in document["rules"]),
             "measurements": measurements(document["measurements"]),
             "parent_measurements": measurements(document["parent_measurements"]),

@@ -5,17 +5,14 @@ from __future__ import annotations
 import datetime
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from corpus.artifacts import write_text
 from corpus.errors import ParamsError
 from corpus.params import parse_section
-from monitor.verdict import RuleId
-
-WAIVERS_FILE = "waivers.yaml"
 
 HEADER = "# Data versions let through a rule that found them risky; `entropylaw waive` adds to this list.\n"
 
@@ -31,8 +28,8 @@ class Waiver:
     expires: str
 
 
-def read_waivers(path: str | Path = WAIVERS_FILE) -> tuple[Waiver, ...]:
-    """The waivers of a file; none where there is no file.
+def read_waivers(path: str | Path, rules: Collection[str]) -> tuple[Waiver, ...]:
+    """The waivers of a file; none where there is no file. ``rules``: the names of the rules that there are.
 
     Raises ParamsError naming the entry and the key when the file is ill-formed.
     """
@@ -49,11 +46,11 @@ def read_waivers(path: str | Path = WAIVERS_FILE) -> tuple[Waiver, ...]:
     for index, entry in enumerate(entries):
         where = f"{path}: waivers[{index}]"
         waivers.append(parse_section(Waiver, entry, where))
-        _check_waiver(waivers[-1], where)
+        _check_waiver(waivers[-1], rules, where)
     return tuple(waivers)
 
 
-def add_waiver(path: str | Path, waiver: Waiver) -> None:
+def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None:
     """Write a waiver into the file, in place of one for the same rule and data; comments stay.
 
     Raises ParamsError when the waiver or the file is ill-formed; the file is then left as it was.
@@ -62,8 +59,8 @@ def add_waiver(path: str | Path, waiver: Waiver) -> None:
     from ruamel.yaml.comments import CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    _check_waiver(waiver, "waiver")
-    existing = read_waivers(path)
+    _check_waiver(waiver, rules, "waiver")
+    existing = read_waivers(path, rules)
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 120
@@ -138,9 +135,9 @@ def _load_strings(path: str | Path) -> Any:
         raise ParamsError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
 
 
-def _check_waiver(waiver: Waiver, where: str) -> None:
-    if waiver.rule not in get_args(RuleId):
-        raise ParamsError(f"{where}.rule: unknown rule {waiver.rule!r}; known are {', '.join(get_args(RuleId))}")
+def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
+    if waiver.rule not in rules:
+        raise ParamsError(f"{where}.rule: unknown rule {waiver.rule!r}; known are {', '.join(rules)}")
     if not re.fullmatch("[0-9a-f]{32}", waiver.data_hash):
         raise ParamsError(f"{where}.data_hash: expected the 32 hex digits of verdict.json, found {waiver.data_hash!r}")
     for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):

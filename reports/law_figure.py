@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reports.escaping import escape_invisible
 from reports.marks import NAME_LETTERS, STATUS_COLORS, TEXT_SIZE, Chart, mark_forecast, mark_points, write_above
-from reports.report_data import LawCurve, ReportData
+from reports.report_data import CurveView, ReportData
 from reports.svg import INK, render_svg, styled_figure
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def draw_curve(axes: Axes, steps: Sequence[tuple[float, ...]], holds: bool | Non
     axes.set_ylim(limits)
 
 
-def _draw_scatter(data: ReportData, curve: LawCurve) -> Chart:
-    points = [point for point in data.law.points if getattr(point, curve.key) is not None]
+def _draw_scatter(data: ReportData, curve: CurveView) -> Chart:
+    points = data.law.points
     benchmark = escape_invisible(data.benchmark, NAME_LETTERS)
     name, title = f"law-{curve.key.replace('_', '-')}", f"Z ({benchmark}) against {curve.symbol}, {len(points)} runs"
     description = escape_invisible(curve.sentence)

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monitor.gate import decide_gate
+from monitor.law.results import LawCurve, LawPoint
+from monitor.rules.registry import find_rule
 from monitor.verdict import (
     PREFERENCES,
     SCORED_DATASET,
@@ -31,7 +33,7 @@ from reports.lengths import LengthBin, list_bins
 from reports.numbers import finite, format_signs
 from reports.training_curves import TrainingCurve
 from reports.versions import VersionRow, choose_benchmark, list_versions
-from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words, list_measures
+from reports.words import MEASURES, RULE_ORDER, WORDS, Measure, Words, list_measures
 
 if TYPE_CHECKING:
     from monitor.history import HistoryEntry
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 ROWS_PER_RULE = 20
 # In a terminal, a comment or an annotation, where a reader has ten seconds.
 FIRST_ROWS = 5
-CURVE_COLUMNS = ("x", "z", "low", "high", "run_low", "run_high")
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,7 @@ class DatasetView:
 
 
 @dataclass(frozen=True)
-class LawPoint:
-    name: str
-    r: float | None
-    r_long: float | None
-    l: float | None  # noqa: E741 - the paper's letter
-    z: float
-
-
-@dataclass(frozen=True)
-class LawCurve:
+class CurveView:
     """Z over one measure: ``steps`` of (x, Z, low and high of the curve, low and high of one more run), none where no
     curve was fitted.
     """
@@ -138,7 +130,7 @@ class LawView:
     holds: bool | None
     n_points: int
     points: tuple[LawPoint, ...]
-    curves: tuple[LawCurve, ...]
+    curves: tuple[CurveView, ...]
 
 
 @dataclass(frozen=True)
@@ -240,7 +232,7 @@ def _view_waiver(waiver: Waiver, verdict: Verdict, day: datetime.date) -> Waiver
 
 
 def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, WaiverView]) -> RuleView:
-    words = RULES[rule.id]
+    words = find_rule(rule.id)
     rows = tuple(row for row in verdict.rows if row.rule == rule.id and row.dataset == rule.dataset)
     return RuleView(
         id=rule.id,
@@ -276,41 +268,28 @@ def _view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
 
 def _view_law(verdict: Verdict) -> LawView:
     law = verdict.law
-    points = tuple(
-        LawPoint(
-            name=str(point.get("name", "")),
-            r=finite(point.get("r")),
-            r_long=finite(point.get("r_long")),
-            l=finite(point.get("l")),
-            z=z,
-        )
-        for point in law.get("points") or ()
-        if (z := finite(point.get("z"))) is not None
-    )
     return LawView(
-        sentence=format_signs(law.get("sentence") or "No entropy law has been fitted for this configuration yet."),
+        sentence=format_signs(law.sentence),
         dataset=SCORED_DATASET if SCORED_DATASET in verdict.measurements else next(iter(verdict.measurements), ""),
-        holds=law.get("holds"),
-        n_points=law.get("n_points", len(points)),
-        points=points,
+        holds=law.holds,
+        n_points=law.n_points,
+        points=law.points,
+        # The law is over R and L; where no run was measured there is nothing to draw.
         curves=tuple(
-            _view_curve(measure, (law.get("curves") or {}).get(measure.key) or {})
+            _view_curve(measure, law.curves.get(measure.key))
             for measure in MEASURES
-            if any(getattr(point, measure.key, None) is not None for point in points)
+            if measure.key != "c" and law.points
         ),
     )
 
 
-def _view_curve(measure: Measure, curve: Mapping[str, Any]) -> LawCurve:
-    band = curve.get("band") or {}
-    columns = [band.get(key) or () for key in CURVE_COLUMNS]
-    # A place on the curve without its bands, or the reverse, is not drawn.
-    steps = [step for step in zip(*columns, strict=False) if all(finite(value) is not None for value in step)]
-    return LawCurve(
+def _view_curve(measure: Measure, curve: LawCurve | None) -> CurveView:
+    band = curve.band if curve else None
+    return CurveView(
         key=measure.key,
         symbol=measure.symbol,
         label=measure.label,
-        sentence=format_signs(curve.get("sentence") or f"No curve over {measure.symbol} has been fitted."),
-        holds=curve.get("holds"),
-        steps=tuple(steps) if len(steps) > 1 else (),
+        sentence=format_signs(curve.sentence if curve else f"No curve over {measure.symbol} has been fitted."),
+        holds=curve.holds if curve else None,
+        steps=tuple(zip(band.x, band.z, band.low, band.high, band.run_low, band.run_high, strict=True)) if band else (),
     )

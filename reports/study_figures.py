@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.law.curves import LawMeasure
+from monitor.law.results import LawMeasure
 from reports.law_figure import DASHES, LINE_LEGEND, draw_curve
 from reports.marks import STATUS_COLORS, TEXT_SIZE, Chart, mark_points, write_above
 from reports.study import SIZES, MethodRow, SizeName, Study, list_variants

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from monitor.law.entropy_law import LawPoint
+from monitor.law.results import LawPoint
 from reports.study_runs import MethodResult, StudyRun
 
 

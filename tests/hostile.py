@@ -89,12 +89,12 @@ def report_with(*texts: str) -> ReportData:
 
     verdict = sample_verdict("risky")
     datasets = {name: text() + name for name in verdict.measurements}
-    law = {
-        **verdict.law,
-        "sentence": text(),
-        "points": [{**point, "name": text()} for point in verdict.law["points"]],
-        "curves": {key: {**curve, "sentence": text()} for key, curve in verdict.law["curves"].items()},
-    }
+    law = replace(
+        verdict.law,
+        sentence=text(),
+        points=tuple(replace(point, name=text()) for point in verdict.law.points),
+        curves={key: replace(curve, sentence=text()) for key, curve in verdict.law.curves.items()},
+    )
 
     def rename(measurements: dict[str, Measurements]) -> dict[str, Measurements]:
         return {datasets[name]: values for name, values in measurements.items()}

@@ -15,7 +15,9 @@ from corpus.records import Conversation, Message, Preference, Record, content_ha
 from entropylaw.repository import layout
 from entropylaw.repository.results import load_evidence
 from monitor.assess import accept_version, assess_version
-from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from monitor.calibration.benign_updates import BenignUpdate
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.topics import TopicSpread
 from monitor.history import read_history, write_entry
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
@@ -89,7 +91,7 @@ def test_fresh_pairs_pass_every_rule(replies: list[Preference], judge: Judge) ->
     assert verdict.status == "pass"
     assert statuses(verdict) == {
         "redundancy": "pass",
-        "consistency": "pass",
+        "loss": "pass",
         "agreement": "pass",
         "both_rise": "pass",
         "forecast": "skipped",
@@ -127,7 +129,7 @@ def test_garbled_chosen_answers_are_risky_by_the_loss_of_the_chosen(replies: lis
         return replace(pair, chosen=(Message("assistant", letters),))
 
     verdict = judge(replies[60:600] + [garble(pair) for pair in replies[600:660]])
-    (rule,) = [rule for rule in verdict.rules if rule.id == "consistency"]
+    (rule,) = [rule for rule in verdict.rules if rule.id == "loss"]
     assert rule.status == "risky"
     assert "mean loss of chosen answers" in rule.reason
 

@@ -19,10 +19,12 @@ from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.cli import app
 from entropylaw.init.command import shipped_text
-from monitor.calibration.calibrate import Calibration, CalibrationParams, calibrate, calibration_from_json, topic_spread
+from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.law_runs import law_subsets, plan_law_runs, run_law_point, scramble_words, split_for_law
 from monitor.calibration.noise_runs import NoiseRun, gather_rows, plan_noise_runs
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import measure_topic_spread
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
@@ -55,7 +57,7 @@ def test_the_spread_between_topics_is_recovered_from_rows_with_noise(sd: float) 
     for _ in range(40):
         topics = np.repeat(np.arange(30), 40)
         values = rng.normal(0, sd, 30)[topics] + rng.normal(0, 0.5, topics.size)
-        found.append(topic_spread(values, topics).sd)
+        found.append(measure_topic_spread(values, topics).sd)
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(sd, rel=0.1)
 
 
@@ -63,22 +65,22 @@ def test_small_topics_and_rows_without_a_value_do_not_count() -> None:
     rng = np.random.default_rng(1)
     topics = np.repeat(np.arange(4), 20)
     values = rng.normal(topics * 1.0, 0.1)
-    spread = topic_spread(values, topics)
+    spread = measure_topic_spread(values, topics)
     assert spread.degrees_of_freedom == 3
     noisy = np.concatenate([values, [1e6] * 4, [math.nan] * 20])
-    assert topic_spread(noisy, np.concatenate([topics, [7] * 4, np.arange(20) % 4])) == spread
+    assert measure_topic_spread(noisy, np.concatenate([topics, [7] * 4, np.arange(20) % 4])) == spread
 
 
 def test_equal_topics_keep_the_noise_that_the_estimate_could_not_see_below() -> None:
     values = np.tile([0.0, 1.0], 50)
     sampling = float(np.var(values[:20], ddof=1)) / 20
-    assert topic_spread(values, np.repeat(np.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
-    assert topic_spread(np.full(100, 0.5), np.repeat(np.arange(5), 20)).sd == 0.0
+    assert measure_topic_spread(values, np.repeat(np.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
+    assert measure_topic_spread(np.full(100, 0.5), np.repeat(np.arange(5), 20)).sd == 0.0
 
 
 def test_a_baseline_too_small_to_tell_topics_apart_is_not_assessed() -> None:
     with pytest.raises(NotAssessedError, match="too small to tell topics apart"):
-        topic_spread(np.arange(14.0), np.repeat([0, 1, 2], [5, 5, 4]))
+        measure_topic_spread(np.arange(14.0), np.repeat([0, 1, 2], [5, 5, 4]))
 
 
 def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:

@@ -29,7 +29,7 @@ SUFFIXES = {
     "github": "github",
     "gitlab": "gitlab.json",
 }
-RISKY_RULES = ("redundancy", "consistency", "both_rise")
+RISKY_RULES = ("redundancy", "loss", "both_rise")
 
 
 def build(status: str, *waivers) -> ReportData:
@@ -130,7 +130,7 @@ def test_github_shows_at_most_ten_annotations_a_level_and_says_how_many_are_left
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_text_fits_eighty_columns(status: str) -> None:
-    data = build(status, waiver("redundancy"), waiver("consistency", of=3))
+    data = build(status, waiver("redundancy"), waiver("loss", of=3))
     assert max(map(len, render_check(data, "text").splitlines())) <= WIDTH
 
 

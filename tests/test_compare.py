@@ -23,7 +23,9 @@ from corpus.params import PARAMS_FILE
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
 from entropylaw.init.command import shipped_text
-from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from monitor.calibration.benign_updates import BenignUpdate
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.topics import TopicSpread
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams
 from monitor.measures.measurement import measure_dataset

@@ -8,7 +8,7 @@ from corpus.params import parse_section, read_params
 from corpus.prepare import PrepareParams
 from entropylaw.init.command import shipped_text
 from entropylaw.release.checks import ReleaseParams
-from monitor.calibration.calibrate import CalibrationParams
+from monitor.calibration.params import CalibrationParams
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
 from monitor.rule_params import RuleParams

@@ -19,9 +19,10 @@ from corpus.prepare import to_row
 from corpus.records import Message, Preference, Record, content_hash
 from entropylaw.cli import app
 from entropylaw.init.command import shipped_text
-from monitor.calibration.calibrate import CalibrationParams, calibrate
+from monitor.calibration.calibrate import calibrate
 from monitor.calibration.law_runs import run_law_point
-from monitor.law.entropy_law import LawPoint
+from monitor.calibration.params import CalibrationParams
+from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams
 from training.base_model import CARD, BaseModelParams, build_base_model, load_base_model
 from training.preference_probe import PreferenceProbeResult

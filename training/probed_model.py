@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from training.adapters import linear_adapters
 from training.base_model import CARD, BaseModelCard, BaseModelParams, load_base_model, read_card
@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 ALPHA_OF_RANK = 2
 
 
-def load_probed_model(
-    folder: str | Path, device: str | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
-    """The base model, with the precision and the adapters that its card asks for: what L is measured from.
+class ProbedModel(NamedTuple):
+    """A base model in memory, ready to be probed: what L is measured from."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    card: BaseModelCard
+
+
+def load_probed_model(folder: str | Path, device: str | None = None) -> ProbedModel:
+    """The base model, with the precision and the adapters that its card asks for.
 
     A model without a card of ours is in float32 and tuned whole. Raises EntropylawError as ``load_base_model`` does.
     """
@@ -28,7 +34,7 @@ def load_probed_model(
     model, tokenizer, card = load_base_model(folder, device, weights)
     if card.lora_rank is not None:
         attach_adapters(model, card.lora_rank, card.adapter_seed)
-    return model, tokenizer, card
+    return ProbedModel(model, tokenizer, card)
 
 
 def attach_adapters(model: PreTrainedModel, rank: int, seed: int) -> None:

@@ -33,7 +33,7 @@ from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 
 if TYPE_CHECKING:
-    from monitor.measures.measurement import Base
+    from training.probed_model import ProbedModel
 
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 FETCH, READ = "fetch MiB", "read"
@@ -96,7 +96,7 @@ class Recorder:
         from training.probed_model import load_probed_model
 
         quiet_libraries()
-        self.base: Base = load_probed_model(layout.BASE_MODEL)
+        self.base: ProbedModel = load_probed_model(layout.BASE_MODEL)
         self.setting = setting
         self.history = list(history)
         self.references = [entry for entry in references if not entry.waived]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from corpus.records import HashedRecord, Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
@@ -59,31 +59,6 @@ class UpdateDraw:
     size: int
     before: NDArray[np.int64]
     after: NDArray[np.int64]
-
-
-def cluster_topics(records: Sequence[Record], topics: int, seed: int) -> NDArray[np.int64]:
-    """A topic number for each row, by the static embedding of its whole text, shape (rows,)."""
-    from corpus.embeddings import embed_texts, load_embedder
-
-    return cluster_vectors(embed_texts(load_embedder(), [canonical_text(record) for record in records]), topics, seed)
-
-
-def cluster_vectors(vectors: NDArray[np.float32], topics: int, seed: int) -> NDArray[np.int64]:
-    """K-means: a cluster's number for each vector, shape (rows,)."""
-    import warnings
-
-    from scipy.cluster.vq import kmeans2
-
-    # More centres than different rows cannot be seeded.
-    distinct = len(np.unique(vectors, axis=0))
-    with warnings.catch_warnings():
-        # A topic that has lost all its rows to others is one topic less, and no cause for alarm.
-        warnings.filterwarnings("ignore", message="One of the clusters is empty", category=UserWarning)
-        _, labels = kmeans2(
-            vectors.astype(np.float64), min(topics, distinct), rng=np.random.default_rng(seed), minit="++"
-        )
-    topic: NDArray[np.int64] = labels.astype(np.int64)
-    return topic
 
 
 def draw_updates(

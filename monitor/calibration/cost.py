@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from corpus.records import HashedRecord
 
 if TYPE_CHECKING:
     from training.probe import ProbeParams
+    from training.probed_model import ProbedModel
 
 # The first step pays for what is loaded and reserved once; the mean of three more is good to a quarter.
 TIMED_STEPS = 4
@@ -28,10 +29,8 @@ class CalibrationCost:
     seconds: float
 
 
-def time_step(
-    model: Any, tokenizer: Any, records: Sequence[HashedRecord], probe: ProbeParams, trained_from: float
-) -> float:
-    """Seconds of one step of the probe on this machine. The model is left as it is.
+def time_step(base: ProbedModel, records: Sequence[HashedRecord], probe: ProbeParams) -> float:
+    """Seconds of one step of the probe on this machine. The base model is left as it is.
 
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
@@ -40,8 +39,9 @@ def time_step(
 
     short = replace(probe, steps=TIMED_STEPS, skipped_steps=0)
     times = [time.perf_counter()]
+    trained = copy_probed_model(base.model)
     probe_loss(
-        copy_probed_model(model), tokenizer, records, short, trained_from, lambda *_: times.append(time.perf_counter())
+        trained, base.tokenizer, records, short, base.card.trained_from, lambda *_: times.append(time.perf_counter())
     )
     # Of a single step, that step with all that came before it.
     counted = times[1:] if len(times) > 2 else times

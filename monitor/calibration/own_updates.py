@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus.records import HashedRecord, canonical_text
-from monitor.calibration.benign_updates import BenignUpdate, cluster_topics, draw_updates, measure_updates
-from monitor.calibration.calibrate import CalibrationParams
+from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measure_updates
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import cluster_topics
 from monitor.measures.compression import CompressionParams
 
 # Twelve updates of so many short rows take three seconds.
@@ -30,18 +31,19 @@ class OwnUpdates:
     growth_long: float
 
 
-def measure_own_updates(records: Sequence[HashedRecord], compression: CompressionParams) -> OwnUpdates | None:
-    """Replace rows of this data by other rows of it, as calibration does, and compare it with its half.
+def measure_own_updates(
+    records: Sequence[HashedRecord], compression: CompressionParams, params: CalibrationParams
+) -> OwnUpdates | None:
+    """Replace rows of this data by other rows of it, as calibration does, and compare all of it with half of it.
 
-    ``records``: (record, content hash), without copies, in file order; of many, MAX_ROWS drawn at random. The same
-    draws each time: same data, same numbers. None with fewer than MIN_ROWS rows.
+    ``records``: in file order, without copies; of more than MAX_ROWS, as many drawn at random. The draws follow from
+    ``params.seed``: same data, same numbers. None with fewer than MIN_ROWS rows.
     """
     if len(records) < MIN_ROWS:
         return None
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(params.seed)
     if len(records) > MAX_ROWS:
         records = [records[i] for i in sorted(rng.permutation(len(records))[:MAX_ROWS])]
-    params = CalibrationParams()
     topics = cluster_topics([record for record, _ in records], min(params.topics, len(records) // 30), params.seed)
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     updates = measure_updates(records, draws, compression)

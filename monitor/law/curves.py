@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.law.entropy_law import HOLDS_P_VALUE, HOLDS_R_SQUARED, LawPoint
+from monitor.law.entropy_law import HOLDS_P_VALUE, HOLDS_R_SQUARED
 from monitor.law.forms import (
     COEFFICIENTS,
     FittedForm,
-    Form,
     Vector,
     count_places,
     explain_variation,
@@ -28,8 +25,8 @@ from monitor.law.forms import (
     predict_form,
     score_aicc,
 )
+from monitor.law.results import CurveBand, Form, LawCurve, LawMeasure, LawPoint
 
-LawMeasure = Literal["r", "r_long", "l"]
 SYMBOLS: dict[LawMeasure, str] = {"r": "R", "r_long": "long R", "l": "L"}
 # So many that a straight line can still be fitted, and compared by AICc, with any one run left out.
 MIN_RUNS, MIN_PLACES = 6, 4
@@ -39,45 +36,6 @@ SHUFFLES = 1999
 CURVE_POINTS = 41
 # A curve turns where it runs back by more than this share of its whole rise and fall.
 TURN_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class CurveBand:
-    """The curve over the range of its runs with two bands at 95%: ``low`` to ``high`` for the curve itself, ``run_low``
-    to ``run_high`` for one more run. Six sequences of one length.
-    """
-
-    x: tuple[float, ...]
-    z: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    run_low: tuple[float, ...]
-    run_high: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class LawCurve:
-    """Z over one measure. ``form`` has the lowest of the ``aicc``; ``coefficients`` and ``centre`` as in `FittedForm`.
-
-    ``residual_sd`` and ``error_loo`` in Z. ``error_loo``, a root mean square, and ``r_squared_loo`` are of each run
-    predicted by the form chosen and fitted without it. ``p_value``: how often shuffled runs are fitted as well by the
-    best of all forms. ``holds``, by the law's limits for chance and R²: None with too few runs, and then all else
-    is None or empty.
-    """
-
-    n_points: int
-    holds: bool | None
-    sentence: str
-    form: Form | None = None
-    coefficients: tuple[float, ...] = ()
-    centre: float | None = None
-    residual_sd: float | None = None
-    r_squared: float | None = None
-    r_squared_loo: float | None = None
-    error_loo: float | None = None
-    p_value: float | None = None
-    aicc: dict[Form, float] = field(default_factory=dict)
-    band: CurveBand | None = None
 
 
 def fit_law_curves(points: Sequence[LawPoint], rng: np.random.Generator) -> dict[LawMeasure, LawCurve]:

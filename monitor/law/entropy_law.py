@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from monitor.law.curves import LawCurve, LawMeasure
+from monitor.law.results import LawCurve, LawMeasure, LawPoint, LawSlopes, LawSummary
 
 # A plane has three coefficients; below this many runs its intervals are too wide to say anything.
 MIN_POINTS = 8
@@ -21,17 +19,6 @@ HOLDS_R_SQUARED = 0.5
 # errors a Spearman correlation of 0.8 orders four pairs of runs out of five (Kendall's tau 0.6). R² alone can come from
 # one run that lies far off.
 HOLDS_RANK_CORRELATION = 0.8
-
-
-@dataclass(frozen=True)
-class LawPoint:
-    """One small training run: what was measured on its data and how the model performed (higher ``z`` is better)."""
-
-    name: str
-    r: float
-    r_long: float
-    l: float  # noqa: E741 - the paper's letter
-    z: float
 
 
 @dataclass(frozen=True)
@@ -176,19 +163,14 @@ def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confid
     return PredictedChange(value, value - half, value + half, sd, law.degrees_of_freedom)
 
 
-def describe_law(law: EntropyLaw, curves: Mapping[LawMeasure, LawCurve]) -> dict[str, Any]:
-    """The law as a verdict holds it and the reports show it: sentence, runs, slopes, and a curve for each measure."""
-    document: dict[str, Any] = {
-        "holds": law.holds,
-        "sentence": law.sentence,
-        "n_points": law.n_points,
-        "points": list(law.points),
-        "curves": dict(curves),
-    }
+def summarise_law(law: EntropyLaw, curves: Mapping[LawMeasure, LawCurve]) -> LawSummary:
+    """What a verdict keeps of the law: sentence, runs, slopes, and a curve for each measure."""
+    summary = LawSummary(law.holds, law.sentence, law.n_points, law.points, dict(curves))
     if law.holds is None:
-        return document
-    return document | {
-        "slopes": {"log_r_long": law.slope_log_r, "l": law.slope_l},
-        "r_squared_loo": law.r_squared_loo,
-        "rank_correlation": law.rank_correlation,
-    }
+        return summary
+    return replace(
+        summary,
+        slopes=LawSlopes(law.slope_log_r, law.slope_l),
+        r_squared_loo=law.r_squared_loo,
+        rank_correlation=law.rank_correlation,
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from monitor.law.results import Form
+
 Vector = NDArray[np.float64]
-Form = Literal["linear", "quadratic", "exponential", "power"]
 
 # In the order of preference where several fit alike.
 FORMS: tuple[Form, ...] = ("linear", "quadratic", "exponential", "power")

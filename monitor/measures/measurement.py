@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +15,8 @@ from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
 
 if TYPE_CHECKING:
-    from training.base_model import BaseModelCard
     from training.probe import ProbeParams
-
-    # Model, tokenizer and card, as `training.probed_model.load_probed_model` returns them.
-    Base = tuple[Any, Any, BaseModelCard]
+    from training.probed_model import ProbedModel
 
 
 COMPRESSION, CONSISTENCY, PROBE = "compression", "consistency", "probe"
@@ -62,7 +59,7 @@ def measure_dataset(
 
 def probe_dataset(
     evidence: Evidence,
-    base: Base,
+    base: ProbedModel,
     params: ProbeParams,
     progress: StageProgress = ignore_stages,
 ) -> Evidence:
@@ -73,13 +70,12 @@ def probe_dataset(
     from training.probe import probe_loss
     from training.probed_model import copy_probed_model
 
-    model, tokenizer, card = base
     result = probe_loss(
-        copy_probed_model(model),
-        tokenizer,
+        copy_probed_model(base.model),
+        base.tokenizer,
         evidence.records,
         params,
-        card.trained_from,
+        base.card.trained_from,
         lambda done, total: progress(PROBE, done, total),
     )
     return replace(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import HashedRecord, Message, Preference, Record, content_hash
-from monitor.measures.row_sketch import RowSketch
+from corpus.records import Message, Preference, Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,67 +45,6 @@ class PairReference:
     pairs: int
     flipped: int
     direction: PreferenceDirection | None
-
-
-@dataclass(frozen=True)
-class PairComparison:
-    """The pairs of a version against its parent's; of copies the first counts.
-
-    ``is_reversed``: whether the parent held the row the other way round, shape (rows,). ``kept``, ``added``: rows of
-    which that is known; ``kept_reversed``, ``added_reversed``: of these, the reversed ones. ``scores``: along
-    ``direction``, shape (rows,), nan where a row has none; ``scores_added``: those of the added rows.
-    """
-
-    is_reversed: NDArray[np.bool_]
-    kept: int
-    kept_reversed: int
-    added: int
-    added_reversed: int
-    direction: PreferenceDirection | None
-    scores: NDArray[np.float64]
-    scores_added: NDArray[np.float64]
-
-
-def compare_pairs(
-    records: Sequence[HashedRecord],
-    agreement: NDArray[np.float64],
-    sketch: RowSketch,
-    reference: PairReference | None,
-    is_kept: NDArray[np.bool_],
-    is_added: NDArray[np.bool_],
-) -> PairComparison:
-    """Set the added pairs against the kept ones. ``records``: (record, content hash); ``agreement``: shape (rows, 2),
-    of both answers; ``sketch``: the parent's rows. ``is_kept``, ``is_added``: shape (rows,), without copies.
-
-    Where a version shares almost nothing with its parent, ``reference``, of the parent, stands in for the kept rows.
-    """
-    rows = [record for record, _ in records]
-    mirrored = [reverse_pair(record) for record in rows]
-    found = sketch.contains(
-        [content_hash(pair) if pair else own for pair, (_, own) in zip(mirrored, records, strict=True)]
-    )
-    # A row whose answers are the same is its own mirror image.
-    is_known = np.array([pair is not None and flag is not None for pair, flag in zip(mirrored, found, strict=True)])
-    is_reversed = is_known & np.array([flag is True for flag in found])
-    kept, kept_reversed = (int(np.count_nonzero(is_kept & flags)) for flags in (is_known, is_reversed))
-    differences = compare_answers(rows, agreement)
-    direction = fit_direction(differences[is_kept])
-    if kept < MIN_KEPT_PAIRS and reference is not None:
-        # An upper bound: a pair that stands both ways round is contradicted.
-        kept, kept_reversed = reference.pairs, reference.flipped
-    if direction is None and reference is not None:
-        direction = reference.direction
-    scores = direction.score(differences) if direction else np.full(len(rows), np.nan)
-    return PairComparison(
-        is_reversed=is_reversed,
-        kept=kept,
-        kept_reversed=kept_reversed,
-        added=int(np.count_nonzero(is_added & is_known)),
-        added_reversed=int(np.count_nonzero(is_added & is_reversed)),
-        direction=direction,
-        scores=scores,
-        scores_added=scores[is_added & ~np.isnan(scores)],
-    )
 
 
 def reverse_pair(record: Record) -> Preference | None:

@@ -37,7 +37,7 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     return Sides(prompts, responses, embed_texts(embedder, prompts), embed_texts(embedder, responses))
 
 
-def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]:
+def measure_answer_mismatch(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]:
     """Log-odds that a row's answers are another row's, shape (rows,), nan where its prompts or answers are blank.
 
     A logistic regression is fitted on the kept rows against the same rows with their answers exchanged among rows that
@@ -52,9 +52,9 @@ def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]
     known = np.logical_and(sides.prompt_vectors.any(axis=1), sides.response_vectors.any(axis=1))
     is_kept = known & (fold >= 0)
     kept = np.flatnonzero(is_kept)
-    misfit = np.full(rows, np.nan)
+    mismatch = np.full(rows, np.nan)
     if len(kept) < MIN_ROWS:
-        return misfit
+        return mismatch
     prompts = centre_vectors(sides.prompt_vectors, is_kept)
     responses = centre_vectors(sides.response_vectors, is_kept)
     prompt_lengths, response_lengths = (
@@ -81,8 +81,8 @@ def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]
         if np.count_nonzero(learnt) >= MIN_ROWS // 2:
             features = np.concatenate([own[kept][learnt], exchanged[learnt]])
             is_exchanged = np.repeat([0, 1], np.count_nonzero(learnt))
-            misfit[scored] = LogisticRegression().fit(features, is_exchanged).decision_function(own[scored])
-    return np.where(known, misfit, np.nan)
+            mismatch[scored] = LogisticRegression().fit(features, is_exchanged).decision_function(own[scored])
+    return np.where(known, mismatch, np.nan)
 
 
 def _exchange(rows: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""How surprising each character is to the rows that the data already had: an n-gram model, read out of sample."""
+"""The surprisal of each character to an n-gram model of the rows that the data already had, read out of sample."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ HASH_BITS = 20
 
 
 @dataclass(frozen=True)
-class CharacterSurprise:
+class CharacterSurprisal:
     """Bits of each character, given those before it in its row (``bits``) and alone (``bits_alone``), shapes (n,)."""
 
     bits: NDArray[np.float64]
     bits_alone: NDArray[np.float64]
 
 
-def measure_surprise(
+def measure_surprisal(
     characters: NDArray[np.uint64],
-    place: NDArray[np.int64],
+    index_in_row: NDArray[np.int64],
     fold: NDArray[np.int64],
     counts: NDArray[np.bool_] | None = None,
-) -> CharacterSurprise:
+) -> CharacterSurprisal:
     """Score characters with a model of the characters in the other folds.
 
-    ``characters``: all rows one after the other, shape (n,). ``place``: each character's place in its row, from 0.
+    ``characters``: all rows one after the other, shape (n,). ``index_in_row``: from 0.
     ``fold``: 0, 1, ... of characters that are scored without their own fold, −1 of those that are scored with all.
     ``counts``: which characters the model is made of; by default those with a fold.
 
     >>> text = np.array([ord(c) for c in "the cat the cat the dot"], dtype=np.uint64)
-    >>> surprise = measure_surprise(text, np.arange(23), np.repeat([0, 1, -1], [8, 8, 7])).bits
-    >>> bool(surprise[21] > surprise[17])
+    >>> surprisal = measure_surprisal(text, np.arange(23), np.repeat([0, 1, -1], [8, 8, 7])).bits
+    >>> bool(surprisal[21] > surprisal[17])
     True
     """
     counts = fold >= 0 if counts is None else counts
@@ -61,7 +61,7 @@ def measure_surprise(
             before = np.zeros_like(characters)
             before[order:] = characters[:-order]
             # Nothing is known of what stood before the row.
-            before[place < order] = 0
+            before[index_in_row < order] = 0
             contexts = mix_bits(contexts ^ before)
         seen = _count_elsewhere(contexts, fold, counts)
         # Two pairs may share a cell; then a character would have been seen more often than its context.
@@ -69,7 +69,7 @@ def measure_surprise(
         probability = (followed + SMOOTHING * probability) / (seen + SMOOTHING)
         if not order:
             bits_alone = -np.log2(probability)
-    return CharacterSurprise(-np.log2(probability), bits_alone)
+    return CharacterSurprisal(-np.log2(probability), bits_alone)
 
 
 def _count_elsewhere(keys: NDArray[np.uint64], fold: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What can be said of a row without a model: does it repeat others, read like them, is it shaped and answered so?"""
+"""Features of a row that need no model: what it repeats, how it is spelt, how it is shaped, how its answers fit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from corpus.records import Message, Record
 from monitor.measures.row_sketch import mix_bits
-from monitor.outliers.answer_fit import Sides, measure_misfit
-from monitor.outliers.character_model import measure_surprise
+from monitor.outliers.answer_fit import Sides, measure_answer_mismatch
+from monitor.outliers.character_model import measure_surprisal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,14 +39,16 @@ class _Messages:
     fold: NDArray[np.int64]
 
 
-def measure_marks(
+def measure_row_features(
     records: Sequence[Record],
     sides: Sides,
     is_kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     rare_bits: float,
 ) -> dict[str, NDArray[np.float64]]:
-    """Marks of every row, shape (rows,) each, nan where a row has none; the higher, the further from the kept rows.
+    """Features of every row, by name, shape (rows,) each, nan where a row has none.
+
+    The higher a value, the further the row lies from the kept rows.
 
     ``sides``: of the same rows. Every row is read against the kept rows alone, a kept row without itself. ``fold``: a
     number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
@@ -71,7 +73,7 @@ def measure_marks(
         **_measure_words(messages, is_kept),
         **_measure_characters(messages, len(records), rare_bits),
         **_measure_shape(messages, records, is_kept),
-        "misfit": measure_misfit(sides, fold),
+        "answer mismatch": measure_answer_mismatch(sides, fold),
     }
 
 
@@ -90,7 +92,7 @@ def _measure_words(messages: _Messages, is_kept: NDArray[np.bool_]) -> dict[str,
     of_row = messages.row[of_message]
     unknown = ~_stands_elsewhere(pairs, messages.fold[of_message], is_kept[of_row])
     everywhere = np.ones(len(row), dtype=bool)
-    marks: dict[str, NDArray[np.float64]] = {
+    features: dict[str, NDArray[np.float64]] = {
         name: _excess(copied[side], row[side], is_kept)
         for name, side in (
             ("row repeated", everywhere),
@@ -98,12 +100,12 @@ def _measure_words(messages: _Messages, is_kept: NDArray[np.bool_]) -> dict[str,
             ("answer repeated", is_answer),
         )
     }
-    marks["word pairs"] = _excess(unknown, of_row, is_kept)
-    # An echo: words of an answer that stood in the row before.
+    features["word pairs"] = _excess(unknown, of_row, is_kept)
+    # Repetition: words of an answer that stood earlier in the same row.
     seen = pd.Series(mix_bits(keys ^ mix_bits(row.astype(np.uint64)))).duplicated().to_numpy()
     again = np.bincount(row[is_answer], seen[is_answer], rows)
-    marks["echo"] = _divide(again, np.bincount(row[is_answer], minlength=rows))
-    return marks
+    features["repetition"] = _divide(again, np.bincount(row[is_answer], minlength=rows))
+    return features
 
 
 def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -126,14 +128,14 @@ def _shingles(
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """A key for each run of ``words`` words in a message, and the message's number; of fewer words it is one run."""
     number = np.repeat(np.arange(len(length)), length)
-    place = np.arange(len(word)) - np.repeat(np.cumsum(length) - length, length)
+    index = np.arange(len(word)) - np.repeat(np.cumsum(length) - length, length)
     keys = mix_bits(word)
     for step in range(1, words):
         after = np.zeros_like(word)
         after[:-step] = word[step:]
-        after[place + step >= length[number]] = 0
+        after[index + step >= length[number]] = 0
         keys = mix_bits(keys ^ after)
-    starts = (place == 0) | (place + words <= length[number])
+    starts = (index == 0) | (index + words <= length[number])
     return keys[starts], number[starts]
 
 
@@ -147,7 +149,7 @@ def _stands_elsewhere(
     order = np.argsort(group, kind="stable")
     order = order[counts[order]]
     lowest, highest = (np.full(len(different), -1) for _ in range(2))
-    # Of several values for one place numpy keeps the last.
+    # Of several values for one index numpy keeps the last.
     highest[number[order]] = group[order]
     lowest[number[order[::-1]]] = group[order[::-1]]
     lowest, highest = lowest[number], highest[number]
@@ -180,12 +182,12 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
     row, is_answer = np.repeat(messages.row, lengths), np.repeat(messages.is_answer, lengths)
     characters = np.concatenate(parts).astype(np.uint64)
     of_row = np.bincount(row, minlength=rows)
-    place = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
+    index_in_row = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
     fold, is_kept = np.repeat(messages.fold, lengths), np.repeat(messages.is_kept, lengths)
-    surprise = measure_surprise(characters, place, fold, is_kept)
+    surprisal = measure_surprisal(characters, index_in_row, fold, is_kept)
     ends = np.cumsum(lengths) - 1
     ends = ends[messages.is_answer]
-    endings, row_of_ending = surprise.bits[ends], row[ends]
+    endings, row_of_ending = surprisal.bits[ends], row[ends]
     worst = np.full(rows, -np.inf)
     np.maximum.at(worst, row_of_ending, endings)
 
@@ -193,9 +195,9 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
         return _divide(np.bincount(of, values, rows), np.bincount(of, minlength=rows))
 
     return {
-        "characters": mean(surprise.bits, row),
-        "answer characters": mean(surprise.bits[is_answer], row[is_answer]),
-        "rare characters": mean((surprise.bits_alone > rare_bits).astype(np.float64), row),
+        "characters": mean(surprisal.bits, row),
+        "answer characters": mean(surprisal.bits[is_answer], row[is_answer]),
+        "rare characters": mean((surprisal.bits_alone > rare_bits).astype(np.float64), row),
         "answer endings": mean(endings, row_of_ending),
         "an answer's ending": np.where(np.isfinite(worst), worst, np.nan),
     }
@@ -213,16 +215,16 @@ def _measure_shape(
     messages: _Messages, records: Sequence[Record], is_kept: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
     length = np.array([len(message.content) for message in messages.messages], dtype=np.float64)
-    marks: dict[str, NDArray[np.float64]] = {}
+    features: dict[str, NDArray[np.float64]] = {}
     for name, side in (("short answers", messages.is_answer), ("short prompts", ~messages.is_answer)):
         row = messages.row[side]
         total = np.bincount(row, length[side], len(records))
-        marks[name] = -np.log1p(_divide(total, np.bincount(row, minlength=len(records))))
+        features[name] = -np.log1p(_divide(total, np.bincount(row, minlength=len(records))))
     patterns = [_role_pattern(record) for record in records]
     kept = Counter(pattern for pattern, flag in zip(patterns, is_kept, strict=True) if flag)
     others = np.array([kept[pattern] for pattern in patterns]) - is_kept
-    marks["roles"] = -np.log2((others + 0.5) / (is_kept.sum() + 0.5))
-    return marks
+    features["roles"] = -np.log2((others + 0.5) / (is_kept.sum() + 0.5))
+    return features
 
 
 def _role_pattern(record: Record) -> tuple[str, str, bool]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.calibration.calibrate import TopicSpread
+from monitor.calibration.topics import TopicSpread
 
 if TYPE_CHECKING:
     import numpy as np

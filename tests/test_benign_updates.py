@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from corpus.records import Conversation, Message, Record, canonical_text
-from monitor.calibration.benign_updates import (
-    RowMeasures,
-    UpdateDraw,
-    cluster_topics,
-    describe_updates,
-    draw_updates,
-    measure_updates,
-)
+from monitor.calibration.benign_updates import RowMeasures, UpdateDraw, describe_updates, draw_updates, measure_updates
+from monitor.calibration.topics import cluster_topics
 from monitor.measures.compression import CompressionParams
 
 Rows = list[tuple[Record, str]]
