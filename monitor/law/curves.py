@@ -61,15 +61,8 @@ def fit_law_curve(x: ArrayLike, z: ArrayLike, symbol: str, rng: np.random.Genera
     """
     x, z = np.asarray(x, dtype=float), np.asarray(z, dtype=float)
     n = len(x)
-    if n < MIN_RUNS:
-        return LawCurve(
-            n, None, f"Too few points: {n} training runs were measured and a curve over {symbol} needs {MIN_RUNS}."
-        )
-    for values, name, needed in ((x, symbol, MIN_PLACES), (z, "Z", 2)):
-        if count_places(values) < needed:
-            return LawCurve(
-                n, None, f"Too few points: the training runs do not differ enough in {name} to draw it a curve."
-            )
+    if hindrance := explain_too_few(x, z, symbol):
+        return LawCurve(n, None, f"Too few points: {hindrance}")
     forms = list_forms(x)
     fits = [fit_form(form, x, z) for form in forms]
     best = min(fits, key=lambda fit: fit.aicc)
@@ -102,6 +95,16 @@ def fit_law_curve(x: ArrayLike, z: ArrayLike, symbol: str, rng: np.random.Genera
         aicc={fit.form: fit.aicc for fit in fits},
         band=band,
     )
+
+
+def explain_too_few(x: Vector, z: Vector, symbol: str) -> str:
+    """Why no curve can be drawn through these runs, as a sentence; empty where one can."""
+    if len(x) < MIN_RUNS:
+        return f"{len(x)} training runs were measured and a curve over {symbol} needs {MIN_RUNS}."
+    for values, name, needed in ((x, symbol, MIN_PLACES), (z, "Z", 2)):
+        if count_places(values) < needed:
+            return f"the training runs do not differ enough in {name} to draw it a curve."
+    return ""
 
 
 def predict_left_out(x: Vector, z: Vector, forms: Sequence[Form]) -> Vector:

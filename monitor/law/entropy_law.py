@@ -94,12 +94,10 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
     p_value = float(stats.f.sf(f, 2, n - 3))
     slope_log_r, slope_l = float(coefficients[1]), float(coefficients[2])
     faults = describe_faults(p_value, r_squared_loo, rank_correlation)
-    sentence = (
-        f"The entropy law does not hold on your data: {faults} ({n} runs)."
-        if faults
-        else f"The entropy law holds on your data: Z {'falls' if slope_log_r < 0 else 'rises'} with long R and "
-        f"{'falls' if slope_l < 0 else 'rises'} with L; left-out runs are predicted with R² {r_squared_loo:.2f} and "
-        f"ranked with Spearman's correlation {rank_correlation:.2f} ({n} runs)."
+    trends = f"Z {'falls' if slope_log_r < 0 else 'rises'} with long R and {'falls' if slope_l < 0 else 'rises'} with L"
+    found = faults or (
+        f"{trends}; left-out runs are predicted with R² {r_squared_loo:.2f} and ranked with Spearman's correlation "
+        f"{rank_correlation:.2f}"
     )
     return EntropyLaw(
         n_points=n,
@@ -112,7 +110,7 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
         rank_correlation=rank_correlation,
         p_value=p_value,
         holds=not faults,
-        sentence=sentence,
+        sentence=f"The entropy law {'does not hold' if faults else 'holds'} on your data: {found} ({n} runs).",
         points=tuple(points),
     )
 
