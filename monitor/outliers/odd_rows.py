@@ -57,6 +57,7 @@ MARKS: dict[RowRuleId, dict[str, Mark]] = {
 }
 # Enough to tell, and no more time for more data: three seconds on one core.
 MAX_CHARACTERS = 4_000_000
+# With fewer kept rows there is nothing to hold the added ones against.
 MIN_KEPT_ROWS = 10
 # Longer rows leave no room for the fewest that are needed.
 MAX_ROW_CHARACTERS = MAX_CHARACTERS // MIN_KEPT_ROWS

@@ -16,6 +16,7 @@ from monitor.rule_params import RuleParams
 from monitor.rules.apply import Comparison
 from monitor.verdict import SEVERITY, FlaggedRow, RuleId, RuleResult
 
+# Rows that verdict.json names for each rule and dataset.
 ROWS_PER_RULE = 50
 
 
