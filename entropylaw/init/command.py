@@ -14,7 +14,7 @@ import typer
 from corpus.errors import EntropylawError
 from corpus.records import HashedRecord
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
-from entropylaw.init.recipes import RECIPES, apply_recipe, new_yaml
+from entropylaw.init.recipes import RECIPES, apply_recipe, new_yaml, set_value
 from entropylaw.repository import layout
 
 # Without a held-out file of the user's, this share of the rows is kept out of training.
@@ -138,7 +138,8 @@ def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict
     pipeline = yaml.load(shipped["dvc.yaml"])
     if dict(params["datasets"]) == datasets:
         return shipped
-    params["datasets"].update(datasets)
+    for name, path in datasets.items():
+        set_value(params["datasets"], name, path)
     text = dump(params)
     if layout.PREFERENCES not in datasets:
         _remove_preferences(pipeline)

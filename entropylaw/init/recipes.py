@@ -66,8 +66,7 @@ def _set_values(section: Any, changes: Mapping[str, Any], where: str) -> None:
         if isinstance(value, Mapping):
             _set_values(section[key], value, f"{where}{key}.")
         else:
-            section[key] = value
-            _name_source(section, key, _comment_beside(changes, key))
+            set_value(section, key, value, _comment_beside(changes, key))
 
 
 def _comment_beside(section: Any, key: str) -> str:
@@ -75,12 +74,14 @@ def _comment_beside(section: Any, key: str) -> str:
     return token.value.partition("\n")[0].lstrip("# ") if token else ""
 
 
-def _name_source(section: Any, key: str, source: str) -> None:
-    """Put ``source`` in place of the last (…) of the comment beside a key."""
+def set_value(section: Any, key: str, value: Any, source: str = "") -> None:
+    """Set a key of a section read by ``new_yaml``, and ``source`` in place of the last (…) of the comment beside it."""
+    section[key] = value
     token = section.ca.items.get(key, [None] * 3)[2]
-    if token is None or not source:
+    if token is None:
         return
-    # The YAML library counts blank lines and comments below the key as part of the comment beside it.
-    beside, newline, below = token.value.partition("\n")
-    token.value = _SOURCE.sub(lambda _: f"({source})", beside) + newline + below
     token.column = 0  # one blank after the value, however long that is
+    if source:
+        # The YAML library counts blank lines and comments below the key as part of the comment beside it.
+        beside, newline, below = token.value.partition("\n")
+        token.value = _SOURCE.sub(lambda _: f"({source})", beside) + newline + below
