@@ -16,7 +16,7 @@ test: export OMP_NUM_THREADS ?= 1
 test: export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -42,6 +42,9 @@ lint: $(INSTALLED) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
+
+docs: $(INSTALLED) ## write the reference pages in docs/reference/ from the code
+	@$(BIN)/python -m docs.reference.generate
 
 bench: $(INSTALLED) ## measure speed, memory and error rates; prints tables
 	@for run in $(BENCHMARKS); do echo "== $$run"; $(BIN)/python -m benchmarks.$$run || exit 1; done

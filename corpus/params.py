@@ -30,12 +30,25 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     >>> parse_section(CodecParams, {"level": "high"}, "params.yaml: compression")
     Traceback (most recent call last):
     corpus.errors.ParamsError: params.yaml: compression.level: expected int, found 'high'
+
+    A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``:
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class WindowParams:
+    ...     RENAMED: typing.ClassVar[dict[str, str]] = {"window": "window_bytes"}
+    ...     window_bytes: int = 32768
+    >>> parse_section(WindowParams, {"window": 32768}, "params.yaml: zip")
+    Traceback (most recent call last):
+    corpus.errors.ParamsError: params.yaml: zip.window: is now called window_bytes
     """
     if not isinstance(mapping, Mapping):
         raise ParamsError(f"{where}: expected a section of keys, found {mapping!r}")
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    renamed: dict[str, str] = getattr(cls, "RENAMED", {})
     for key in mapping:
+        if key in renamed:
+            raise ParamsError(f"{where}.{key}: is now called {renamed[key]}")
         if key not in names:
             raise ParamsError(f"{where}.{key}: unknown key; known are {', '.join(names)}")
     values = {}

@@ -19,6 +19,7 @@ from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.cli import app
 from entropylaw.init.command import shipped_text
+from entropylaw.init.recipes import apply_recipe
 from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.law_runs import law_subsets, plan_law_runs, run_law_point, scramble_words, split_for_law
@@ -291,15 +292,8 @@ def test_the_command_states_its_cost_first_and_a_result_that_cannot_be_written_c
     rows: Rows, base_folder: Path, in_tmp_path: Path
 ) -> None:
     write_rows("baseline.jsonl", (to_row(record, row_hash) for record, row_hash in rows[:240]))
-    text = shipped_text("params.yaml")
-    for old, new in (
-        ("max_length: 256\n  learning_rate: 0.0001", "max_length: 48\n  learning_rate: 0.0001"),
-        ("law_runs: true", "law_runs: false"),
-        ("seeds: 5", "seeds: 2"),
-        ("updates: 4", "updates: 2"),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
+    changes = "probe:\n  max_length: 48\ncalibration:\n  seeds: 2\n  updates: 2\n  law_runs: false\n"
+    text = apply_recipe(shipped_text("params.yaml"), changes, "the test")
     Path("params.yaml").write_text(text, encoding="utf-8")
     Path("taken").mkdir()
 

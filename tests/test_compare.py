@@ -23,6 +23,7 @@ from corpus.params import PARAMS_FILE
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
 from entropylaw.init.command import shipped_text
+from entropylaw.init.recipes import apply_recipe
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.topics import TopicSpread
@@ -229,14 +230,8 @@ def test_without_a_base_model_l_is_left_out_and_said_in_one_line(compare: Compar
 
 def small_probe(folder: Path) -> None:
     """A params.yaml whose probe is short."""
-    text = shipped_text(PARAMS_FILE)
-    assert "steps: 48\n" in text and "max_length: 256\n  learning_rate: 0.0001" in text
-    (folder / PARAMS_FILE).write_text(
-        text.replace("steps: 48\n", "steps: 24\n").replace(
-            "max_length: 256\n  learning_rate: 0.0001", "max_length: 48\n  learning_rate: 0.0001"
-        ),
-        encoding="utf-8",
-    )
+    text = apply_recipe(shipped_text(PARAMS_FILE), "probe:\n  steps: 24\n  max_length: 48\n", "the test")
+    (folder / PARAMS_FILE).write_text(text, encoding="utf-8")
 
 
 def made_up_calibration(base_identity: str) -> Calibration:

@@ -276,7 +276,7 @@ def test_a_score_lower_by_the_tolerance_is_tolerated_and_null_compares_nothing(r
     edit("results/evaluation.json", z={"heldout": -4.931})
     assert invoke().stderr == ""
     lower_score()
-    replace_text("params.yaml", "heldout: 0.02,", "heldout: null,")
+    replace_text("params.yaml", "heldout: 0.02", "heldout: null")
     assert invoke().stderr == ""
 
 

@@ -14,13 +14,12 @@ import typer
 from corpus.errors import EntropylawError
 from corpus.records import HashedRecord
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
+from entropylaw.init.recipes import RECIPES, apply_recipe, new_yaml, set_value
 from entropylaw.repository import layout
 
 # Without a held-out file of the user's, this share of the rows is kept out of training.
 HELDOUT_SHARE = 0.05
 PIPELINE_FILES = ("dvc.yaml", "params.yaml", "waivers.yaml")
-# Complete params.yaml files for models of several sizes.
-RECIPES = ("tiny-cpu", "qwen-small", "mistral-7b", "llama-3-8b")
 IGNORED = ".entropylaw/"
 HISTORY_README = """\
 One small file for each accepted data version, written by `entropylaw accept` and committed with it: its numbers, its
@@ -38,7 +37,8 @@ def init(
         Path | None, typer.Option(help="Conversations that are never trained on.", show_default="5% of the rows")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help=f"The params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0])
+        str | None,
+        typer.Option(help=f"Values of params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0]),
     ] = None,
     ci: Annotated[
         CiSystem | None,
@@ -121,13 +121,9 @@ def shipped_text(name: str) -> str:
 def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict[str, str]:
     """The pipeline's files for these datasets, by name: comments kept, what a missing dataset would need left out.
 
-    ``recipe``: one of RECIPES, in place of the shipped params.yaml.
+    ``recipe``: one of RECIPES, whose values take the place of those in the shipped params.yaml.
     """
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml = new_yaml()
 
     def dump(document: Any) -> str:
         buffer = io.StringIO()
@@ -136,29 +132,36 @@ def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict
 
     shipped = {name: shipped_text(name) for name in PIPELINE_FILES}
     if recipe:
-        shipped["params.yaml"] = shipped_text(f"recipes/{recipe}.yaml")
+        name = f"recipes/{recipe}.yaml"
+        shipped["params.yaml"] = apply_recipe(shipped["params.yaml"], shipped_text(name), name)
     params = yaml.load(shipped["params.yaml"])
     pipeline = yaml.load(shipped["dvc.yaml"])
     if dict(params["datasets"]) == datasets:
         return shipped
-    for name in list(params["datasets"]):
-        if name in datasets:
-            params["datasets"][name] = datasets[name]
-        else:
-            del params["datasets"][name]
-    texts = {**shipped, "params.yaml": dump(params)}
+    for name, path in datasets.items():
+        set_value(params["datasets"], name, path)
+    text = dump(params)
     if layout.PREFERENCES not in datasets:
         _remove_preferences(pipeline)
-        texts["params.yaml"] = _remove_section(texts["params.yaml"], "kto")
-    return {**texts, "dvc.yaml": dump(pipeline)}
+        text = _remove_section(_remove_dataset(text, layout.PREFERENCES), "kto")
+    return {**shipped, "params.yaml": text, "dvc.yaml": dump(pipeline)}
+
+
+# The YAML library takes the comment above a section for the end of the section before, and would take it out together
+# with the last key there. So both are removed from the text. Sections are divided by blank lines.
 
 
 def _remove_section(text: str, name: str) -> str:
-    """A params.yaml without one section and the comment above it. Sections are divided by blank lines.
-
-    The YAML library takes a section's comment for the end of the section before, and would take the next one's out.
-    """
+    """A params.yaml without one section and the comment above it."""
     return "\n\n".join(part for part in text.split("\n\n") if f"\n{name}:\n" not in f"\n{part}")
+
+
+def _remove_dataset(text: str, name: str) -> str:
+    """A params.yaml without the line of one dataset."""
+    before, heading, after = text.partition("\ndatasets:\n")
+    section, blank, rest = after.partition("\n\n")
+    lines = [line for line in section.splitlines() if not line.startswith(f"  {name}:")]
+    return before + heading + "\n".join(lines) + blank + rest
 
 
 def _remove_preferences(pipeline: Any) -> None:

@@ -30,9 +30,11 @@ from monitor.law.results import CurveBand, Form, LawCurve, LawMeasure, LawPoint
 SYMBOLS: dict[LawMeasure, str] = {"r": "R", "r_long": "long R", "l": "L"}
 # So many that a straight line can still be fitted, and compared by AICc, with any one run left out.
 MIN_RUNS, MIN_PLACES = 6, 4
+# Of both bands, the one for the curve and the one for one more run.
 CONFIDENCE = 0.95
 # A p-value of 1% then has a standard error of a fifth of itself.
 SHUFFLES = 1999
+# At so many places a curve is drawn.
 CURVE_POINTS = 41
 # A curve turns where it runs back by more than this share of its whole rise and fall.
 TURN_SHARE = 0.05

@@ -12,8 +12,9 @@ from monitor.law.results import LawCurve, LawMeasure, LawPoint, LawSlopes, LawSu
 
 # A plane has three coefficients; below this many runs its intervals are too wide to say anything.
 MIN_POINTS = 8
-# A law holds when chance does as well this rarely and, of the variation of runs left out, it predicts more than this.
+# A law holds when chance fits the runs as well more rarely than this,
 HOLDS_P_VALUE = 0.01
+# and when it predicts more than this share of the variation of runs left out.
 HOLDS_R_SQUARED = 0.5
 # It must also put runs left out in order, for which version is the better one is what a forecast is asked. With normal
 # errors a Spearman correlation of 0.8 orders four pairs of runs out of five (Kendall's tau 0.6). R² alone can come from

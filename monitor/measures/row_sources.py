@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# The largest are told apart, the rest are one; with names cut to a length, a history entry stays small.
+# So many sources, the largest, are told apart; the rest count as one, so that a history entry stays small.
 MAX_SOURCES = 50
+# Longer names of sources are cut, for the same reason.
 NAME_CHARACTERS = 100
 
 

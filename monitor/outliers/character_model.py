@@ -19,7 +19,7 @@ ORDER = 5
 # The estimate of the next shorter context counts as if it had been seen so often (Dirichlet smoothing; MacKay and
 # Peto, 1995).
 SMOOTHING = 3.0
-# Before anything was seen.
+# Before anything was seen, so many characters are equally likely.
 ALPHABET = 4096
 # Contexts are counted by a hash of so many bits: a few million characters have hardly more contexts than that.
 HASH_BITS = 20

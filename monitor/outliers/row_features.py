@@ -19,7 +19,9 @@ from monitor.outliers.character_model import measure_surprisal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# A run of so many words counts as repeated where it stands in another row, too.
 COPIED_WORDS = 3
+# Words that stand side by side.
 PAIR_WORDS = 2
 # Before the characters of every message stands one that says whose it is, and after them one that says it ends.
 END = 6

@@ -11,6 +11,7 @@ from monitor.rules.drafts import RowScores
 from monitor.rules.parent_comparison import ComparedRows
 from monitor.verdict import SEVERITY, FlaggedRow
 
+# Rows that verdict.json names for each rule and dataset.
 ROWS_PER_RULE = 50
 
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 # Fewer rows of the parent say too little about what is normal.
 MIN_KEPT_ROWS = 10
-# With so many added rows expected among the measured ones, finding less than a quarter of them is no chance
-# (Poisson: 0.3%): they are of a kind that the measurement leaves out.
+# Where this many added rows are expected among the measured ones, the count of those found is checked.
 MIN_EXPECTED_ROWS = 10
+# Finding a smaller share of the expected rows is no chance (Poisson, with ten expected: 0.3%): the added rows are of a
+# kind that the measurement leaves out.
 MIN_FOUND_SHARE = 0.25
 
 
