@@ -11,7 +11,7 @@ import pytest
 from corpus.artifacts import write_json, write_text
 from corpus.errors import NotAssessedError
 from corpus.prepare import PrepareParams, prepare_file
-from corpus.records import Conversation, Message, Preference, Record, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
 from entropylaw.repository import layout
 from entropylaw.repository.results import load_evidence
 from monitor.assess import accept_version, assess_version
@@ -25,8 +25,8 @@ from monitor.measures.evidence import Configuration, Evidence
 from monitor.measures.measurement import measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
-from training.base_model import load_base_model
 from training.probe import ProbeParams
+from training.probed_model import load_probed_model
 
 Rows = list[tuple[Record, str]]
 
@@ -67,10 +67,10 @@ Judge = Callable[[list[Preference]], Verdict]
 @pytest.fixture(scope="module")
 def judge(replies: list[Preference], base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     """The verdict on a version whose parent are the first 600 pairs."""
-    base = load_base_model(base_folder)
+    base = load_probed_model(base_folder)
 
     def measure(pairs: list[Preference]) -> Evidence:
-        rows = [(replace(pair, row=i), content_hash(pair)) for i, pair in enumerate(pairs, start=1)]
+        rows = [HashedRecord(replace(pair, row=i), content_hash(pair)) for i, pair in enumerate(pairs, start=1)]
         evidence = measure_dataset("preferences", rows, CompressionParams(), ConsistencyParams())
         return probe_dataset(evidence, base, PROBE)
 
