@@ -173,7 +173,7 @@ def check(
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
     if verify:
-        from entropylaw.repository.lockfile import verify_results
+        from entropylaw.repository.verify_results import verify_results
 
         verify_results(verdict, shown.version.data_hash)
     waivers, today = read_waivers(layout.WAIVERS), datetime.date.today()

@@ -11,7 +11,7 @@ import typer
 
 from corpus.errors import DataError, NotAssessedError
 from corpus.params import read_section
-from entropylaw.measure import AsJson
+from entropylaw.options import AsJson
 from entropylaw.repository import layout
 from entropylaw.repository.rows import held_out_hashes
 from entropylaw.terminal import print_result, show_progress
@@ -49,10 +49,10 @@ def backfill(
 
     Example: entropylaw backfill --dry-run
     """
-    from entropylaw.backfill.past_versions import is_shallow, list_past_versions, number_main_line
+    from entropylaw.backfill.past_versions import list_past_versions, number_main_line
     from entropylaw.backfill.plan import plan_backfill, rehearse, state_cost
     from entropylaw.backfill.run import measure_versions
-    from entropylaw.init.command import require_repository
+    from entropylaw.repository.git import is_shallow, require_repository
     from monitor.history import read_history
 
     require_repository(Path())
@@ -60,17 +60,17 @@ def backfill(
     fingerprint = setting.configuration.fingerprint()
     history = read_history(layout.HISTORY)
     comparable = [entry for entry in history if entry.config_fingerprint == fingerprint]
-    places = number_main_line()
+    indices = number_main_line()
     present = {dataset: hash_file(file) for dataset, file in setting.datasets.items()}
     with show_progress("versions in Git") as progress:
-        versions = list_past_versions(setting.datasets, places, since, progress)
+        versions = list_past_versions(setting.datasets, indices, since, progress)
     # A new beginning is compared with nothing that was before it.
     begun = {version.commit for version in versions}
     references = [entry for entry in comparable if since is None or entry.commit in begun]
     # What is here now is for the pipeline to judge and for a person to accept.
     past = [version for version in versions if {name: data.content for name, data in version.stored.items()} != present]
     past = past if last is None else past[-last:]
-    planned = plan_backfill(past, comparable, places)
+    planned = plan_backfill(past, comparable, indices)
     if todo := [version for version, item in zip(past, planned, strict=True) if item.outcome == "to measure"]:
         typer.echo(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}", err=True)
     if dry_run:

@@ -37,15 +37,15 @@ class BackfilledVersion:
 
 
 def plan_backfill(
-    versions: Sequence[PastVersion], comparable: Sequence[HistoryEntry], places: Mapping[str, int]
+    versions: Sequence[PastVersion], comparable: Sequence[HistoryEntry], indices: Mapping[str, int]
 ) -> list[BackfilledVersion]:
     """Which versions are to be measured: the history has to hold them in their order, so only what comes after all of
-    ``comparable``, its entries with the present configuration. ``places``: as ``number_main_line`` gives them.
+    ``comparable``, its entries with the present configuration. ``indices``: as ``number_main_line`` gives them.
 
     Raises EntropylawError when something is to be measured and an entry is not known to come before it.
     """
     recorded = {entry.commit: entry for entry in comparable if entry.commit}
-    latest = max((places.get(commit, -1) for commit in recorded), default=-1)
+    latest = max((indices.get(commit, -1) for commit in recorded), default=-1)
     planned = []
     for version in versions:
         item = BackfilledVersion(version.name, version.commit, version.date, "to measure")
@@ -56,23 +56,23 @@ def plan_backfill(
             )  # fmt: skip
         elif version.problem:
             item = replace(item, outcome="left out", reason=version.problem)
-        elif version.place < latest:
+        elif version.index < latest:
             item = replace(item, outcome="left out", reason="a later version is in the history already")
         planned.append(item)
     if any(item.outcome == "to measure" for item in planned):
         for entry in comparable:
-            require_place(entry, places)
+            require_order(entry, indices)
     return planned
 
 
-def require_place(entry: HistoryEntry, places: Mapping[str, int]) -> None:
+def require_order(entry: HistoryEntry, indices: Mapping[str, int]) -> None:
     """Raise EntropylawError where it cannot be told that an entry comes before what is recorded now."""
     if entry.commit is None:
         raise EntropylawError(
             f"{layout.HISTORY}: {entry.name} was accepted with this configuration, and a version recorded now would "
             "come after it; to begin further back, take its file out, run `entropylaw backfill` and accept it again"
         )
-    if entry.commit not in places:
+    if entry.commit not in indices:
         raise EntropylawError(
             f"{layout.HISTORY}: {entry.name} was found at commit {entry.commit[:7]}, which is not on the main line of "
             "HEAD, so what comes after it cannot be told; go back to the branch it was recorded on"

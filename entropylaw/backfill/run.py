@@ -19,7 +19,7 @@ from corpus.progress import StageProgress
 from entropylaw import __version__
 from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.backfill.plan import BackfilledVersion
-from entropylaw.measure import explain_probe_memory
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages

@@ -15,6 +15,7 @@ from corpus.errors import EntropylawError
 from corpus.records import HashedRecord
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from entropylaw.repository import layout
+from entropylaw.repository.git import is_tracked, require_repository
 
 # Without a held-out file of the user's, this share of the rows is kept out of training.
 HELDOUT_SHARE = 0.05
@@ -97,17 +98,6 @@ def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
     if layout.SFT not in datasets:
         raise EntropylawError(f"give the conversations to train on: --dataset {layout.SFT}=PATH")
     return datasets
-
-
-def require_repository(folder: Path) -> None:
-    """Raise EntropylawError unless ``folder`` is the root of a DVC repository inside a Git one."""
-    git = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"], capture_output=True, text=True, check=False
-    )
-    if git.returncode:
-        raise EntropylawError(f"{folder}: not inside a Git repository; run `git init` there first")
-    if not (folder / ".dvc").is_dir():
-        raise EntropylawError(f"{folder}: not the root of a DVC repository; run `dvc init` there first")
 
 
 def shipped_text(name: str) -> str:
@@ -226,12 +216,7 @@ def ignore_checkpoints(folder: Path) -> list[Path]:
 
 def track(folder: Path, path: Path) -> None:
     """Have DVC track a data file, unless DVC or Git does already."""
-    if (folder / f"{path}.dvc").exists():
-        return
-    tracked = subprocess.run(
-        ["git", "-C", str(folder), "ls-files", "--error-unmatch", str(path)], capture_output=True, check=False
-    )
-    if tracked.returncode == 0:
+    if (folder / f"{path}.dvc").exists() or is_tracked(path, folder):
         return
     added = subprocess.run(
         [sys.executable, "-m", "dvc", "--cd", str(folder), "add", "--quiet", str(path)],

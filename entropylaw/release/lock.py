@@ -10,7 +10,7 @@ from corpus.errors import EntropylawError
 from corpus.params import PARAMS_FILE, read_params
 from entropylaw.release.checks import Finding
 from entropylaw.repository import layout
-from entropylaw.repository.lockfile import LOCK_FILE, hash_as_dvc, look_up
+from entropylaw.repository.lockfile import LOCK_FILE, LockedStage, hash_as_dvc, look_up, read_lock, read_tracked
 
 # Read by the pipeline, and free to grow after it ran: `accept` adds the released version to the history, and waivers
 # are held against the verdict by a check of their own.
@@ -25,31 +25,29 @@ def find_lock_problems(release: Mapping[str, Any]) -> Finding:
 
     Raises EntropylawError when dvc.lock, a result or an input cannot be read.
     """
-    stages = read_yaml(LOCK_FILE, "dvc repro").get("stages") or {}
+    stages = {stage.name: stage for stage in read_lock("run `dvc repro` first")}
     if "release" not in stages:
         raise EntropylawError(f"{LOCK_FILE}: has no stage `release`; run `dvc repro`")
-    made = {
-        path: (stage, digest) for stage, entry in stages.items() for path, digest in _list_hashes(entry, "outs").items()
-    }
+    made = {path: (stage.name, digest) for stage in stages.values() for path, digest in stage.outs.items()}
     params = read_params()
     # Hashed already by the check of the models, at the cost of reading gigabytes.
     models = {model["path"]: model["dvc_hash"] for model in release["models"].values()}
     problems = _compare_outs(stages["release"], models)
     waiting, seen = ["release"], {"release"}
     files: dict[str, str] = {}
-    for stage in waiting:
-        entry = stages[stage]
+    for name in waiting:
+        stage = stages[name]
         problems += [
-            f"{PARAMS_FILE}: {key} is not what the stage `{stage}` ran with; run `dvc repro`"
-            for key, value in entry.get("params", {}).get(PARAMS_FILE, {}).items()
+            f"{PARAMS_FILE}: {key} is not what the stage `{name}` ran with; run `dvc repro`"
+            for key, value in stage.params.items()
             if look_up(params, key) != value
         ]
-        for path, digest in _list_hashes(entry, "deps").items():
+        for path, digest in stage.deps.items():
             if path in _MAY_CHANGE:
                 continue
             maker, made_digest = made.get(path, (None, digest))
             if made_digest != digest:
-                problems.append(f"{path}: `{stage}` ran on another one than `{maker}` made; run `dvc repro`")
+                problems.append(f"{path}: `{name}` ran on another one than `{maker}` made; run `dvc repro`")
             if maker is not None and maker not in seen:
                 seen.add(maker)
                 waiting.append(maker)
@@ -65,22 +63,18 @@ def find_lock_problems(release: Mapping[str, Any]) -> Finding:
     return list(dict.fromkeys(problems)), f"{len(seen)} stages from the data to the release fit together"
 
 
-def _list_hashes(stage: Mapping[str, Any], key: str) -> dict[str, str]:
-    """Hashes by path; what lies in a cloud has another kind of hash and is DVC's to check."""
-    return {entry["path"]: entry["md5"] for entry in stage.get(key, ()) if "md5" in entry}
-
-
-def _compare_outs(release_stage: Mapping[str, Any], models: Mapping[str, str]) -> list[str]:
+def _compare_outs(release_stage: LockedStage, models: Mapping[str, str]) -> list[str]:
     """The release's own files, and whether it was made from all the models that it names."""
     problems = []
-    outs, deps = _list_hashes(release_stage, "outs"), _list_hashes(release_stage, "deps")
     for path in (layout.RELEASE_JSON.as_posix(), layout.RELEASE_MD.as_posix()):
         if not Path(path).is_file():
             raise EntropylawError(f"{path}: no such file; run `dvc repro release` first")
-        if hash_as_dvc(Path(path)) != outs.get(path):
+        if hash_as_dvc(Path(path)) != release_stage.outs.get(path):
             problems.append(f"{path}: is not what {LOCK_FILE} has for it; run `dvc repro release`")
     problems += [
-        f"{path}: the stage `release` does not depend on it in {LOCK_FILE}" for path in models if path not in deps
+        f"{path}: the stage `release` does not depend on it in {LOCK_FILE}"
+        for path in models
+        if path not in release_stage.deps
     ]
     return problems
 
@@ -89,7 +83,7 @@ def _find_input_problems(path: str, digest: str) -> list[str]:
     """A file that no stage makes: the same by its .dvc file, which is what Git holds of it, and by itself if here."""
     pointer = Path(f"{path}.dvc")
     if pointer.is_file():
-        if digest not in _list_hashes(read_yaml(pointer, "git checkout"), "outs").values():
+        if digest not in read_tracked(pointer, "run `git checkout` first").values():
             return [f"{pointer}: the release was not made from this version of the data; run `dvc repro`"]
     elif not Path(path).exists():
         raise EntropylawError(f"{path}: not here, and no {pointer} says which version it is; run `dvc pull {path}`")
@@ -105,19 +99,3 @@ def _find_file_problems(path: str, digest: str) -> list[str]:
     if hash_as_dvc(Path(path)) != digest:
         return [f"{path}: is not what {LOCK_FILE} has for it; restore it, or run `dvc repro`"]
     return []
-
-
-def read_yaml(path: Path, made_by: str) -> dict[str, Any]:
-    """A YAML file that DVC writes or reads. Raises EntropylawError when it is missing or not a mapping."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EntropylawError(f"{path}: no such file; run `{made_by}` first") from None
-    except (YAMLError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise EntropylawError(f"{path}: cannot be read as YAML; restore it from Git")
-    return found
