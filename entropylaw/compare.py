@@ -15,7 +15,8 @@ from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
-from entropylaw.measure import AsJson, HeldOut, explain_probe_memory
+from entropylaw.options import AsJson, HeldOut
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
 from entropylaw.repository.rows import decide_rows
 from entropylaw.terminal import count_rows, print_result, show_stages

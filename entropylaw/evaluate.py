@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entropylaw.options import AsJson, Out
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Model folders, the released one last; by default what the pipeline trained."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Out = None,
+    json: AsJson = False,
 ) -> None:
     """Z: minus the mean loss on held-out conversations, of every trained model; the last one's is the version's.
 

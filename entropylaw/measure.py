@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
+from entropylaw.options import AsJson, Data, HeldOut, Out
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, load_rows
 from entropylaw.terminal import count_rows, print_result, show_progress
-
-if TYPE_CHECKING:
-    from training.probe import ProbeParams
-
-Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
-HeldOut = Annotated[Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:
-    """Full memory while a base model is loaded and probed, as an EntropylawError that names what takes less."""
-    from training.base_model import BaseModelParams
-    from training.device_memory import explain_full_memory
-    from training.probed_model import name_probe_savings
-
-    return explain_full_memory(what, name_probe_savings(params, read_section(BaseModelParams, "base_model")))
 
 
 def prepare(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropylaw.repository import layout
-from entropylaw.workers import across_devices
+from entropylaw.train_on_devices import across_devices
 
 if TYPE_CHECKING:
     from training.fine_tuning import TrainingReport
