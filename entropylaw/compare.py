@@ -75,7 +75,7 @@ def compare(
         rules = None
         if model:
             evidence, missing = probe_versions(evidence, model, params.probe, report)
-            rules, unfit = judge(evidence, params.with_base(model[2].identity))
+            rules, unfit = apply_rules(evidence, params.with_base(model[2].identity))
             notes = [*missing, *unfit]
     sides = [version.measured(item) for version, item in zip(versions, evidence, strict=True)]
     result = compare_versions(sides[0], sides[1], params.compression, rules, notes)
@@ -210,7 +210,9 @@ def probe_versions(
     return probed, notes
 
 
-def judge(evidence: list[Evidence], configuration: Configuration) -> tuple[tuple[RuleResult, ...] | None, list[str]]:
+def apply_rules(
+    evidence: list[Evidence], configuration: Configuration
+) -> tuple[tuple[RuleResult, ...] | None, list[str]]:
     """The verdict's rules on the change, by the calibration of the repository; None, and why, where it does not fit."""
     import math
 

@@ -1,4 +1,4 @@
-"""What is to be done with each past version before anything is measured, and what a dry run says of it."""
+"""Plans a backfill: which past versions are to be measured, what that takes, and what a dry run says of them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,22 @@ class BackfilledVersion:
     rows: int | None = None
     data_hash: str | None = None
     measurements: Mapping[str, Measurements] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackfillPlan:
+    """``planned``: what is to be done with each of ``versions``, in their order, oldest first; ``references``: the
+    history entries that the first version to be measured may be compared with.
+    """
+
+    versions: list[PastVersion]
+    planned: list[BackfilledVersion]
+    references: list[HistoryEntry]
+
+    def to_measure(self) -> list[PastVersion]:
+        return [
+            version for version, item in zip(self.versions, self.planned, strict=True) if item.outcome == "to measure"
+        ]
 
 
 def plan_backfill(
@@ -89,10 +105,18 @@ def state_cost(versions: Sequence[PastVersion], steps: int) -> str:
     return f"{count}{size} to measure{fetched}, each with a probe of {steps} steps"
 
 
-def rehearse(version: PastVersion, planned: BackfilledVersion, datasets: Mapping[str, Path]) -> BackfilledVersion:
-    """What a dry run says of a version: whether its data can be had, and its rows where counting them costs little."""
-    if planned.outcome != "to measure":
-        return planned
+def rehearse(plan: BackfillPlan, datasets: Mapping[str, Path]) -> list[BackfilledVersion]:
+    """What a dry run says of each version of the plan."""
+    return [
+        rehearse_version(version, item, datasets) if item.outcome == "to measure" else item
+        for version, item in zip(plan.versions, plan.planned, strict=True)
+    ]
+
+
+def rehearse_version(
+    version: PastVersion, planned: BackfilledVersion, datasets: Mapping[str, Path]
+) -> BackfilledVersion:
+    """Whether the data of a version can be had, and its rows where counting them costs little."""
     rows: int | None = 0
     try:
         for dataset, file in datasets.items():

@@ -62,7 +62,7 @@ def study(context: typer.Context, json: AsJson = False) -> None:
 def write_pipeline() -> list[Path]:
     """Write the study's pipeline and parameters where they are missing; the paths of what was written."""
     from corpus.artifacts import write_text
-    from entropylaw.init.command import shipped_text
+    from entropylaw.repository.shipped_files import shipped_text
 
     missing = [path for path in (STUDY_PIPELINE, STUDY_PARAMS) if not path.exists()]
     for path in missing:
