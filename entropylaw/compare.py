@@ -1,4 +1,4 @@
-"""The command `compare`: the measures of two data files or Git revisions side by side, without a verdict."""
+"""The command `compare`: R, L and C of two data files or Git revisions side by side, without a verdict."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def compare(
     held_out: HeldOut = None,
     json: AsJson = False,
 ) -> None:
-    """R, L and C of two data files or Git revisions, the rows between them, and how much new the added rows say.
+    """Show R, L and C of two data files or Git revisions, which rows differ, and how much is new in the added rows.
 
     It passes no verdict and exits 0 whatever it finds. A revision's data is taken from Git, or from the cache or the
     remote of DVC. Files are named as seen from the current folder.

@@ -1,4 +1,4 @@
-"""The stage `evaluate`: performance Z of the trained models, on held-out data and on the benchmarks that are set."""
+"""The command `evaluate`: performance Z of the trained models, on held-out data and on benchmarks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def evaluate(
     out: Out = None,
     json: AsJson = False,
 ) -> None:
-    """Z: minus the mean loss on held-out conversations, of every trained model; the last one's is the version's.
+    """Measure Z of every trained model: minus its mean loss on held-out conversations. The last one's is the version's.
 
     The last model is also scored by MT-bench and by lm-eval where params.yaml sets evaluation.mt_bench.questions and
     evaluation.lm_eval.tasks. For MT-bench the judge is sent the questions and the model's answers; both come to

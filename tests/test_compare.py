@@ -22,7 +22,7 @@ from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams

@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import read_json, write_json
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
 from entropylaw.repository.lockfile import hash_as_dvc
+from entropylaw.repository.shipped_files import shipped_text
 from monitor.history import write_entry
 from monitor.measures.evidence import version_hash
 from monitor.waivers import Waiver, add_waiver

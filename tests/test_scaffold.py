@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from entropylaw.cli import app
 from entropylaw.init.ci_files import CI_FILES, render_ci_file
-from entropylaw.init.command import RECIPES, render_pipeline, shipped_text
+from entropylaw.init.pipeline import RECIPES, render_pipeline
+from entropylaw.repository.shipped_files import shipped_text
 
 
 def conversation(i):

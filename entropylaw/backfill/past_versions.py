@@ -23,7 +23,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class PastVersion:
-    """The data of all datasets from one commit on. ``index``: how many commits of the main line come before it;
+    """The data of all datasets from one commit on. ``index``: how many commits of the main line come before its commit;
     ``name``: its tag, else its short id; ``date``: of the commit, as YYYY-MM-DD; ``stored``: by dataset.
     ``problem``: why this version cannot be measured, None where it can.
     """

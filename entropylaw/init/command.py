@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -51,13 +52,7 @@ def init(
     require_repository(folder)
     ci = choose_ci(folder, ci)
     texts = render_pipeline({name: path.as_posix() for name, path in datasets.items()}, recipe)
-    for name in PIPELINE_FILES:
-        target = folder / name
-        if target.exists() and target.read_text(encoding="utf-8") not in (shipped_text(name), texts[name]):
-            raise EntropylawError(
-                f"{target}: exists and is not ours, so it stays as it is; merge it by hand with the pipeline that "
-                "`entropylaw init` writes into an empty repository"
-            )
+    require_ours(folder, texts)
     written = write_data(folder, datasets, heldout)
     for name, text in texts.items():
         written += _write_new(folder / name, text, replace=True)
@@ -95,7 +90,22 @@ def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
     return datasets
 
 
+def require_ours(folder: Path, texts: Mapping[str, str]) -> None:
+    """Raise EntropylawError where a pipeline file is there that `init` did not write.
+
+    ``texts``: what it would write, by file name.
+    """
+    for name in PIPELINE_FILES:
+        target = folder / name
+        if target.exists() and target.read_text(encoding="utf-8") not in (shipped_text(name), texts[name]):
+            raise EntropylawError(
+                f"{target}: exists and is not ours, so it stays as it is; merge it by hand with the pipeline that "
+                "`entropylaw init` writes into an empty repository"
+            )
+
+
 def ignore_checkpoints(folder: Path) -> list[Path]:
+    """Have Git ignore the folder of checkpoints and judgments; the .gitignore if it was changed."""
     target = folder / ".gitignore"
     lines = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
     if IGNORED in lines:
@@ -120,6 +130,7 @@ def track(folder: Path, path: Path) -> None:
 
 
 def _write_new(path: Path, text: str, replace: bool = False) -> list[Path]:
+    """The file if it was written: where it is missing, or with ``replace`` where it has another text."""
     from corpus.artifacts import write_text
 
     if path.exists() and (not replace or path.read_text(encoding="utf-8") == text):

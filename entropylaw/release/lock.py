@@ -1,4 +1,4 @@
-"""dvc.lock as evidence: an unbroken chain of hashes from the data files to the release."""
+"""Checks by dvc.lock that hashes lead from the data files to the release without a gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Git tag of a release: a plain one, or one that GTO reads, at this commit and with these files in it."""
+"""Checks the Git tag of a release, a plain one or one that GTO reads: at this commit, and with these files in it."""
 
 from __future__ import annotations
 

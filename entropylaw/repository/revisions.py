@@ -1,4 +1,4 @@
-"""Data files as a person names them: on disk, or at a Git revision, where Git or DVC keeps their data."""
+"""Finds the data file that a user names: on disk, or as it was at a Git revision, from Git or from DVC."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class StoredData:
-    """What a commit says of a data file without opening its data. ``content``: equal for equal data; ``size`` in bytes,
+    """What a commit says of a data file without opening its data. ``content``: a hash of the data; ``size`` in bytes,
     None where it is not noted; ``here``: in Git or in DVC's cache, so that no remote is asked for it.
     """
 

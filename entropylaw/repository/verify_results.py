@@ -1,4 +1,4 @@
-"""dvc.lock as the proof that the results here were measured on the data here, without a GPU and without the data.
+"""Verifies by dvc.lock that the results here were measured on the data here, without a GPU and without the data.
 
 DVC records the hash of all that a stage read and wrote when it last ran. So the verdict belongs to the data if every
 file on the way to it was read as the stage before had written it. This finds what was forgotten or mixed up, such as a

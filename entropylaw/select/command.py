@@ -1,4 +1,4 @@
-"""The command `select`: which rows to train on, by ZIP or one of the methods it is compared with."""
+"""The command `select`: selects the rows to train on, by ZIP or one of the methods it is compared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from selection.report import SelectionReport
 
 app = typer.Typer(
-    help="Which rows to train on, by ZIP or one of the methods it is compared with.",
+    help="Select the rows to train on, by ZIP or one of the methods it is compared with.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -56,7 +56,7 @@ def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
 @app.command("random")
 @take_options
 def select_random_rows(common: CommonOptions) -> None:
-    """Rows in uniformly random order.
+    """Rows drawn at random, each as likely as any other.
 
     Example: entropylaw select random pool.jsonl --out chosen.jsonl --rows 10000 --seed 1
     """

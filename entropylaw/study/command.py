@@ -1,4 +1,4 @@
-"""The command `study`: the selection methods side by side at equal token budget, as a DVC pipeline of its own."""
+"""The command `study`: compares selection methods at an equal token budget, as a DVC pipeline of its own."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def run(name: Annotated[str, typer.Argument(help="An entry of study.methods.", s
 
 @app.command("report")
 def report() -> None:
-    """The last stage: Table 1 and the figures from the runs.
+    """The last stage: write the table and the figures from the runs.
 
     Example: entropylaw study report
     """

@@ -1,4 +1,4 @@
-"""One entry of a study: select, measure the selection, train on it from the base model with every seed, evaluate."""
+"""Runs one entry of a study: select rows, measure them, train on them with every seed, evaluate the models."""
 
 from __future__ import annotations
 
