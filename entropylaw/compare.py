@@ -98,7 +98,7 @@ class MeasuringParams:
 
 
 def read_measuring_params() -> MeasuringParams:
-    """Raises ParamsError where params.yaml is there and cannot be read."""
+    """From params.yaml, or the defaults where there is none. Raises ParamsError when it cannot be read."""
     from monitor.measures.compression import CompressionParams
     from monitor.measures.consistency import ConsistencyParams
     from training.probe import ProbeParams
@@ -148,7 +148,7 @@ def follow(report: StageProgress, side: str) -> Callable[[str, int, int | None],
 
 
 def read_version(file: DataFile, held_out: Path | None, progress: Progress) -> LoadedVersion:
-    """Raises DataError under the name that the user gave, also where what was read is a copy."""
+    """Read a version's rows. Raises DataError under the name that the user gave, also where a copy was read."""
     records: list[HashedRecord] = []
     left_out: Counter[str] = Counter()
     try:

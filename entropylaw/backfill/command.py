@@ -90,7 +90,10 @@ def plan_versions(
 
 
 def load_setting() -> Setting:
-    """Raises EntropylawError naming the command to run when the base model, the calibration or a file is missing."""
+    """Read what past versions are measured and judged by.
+
+    Raises EntropylawError naming the command to run when the base model, the calibration or a file is missing.
+    """
     from corpus.prepare import PrepareParams
     from entropylaw.backfill.run import Setting
     from entropylaw.repository.results import load_calibration, read_datasets
@@ -124,7 +127,7 @@ def load_setting() -> Setting:
 
 
 def hash_file(file: Path) -> str:
-    """The name of its content as ``StoredData`` has it."""
+    """The MD5 of a file, by which ``StoredData`` names its content. Raises DataError when there is no such file."""
     try:
         with file.open("rb") as handle:
             return hashlib.file_digest(handle, "md5").hexdigest()

@@ -41,7 +41,7 @@ FETCH, READ = "fetch MiB", "read"
 
 @dataclass(frozen=True)
 class Setting:
-    """What the present version is measured and judged by, and the past ones too."""
+    """Everything that the present version is measured and judged by; past versions are measured and judged alike."""
 
     datasets: Mapping[str, Path]
     prepare: PrepareParams
@@ -216,7 +216,7 @@ def prepared_file(folder: Path, dataset: str) -> Path:
 
 
 def explain(verdict: Verdict) -> str:
-    """Against what, and why, a version is not let into the history."""
+    """Why a version may not be recorded in the history, and with which version it was compared."""
     reasons = " ".join(rule.reason for rule in verdict.rules if rule.status == verdict.status)
     against = f"{verdict.status.replace('_', ' ')} against {verdict.parent.name}: " if verdict.parent else ""
     return against + (reasons or verdict.summary)

@@ -10,7 +10,15 @@ from corpus.errors import EntropylawError
 from corpus.params import PARAMS_FILE, read_params
 from entropylaw.release.checks import Finding
 from entropylaw.repository import layout
-from entropylaw.repository.lockfile import LOCK_FILE, LockedStage, hash_as_dvc, look_up, read_lock, read_tracked
+from entropylaw.repository.lockfile import (
+    LOCK_FILE,
+    LockedStage,
+    hash_as_dvc,
+    list_upstream,
+    look_up,
+    read_lock,
+    read_tracked,
+)
 
 # Read by the pipeline, and free to grow after it ran: `accept` adds the released version to the history, and waivers
 # are held against the verdict by a check of their own.
@@ -20,47 +28,55 @@ _MAY_CHANGE = (layout.HISTORY.as_posix(), layout.WAIVERS.as_posix())
 def find_lock_problems(release: Mapping[str, Any]) -> Finding:
     """Whether every stage behind the release ran on what the stages before it made, with these files and parameters.
 
-    Followed upwards from the stage `release`. Files that are here must have the hash that dvc.lock has for them; of
+    It follows the stages back from `release`. Files that are here must have the hash that dvc.lock has for them; of
     data and models that are not, dvc.lock itself speaks, and for data files their .dvc files.
 
     Raises EntropylawError when dvc.lock, a result or an input cannot be read.
     """
-    stages = {stage.name: stage for stage in read_lock("run `dvc repro` first")}
-    if "release" not in stages:
+    stages = read_lock("run `dvc repro` first")
+    release_stage = next((stage for stage in stages if stage.name == "release"), None)
+    if release_stage is None:
         raise EntropylawError(f"{LOCK_FILE}: has no stage `release`; run `dvc repro`")
-    made = {path: (stage.name, digest) for stage in stages.values() for path, digest in stage.outs.items()}
+    makers = {path: stage for stage in stages for path in stage.outs}
+    upstream = list(list_upstream(release_stage.outs, makers))
     params = read_params()
     # Hashed already by the check of the models, at the cost of reading gigabytes.
     models = {model["path"]: model["dvc_hash"] for model in release["models"].values()}
-    problems = _compare_outs(stages["release"], models)
-    waiting, seen = ["release"], {"release"}
-    files: dict[str, str] = {}
-    for name in waiting:
-        stage = stages[name]
-        problems += [
-            f"{PARAMS_FILE}: {key} is not what the stage `{name}` ran with; run `dvc repro`"
-            for key, value in stage.params.items()
-            if look_up(params, key) != value
-        ]
-        for path, digest in stage.deps.items():
-            if path in _MAY_CHANGE:
-                continue
-            maker, made_digest = made.get(path, (None, digest))
-            if made_digest != digest:
-                problems.append(f"{path}: `{name}` ran on another one than `{maker}` made; run `dvc repro`")
-            if maker is not None and maker not in seen:
-                seen.add(maker)
-                waiting.append(maker)
-            if path in models:
-                if digest != models[path]:
-                    problems.append(f"{path}: {LOCK_FILE} names another model than the release; run `dvc repro`")
-            elif maker is None:
-                problems += _find_input_problems(path, digest)
-            else:
-                files[path] = made_digest
-    for path, digest in files.items():
-        problems += _find_file_problems(path, digest)
-    return list(dict.fromkeys(problems)), f"{len(seen)} stages from the data to the release fit together"
+    problems = _compare_outs(release_stage, models)
+    for stage in upstream:
+        problems += _find_param_problems(stage, params) + _find_chain_problems(stage, makers, models)
+    for path in dict.fromkeys(path for stage in upstream for path in stage.deps):
+        if path in makers and path not in models and path not in _MAY_CHANGE:
+            problems += _find_file_problems(path, makers[path].outs[path])
+    return list(dict.fromkeys(problems)), f"{len(upstream)} stages from the data to the release fit together"
+
+
+def _find_param_problems(stage: LockedStage, params: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{PARAMS_FILE}: {key} is not what the stage `{stage.name}` ran with; run `dvc repro`"
+        for key, value in stage.params.items()
+        if look_up(params, key) != value
+    ]
+
+
+def _find_chain_problems(stage: LockedStage, makers: Mapping[str, LockedStage], models: Mapping[str, str]) -> list[str]:
+    """Whether a stage read every file as the stage before had written it, and the release's inputs and models.
+
+    ``makers``: the stage that wrote a file, by path; ``models``: the release's hash of each of its models, by path.
+    """
+    problems = []
+    for path, digest in stage.deps.items():
+        if path in _MAY_CHANGE:
+            continue
+        maker = makers.get(path)
+        if maker is not None and maker.outs[path] != digest:
+            problems.append(f"{path}: `{stage.name}` ran on another one than `{maker.name}` made; run `dvc repro`")
+        if path in models:
+            if digest != models[path]:
+                problems.append(f"{path}: {LOCK_FILE} names another model than the release; run `dvc repro`")
+        elif maker is None:
+            problems += _find_input_problems(path, digest)
+    return problems
 
 
 def _compare_outs(release_stage: LockedStage, models: Mapping[str, str]) -> list[str]:
@@ -80,7 +96,7 @@ def _compare_outs(release_stage: LockedStage, models: Mapping[str, str]) -> list
 
 
 def _find_input_problems(path: str, digest: str) -> list[str]:
-    """A file that no stage makes: the same by its .dvc file, which is what Git holds of it, and by itself if here."""
+    """Whether a file that no stage makes is the one that was read: by its .dvc file, and by itself if it is here."""
     pointer = Path(f"{path}.dvc")
     if pointer.is_file():
         if digest not in read_tracked(pointer, "run `git checkout` first").values():

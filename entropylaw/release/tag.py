@@ -83,7 +83,7 @@ def find_tag_problems(tag: str, release: Mapping[str, Any]) -> Finding:
 
 
 def release_files(datasets: Iterable[str]) -> list[str]:
-    """What a tag must hold, relative to the current folder; of a folder all that is in it."""
+    """The files that a tag must hold, as seen from the current folder; a folder stands for all that is in it."""
     results = [layout.RELEASE_JSON, layout.RELEASE_MD, layout.VERDICT, layout.APPROVAL, layout.EVALUATION]
     results += [layout.result(dataset, f"{name}.json") for dataset in datasets for name in ("prepare", "selection")]
     settings = [LOCK_FILE, PIPELINE_FILE, Path(PARAMS_FILE), layout.WAIVERS, layout.HISTORY]

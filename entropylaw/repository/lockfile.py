@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,26 @@ def parse_lock(text: str, where: object, repair: str) -> list[LockedStage]:
         ]
     except (AttributeError, KeyError, TypeError):
         raise NotAssessedError(f"{where}: no record of MD5 hashes as DVC 3 writes it; {repair}") from None
+
+
+def list_upstream(targets: Iterable[str], makers: Mapping[str, LockedStage]) -> Iterator[LockedStage]:
+    """The stages that made the targets and all that these were made from, each once, the first to run first.
+
+    ``makers``: the stage that wrote a file, by the file's path.
+    """
+    seen: set[str] = set()
+
+    def visit(path: str) -> Iterator[LockedStage]:
+        stage = makers.get(path)
+        if stage is None or stage.name in seen:
+            return
+        seen.add(stage.name)
+        for dependency in stage.deps:
+            yield from visit(dependency)
+        yield stage
+
+    for target in targets:
+        yield from visit(target)
 
 
 def read_tracked(path: Path, repair: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ merge of two branches; dvc.lock is a file like any other and no protection again
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ from corpus.artifacts import read_json
 from corpus.errors import NotAssessedError
 from corpus.params import PARAMS_FILE, read_params
 from entropylaw.repository import layout
-from entropylaw.repository.lockfile import LOCK_FILE, LockedStage, hash_as_dvc, look_up, read_lock, read_tracked
+from entropylaw.repository.lockfile import (
+    LOCK_FILE,
+    LockedStage,
+    hash_as_dvc,
+    list_upstream,
+    look_up,
+    read_lock,
+    read_tracked,
+)
 
 REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
 
@@ -37,7 +45,7 @@ def verify_results(verdict: Path, data_hash: str) -> None:
         if target not in makers:
             raise NotAssessedError(f"{target}: {LOCK_FILE} does not record it; {REPAIR}")
     params = read_params()
-    for stage in _list_upstream(targets, makers):
+    for stage in list_upstream(targets, makers):
         _verify_params(stage, params)
         for path, md5 in stage.deps.items():
             if path in makers:
@@ -56,23 +64,6 @@ def verify_results(verdict: Path, data_hash: str) -> None:
                 raise NotAssessedError(f"{path}: is not what {LOCK_FILE} records of stage {stage.name}; {REPAIR}")
 
 
-def _list_upstream(targets: Iterable[str], makers: Mapping[str, LockedStage]) -> Iterator[LockedStage]:
-    """The stages that made the targets and all that these were made from, each once, the first to run first."""
-    seen: set[str] = set()
-
-    def visit(path: str) -> Iterator[LockedStage]:
-        stage = makers.get(path)
-        if stage is None or stage.name in seen:
-            return
-        seen.add(stage.name)
-        for dependency in stage.deps:
-            yield from visit(dependency)
-        yield stage
-
-    for target in targets:
-        yield from visit(target)
-
-
 def _verify_params(stage: LockedStage, params: Mapping[str, Any]) -> None:
     for key, value in stage.params.items():
         if look_up(params, key) != value:
@@ -80,7 +71,7 @@ def _verify_params(stage: LockedStage, params: Mapping[str, Any]) -> None:
 
 
 def _verify_history(md5: str, data_hash: str) -> None:
-    """The history as the verdict saw it: an entry that this version got afterwards, by `accept`, does not count."""
+    """Compare history/ with what the verdict read; an entry that `accept` added for this version is left out."""
     entries = sorted(layout.HISTORY.glob("*.json"))
     own = [path for path in entries if read_json(path)["data_hash"] == data_hash]
     if not layout.HISTORY.is_dir() or md5 not in (hash_as_dvc(layout.HISTORY), hash_as_dvc(layout.HISTORY, own[-1:])):
@@ -88,7 +79,7 @@ def _verify_history(md5: str, data_hash: str) -> None:
 
 
 def _verify_source(path: str, md5: str, stage: str) -> None:
-    """A file that no stage made: as DVC tracks it, and as it is where it is here."""
+    """Compare a file that no stage made with its .dvc file, and with the file itself where it is here."""
     tracked = Path(f"{path}.dvc")
     if tracked.is_file():
         if read_tracked(tracked, REPAIR).get(Path(path).name) != md5:
