@@ -314,6 +314,21 @@ def test_what_is_missing_is_no_pass(repository: Path, path: str) -> None:
     assert all("failed" not in reason for reason in found.values()), found
 
 
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("stages: [\n}\n", "dvc.lock, line 2: not YAML"),
+        ("stages: {release: {outs: [{path: results/release.md}]}}\n", "no record of MD5 hashes as DVC 3 writes it"),
+        ("stages: {}\n", "has no stage `release`"),
+    ],
+)
+def test_a_damaged_lock_is_no_pass_and_says_where(repository: Path, text: str, word: str) -> None:
+    Path("dvc.lock").write_text(text)
+    code, found = check()
+    assert code == 3 and found.keys() == {"lock"}
+    assert word in found["lock"] and "run `dvc repro`" in found["lock"]
+
+
 @pytest.mark.parametrize(("version", "word"), [(1, "--force release"), (99, "newer"), (None, "--force release")])
 def test_a_release_of_an_unknown_schema_is_not_checked(repository: Path, version: object, word: str) -> None:
     edit("results/release.json", schema_version=version)
