@@ -19,10 +19,10 @@ from ruamel.yaml import YAML
 
 from corpus.files import write_rows
 from entropylaw.demo.chitchat import load_chat_logs
-from entropylaw.demo.command import FULL
+from entropylaw.demo.sizes import FULL
 from entropylaw.demo.versions import build_versions
-from entropylaw.init.command import shipped_text
 from entropylaw.repository.layout import STUDY_PARAMS
+from entropylaw.repository.shipped_files import shipped_text
 
 
 def make_repository(workspace: Path, version: str, seed: int) -> None:

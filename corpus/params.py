@@ -97,22 +97,35 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     """The whole params.yaml as plain sections. Raises ParamsError when it is missing or is not a YAML mapping."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        sections = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run `entropylaw init` in the root of your data repository") from None
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a day like 2026-02-30
+    except ValueError as error:  # not UTF-8
+        raise ParamsError(f"{path}: not YAML: {error}") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, where: object) -> dict[str, Any]:
+    """The sections of a YAML text from the file ``where``. Raises ParamsError when it is not a YAML mapping.
+
+    >>> parse_yaml("selection: {method: zip}", "params.yaml")
+    {'selection': {'method': 'zip'}}
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        sections = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a day like 2026-02-30
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         cause = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(f"{path}{line}: not YAML: {cause}") from None
+        raise ParamsError(f"{where}{line}: not YAML: {cause}") from None
     if not isinstance(sections, dict):
-        raise ParamsError(f"{path}: expected sections of keys at the top level")
+        raise ParamsError(f"{where}: expected sections of keys at the top level")
     return sections
 
 

@@ -1,4 +1,4 @@
-"""Stages and commands that judge: assess, report, gate, check."""
+"""The commands about the verdict: assess, report, gate, check."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class CheckFormat(StrEnum):
 
 
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
-    """Compare the measured version with its parent in history/ and write results/verdict.json. Always exits 0 when it
-    could write one: the gate is what stops.
+    """Compare the measured version with its parent in history/ and write the verdict to results/verdict.json.
+
+    It exits 0 whatever the verdict is; `entropylaw gate` is what stops a risky version.
 
     Example: entropylaw assess --json
     """
@@ -81,7 +82,7 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
 
 
 def load_training_curves(data_hash: str) -> list[TrainingCurve]:
-    """The curves of the models trained on this data version, by what their training.json says; others are no news."""
+    """The training curves of the models that were trained on this data version, as their training.json says."""
     from corpus.artifacts import read_json
     from reports.training_curves import read_training_curve
 
@@ -168,7 +169,7 @@ def check(
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
     if verify:
-        from entropylaw.repository.lockfile import verify_results
+        from entropylaw.repository.verify_results import verify_results
 
         verify_results(verdict, shown.version.data_hash)
     waivers, today = load_waivers(), datetime.date.today()

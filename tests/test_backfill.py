@@ -22,7 +22,7 @@ from corpus.records import Record, data_hash
 from entropylaw.backfill.past_versions import list_past_versions, number_main_line
 from entropylaw.backfill.plan import count_rows
 from entropylaw.cli import app
-from entropylaw.init.command import render_pipeline
+from entropylaw.init.pipeline import render_pipeline
 from monitor.history import parent_of, read_history, write_entry
 from training.base_model import is_trained_row
 

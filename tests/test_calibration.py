@@ -18,8 +18,8 @@ from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
 from entropylaw.init.recipes import apply_recipe
+from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.law_runs import (

@@ -22,8 +22,8 @@ from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
 from entropylaw.init.recipes import apply_recipe
+from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.topics import TopicSpread

@@ -8,7 +8,8 @@ import pytest
 from corpus.errors import EntropylawError
 from corpus.formats import parse_row
 from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
-from entropylaw.demo.command import format_table, prepare_workspace, unexpected
+from entropylaw.demo.command import prepare_workspace
+from entropylaw.demo.outcome import format_table, list_deviations
 from entropylaw.demo.versions import build_versions, export_with_overlap, slip_vocabulary
 
 
@@ -101,10 +102,10 @@ def good_story():
 
 
 def test_the_demo_says_when_it_did_not_go_as_it_should():
-    assert unexpected(good_story()) == []
+    assert list_deviations(good_story()) == []
     wrong = good_story()
     wrong[4]["status"], wrong[5]["z"], wrong[5]["trained"] = "risky", -5.1, True
-    said = " ".join(unexpected(wrong))
+    said = " ".join(list_deviations(wrong))
     assert "benign is risky" in said and "not below" in said and "before its waiver" in said
 
 

@@ -21,7 +21,7 @@ from corpus.params import parse_section
 from corpus.prepare import to_row
 from corpus.records import Record
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from training.launch import (
     CONFIGS,
     DISTRIBUTED_TYPES,

@@ -6,7 +6,7 @@ import pytest
 
 from corpus.params import parse_section, read_params
 from docs.reference.parameters import SECTIONS
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 
 
 @pytest.fixture

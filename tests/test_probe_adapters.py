@@ -18,7 +18,7 @@ from corpus.params import parse_section
 from corpus.prepare import to_row
 from corpus.records import Message, Preference, Record, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import calibrate
 from monitor.calibration.law_runs import LawTraining, run_law_point
 from monitor.calibration.params import CalibrationParams

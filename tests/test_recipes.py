@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from corpus.errors import ParamsError
 from corpus.params import parse_section
 from docs.reference.parameters import SECTIONS, parse_comment, read_lines
-from entropylaw.init.command import render_pipeline, shipped_text
+from entropylaw.init.pipeline import render_pipeline
 from entropylaw.init.recipes import RECIPES, apply_recipe
+from entropylaw.repository.shipped_files import shipped_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

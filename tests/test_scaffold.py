@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from corpus.params import read_params
 from entropylaw.cli import app
 from entropylaw.init.ci_files import CI_FILES, render_ci_file
-from entropylaw.init.command import render_pipeline, shipped_text
+from entropylaw.init.pipeline import render_pipeline
 from entropylaw.init.recipes import RECIPES
+from entropylaw.repository.shipped_files import shipped_text
 
 
 def conversation(i):

@@ -38,7 +38,7 @@ from corpus.prepare import to_row
 from corpus.records import canonical_text
 from entropylaw.cli import app
 from entropylaw.demo.chitchat import load_chat_logs, to_conversation
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from entropylaw.study.command import lengths_file, load_study, result_file
 from entropylaw.study.params import StudyParams, read_study_params
 from entropylaw.study.run import run_method

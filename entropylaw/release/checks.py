@@ -1,4 +1,4 @@
-"""What must hold of a release, check by check: each passes, fails, or could not be made, and says why."""
+"""The checks of a release: each passes, fails, or could not be made, and says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results folder as the evidence a verdict is made of."""
+"""Reads the results folder: the measurements, the calibration and the verdict that the stages wrote."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ class Pool:
     """A data file to select from; the sequences hold one item for each of its rows, in file order.
 
     ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
-    contents. ``token_counts``: tokens
-    of the canonical texts, None where they were not counted. ``seconds``: what reading and counting took.
+    contents. ``token_counts``: tokens of the canonical texts, None where they were not counted. ``seconds``: what
+    reading and counting took.
     """
 
     path: Path

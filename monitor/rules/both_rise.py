@@ -21,7 +21,9 @@ def draft(case: RuleInput, redundancy: Draft, loss: Draft) -> Draft:
     chance rise is not the signature.
     """
     comparison, params = case.comparison, case.params
-    result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in units of its risky threshold")
+    result = RuleResult(
+        "both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in units of its risky threshold"
+    )
     p_values = [part.result.p_value for part in (redundancy, loss) if part.result.p_value is not None]
     if len(p_values) < 2:
         return Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))

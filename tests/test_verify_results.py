@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from corpus.artifacts import write_json
 from corpus.errors import NotAssessedError
 from entropylaw.cli import app
-from entropylaw.repository.lockfile import hash_as_dvc, verify_results
+from entropylaw.repository.lockfile import hash_as_dvc
+from entropylaw.repository.verify_results import verify_results
 from monitor.history import write_entry
 
 VERDICT = Path("results/verdict.json")
