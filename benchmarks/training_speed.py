@@ -106,7 +106,7 @@ def load_preferences(rows: int) -> list[Preference]:
 def save_new_model(conversations: Sequence[Conversation], size: str | None, folder: Path) -> Any:
     """A model with random weights and a tokenizer made from the conversations; speed does not depend on the weights."""
     from corpus.records import canonical_text
-    from training.base_model import BaseModelParams
+    from training.base_model_params import BaseModelParams
     from training.small_model import new_model, train_tokenizer
 
     params = BaseModelParams()

@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:
     """Full memory while a base model is loaded and probed, as an EntropylawError that names what takes less."""
-    from training.base_model import BaseModelParams
+    from training.base_model_params import BaseModelParams
     from training.device_memory import explain_full_memory
     from training.probed_model import name_probe_savings
 
@@ -126,7 +126,8 @@ def base_model(
     Example: entropylaw base-model data/baseline.jsonl --out models/base
     """
     from corpus.records import data_hash
-    from training.base_model import BaseModelParams, build_base_model
+    from training.base_model import build_base_model
+    from training.base_model_params import BaseModelParams
     from training.fine_tuning import quiet_libraries
 
     params = read_section(BaseModelParams, "base_model")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from monitor.verdict import Status
-
-if TYPE_CHECKING:
-    from reports.report_data import RuleView
+from reports.rule_view import RuleView
 
 
 @dataclass(frozen=True)

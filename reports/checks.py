@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 from reports.escaping import escape_command_data, escape_command_property, escape_log, log_json
 from reports.gitlab import render_gitlab
 from reports.markdown import render_markdown_check
-from reports.report_data import ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 from reports.text import render_text
 
 CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab"]

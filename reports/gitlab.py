@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from reports.escaping import escape_log, log_json
 from reports.numbers import format_number
-from reports.report_data import ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 
 # GitLab's five are info, minor, major, critical and blocker; what keeps the gate closed is a blocker.
 SEVERITIES = {"risky": "blocker", "not_assessed": "blocker", "warn": "major"}

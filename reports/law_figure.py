@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.escaping import escape_invisible
+from reports.law_view import LawCurve
 from reports.marks import NAME_LETTERS, STATUS_COLORS, TEXT_SIZE, Chart, mark_forecast, mark_points, write_above
-from reports.report_data import LawCurve, ReportData
+from reports.report_data import ReportData
 from reports.svg import INK, render_svg, styled_figure
 
 if TYPE_CHECKING:

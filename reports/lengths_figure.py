@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_invisible
 from reports.lengths import GROUP_WORDS
 from reports.marks import TEXT_SIZE, Chart, write_above
 from reports.numbers import format_count
 from reports.svg import INK, render_svg, styled_figure
-
-if TYPE_CHECKING:
-    from reports.report_data import DatasetView
 
 WIDTH, HEIGHT = 380.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 20.0, 34.0, 44.0

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_markdown, markdown_code
 from reports.excerpts import Excerpt
 from reports.markdown_changes import list_changed_rows, list_training
 from reports.markdown_table import table
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
-from reports.report_data import DatasetView, ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 from reports.words import MEASURES
 
 # By this a CI job finds the comment it wrote before, to replace it.

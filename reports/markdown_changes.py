@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.verdict import RowLengths
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_markdown, markdown_code
 from reports.lengths import GROUP_WORDS, LengthBin
 from reports.markdown_table import table
 from reports.numbers import MISSING, format_count, format_number, format_share
-from reports.report_data import DatasetView
 from reports.training_curves import TrainingCurve
 
 

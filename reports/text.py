@@ -5,9 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_log
 from reports.numbers import format_added, format_change, format_count, format_number, format_p_value
-from reports.report_data import DatasetView, ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 from reports.words import MEASURES
 
 WIDTH = 80

@@ -91,7 +91,7 @@ def select_rows(
 ) -> Chosen:
     """Select by ``params.method``.
 
-    ``texts``: each row's canonical text, or `selection.redundancy.reference_text` for ``compat: reference``; only ZIP
+    ``texts``: each row's canonical text, or `selection.framing.reference_text` for ``compat: reference``; only ZIP
     reads them, once. ``scores`` are what the method ranks by (NEED_SCORES): a row's loss, its IFD, its summed DEITA
     score or the grade of its chosen answer, NaN where it has none. ``embeddings``: a vector for each row
     (NEED_EMBEDDINGS). ``workers`` and ``engine`` are ZIP's; the others need one pass in this process.

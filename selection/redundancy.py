@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL
+from selection.framing import PLAIN, Framing
 
 if TYPE_CHECKING:
     import zstandard
@@ -29,37 +29,6 @@ _MIN_HASH_LOG = 20
 _MAX_HASH_LOG = 26
 # Up to this size zstd searches a dictionary where it lies; for a larger input it first copies the dictionary's tables.
 _ATTACH_BYTES = 32 << 10
-
-
-@dataclass(frozen=True)
-class Framing:
-    """The bytes around and between the rows of a set before it is compressed.
-
-    >>> PYTHON_LIST.raw_bytes(text_bytes=7, rows=2) == len("[1234, 567]")
-    True
-    """
-
-    opening: bytes = b""
-    separator: bytes = b""
-    closing: bytes = b""
-
-    def raw_bytes(self, text_bytes: Any, rows: int) -> Any:
-        """Bytes of a set of ``rows`` rows with ``text_bytes`` bytes of text in all (an int or an integer array)."""
-        return text_bytes + len(self.opening) + len(self.closing) + len(self.separator) * max(rows - 1, 0)
-
-
-PLAIN = Framing()
-# What Python's str() makes of a list of rows, which is what the paper's authors compress in their program.
-PYTHON_LIST = Framing(b"[", b", ", b"]")
-
-
-def reference_text(row: Mapping[str, Any]) -> bytes:
-    """A row as it stands in the ``str()`` of a list of rows, to select as the authors' program does.
-
-    >>> reference_text({"id": "a", "conversations": []})
-    b"{'id': 'a', 'conversations': []}"
-    """
-    return repr(row).encode()
 
 
 class CodecState(Protocol):

@@ -21,7 +21,8 @@ from corpus.errors import EntropylawError
 from corpus.progress import StageProgress, ignore_stages
 from selection.budget import Budget, Spending
 from selection.engines import EngineName, start_engine
-from selection.redundancy import PLAIN, PYTHON_LIST, StateKind
+from selection.framing import PLAIN, PYTHON_LIST
+from selection.redundancy import StateKind
 from selection.shards import Rows, ShardedPool
 
 # Every candidate is measured against a dictionary of the whole chosen set: the level at which zstd still scores
@@ -41,7 +42,7 @@ class ZipParams:
     the paper), ``global`` over everything chosen so far, with zstd, never choosing an exact copy of a chosen row
     while a row that is no copy remains. ``codec`` and ``level`` are, when None, the window's: zlib 9 or zstd 7.
     ``compat`` is ``algorithm`` for the paper's Algorithm 1 or ``reference`` for its authors' program, row for row;
-    that needs texts made by `selection.redundancy.reference_text`. Where single-precision ratios are equal, the program
+    that needs texts made by `selection.framing.reference_text`. Where single-precision ratios are equal, the program
     itself leaves the order open (torch.topk); here it is that of the pool.
 
     Raises ValueError on sizes that are not 1 <= k3 <= k2 <= k1, a level the codec does not have, or a combination

@@ -14,7 +14,8 @@ from sample_verdicts import STATUSES, data_hash, history, law, long_history, sam
 from corpus.artifacts import to_json
 from monitor.gate import decide_gate
 from monitor.verdict import RuleId, RuleResult, verdict_from_json
-from reports.report_data import ROWS_PER_RULE, ReportData, build_report_data
+from reports.report_data import ReportData, build_report_data
+from reports.rule_view import ROWS_PER_RULE
 from reports.words import RULES
 
 RISKY_RULES = ("redundancy", "consistency", "both_rise")

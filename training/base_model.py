@@ -12,6 +12,7 @@ from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, canonical_text, hash_fraction
+from training.base_model_params import BaseModelParams
 from training.chat import encode_conversation, training_messages
 from training.chat_templates import prepare_chat_template, read_chat_template
 from training.model_loading import load_pretrained
@@ -26,43 +27,6 @@ CARD = "entropylaw.json"
 # is by content, so in every later version no probed row has been seen by the base model: otherwise the rows of the
 # first version would look easier than any honest update.
 TRAINED_FROM = 0.5
-
-
-@dataclass(frozen=True)
-class BaseModelParams:
-    """``pretrained``: a local folder or a Hub id; None trains a small Llama-architecture model from scratch.
-
-    ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the model's own. ``weights`` and
-    ``lora_rank`` say how probe and calibration tune a pretrained model: all its weights, or low-rank adapters beside
-    them. The other fields describe the small model: enough capacity to tell real text from damaged text on two CPU
-    cores; ``seed`` is also that of the adapters.
-    """
-
-    pretrained: str | None = None
-    revision: str | None = None
-    chat_template: str | None = None
-    weights: Literal["float32", "bfloat16"] = "float32"
-    lora_rank: int | None = None
-    vocabulary: int = 2048
-    hidden_size: int = 96
-    layers: int = 3
-    heads: int = 4
-    max_length: int = 256
-    steps: int = 240
-    batch_rows: int = 8
-    learning_rate: float = 3e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        sizes = (self.hidden_size, self.layers, self.heads, self.max_length, self.steps, self.batch_rows)
-        if min(sizes) < 1 or self.vocabulary <= 300:
-            raise ValueError("vocabulary must exceed 300 (bytes and role tokens), and all sizes must be positive")
-        if self.hidden_size % self.heads or self.hidden_size // self.heads % 2:
-            raise ValueError("hidden_size must be an even multiple of heads")
-        if self.lora_rank is not None and self.lora_rank < 1:
-            raise ValueError("lora_rank must be positive, or null to tune all weights")
-        if self.pretrained is None and (self.weights != "float32" or self.lora_rank is not None):
-            raise ValueError("weights and lora_rank are for pretrained models; the small one is float32, tuned whole")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.adapters import linear_adapters
-from training.base_model import CARD, BaseModelCard, BaseModelParams, load_base_model, read_card
-from training.probe import ProbeParams
+from training.base_model import CARD, BaseModelCard, load_base_model, read_card
+from training.base_model_params import BaseModelParams
+from training.probe_run import ProbeParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

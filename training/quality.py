@@ -16,7 +16,7 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
 from training.chat import training_messages
 from training.judge import Judge, JudgeRequest, read_grade
-from training.probe import choose_probe_rows
+from training.probe_run import choose_probe_rows
 
 LOWEST_GRADE, HIGHEST_GRADE = 0.0, 5.0
 

@@ -12,7 +12,7 @@ from training.loss import collate_rows, row_token_losses
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from training.base_model import BaseModelParams
+    from training.base_model_params import BaseModelParams
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:

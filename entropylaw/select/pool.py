@@ -28,8 +28,8 @@ from entropylaw.repository.layout import BASE_MODEL
 from entropylaw.select.token_counts import load_token_counter
 from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
+from selection.framing import reference_text
 from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, SelectionParams, select_rows
-from selection.redundancy import reference_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
