@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from selection.redundancy import PLAIN, Framing
+from selection.framing import PLAIN, Framing
 
 # zlib: the window, how far back a match may lie in it, the lookahead it wants before it decides, the longest match.
 _WINDOW = 32_768
@@ -454,32 +454,56 @@ def _end_block(numbers, counts, work):
 def _code_lengths(counts, extra, longest, lengths, work):
     """The Huffman code of zlib: writes the bits of every symbol into ``lengths``; all bits it takes, last symbol used.
 
-    Equal counts are merged shallow tree first. Codes longer than ``longest`` are shortened as zlib does it.
+    ``extra``: bits that follow the code of each symbol. No code is longer than ``longest`` bits.
     """
-    symbols = len(counts)
+    size, last, added = _collect_symbols(counts, work)
+    merges = _merge_trees(len(counts), size, work)
+    _measure_depths(len(counts), merges, longest, work)
+    weight, own = work[_WEIGHT], work[_OWN_LENGTH]
+    bits = -added
+    for symbol in range(last + 1):
+        lengths[symbol] = own[symbol] if weight[symbol] else 0
+        if weight[symbol]:
+            bits += (weight[symbol] >> 8) * (own[symbol] + extra[symbol])
+    return bits, last
+
+
+@_compiled
+def _collect_symbols(counts, work):
+    """Put the symbols that occur into the heap; how many these are, the last of them, and how many were added.
+
+    A code has at least two symbols. Those added to reach that number are never written.
+    """
     # A node's count and, in the lower eight bits, its depth: of equal counts the shallow tree comes first.
-    weight, parent, heap = work[_WEIGHT], work[_PARENT], work[_HEAP]
-    size, last = 0, -1
-    for symbol in range(symbols):
+    weight, heap = work[_WEIGHT], work[_HEAP]
+    size, last, added = 0, -1, 0
+    for symbol in range(len(counts)):
         weight[symbol] = counts[symbol] << 8
         if counts[symbol]:
             size += 1
             heap[size] = symbol
             last = symbol
-    bits = 0
-    # A code has at least two symbols; those put in are never written.
     while size < 2:
         size += 1
-        added = 0
+        added += 1
+        extra_symbol = 0
         if last < 2:
             last += 1
-            added = last
-        heap[size] = added
-        weight[added] = 1 << 8
-        bits -= 1
+            extra_symbol = last
+        heap[size] = extra_symbol
+        weight[extra_symbol] = 1 << 8
+    return size, last, added
+
+
+@_compiled
+def _merge_trees(symbols, size, work):
+    """Build the Huffman tree: join the two lightest trees of the heap until one is left, of equals the shallow first.
+
+    Writes the nodes into ``work[_MERGED]`` in the order they were joined, and returns how many these are.
+    """
+    weight, parent, heap, merged = work[_WEIGHT], work[_PARENT], work[_HEAP], work[_MERGED]
     for root in range(size // 2, 0, -1):
         _sift_down(heap, size, root, weight)
-    merged = work[_MERGED]
     count = 0
     node = symbols
     while size >= 2:
@@ -496,11 +520,17 @@ def _code_lengths(counts, extra, longest, lengths, work):
         heap[1] = node
         node += 1
         _sift_down(heap, size, 1, weight)
-    own, at_length = work[_OWN_LENGTH], work[_AT_LENGTH]
-    own[heap[1]] = 0
+    return count
+
+
+@_compiled
+def _measure_depths(symbols, merges, longest, work):
+    """Write each node's depth into ``work[_OWN_LENGTH]``; codes longer than ``longest`` are shortened as zlib does."""
+    parent, merged, own, at_length = work[_PARENT], work[_MERGED], work[_OWN_LENGTH], work[_AT_LENGTH]
+    own[work[_HEAP, 1]] = 0
     at_length[: longest + 1] = 0
     overflow = 0
-    for i in range(count - 1, -1, -1):
+    for i in range(merges - 1, -1, -1):
         item = merged[i]
         length = own[parent[item]] + 1
         if length > longest:
@@ -510,28 +540,30 @@ def _code_lengths(counts, extra, longest, lengths, work):
         if item < symbols:
             at_length[length] += 1
     if overflow:
-        while overflow > 0:
-            length = longest - 1
-            while at_length[length] == 0:
-                length -= 1
-            at_length[length] -= 1
-            at_length[length + 1] += 2
-            at_length[longest] -= 1
-            overflow -= 2
-        i = 0
-        for length in range(longest, 0, -1):
-            left = at_length[length]
-            while left:
-                item = merged[i]
-                i += 1
-                if item < symbols:
-                    own[item] = length
-                    left -= 1
-    for symbol in range(last + 1):
-        lengths[symbol] = own[symbol] if weight[symbol] else 0
-        if weight[symbol]:
-            bits += (weight[symbol] >> 8) * (own[symbol] + extra[symbol])
-    return bits, last
+        _shorten_codes(symbols, longest, overflow, work)
+
+
+@_compiled
+def _shorten_codes(symbols, longest, overflow, work):
+    """Make room for ``overflow`` nodes that were too deep by lengthening shorter codes, then deal the lengths out."""
+    merged, own, at_length = work[_MERGED], work[_OWN_LENGTH], work[_AT_LENGTH]
+    while overflow > 0:
+        length = longest - 1
+        while at_length[length] == 0:
+            length -= 1
+        at_length[length] -= 1
+        at_length[length + 1] += 2
+        at_length[longest] -= 1
+        overflow -= 2
+    i = 0
+    for length in range(longest, 0, -1):
+        left = at_length[length]
+        while left:
+            item = merged[i]
+            i += 1
+            if item < symbols:
+                own[item] = length
+                left -= 1
 
 
 @_compiled
