@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Framing:
-    """The bytes around and between the rows of a set before it is compressed.
+    """The bytes that stand before, between and after the rows of a set when it is compressed.
 
     >>> PYTHON_LIST.raw_bytes(text_bytes=7, rows=2) == len("[1234, 567]")
     True
@@ -25,12 +25,12 @@ class Framing:
 
 
 PLAIN = Framing()
-# What Python's str() makes of a list of rows, which is what the paper's authors compress in their program.
+# A list of rows as Python's str() writes it, which is what the program of the paper's authors compresses.
 PYTHON_LIST = Framing(b"[", b", ", b"]")
 
 
 def reference_text(row: Mapping[str, Any]) -> bytes:
-    """A row as it stands in the ``str()`` of a list of rows, to select as the authors' program does.
+    """A row as Python's ``str()`` writes it within a list: what ``compat: reference`` compresses.
 
     >>> reference_text({"id": "a", "conversations": []})
     b"{'id': 'a', 'conversations': []}"
