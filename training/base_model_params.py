@@ -8,12 +8,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class BaseModelParams:
-    """``pretrained``: a local folder or a Hub id; None trains a small Llama-architecture model from scratch.
+    """Which model losses are measured from.
 
-    ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the model's own. ``weights`` and
-    ``lora_rank`` say how probe and calibration tune a pretrained model: all its weights, or low-rank adapters beside
-    them. The other fields describe the small model: enough capacity to tell real text from damaged text on two CPU
-    cores; ``seed`` is also that of the adapters.
+    ``pretrained``: a local folder or a Hub id; None trains a small model of the Llama architecture from scratch.
+    ``revision``: of a Hub id. ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the
+    model's own. ``weights`` and ``lora_rank`` say how probe and calibration tune a pretrained model: in which
+    precision, and all its weights (None) or low-rank adapters of this rank. ``seed``: of the small model and of
+    adapters. The other fields describe the small model, which can tell real text from damaged text and needs two CPU
+    cores. Raises ValueError for settings that cannot be used.
     """
 
     pretrained: str | None = None
