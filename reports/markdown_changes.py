@@ -1,4 +1,4 @@
-"""In report.md: where benign updates leave the measures, what changed by source, row lengths, training curves."""
+"""Parts of report.md: the range of benign updates, what changed in each source, row lengths and training curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.training_curves import TrainingCurve
 
 
 def list_changed_rows(dataset: DatasetView) -> list[str]:
-    """Blocks of Markdown; none for a verdict made before rows were described."""
+    """What changed in a dataset, as blocks of Markdown; none for verdicts made before rows were described."""
     if dataset.rows is None:
         return []
     blocks = []
@@ -37,7 +37,7 @@ def list_changed_rows(dataset: DatasetView) -> list[str]:
 
 
 def list_training(curves: Sequence[TrainingCurve]) -> list[str]:
-    """A heading and a table for each curve; nothing without any."""
+    """A heading and a table for each curve; nothing without curves."""
     blocks = ["## Training on this version"] if curves else []
     for curve in curves:
         held_out = dict(curve.held_out)
