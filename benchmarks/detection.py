@@ -215,6 +215,7 @@ def main() -> int:
 
 
 def measure_detection(options: argparse.Namespace) -> None:
+    """Run all trials that were not run before, print the tables and write the outcomes."""
     seeds = options.seeds or (SUBSET_SEEDS if options.subset else SEEDS)
     pools = load_pools(options.data, options.preferences, options.rows, options.team)
     trials = plan_trials(pools, SHARES, seeds, options.only)
@@ -222,7 +223,7 @@ def measure_detection(options: argparse.Namespace) -> None:
     waiting = [trial for trial in trials if setup.kept(trial) is None]
     minutes = sum(setup.seconds[trial.dataset] for trial in waiting) / 60
     say(
-        f"{len(trials)} versions, {len(trials) - len(waiting)} of them judged before; about {minutes:.0f} minutes of "
+        f"{len(trials)} versions, {len(trials) - len(waiting)} of them assessed before; about {minutes:.0f} minutes of "
         f"one core ({setup.seconds[layout.SFT]:.1f} s for a version of conversations), {options.workers} at work"
     )
     start = time.perf_counter()

@@ -85,6 +85,7 @@ class Setting:
 
 
 def load_conversations(rows: int) -> list[Conversation]:
+    """The first ``rows`` conversations of chit-chat."""
     chats = [to_conversation(log)["conversations"] for log in load_chat_logs()[:rows]]
     return [
         Conversation(tuple(Message(ROLES[turn["from"]], turn["value"]) for turn in chat), "chitchat", row)
@@ -93,6 +94,7 @@ def load_conversations(rows: int) -> list[Conversation]:
 
 
 def load_preferences(rows: int) -> list[Preference]:
+    """``rows`` pairs of a higher and a lower rated answer from chit-chat."""
     return [
         Preference(
             (Message("user", pair["prompt"]),),
@@ -141,6 +143,7 @@ def plain_arguments(params: Any, gpu: bool) -> dict[str, Any]:
 
 
 def train_and_save(trainer: Any) -> Trained:
+    """Run a plain trainer, timing its loop, and save the model."""
     start = time.perf_counter()
     loss = trainer.train().training_loss
     seconds = time.perf_counter() - start
@@ -253,6 +256,7 @@ def measure_tokens(lengths: Sequence[int]) -> tuple[int, float]:
 
 
 def run_side(train: Callable[[Path], Trained], workspace: Path, gpu: bool) -> Side:
+    """Run one side in a folder that is deleted afterwards."""
     import torch
 
     gc.collect()  # the trainer of the run before has circular references

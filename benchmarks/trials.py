@@ -181,10 +181,12 @@ def write_params(folder: Path, datasets: Sequence[str]) -> None:
 
 
 def data_file(dataset: str) -> Path:
+    """The data file of a dataset, relative to the repository."""
     return layout.DATA / f"{dataset}.jsonl"
 
 
 def write_version(path: Path, records: Sequence[Record]) -> None:
+    """Write records as prepared rows, numbered anew."""
     numbered = (replace(record, row=number) for number, record in enumerate(records, start=1))
     write_rows(path, (to_row(record, content_hash(record)) for record in numbered))
 
@@ -201,6 +203,7 @@ def write_reexport(path: Path, records: Sequence[Record], rng: np.random.Generat
 
 
 def make_reference(pool: Pool, team: int) -> Reference:
+    """What the rivals compare versions of this pool with."""
     updates = [
         replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, np.random.default_rng([team, REFERENCE_SEED + k]))[0]
         for k in range(REFERENCE_UPDATES)
@@ -224,10 +227,11 @@ def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record],
 
 def run_trial(trial: Trial, setup: Setup) -> None:
     """From a version's file to its verdict, in a folder of its own; the outcome is kept for ``Setup.kept``."""
-    write_json(setup.outcome_file(trial), judge_version(trial, setup))
+    write_json(setup.outcome_file(trial), assess_version(trial, setup))
 
 
-def judge_version(trial: Trial, setup: Setup) -> Outcome:
+def assess_version(trial: Trial, setup: Setup) -> Outcome:
+    """Make the version of a trial in a folder of its own, and have it assessed."""
     pool = setup.pools[trial.dataset]
     records, damaged = make_version(trial, pool, setup.team)
     with tempfile.TemporaryDirectory(dir=setup.folder) as temporary:

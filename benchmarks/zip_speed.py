@@ -97,6 +97,7 @@ def select_plainly(pool: list[bytes], budget: int, k1: int, k2: int, k3: int, wo
 
 
 def compare_with_plain_program(conversations: list[bytes], workers: int) -> None:
+    """Print the speed-up over the plain program, and whether both select the same rows."""
     pool = list(recut(conversations, 4_000, seed=1))
     sizes = {"k1": 1_000, "k2": 100, "k3": 50}
     print(f"Against a plain program: 4,000 rows of 4 KB, K 1000/100/50, {workers} workers each")
@@ -123,6 +124,7 @@ def timed(run: Callable[[], Selection]) -> tuple[float, Selection]:
 
 
 def measure_growth(conversations: list[bytes], workers: int) -> None:
+    """Print and draw how the time grows with the budget and with K1."""
     # Rows of one length: short rows have the lower ratios, so a larger K1 would also mean longer rows.
     pool = list(recut(conversations, 6_000, seed=2, sizes=(4_000, 4_001)))
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {"budget, rows": {}, "K1": {}}
@@ -250,6 +252,7 @@ def _change_word(text: bytes, random: Random) -> bytes:
 
 
 def select_large(conversations: list[bytes], rows: int, budget: int, workers: int) -> None:
+    """Print time and memory of a selection at the paper's size."""
     for window in ("global", "codec"):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with MemoryWatch() as watch:

@@ -8,7 +8,7 @@ from reports.escaping import escape_lines
 
 # Enough to recognise a row in a table of twenty.
 START_CHARACTERS = 300
-# Enough to judge a row; the data file has the rest.
+# Enough to see what is wrong with a row; the data file has the rest.
 SHOWN_CHARACTERS = 2000
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.escaping import escape_invisible
-from reports.law_view import LawCurve
+from reports.law_view import CurveView
 from reports.marks import NAME_LETTERS, STATUS_COLORS, TEXT_SIZE, Chart, mark_forecast, mark_points, write_above
 from reports.report_data import ReportData
 from reports.svg import INK, render_svg, styled_figure
@@ -35,7 +35,7 @@ def draw_law(data: ReportData) -> tuple[Chart, ...]:
 
 
 def draw_curve(axes: Axes, steps: Sequence[tuple[float, ...]], holds: bool | None) -> None:
-    """Draw a curve and its two bands; the limits of the axes stay as they are. ``steps``: as in LawCurve."""
+    """Draw a curve and its two bands; the limits of the axes stay as they are. ``steps``: as in CurveView."""
     x, z, low, high, run_low, run_high = zip(*steps, strict=True)
     limits = axes.get_ylim()
     axes.fill_between(x, run_low, run_high, color=INK, alpha=0.07, linewidth=0)
@@ -44,7 +44,7 @@ def draw_curve(axes: Axes, steps: Sequence[tuple[float, ...]], holds: bool | Non
     axes.set_ylim(limits)
 
 
-def _draw_scatter(data: ReportData, curve: LawCurve) -> Chart:
+def _draw_scatter(data: ReportData, curve: CurveView) -> Chart:
     points = [point for point in data.law.points if getattr(point, curve.key) is not None]
     benchmark = escape_invisible(data.benchmark, NAME_LETTERS)
     name, title = f"law-{curve.key.replace('_', '-')}", f"Z ({benchmark}) against {curve.symbol}, {len(points)} runs"

@@ -14,7 +14,7 @@ CURVE_COLUMNS = ("x", "z", "low", "high", "run_low", "run_high")
 
 
 @dataclass(frozen=True)
-class LawPoint:
+class RunView:
     """A measured run: the measures of its data, None where one was not measured, and its performance Z."""
 
     name: str
@@ -25,7 +25,7 @@ class LawPoint:
 
 
 @dataclass(frozen=True)
-class LawCurve:
+class CurveView:
     """Z over one measure.
 
     ``steps``: points (x, Z, low and high of the curve, low and high of one more run) along the curve, none where no
@@ -51,15 +51,15 @@ class LawView:
     dataset: str
     holds: bool | None
     n_points: int
-    points: tuple[LawPoint, ...]
-    curves: tuple[LawCurve, ...]
+    points: tuple[RunView, ...]
+    curves: tuple[CurveView, ...]
 
 
 def view_law(verdict: Verdict) -> LawView:
     """The law that came with a verdict; runs without a Z are left out."""
     law = verdict.law
     points = tuple(
-        LawPoint(
+        RunView(
             name=str(point.get("name", "")),
             r=finite(point.get("r")),
             r_long=finite(point.get("r_long")),
@@ -83,12 +83,12 @@ def view_law(verdict: Verdict) -> LawView:
     )
 
 
-def _view_curve(measure: Measure, curve: Mapping[str, Any]) -> LawCurve:
+def _view_curve(measure: Measure, curve: Mapping[str, Any]) -> CurveView:
     band = curve.get("band") or {}
     columns = [band.get(key) or () for key in CURVE_COLUMNS]
     # A point of the curve is drawn only with both its bands.
     steps = [step for step in zip(*columns, strict=False) if all(finite(value) is not None for value in step)]
-    return LawCurve(
+    return CurveView(
         key=measure.key,
         symbol=measure.symbol,
         label=measure.label,

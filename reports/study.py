@@ -40,6 +40,7 @@ class Difference:
 
     @property
     def outcome(self) -> Literal["better", "worse", "within noise", "unknown"]:
+        """What the interval says of the method beside random."""
         if self.low is None or self.high is None:
             return "unknown"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "within noise"

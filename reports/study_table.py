@@ -23,7 +23,7 @@ def describe_study(study: Study) -> list[str]:
     """
     best = max(study.methods, key=lambda row: row.z)
     sentences = [f"{best.name} has the best mean Z, {format_number(best.z)}."]
-    sentences += _compare_with_random(study) + _judge_zip(study)
+    sentences += _compare_with_random(study) + _describe_zip(study)
     reference = study.random or best
     for row in study.entries:
         more = row.trained_tokens / reference.trained_tokens - 1
@@ -62,7 +62,7 @@ def _compare_with_random(study: Study) -> list[str]:
     return sentences
 
 
-def _judge_zip(study: Study) -> list[str]:
+def _describe_zip(study: Study) -> list[str]:
     """A sentence on ZIP, the paper's own method, for each outcome that one of its rows has."""
     conclusions = {
         "better": "ZIP beats random here ({}).",

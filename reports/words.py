@@ -114,7 +114,7 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 # L of preferences is the loss that KTO trains on.
-KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected part less")
+KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected differ less")
 
 
 def list_measures(preferences: bool) -> tuple[Measure, ...]:

@@ -18,11 +18,11 @@ from selection.budget import Budget, Spending, spend
 # DEITA (Liu et al., 2023): a row closer than this to a kept row adds nothing.
 DEITA_SIMILARITY = 0.9
 
-Rows = tuple[int, ...]
+Indices = tuple[int, ...]
 Counts = Sequence[int] | None
 
 
-def select_random(pool_rows: int, budget: Budget, random: np.random.Generator, token_counts: Counts = None) -> Rows:
+def select_random(pool_rows: int, budget: Budget, random: np.random.Generator, token_counts: Counts = None) -> Indices:
     """Take rows of a pool in uniformly random order until the budget is spent.
 
     >>> sorted(select_random(3, Budget(rows=5), np.random.default_rng(0)))
@@ -31,7 +31,7 @@ def select_random(pool_rows: int, budget: Budget, random: np.random.Generator, t
     return spend(budget, random.permutation(pool_rows).tolist(), token_counts)
 
 
-def select_perplexity(losses_nats: ArrayLike, budget: Budget, token_counts: Counts = None) -> Rows:
+def select_perplexity(losses_nats: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
     """Take the rows with the highest training loss first (paper, section 5.1.1).
 
     >>> select_perplexity([1.0, 3.0, 2.0], Budget(rows=2))
@@ -40,7 +40,7 @@ def select_perplexity(losses_nats: ArrayLike, budget: Budget, token_counts: Coun
     return spend(budget, _highest_first(losses_nats), token_counts)
 
 
-def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts = None) -> Rows:
+def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
     """Take the preference pairs with the highest grade of the chosen answer first (paper, section 5.2, Table 2).
 
     >>> select_score([4.0, 5.0, float("nan")], Budget(rows=3))
@@ -49,7 +49,7 @@ def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts 
     return spend(budget, _highest_first(chosen_scores), token_counts)
 
 
-def select_superfiltering(ifd: ArrayLike, budget: Budget, token_counts: Counts = None) -> Rows:
+def select_superfiltering(ifd: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
     """Take the rows with the highest instruction-following difficulty below 1 first (Li et al., 2024).
 
     ``ifd``: a row's perplexity of the answer given the prompt, divided by that of the answer alone. At 1 and above the
@@ -78,7 +78,7 @@ def select_deita(
     budget: Budget,
     token_counts: Counts = None,
     similarity: float = DEITA_SIMILARITY,
-) -> Rows:
+) -> Indices:
     """Take the rows with the highest score first, but skip those too similar to a row already taken.
 
     A row is skipped when the cosine of its embedding with that of a row already taken exceeds ``similarity``.
@@ -106,7 +106,7 @@ def select_deita(
 
 def select_cluster(
     embeddings: ArrayLike, budget: Budget, random: np.random.Generator, token_counts: Counts = None
-) -> Rows:
+) -> Indices:
     """Take the row nearest each centre of K-means with as many clusters as rows are wanted, large clusters first.
 
     For a budget in tokens, as many rows are wanted as fit it at the pool's mean length. When the nearest rows do not

@@ -12,7 +12,8 @@ takes, where it ends a block, and how it codes one. It is faster for three reaso
 - A candidate's own positions are unlinked after it has been counted, so the set is never copied.
 
 The tests compare the sizes with those of `zlib.compress`. `matches_zlib` checks once per process whether the zlib at
-hand makes these choices: zlib-ng, for one, makes others.
+hand makes these choices: zlib-ng, for one, makes others. All compiled functions stand in this file, because numba's
+cache notices changes of the file that a function stands in, and of no other.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class ShardedPool:
 
     def sizes_with_chosen(self, joined: Sequence[bytes], rows: Rows) -> Rows:
         """Add ``joined`` to the chosen set; return its compressed bytes with each of ``rows`` in turn added to it."""
-        return self._ask_sizes("sizes_with_chosen", joined, rows, rows % self._engine.workers, self._in_shard(rows))
+        return self._ask_sizes("sizes_with_chosen", joined, rows % self._engine.workers, self._in_shard(rows))
 
     def start_round(self, finalists: Rows) -> dict[int, bytes]:
         """Empty the round's set and deal its finalists out to the workers; return their texts by row."""
@@ -109,10 +109,10 @@ class ShardedPool:
         # waits each time for the slowest worker.
         loads = [0] * self._engine.workers
         dealt: list[list[int]] = [[] for _ in loads]
-        self._owners, self._seats = np.zeros_like(self.lengths), np.zeros_like(self.lengths)
+        self._owners, self._local_indices = np.zeros_like(self.lengths), np.zeros_like(self.lengths)
         for row in sorted(finalists.tolist(), key=lambda row: -len(texts[row])):
             owner = loads.index(min(loads))
-            self._owners[row], self._seats[row] = owner, len(dealt[owner])
+            self._owners[row], self._local_indices[row] = owner, len(dealt[owner])
             dealt[owner].append(row)
             loads[owner] += len(texts[row])
         self._engine.ask("start_round", [([texts[row] for row in rows],) for rows in dealt])
@@ -120,14 +120,14 @@ class ShardedPool:
 
     def sizes_with_round(self, joined: Sequence[bytes], finalists: Rows) -> Rows:
         """The same as ``sizes_with_chosen`` for the round's set and rows among its finalists."""
-        seats = self._seats[finalists]
-        return self._ask_sizes("sizes_with_round", joined, finalists, self._owners[finalists], seats)
+        owners, local_indices = self._owners[finalists], self._local_indices[finalists]
+        return self._ask_sizes("sizes_with_round", joined, owners, local_indices)
 
-    def _ask_sizes(self, method: str, joined: Sequence[bytes], rows: Rows, owners: Rows, seats: Rows) -> Rows:
-        """Ask the owner of each row, who knows it by its seat; the sizes in the order of ``rows``."""
+    def _ask_sizes(self, method: str, joined: Sequence[bytes], owners: Rows, local_indices: Rows) -> Rows:
+        """Ask the owner of each row, who knows the row by its local index; the sizes in the order of the rows."""
         indices_by_owner = self._group_by_owner(owners)
-        answers = self._engine.ask(method, [(joined, seats[indices].tolist()) for indices in indices_by_owner])
-        sizes = np.empty(len(rows), dtype=np.int64)
+        answers = self._engine.ask(method, [(joined, local_indices[indices].tolist()) for indices in indices_by_owner])
+        sizes = np.empty(len(owners), dtype=np.int64)
         for indices, answer in zip(indices_by_owner, answers, strict=True):
             sizes[indices] = answer
         return sizes

@@ -64,7 +64,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChatAnswer:
     """An answer of the endpoint. ``is_cut``: it ended because it reached the limit of its length."""
 
     text: str
@@ -117,7 +117,7 @@ class ChatEndpoint:
         self._pace = Pace(params.requests_per_minute, clock, sleep)
         self._opener = urllib.request.build_opener(_NoRedirects)
 
-    def complete(self, body: dict[str, Any]) -> Answer:
+    def complete(self, body: dict[str, Any]) -> ChatAnswer:
         """The answer to one chat request.
 
         Raises UnusableAnswerError when the endpoint refuses this request or gives no usable answer in ``attempts``
@@ -214,7 +214,7 @@ class ChatEndpoint:
         named = [name for name in OPTIONAL_SETTINGS if name in said and getattr(self._params, name) is not None]
         return "".join(f"; judge.{name}: null sends none" for name in named)
 
-    def _parse(self, body: bytes) -> Answer:
+    def _parse(self, body: bytes) -> ChatAnswer:
         try:
             choice = json.loads(body)["choices"][0]
             text, reason = choice["message"]["content"], choice.get("finish_reason")
@@ -223,7 +223,7 @@ class ChatEndpoint:
         # In this format null means that the model wrote nothing.
         if not isinstance(text, str | None):
             raise _PassingError(f"the content of the message is {self._quote(json.dumps(text))}", True)
-        return Answer(self._without_key(text or ""), reason == "length")
+        return ChatAnswer(self._without_key(text or ""), reason == "length")
 
     def _quote(self, text: str) -> str:
         """The endpoint's text, shortened to fit into one line of an error message."""

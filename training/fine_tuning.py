@@ -199,7 +199,7 @@ def refuse_start_as_output(folder: str | Path, *starts: str | Path | None) -> No
     """Raise EntropylawError when a model would be saved over one that it is made from."""
     for start in starts:
         if start is not None and Path(start).is_dir() and Path(folder).resolve() == Path(start).resolve():
-            raise EntropylawError(f"{folder}: the model to start from lies there; give --out another folder")
+            raise EntropylawError(f"{folder}: this folder holds the model to start from; give --out another folder")
 
 
 def clear_old_model(trainer: Trainer, folder: str | Path) -> None:

@@ -77,7 +77,7 @@ class KtoReport(TrainingReport):
 
 
 @dataclass(frozen=True)
-class Answer:
+class KtoRow:
     """One row of KTO: an answer to a prompt, and whether it is desirable."""
 
     prompt: tuple[Message, ...]
@@ -85,14 +85,14 @@ class Answer:
     desirable: bool
 
 
-def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) -> list[Answer]:
+def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) -> list[KtoRow]:
     """One row per answer, in random order; chosen answers are desirable. A record with one answer makes one row.
 
     TRL by itself would put all chosen answers before all rejected ones and not shuffle them, so that most batches would
     hold one label only.
     """
     rows = [
-        Answer(record.prompt, answer, desirable)
+        KtoRow(record.prompt, answer, desirable)
         for record in records
         for answer, desirable in ((record.chosen, True), (record.rejected, False))
         if answer
@@ -205,7 +205,7 @@ def _train(
 class _Answers:
     """The rows to train on, in training order; how many were too long; and the tokens of those that were not."""
 
-    rows: tuple[Answer, ...]
+    rows: tuple[KtoRow, ...]
     dropped: int
     tokens: int
 
@@ -228,11 +228,11 @@ def _prepare_answers(records: Sequence[Preference], tokenizer: PreTrainedTokeniz
     return _Answers(rows, len(unpaired) - len(rows), sum(tokens for _, tokens in measured))
 
 
-def count_tokens(tokenizer: PreTrainedTokenizerBase, row: Answer, max_length: int) -> int:
+def count_tokens(tokenizer: PreTrainedTokenizerBase, row: KtoRow, max_length: int) -> int:
     """Tokens of prompt and answer within ``max_length``; 0 when no token of the answer fits."""
     encoded = encode_answer(tokenizer, row.prompt, row.answer, max_length)
     return min(len(encoded.prompt_ids) + len(encoded.answer_ids), max_length) if encoded else 0
 
 
-def _to_trl(row: Answer) -> dict[str, Any]:
+def _to_trl(row: KtoRow) -> dict[str, Any]:
     return {"prompt": to_chat(row.prompt), "completion": to_chat(row.answer), "label": row.desirable}

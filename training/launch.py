@@ -103,7 +103,9 @@ def count_processes(params: LaunchParams, config: ClusterConfig, devices: int) -
     Raises EntropylawError when that is not known, or when this machine cannot run its part of them.
     """
     if not devices and params.strategy != "ddp":
-        raise EntropylawError(f"launch.strategy: {params.strategy} needs GPUs, and there are none here; ddp does not")
+        raise EntropylawError(
+            f"launch.strategy: {params.strategy} needs GPUs, and there are none here; set ddp, which does not"
+        )
     machines = config.num_machines
     configured = config.num_processes if config.num_processes > 0 else None
     processes = params.processes or configured or devices * machines
@@ -210,6 +212,6 @@ def _explain_failure(rank: int, failure: Any) -> EntropylawError:
         hint = "; most often the machine ran out of memory" if name == "SIGKILL" else ""
         error = EntropylawError(f"launch: process {rank} was ended by {name}{hint}")
     else:
-        error = EntropylawError(f"launch: process {rank} failed; what it said stands above")
+        error = EntropylawError(f"launch: process {rank} failed; its own message is above")
     error.exit_code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     return error

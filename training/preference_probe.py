@@ -51,7 +51,7 @@ class PreferenceProbeResult(ProbeResult):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BatchedAnswer:
     """One answer of a micro-batch: the index of its row in the batch, whether it is the chosen one, and its tokens."""
 
     row_index: int
@@ -76,17 +76,19 @@ def encode_preference(
     return answers or None
 
 
-def split_answers(rows: Sequence[dict[bool, EncodedAnswer]]) -> list[Answer]:
+def split_answers(rows: Sequence[dict[bool, EncodedAnswer]]) -> list[BatchedAnswer]:
     """The answers of a micro-batch: all chosen ones, then all rejected ones.
 
     The KL term pairs each prompt with the answer that comes before it in this list. In this order, that answer belongs
     to another prompt.
     """
-    return [Answer(i, label, row[label]) for label in (True, False) for i, row in enumerate(rows) if label in row]
+    return [
+        BatchedAnswer(i, label, row[label]) for label in (True, False) for i, row in enumerate(rows) if label in row
+    ]
 
 
 def answer_logps(
-    model: PreTrainedModel, answers: Sequence[Answer], padding_id: int, max_length: int, mismatched: bool
+    model: PreTrainedModel, answers: Sequence[BatchedAnswer], padding_id: int, max_length: int, mismatched: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability in nats and number of tokens of each answer, both of shape (answers,).
 
@@ -172,14 +174,14 @@ class _Policy:
     padding_id: int
     max_length: int
 
-    def take_reference(self, answers: Sequence[Answer]) -> _Reference:
+    def take_reference(self, answers: Sequence[BatchedAnswer]) -> _Reference:
         import torch
 
         with torch.no_grad():
             logps, tokens = self._logps(answers, mismatched=False)
             return _Reference(logps, tokens, self._logps(answers, mismatched=True)[0])
 
-    def losses(self, answers: Sequence[Answer], reference: _Reference) -> torch.Tensor:
+    def losses(self, answers: Sequence[BatchedAnswer], reference: _Reference) -> torch.Tensor:
         """KTO loss of each answer under the model as it is now: (answers,), with gradients."""
         import torch
 
@@ -189,14 +191,14 @@ class _Policy:
         chosen = torch.tensor([answer.chosen for answer in answers], device=reference.logps.device)
         return kto_losses(self._logps(answers, mismatched=False)[0] - reference.logps, kl, chosen)
 
-    def _logps(self, answers: Sequence[Answer], mismatched: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def _logps(self, answers: Sequence[BatchedAnswer], mismatched: bool) -> tuple[torch.Tensor, torch.Tensor]:
         return answer_logps(self.model, answers, self.padding_id, self.max_length, mismatched)
 
 
 def _record_rows(
     step: int,
     batch: Sequence[tuple[Record, str, dict[bool, EncodedAnswer]]],
-    answers: Sequence[Answer],
+    answers: Sequence[BatchedAnswer],
     losses: Sequence[float],
     reference: _Reference,
 ) -> Iterator[ProbedPreference]:
