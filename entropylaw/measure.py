@@ -110,7 +110,8 @@ def base_model(
     Example: entropylaw base-model data/baseline.jsonl --out models/base
     """
     from corpus.records import data_hash
-    from training.base_model import BaseModelParams, build_base_model
+    from training.base_model import build_base_model
+    from training.base_model_params import BaseModelParams
     from training.fine_tuning import quiet_libraries
 
     params = read_section(BaseModelParams, "base_model")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:
     """Full memory while a base model is loaded and probed, as an EntropylawError that names what takes less."""
-    from training.base_model import BaseModelParams
+    from training.base_model_params import BaseModelParams
     from training.device_memory import explain_full_memory
     from training.probed_model import name_probe_savings
 

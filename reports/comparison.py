@@ -27,7 +27,7 @@ MARGIN = "margin of chosen over rejected, cosine"
 
 
 def render_comparison(result: VersionComparison) -> list[str]:
-    """Lines of at most 80 columns, names aside."""
+    """The comparison as lines of at most 80 columns; only long names make them longer."""
     lines = [f"{side}  {_name(version)}" for side, version in (("A", result.a), ("B", result.b))]
     lines += ["", *_list_numbers(result), ""]
     lines += _describe_rows(result)

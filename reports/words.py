@@ -13,13 +13,13 @@ from monitor.verdict import RuleStatus
 
 @dataclass(frozen=True)
 class Words:
-    """How a status is named: always a word and a sign, so that colour is never the only carrier."""
+    """How a status is shown: by a word and a sign, so that nobody has to tell colours apart."""
 
     word: str
     icon: str
 
 
-# By the statuses of monitor.verdict, of versions and of rules.
+# The statuses of versions and of rules in monitor.verdict.
 WORDS: dict[str, Words] = {
     "baseline": Words("Baseline", "•"),
     "pass": Words("Pass", "✓"),
@@ -29,13 +29,16 @@ WORDS: dict[str, Words] = {
     "skipped": Words("Skipped", "–"),
 }
 
-# What a reader must see first.
+# Rules are listed in this order of their statuses: first what a reader must see.
 RULE_ORDER: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass", "skipped")
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measured quantity: its symbol in the paper (section 3), its name, and what a change of it means."""
+    """A measured quantity.
+
+    ``key``: its name in results. ``symbol``: in the paper (section 3). ``label``: what it is. ``meaning``: of a change.
+    """
 
     key: Literal["r", "r_long", "l", "c"]
     symbol: str
@@ -51,7 +54,7 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 # L of preferences is the loss that KTO trains on.
-KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected part less")
+KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected differ less")
 
 
 def list_measures(preferences: bool) -> tuple[Measure, ...]:

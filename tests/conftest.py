@@ -41,7 +41,8 @@ def baseline(chats: Rows) -> Rows:
 @pytest.fixture(scope="session")
 def base_folder(baseline: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model of one layer, 32 wide, with a vocabulary of 400: real, and trained in a second."""
-    from training.base_model import BaseModelParams, build_base_model
+    from training.base_model import build_base_model
+    from training.base_model_params import BaseModelParams
     from training.fine_tuning import quiet_libraries
 
     quiet_libraries()

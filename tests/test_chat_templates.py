@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
-from training.base_model import BaseModelParams
+from training.base_model_params import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation, to_chat
 from training.chat_templates import (
     find_answer_ends,

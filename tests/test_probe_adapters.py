@@ -24,7 +24,8 @@ from monitor.calibration.law_runs import LawTraining, run_law_point
 from monitor.calibration.params import CalibrationParams
 from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams
-from training.base_model import CARD, BaseModelParams, build_base_model, load_base_model
+from training.base_model import CARD, build_base_model, load_base_model
+from training.base_model_params import BaseModelParams
 from training.preference_probe import PreferenceProbeResult
 from training.probe import ProbeParams, ProbeResult, choose_probe_rows, probe_loss
 from training.probed_model import copy_probed_model, load_probed_model

@@ -10,7 +10,8 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from selection.redundancy import PLAIN, PYTHON_LIST, DictionaryState, Framing, StateKind, reference_text
+from selection.framing import PLAIN, PYTHON_LIST, Framing, reference_text
+from selection.redundancy import DictionaryState, StateKind
 
 WORDS = [b"entropy", b"law", b"data", b"user: ", b"assistant: ", b"the", b"of", b"\n", b" ", b"model"]
 VOCABULARY = [bytes(Random(number).choices(range(97, 123), k=3 + number % 5)) for number in range(20_000)]

@@ -15,7 +15,9 @@ from monitor.gate import decide_gate
 from monitor.law.results import LawSummary
 from monitor.rules.registry import list_rules
 from monitor.verdict import RuleResult, verdict_from_json
-from reports.report_data import ROWS_PER_RULE, LawView, ReportData, build_report_data
+from reports.law_view import LawView
+from reports.report_data import ReportData, build_report_data
+from reports.rule_view import ROWS_PER_RULE
 
 RISKY_RULES = ("redundancy", "loss", "both_rise")
 

@@ -18,8 +18,8 @@ from monitor.law.results import CurveBand, LawCurve, LawPoint
 from monitor.rules.flagged_rows import ROWS_PER_RULE
 from monitor.verdict import SCHEMA_VERSION, RuleStatus, Status
 from reports.checks import CHECK_SCHEMA_VERSION, render_check
-from reports.report_data import ROWS_PER_RULE as ROWS_SHOWN
 from reports.report_data import build_report_data
+from reports.rule_view import ROWS_PER_RULE as ROWS_SHOWN
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
 SCHEMAS = {name: json.loads((FOLDER / f"{name}.schema.json").read_text()) for name in ("verdict", "check")}

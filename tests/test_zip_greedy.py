@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from corpus.errors import EntropylawError, ParamsError
 from corpus.params import parse_section
 from selection.budget import Budget
-from selection.redundancy import reference_text
+from selection.framing import reference_text
 from selection.zip_greedy import Selection, ZipParams, bottom_k, select_zip
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

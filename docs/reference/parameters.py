@@ -23,7 +23,7 @@ from monitor.measures.consistency import ConsistencyParams
 from monitor.rule_params import RuleParams
 from reports.report_params import ReportParams
 from selection.methods import SelectionParams
-from training.base_model import BaseModelParams
+from training.base_model_params import BaseModelParams
 from training.evaluation_params import EvaluationParams
 from training.judge_params import JudgeParams
 from training.kto import KtoParams
