@@ -18,6 +18,13 @@ settings.load_profile("unhurried")
 ROLES = {"human": "user", "gpt": "assistant"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow every test that needs the trained model, also by way of another fixture."""
+    for item in items:
+        if "base_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def chats() -> Rows:
     """1,200 different real conversations of 2018, oldest first, with their content hashes; rows are numbered from 1."""

@@ -107,6 +107,7 @@ def verify() -> None:
     verify_results(VERDICT, sample_verdict("risky").version.data_hash)
 
 
+@pytest.mark.slow
 def test_the_hashes_are_those_that_dvc_records_of_files_and_folders(repository, monkeypatch) -> None:
     monkeypatch.chdir(repository)
     stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]

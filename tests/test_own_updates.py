@@ -15,6 +15,8 @@ from monitor.rule_params import RuleParams
 from monitor.rules.apply import Comparison, apply_rules
 from monitor.verdict import Measurements, RuleResult
 
+pytestmark = pytest.mark.slow
+
 Rows = list[tuple[Record, str]]
 COMPRESSION = CompressionParams()
 # Of data whose rows are so long that nothing moves their R.

@@ -43,6 +43,7 @@ def framed(members: list[bytes], framing: Framing) -> bytes:
     return framing.opening + framing.separator.join(members) + framing.closing
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(rows, max_size=6), st.lists(rows, min_size=1, max_size=3), framings, st.integers(1, 9))
 @example([text(1, 70_000)], [b"", text(1, 70_000)], PLAIN, 9)
@@ -59,6 +60,7 @@ def test_deflate_state_gives_the_size_of_compressing_the_whole_set_anew(
             state.add(members[count])
 
 
+@pytest.mark.slow
 def test_deflate_state_is_exact_across_many_block_boundaries() -> None:
     # A block of DEFLATE closes after 16,383 symbols; rows of a few hundred bytes end anywhere in a block.
     random = Random(3)

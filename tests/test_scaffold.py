@@ -12,6 +12,8 @@ from entropylaw.cli import app
 from entropylaw.init.ci_files import CI_FILES, render_ci_file
 from entropylaw.init.command import RECIPES, render_pipeline, shipped_text
 
+pytestmark = pytest.mark.slow
+
 
 def conversation(i):
     return {"messages": [{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": f"answer {i}"}]}
