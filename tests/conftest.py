@@ -46,8 +46,11 @@ def baseline(chats: Rows) -> Rows:
 
 
 @pytest.fixture(scope="session")
-def base_folder(baseline: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_folder(baseline: Rows, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A base model of one layer, 32 wide, with a vocabulary of 400: real, and trained in a second."""
+    if request.config.getoption("markexpr") == "not slow":
+        pytest.fail("a test that asks for this fixture by getfixturevalue needs @pytest.mark.slow")
+
     from training.base_model import BaseModelParams, build_base_model
     from training.fine_tuning import quiet_libraries
 

@@ -300,6 +300,7 @@ def test_too_few_rows_for_a_probe_leave_the_other_numbers(
     assert [note[:21] for note in result["notes"]] == ["L of A was not measur", "L of B was not measur"]
 
 
+@pytest.mark.slow
 def test_preferences_are_compared_with_preferences_only(compare: Compare, chats: Rows, tmp_path: Path) -> None:
     pairs = [
         {"prompt": f"Name number {i}.", "chosen": f"The number is {i}.", "rejected": "I like trains."}
@@ -405,6 +406,7 @@ def test_revisions_are_compared_like_the_files_they_stand_for(
     assert f"B  HEAD~1:data/sft.jsonl ({sha[:7]})" in compare_there("HEAD~2", "HEAD~1").stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_git_tracks_needs_no_dvc(compare_there: Compare) -> None:
     result = read_result(compare_there("HEAD~2:notes.jsonl", "notes.jsonl", "--json"))
     assert result["rows"] == {"added": 10, "removed": 10, "kept": 10}
@@ -419,6 +421,7 @@ def test_files_of_revisions_are_named_from_the_current_folder(
     assert read_result(compare_there("HEAD~2:sft.jsonl", "HEAD~1:../data/sft.jsonl", "--json"))["rows"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -436,6 +439,7 @@ def test_a_wrong_revision_is_one_line_that_names_it(
     require_one_line(compare_there(*arguments), *parts)
 
 
+@pytest.mark.slow
 def test_without_params_a_revision_needs_a_file(
     compare_there: Compare, history: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

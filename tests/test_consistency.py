@@ -80,6 +80,7 @@ def test_each_row_agrees_more_with_its_own_answer_than_with_another_rows() -> No
     assert (own > other + 0.3).all()
 
 
+@pytest.mark.slow
 def test_agreement_does_not_depend_on_the_order_of_the_rows(chats: Rows) -> None:
     records = [record for record, _ in chats[:60]]
     forward, backward = row_agreement(records)[0], row_agreement(records[::-1])[0]

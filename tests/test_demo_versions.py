@@ -45,6 +45,7 @@ def test_x1_to_x4_keep_their_size_and_lose_a_tenth_of_copies_each(data):
     assert [round(copies(data.versions[name]), -1) for name in ("x1", "x2", "x3", "x4")] == [120, 80, 40, 0]
 
 
+@pytest.mark.slow
 def test_each_version_shares_nine_tenths_with_the_one_before(data):
     for before, after in (("x1", "x2"), ("x2", "x3"), ("x3", "x4"), ("x4", "benign")):
         shared = Counter(identifiers(data.versions[before])) & Counter(identifiers(data.versions[after]))

@@ -174,6 +174,7 @@ def test_the_page_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
     assert text.replace("\n", "").isprintable()
 
 
+@pytest.mark.slow
 def test_a_page_with_hostile_charts_has_no_script_handler_or_link_out() -> None:
     page = read_tags(render(report_with(*FRAGMENTS)))
     benign = {tag for tag, *_ in read_tags(render(report_with("plain"))).tags}

@@ -554,6 +554,7 @@ ODD: dict[str, tuple[RowRuleId, DrawRow]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_strange_rows_are_found_where_there_were_none_before(name: str, kept: Rows) -> None:
     rule, draw = ODD[name]

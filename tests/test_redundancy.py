@@ -93,6 +93,7 @@ def test_the_size_of_a_single_row_is_that_of_plain_zstd_without_its_header(windo
     assert state.size_with(candidate) == pytest.approx(len(zstandard.compress(candidate, level)), rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_copy_of_any_row_of_a_large_set_shrinks_over_a_hundredfold_with_the_global_window() -> None:
     # 14 MB: beyond the 8 MiB that zstd indexes of a dictionary when its tables keep their usual size.
     random = Random(11)

@@ -276,6 +276,7 @@ def test_deita_takes_the_highest_grades_and_leaves_out_what_is_alike(
     assert "deita finds no more" in result.stdout
 
 
+@pytest.mark.slow
 def test_cluster_takes_rows_of_every_topic(run: Run, tmp_path: Path) -> None:
     topics = ["My dog barks at the cat, and the puppy plays", "The bank raised the interest on our mortgage loan",
               "Boil the pasta, then fry onions in olive oil"]  # fmt: skip
