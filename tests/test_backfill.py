@@ -481,6 +481,7 @@ def test_a_branch_counts_from_where_it_was_merged(tmp_path: Path, monkeypatch: p
     assert names(tmp_path, monkeypatch, "sft.jsonl", since="HEAD") == ["merged"]
 
 
+@pytest.mark.slow
 def test_a_stages_output_and_a_tracked_folder_are_followed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     team = Team(tmp_path)
     monkeypatch.chdir(tmp_path)

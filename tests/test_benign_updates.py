@@ -76,6 +76,7 @@ def test_updates_are_of_the_sizes_asked_for_and_change_r_a_little(chats: Rows) -
     assert all(update.change_l is update.change_c is None for update in updates)
 
 
+@pytest.mark.slow
 def test_the_changes_are_those_of_the_two_versions_measured_one_by_one(chats: Rows) -> None:
     rows, measures = chats[:200], make_measures()
     for update, found in zip(draw(), measure_updates(rows, draw(), COMPRESSION, measures), strict=True):

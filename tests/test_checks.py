@@ -192,6 +192,7 @@ def test_markdown_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
         assert all((escape_log(part.start) in words) is shows_texts for part in data.excerpts.values())
 
 
+@pytest.mark.slow
 @hostile
 def test_no_line_of_markdown_begins_with_a_command(data: ReportData) -> None:
     for line in render_check(data, "markdown").splitlines():

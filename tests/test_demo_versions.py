@@ -31,6 +31,7 @@ def identifiers(rows):
     return [row["id"] for row in rows]
 
 
+@pytest.mark.slow
 def test_every_conversation_has_two_speakers_and_ends_with_an_answer(logs):
     assert len(logs) == 4017
     for log in logs:
@@ -38,12 +39,14 @@ def test_every_conversation_has_two_speakers_and_ends_with_an_answer(logs):
         assert record.messages[0].role == "user" and record.messages[-1].role == "assistant"
 
 
+@pytest.mark.slow
 def test_x1_to_x4_keep_their_size_and_lose_a_tenth_of_copies_each(data):
     assert [len(data.versions[name]) for name in ("x1", "x2", "x3", "x4")] == [400] * 4
     # 30% of the export repeats earlier rows; each repair takes a third of these away.
     assert [round(copies(data.versions[name]), -1) for name in ("x1", "x2", "x3", "x4")] == [120, 80, 40, 0]
 
 
+@pytest.mark.slow
 def test_each_version_shares_nine_tenths_with_the_one_before(data):
     for before, after in (("x1", "x2"), ("x2", "x3"), ("x3", "x4"), ("x4", "benign")):
         shared = Counter(identifiers(data.versions[before])) & Counter(identifiers(data.versions[after]))

@@ -19,6 +19,8 @@ from reports.report_data import ReportData, build_report_data
 from reports.training_curves import TrainingCurve
 from reports.training_figure import draw_training
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -130,6 +130,7 @@ def test_of_forms_that_fit_alike_the_simplest_is_taken() -> None:
     assert fit(x, TRUTHS["linear"](x)).form == "linear"
 
 
+@pytest.mark.slow
 def test_noise_alone_does_not_hold() -> None:
     generator = rng(3)
     curves = [fit(RATIOS, generator.normal(-5, 0.1, 12)) for _ in range(25)]
@@ -137,6 +138,7 @@ def test_noise_alone_does_not_hold() -> None:
     assert all("does not hold on your data" in curve.sentence for curve in curves)
 
 
+@pytest.mark.slow
 def test_the_p_value_counts_the_choice_among_forms_in() -> None:
     generator = rng(4)
     forms = list_forms(RATIOS)

@@ -160,6 +160,7 @@ SHARE = 40 / 340
 CALM = dict.fromkeys(("agreement", "copies", "wording", "form"), "pass")
 
 
+@pytest.mark.slow
 def test_what_is_found_does_not_depend_on_the_order_of_the_file(kept: Rows, fresh: Rows) -> None:
     damaged = [*(change(row, str.upper) for row in fresh[:8]), *fresh[8:]]
     assert judge(kept[::-1], damaged[::-1]) == judge(kept, damaged)
@@ -169,6 +170,7 @@ def test_fresh_rows_of_the_same_kind_are_no_outliers(kept: Rows, fresh: Rows) ->
     assert statuses(judge(kept, fresh), SHARE) == CALM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [0, 3, 6])
 def test_a_batch_about_something_new_is_not_stopped(new: int) -> None:
     known = [words for i, words in enumerate(TOPICS) if i != new]
@@ -228,6 +230,7 @@ ACCIDENTS: dict[str, tuple[str, Callable[[Rows], Rows]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACCIDENTS)
 def test_an_accident_is_found_by_the_rule_it_belongs_to(name: str, kept: Rows, fresh: Rows) -> None:
     rule, damage = ACCIDENTS[name]
@@ -278,6 +281,7 @@ def draw_values(
     return values, np.where(is_added, -1, topic), is_added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("added", [8, 40])
 @pytest.mark.parametrize(("topic_sd", "rates"), [(0.0, (0.05, 0.01)), (0.3, (0.05, 0.01)), (1.0, (0.05,))])
 def test_an_honest_batch_has_too_many_outliers_no_more_often_than_its_rate(
@@ -580,6 +584,7 @@ STRANGE: dict[str, DrawRow] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("rows", [12, 130])
 def test_strange_data_is_no_alarm_where_it_was_strange_before(name: str, rows: int) -> None:
@@ -598,6 +603,7 @@ OUTLYING: dict[str, tuple[str, DrawRow]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTLYING)
 def test_strange_rows_are_found_where_there_were_none_before(name: str, kept: Rows) -> None:
     rule, draw = OUTLYING[name]

@@ -19,6 +19,8 @@ from monitor.rules.apply import apply_rules
 from monitor.rules.parent_comparison import ParentComparison
 from monitor.verdict import Measurements, RuleResult
 
+pytestmark = pytest.mark.slow
+
 Rows = list[tuple[Record, str]]
 COMPRESSION = CompressionParams()
 PARAMS = CalibrationParams()

@@ -231,6 +231,7 @@ def test_fresh_pairs_with_exchanged_answers_are_seen(preference: float, share: f
     assert sum(seen) >= 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clarity", [1.0, 0.5, 0.0])
 def test_honest_pairs_alarm_at_the_nominal_rate_however_weak_their_preference(clarity: float) -> None:
     rng = np.random.default_rng(4)

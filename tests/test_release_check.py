@@ -31,6 +31,8 @@ from training.fine_tuning import TrainingReport
 from training.model_card import Provenance, TrainedOn, render_model_card
 from training.sft import SftParams
 
+pytestmark = pytest.mark.slow
+
 DATASETS = ("sft", "preferences")
 MODELS = {"sft": "models/sft", "preferences": "models/kto"}
 PREPARED = {"sft": "a1" * 16, "preferences": "b2" * 16}

@@ -409,6 +409,7 @@ def shifts_under_null(
     return p_values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topic_sd", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
 def test_a_batch_of_another_topic_is_a_shift_no_more_often_than_its_rate(topic_sd: float, rate: float) -> None:

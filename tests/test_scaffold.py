@@ -16,6 +16,8 @@ from entropylaw.init.pipeline import render_pipeline
 from entropylaw.init.recipes import RECIPES
 from entropylaw.repository.shipped_files import shipped_text
 
+pytestmark = pytest.mark.slow
+
 
 def conversation(i):
     return {"messages": [{"role": "user", "content": f"question {i}"}, {"role": "assistant", "content": f"answer {i}"}]}

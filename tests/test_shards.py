@@ -20,6 +20,8 @@ from selection.redundancy import StateKind
 from selection.shards import ShardedPool
 from selection.zip_greedy import Selection, ZipParams, select_zip
 
+pytestmark = pytest.mark.slow
+
 KIND = StateKind("zlib", 9)
 
 

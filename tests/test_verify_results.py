@@ -108,6 +108,7 @@ def verify() -> None:
     verify_results(VERDICT, sample_verdict("risky").version.data_hash)
 
 
+@pytest.mark.slow
 def test_the_hashes_are_those_that_dvc_records_of_files_and_folders(repository, monkeypatch) -> None:
     monkeypatch.chdir(repository)
     stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]
@@ -116,6 +117,7 @@ def test_the_hashes_are_those_that_dvc_records_of_files_and_folders(repository, 
     assert {path: hash_as_dvc(Path(path)) for path in recorded} == recorded
 
 
+@pytest.mark.slow
 def test_one_run_verifies_with_its_data_and_without(repository, clone, monkeypatch) -> None:
     verify()
     monkeypatch.chdir(repository)
