@@ -36,13 +36,13 @@ from monitor.verdict import (
     worst,
 )
 
-# The scale of Z that every pipeline measures.
+# The benchmark on which every pipeline measures Z.
 HELDOUT = "heldout"
 
 
 @dataclass(frozen=True)
 class ComparedDataset:
-    """One dataset of a version that its parent has too: what was measured, what changed, and what the rules look at."""
+    """A dataset that both the version and its parent have: what was measured, what changed, what the rules look at."""
 
     rows: ComparedRows
     now: Measurements
@@ -67,7 +67,7 @@ def assess_version(
     config_fingerprint = configuration.fingerprint()
     law = fit_entropy_law(calibration.points)
     parent = parent_of(history, config_fingerprint, data_hash)
-    # A version without anything to compare it with; what a comparison finds takes the place of these fields.
+    # The verdict on a version without a parent. With one, what the comparison finds replaces these fields.
     alone = Verdict(
         status="baseline",
         summary="First version: measured, nothing to compare it with yet.",
@@ -107,12 +107,12 @@ def compare_dataset(
     configuration: Configuration,
     params: RuleParams,
 ) -> ComparedDataset:
-    """Hold one dataset against the same one of the parent, which must have it."""
+    """Compare one dataset with the parent's dataset of the same name, which must exist."""
     reference = parent.datasets[item.dataset]
     hashes = [row_hash for _, row_hash in item.records]
     difference = reference.sketch.difference(hashes)
     split = split_rows(hashes, reference.sketch)
-    # A row of which it is not known whether the parent had it counts as text that was there.
+    # Where it is not known whether the parent had a row, its text counts as old.
     new_text = measure_new_text(item.records, (~split.is_added).tolist(), configuration.compression)
     now = replace(
         measure(item),
@@ -162,7 +162,7 @@ def judge_version(
 
 
 def refuse_new_datasets(alone: Verdict, parent: HistoryEntry) -> list[RuleResult]:
-    """A dataset that the parent has not cannot be compared: not assessed, with the remedy."""
+    """A result for each dataset that the parent does not have: not assessed, and what to do about it."""
     return [
         RuleResult(
             "redundancy",
@@ -177,7 +177,7 @@ def refuse_new_datasets(alone: Verdict, parent: HistoryEntry) -> list[RuleResult
 
 
 def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str) -> str:
-    """Why no version of a history that has some can be compared with."""
+    """Why a version cannot be compared with any of the ``others`` in the history, and what to do about it."""
     restart = "or start a new baseline with `entropylaw accept --baseline`."
     if any(entry.config_fingerprint == config_fingerprint for entry in others):
         return (
@@ -204,13 +204,13 @@ def measure(item: Evidence) -> Measurements:
 
 
 def describe_rows(item: Evidence) -> DatasetChanges:
-    """What can be said of the rows of a dataset that has no parent."""
+    """The sources and lengths of the rows of a dataset without a parent."""
     everything = np.ones(len(item.records), dtype=bool)
     return DatasetChanges(compare_sources(item.records), measure_lengths(item.records, {"all": everything}))
 
 
 def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
-    """One sentence: what was found, or that nothing was."""
+    """The verdict in one sentence."""
     if status == "pass":
         return f"No rule found more than benign updates do, against {parent}."
     named = [rule for rule in rules if rule.status == status]

@@ -1,4 +1,4 @@
-"""When a change is an alarm: rates of false alarms, and sizes below which a change does not matter."""
+"""When a change is an alarm: the rates of false alarms, and the thresholds from which a change matters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The smallest change of a whole version that is worth a warning, and worth stopping for."""
+    """The smallest change of a whole version that is worth a warning, and the smallest that is worth stopping for."""
 
     warn: float
     risky: float
@@ -20,18 +20,23 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class RuleParams:
-    """When a rule warns, and when it stops.
+    """When a rule warns, and when it stops a version.
 
-    ``false_alarm_rate``: how often all rules of an honest version together may warn (Holm's correction);
-    ``risky_rate``: how often they may stop it.
+    - ``false_alarm_rate``: how often the rules of an honest version may warn, all together (Holm's correction).
+      ``risky_rate``: how often they may stop it.
 
-    With enough rows every real change is significant, so a change must also matter. The thresholds are changes of the
-    whole version: ``ratio_rise`` relative, ``loss_rise`` in nats per token, ``agreement_fall`` in cosine,
-    ``forecast_fall`` in units of Z, ``flipped_share`` of the rows of preferences, ``outlier_share`` of all rows.
+    With enough rows every real change is significant, so a change must also be large enough to matter. These thresholds
+    are changes of the whole version:
 
-    ``outlier_quantiles``: a row is an outlier above these quantiles of the kept rows. Each is tried: a high one finds
-    few rows that lie far out, a low one many that lie a little out. ``rare_character_bits``: a character is rare when
-    its probability among the kept rows is below two to the power of minus this.
+    - ``ratio_rise``: relative change of R. ``loss_rise``: in nats per token. ``agreement_fall``: in cosine.
+      ``forecast_fall``: in units of Z. ``flipped_share``: of the rows of preferences. ``outlier_share``: of all rows.
+
+    Of single rows:
+
+    - ``outlier_quantiles``: a row is an outlier above one of these quantiles of the kept rows. Each is tried: a high
+      one finds few rows that lie far out, a low one many that lie a little out.
+    - ``rare_character_bits``: a character is rare if its probability among the kept rows is below two to the power of
+      minus this.
     """
 
     false_alarm_rate: float = 0.05

@@ -1,4 +1,4 @@
-"""waivers.yaml: who lets a risky version through one rule, why, and until when. Bound to one data version."""
+"""waivers.yaml: who lets one risky data version through one rule, why, and until when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ HEADER = "# Data versions let through a rule that found them risky; `entropylaw 
 
 @dataclass(frozen=True)
 class Waiver:
-    """``expires`` is the last day on which it holds, as an ISO date. It holds for one ``data_hash`` only."""
+    """A decision to let one data version, ``data_hash``, through one rule.
+
+    ``expires``: the last day on which it holds, as an ISO date such as 2026-01-31.
+    """
 
     rule: str
     data_hash: str
@@ -29,7 +32,7 @@ class Waiver:
 
 
 def read_waivers(path: str | Path, rules: Collection[str]) -> tuple[Waiver, ...]:
-    """The waivers of a file; none where there is no file. ``rules``: the names of the rules that there are.
+    """The waivers of a file; none where there is no file. ``rules``: the names of all rules.
 
     Raises ParamsError naming the entry and the key when the file is ill-formed.
     """
@@ -51,9 +54,9 @@ def read_waivers(path: str | Path, rules: Collection[str]) -> tuple[Waiver, ...]
 
 
 def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None:
-    """Write a waiver into the file, in place of one for the same rule and data; comments stay.
+    """Write a waiver into the file. It replaces one for the same rule and data; comments in the file stay.
 
-    Raises ParamsError when the waiver or the file is ill-formed; the file is then left as it was.
+    Raises ParamsError when the waiver or the file is ill-formed. The file is then left as it was.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedSeq
@@ -69,7 +72,7 @@ def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None
         document["waivers"] = CommentedSeq()
     entries = document["waivers"]
     entries.fa.set_block_style()
-    # Quoted, because other readers of YAML would take a hash of digits alone for a number.
+    # Quoted, because other readers of YAML take a hash that has only digits for a number.
     values = {
         **asdict(waiver),
         "data_hash": DoubleQuotedScalarString(waiver.data_hash),
@@ -93,7 +96,7 @@ def valid_waivers(waivers: Iterable[Waiver], data_hash: str, today: datetime.dat
 
 
 def waiver_problems(waivers: Iterable[Waiver], data_hash: str, today: datetime.date) -> dict[str, str]:
-    """For each rule with waivers of which none holds today for a data version, why not.
+    """Why no waiver of a rule holds today for a data version, by rule. Rules with a valid waiver are left out.
 
     >>> waivers = [Waiver("agreement", "aa", "known glitch", "kim", "2026-01-31")]
     >>> waiver_problems(waivers, "aa", datetime.date(2026, 2, 1))
@@ -104,7 +107,7 @@ def waiver_problems(waivers: Iterable[Waiver], data_hash: str, today: datetime.d
     waivers = tuple(waivers)
     covered = {waiver.rule for waiver in valid_waivers(waivers, data_hash, today)}
     problems: dict[str, str] = {}
-    # The nearest miss is told: one for this very data, and among equals the one added last.
+    # Of several waivers the one that nearly holds is named: one for this data, and of these the one added last.
     for waiver in sorted(waivers, key=lambda waiver: waiver.data_hash == data_hash):
         problem = _problem(waiver, data_hash, today)
         if problem and waiver.rule not in covered:
@@ -121,7 +124,7 @@ def _problem(waiver: Waiver, data_hash: str, today: datetime.date) -> str | None
 
 
 def _load_strings(path: str | Path) -> Any:
-    """A YAML file with every scalar as the text it was written in: a hash of digits alone is no number."""
+    """Read a YAML file with every value as text, so that a hash that has only digits does not become a number."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -39,9 +39,10 @@ class Calibration:
     - ``loss_sd``: standard deviation of the loss between rows, in nats.
     - ``topic_loss`` (nats) and ``topic_agreement`` (cosine): how far topics lie apart.
     - ``updates``: what benign updates change.
-    - ``points``: the runs that the entropy law is fitted on. ``curves``: Z over each of their measures alone, fitted
-      here, once, because a fit takes thousands of shuffles.
-    - ``params``: what it was made with. Whatever is measured on a later version is measured alike.
+    - ``points``: the runs that the entropy law is fitted on. ``curves``: Z over one measure of these runs at a time.
+      They are fitted here, once, because a fit takes thousands of shuffles.
+    - ``base_identity``: the hash of the base model.
+    - ``params``: what it was made with. A verdict measures topics and updates of a later version by the same.
     """
 
     rows: int
@@ -66,12 +67,14 @@ def calibrate(
     kept_in: Path | None = None,
     announce: Announce | None = None,
 ) -> Calibration:
-    """Measure the baseline's own noise. ``records``: (record, content hash) of the baseline version.
+    """Measure what is normal on a baseline. ``records``: its rows, in file order.
 
-    Costs ``seeds`` probe runs and, with ``law_runs``, twelve runs of twice a probe's length; ``announce`` is told what
-    is left to do before it starts, ``progress`` the steps of training. Finished runs are kept in ``kept_in``: what was
-    interrupted goes on where it stopped, and gives the same bytes. Raises NotAssessedError when the baseline is too
-    small, before any run where that can be told, and when a run diverges.
+    It takes ``params.seeds`` probe runs and, with ``params.law_runs``, twelve runs of twice a probe's length.
+    ``announce`` is told the cost before the first run, and ``progress`` the training steps. Finished runs are kept in
+    the folder ``kept_in``, so that an interrupted calibration goes on where it stopped and gives the same bytes.
+
+    Raises NotAssessedError when the baseline is too small (before any run, if that is known by then), and when a run
+    diverges.
     """
     from training.probed_model import load_probed_model
 
@@ -119,10 +122,10 @@ def calibrate(
 
 
 def choose_rows(records: Sequence[HashedRecord], most: int, rng: np.random.Generator) -> Sequence[HashedRecord]:
-    """The distinct rows in file order; of more than ``most``, as many drawn at random.
+    """The distinct rows in file order. Of more than ``most``, so many are drawn at random.
 
-    A careless baseline may repeat itself. What is usual must be measured on its distinct rows: an update that takes
-    the place of a copy is a repair, and would make every later copy look usual.
+    A careless baseline may repeat itself. What is normal must be measured on its distinct rows: an update that puts a
+    new row in the place of a copy is a repair, and would make every later copy look normal.
     """
     distinct: dict[str, Record] = {}
     for record, row_hash in records:
@@ -140,9 +143,9 @@ def announce_cost(
     kept_in: Path | None,
     time_a_step: Callable[[], float],
 ) -> None:
-    """Tell ``announce`` which runs are still to be done and how long they take; nothing where all are done.
+    """Tell ``announce`` how many runs are left and how long they take. It is told nothing where all are done.
 
-    ``time_a_step``: measures the seconds of one training step.
+    ``time_a_step``: measures the seconds of one training step. It is called only where runs are left.
     """
     noise_left, law_left = ([run for run in runs if find_run(run, kept_in) is None] for runs in (noise_runs, law_runs))
     if left := [*noise_left, *law_left]:
@@ -152,9 +155,9 @@ def announce_cost(
 
 
 def calibration_from_json(document: object, where: str) -> Calibration:
-    """The inverse of writing a calibration as JSON; ``where`` names its file.
+    """Read a calibration back from JSON. ``where``: the name of its file.
 
-    Raises NotAssessedError on a document of another shape, such as an older version's without the law's curves.
+    Raises NotAssessedError on a document of another shape, such as an older one without the law's curves.
     """
     try:
         return parse_section(Calibration, document, where)

@@ -1,4 +1,4 @@
-"""The small training runs that the entropy law is fitted on: subsets of the baseline of different worth."""
+"""The small training runs that the entropy law is fitted on: one on each of twelve subsets of the baseline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LawTraining:
 
 
 def scramble_words(record: Record, rng: np.random.Generator) -> Record:
-    """The same record with the words of its answers in random order: damage of a known kind."""
+    """The same record with the words of its answers in random order, as an example of damage."""
 
     def scrambled(messages: Sequence[Message]) -> tuple[Message, ...]:
         return tuple(
@@ -56,7 +56,7 @@ def scramble_words(record: Record, rng: np.random.Generator) -> Record:
 def draw_law_subsets(
     records: Sequence[HashedRecord], rows: int, compression: CompressionParams, rng: np.random.Generator
 ) -> list[LawSubset]:
-    """Twelve subsets of ``rows`` rows each that differ in redundancy and in damage, as the paper's methods differ."""
+    """Twelve subsets of ``rows`` rows each. They differ in redundancy and in damage, so the runs differ in R and L."""
     codec = compression.codec()
     pool = [records[i] for i in rng.permutation(len(records))]
     by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
@@ -89,11 +89,11 @@ def split_for_law(
     params: CalibrationParams,
     rng: np.random.Generator,
 ) -> tuple[Sequence[HashedRecord], list[LawSubset]]:
-    """Rows to score on, and the law's training subsets, all of them rows that the base model has not seen.
+    """The rows to score on and the law's training subsets: (held-out rows, subsets).
 
-    They are drawn by the first seed after those of the probes that measure the noise of L. ``params.heldout_rows``
-    rows are held out, of a small baseline a third of its rows at most. A baseline too small for eight steps gives no
-    subsets at all: the law is then not fitted, and says so.
+    All are rows that the base model has not seen, drawn by the first seed after those of the A/A runs.
+    ``params.heldout_rows`` rows are held out, but at most a third of these rows. A baseline too small for eight
+    training steps gives no subsets; the law is then not fitted, and its sentence says so.
     """
     from training.chat import encode_conversation, training_messages
     from training.probe import choose_probe_rows
@@ -105,7 +105,7 @@ def split_for_law(
     ]
     heldout_rows = min(params.heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
-    # Draws of the whole pool would all be the same draw, and look like a law without noise.
+    # Draws of the whole pool would all be the same rows: their runs would be equal, and the law would look exact.
     size = min(probe.steps * probe.batch_rows, len(pool) * 3 // 4)
     if size < 8 * probe.batch_rows:
         return (), []
@@ -115,7 +115,7 @@ def split_for_law(
 def plan_law_runs(
     subsets: Sequence[LawSubset], held_out: Sequence[HashedRecord], base: ProbedModel, training: LawTraining
 ) -> list[Run[LawPoint]]:
-    """The law's training runs, one on each subset, scored on the rows held out; ``base`` is left as it is."""
+    """The law's training runs: one on each subset, scored on the held-out rows. ``base`` is left as it is."""
     probe = training.probe
     return [
         Run(
@@ -129,7 +129,7 @@ def plan_law_runs(
                 "learning_rate": training.learning_rate,
                 "compression": training.compression,
             },
-            # To score a batch takes a third of the time of training on it.
+            # Scoring a batch takes a third of the time of training on it.
             steps=2 * (len(subset) // probe.batch_rows) + len(held_out) // (3 * probe.batch_rows),
             shape=LawPoint,
             measure=partial(run_law_point, name, subset, held_out, base, training),
@@ -146,7 +146,7 @@ def run_law_point(
     training: LawTraining,
     progress: Progress = ignore_progress,
 ) -> LawPoint:
-    """R, L and Z of one small training run from the base model, which is left as it is.
+    """Do one small training run and measure its R, L and Z. The base model is left as it is.
 
     Raises NotAssessedError when the training diverges.
     """
@@ -167,7 +167,7 @@ def run_law_point(
     rows = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
     trained = copy_probed_model(base.model)
     measured = train_and_record(trained, padding_id, rows, probe, part_of(progress, 0, 2))
-    # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
+    # L comes from a probe as always. The run then goes on at a rate at which the data makes a difference.
     faster = replace(probe, learning_rate=training.learning_rate)
     train_and_record(trained, padding_id, rows, faster, part_of(progress, 1, 2))
     unseen = [row for _, _, row in encode(held_out)]

@@ -1,4 +1,4 @@
-"""A/A runs: the probe of one and the same data under several seeds, and what they tell of single rows."""
+"""A/A runs: probes of the same data under several seeds, and what they tell about single rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoiseRun:
-    """L of the unchanged data under one seed, and of each probed row its hash, loss in nats per token, and tokens."""
+    """One A/A run: its L, and for each probed row its hash, its loss in nats per token and its response tokens."""
 
     l: float  # noqa: E741 - the paper's letter
     row_hashes: tuple[str, ...]
@@ -36,7 +36,7 @@ class NoiseRun:
 def plan_noise_runs(
     records: Sequence[HashedRecord], base: ProbedModel, probe: ProbeParams, seeds: int
 ) -> list[Run[NoiseRun]]:
-    """A probe with each of ``seeds`` seeds, from the probe's own on; ``base`` is left as it is."""
+    """One probe for each of ``seeds`` seeds, the first of them the probe's own. ``base`` is left as it is."""
     trained_from = base.card.trained_from
     unseen = sum(hash_fraction(row_hash) < trained_from for _, row_hash in records)
     seeded = [replace(probe, seed=probe.seed + k) for k in range(seeds)]
@@ -61,7 +61,7 @@ def plan_noise_runs(
 def run_noise_probe(
     records: Sequence[HashedRecord], base: ProbedModel, probe: ProbeParams, progress: Progress = ignore_progress
 ) -> NoiseRun:
-    """One A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
+    """Do one A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
     from training.probe import probe_loss
     from training.probed_model import copy_probed_model
 
@@ -69,7 +69,7 @@ def run_noise_probe(
     result = probe_loss(trained, base.tokenizer, records, probe, base.card.trained_from, progress)
     if not math.isfinite(result.l):
         raise NotAssessedError(f"calibration: the probe diverged; lower probe.learning_rate ({probe.learning_rate:g})")
-    # A preference without a chosen answer has no loss of one.
+    # An unpaired row without a chosen answer has no loss of a chosen answer.
     rows = [row for row in result.rows if math.isfinite(row.loss_nats)]
     return NoiseRun(
         result.l,
@@ -86,9 +86,9 @@ def gather_rows(
     probe: ProbeParams,
     trained_from: float,
 ) -> RowMeasures:
-    """What the runs tell of each row of ``records``, beside its ``agreement``, shape (rows,).
+    """What the runs tell about each row of ``records``, together with its ``agreement``, shape (rows,).
 
-    Over several seeds a row may be probed twice; it counts once, with the last loss.
+    Several runs may probe the same row. It counts once, with its last loss.
     """
     from training.probe import choose_probe_rows
 

@@ -1,4 +1,4 @@
-"""What benign updates do to R on data that the calibration was not made on, measured on the rows that stayed."""
+"""What benign updates do to R of data that the calibration was not made on, measured on its kept rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import cluster_topics
 from monitor.measures.compression import CompressionParams
 
-# Twelve updates of so many short rows take three seconds.
+# Twelve updates of this many short rows take three seconds.
 MAX_ROWS = 2000
 # Fewer rows cannot be divided into topics and updates.
 MIN_ROWS = 100
@@ -22,8 +22,10 @@ MIN_ROWS = 100
 
 @dataclass(frozen=True)
 class OwnUpdates:
-    """``updates`` of the data itself. ``growth``, ``growth_long``: by how much ln R rises, over either window, when
-    the data grows by a factor of e: more rows of the same kind have more to repeat.
+    """What benign updates and growth do to R of this data.
+
+    ``updates``: benign updates of the data itself. ``growth``, ``growth_long``: how much ln R rises, over either
+    window, when the data grows by a factor of e. It rises because more rows of one kind have more to repeat.
     """
 
     updates: tuple[BenignUpdate, ...]
@@ -34,10 +36,10 @@ class OwnUpdates:
 def measure_own_updates(
     records: Sequence[HashedRecord], compression: CompressionParams, params: CalibrationParams
 ) -> OwnUpdates | None:
-    """Replace rows of this data by other rows of it, as calibration does, and compare all of it with half of it.
+    """Measure benign updates as the calibration does, and growth by comparing all of the data with half of it.
 
-    ``records``: in file order, without copies; of more than MAX_ROWS, as many drawn at random. The draws follow from
-    ``params.seed``: same data, same numbers. None with fewer than MIN_ROWS rows.
+    ``records``: in file order, without copies. Of more than MAX_ROWS rows, so many are drawn at random. All draws
+    follow from ``params.seed``: same data, same numbers. None with fewer than MIN_ROWS rows.
     """
     if len(records) < MIN_ROWS:
         return None

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 class CalibrationParams:
     """How much a calibration measures.
 
-    - ``seeds``: probe runs on the same data.
-    - ``update_shares``: sizes of the benign updates, as shares of the rows; ``updates``: how many of each size.
-    - ``topics``: clusters of rows that stand for kinds of good data.
-    - ``law_runs``: whether to train the runs that the entropy law is fitted on, at ``law_learning_rate`` after their
-      probe, scored on ``heldout_rows`` unseen rows.
-    - ``max_rows``: rows of the baseline used, so that the cost does not grow with the data.
+    - ``seeds``: how many probe runs on the same data.
+    - ``update_shares``: sizes of the benign updates, as shares of the rows. ``updates``: how many of each size.
+    - ``topics``: how many clusters of rows stand for kinds of good data.
+    - ``law_runs``: whether to train the runs that the entropy law is fitted on. After their probe they train at
+      ``law_learning_rate``, and are scored on ``heldout_rows`` unseen rows.
+    - ``max_rows``: of the baseline, so that the cost does not grow with the data.
+    - ``seed``: of all draws.
     """
 
     seeds: int = 5

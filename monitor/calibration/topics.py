@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 # A mean of fewer rows says little, and their variance less.
 MIN_TOPIC_ROWS = 5
-# The spread between two topics is one difference, which is no spread to speak of.
+# Two topics have one difference between them: too little to estimate a spread from.
 MIN_TOPICS = 3
 
 
 @dataclass(frozen=True)
 class TopicSpread:
-    """How far the mean of one kind of good data lies from the mean of the rest.
+    """How far the means of topics lie apart.
 
-    ``sd``: standard deviation between topics beyond sampling noise, in the unit of the measure;
-    ``degrees_of_freedom`` of that estimate.
+    ``sd``: standard deviation between topics beyond sampling noise, in the unit of the measure.
+    ``degrees_of_freedom``: of that estimate.
     """
 
     sd: float
@@ -46,10 +46,10 @@ def cluster_vectors(vectors: NDArray[np.float32], topics: int, seed: int) -> NDA
 
     from scipy.cluster.vq import kmeans2
 
-    # More centres than different rows cannot be seeded.
+    # K-means cannot start with more centres than there are different rows.
     distinct = len(np.unique(vectors, axis=0))
     with warnings.catch_warnings():
-        # A topic that has lost all its rows to others is one topic less, and no cause for alarm.
+        # A topic may lose all its rows to others. Then there is one topic less, which is no error.
         warnings.filterwarnings("ignore", message="One of the clusters is empty", category=UserWarning)
         _, labels = kmeans2(
             vectors.astype(np.float64), min(topics, distinct), rng=np.random.default_rng(seed), minit="++"
@@ -72,5 +72,5 @@ def measure_topic_spread(values: NDArray[np.float64], topics: NDArray[np.int64])
     means = np.array([group.mean() for group in groups])
     sampling = np.array([group.var(ddof=1) / len(group) for group in groups])
     between = max(float(means.var(ddof=1) - sampling.mean()), 0.0)
-    # A spread of zero is the estimator's floor, not knowledge: keep the sampling noise it could not see below.
+    # An estimate of zero does not prove that topics are equal: half the sampling error could hide any spread below it.
     return TopicSpread(math.sqrt(max(between, float(sampling.mean()) / 4)), len(groups) - 1)

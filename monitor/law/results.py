@@ -1,4 +1,4 @@
-"""What fitting the entropy law gives: its runs, Z over one measure, and the summary that a verdict holds."""
+"""The results of fitting the entropy law: its runs, its curves over one measure, and the summary in a verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Form = Literal["linear", "quadratic", "exponential", "power"]
 
 @dataclass(frozen=True)
 class LawPoint:
-    """One small training run: what was measured on its data and how the model performed (higher ``z`` is better)."""
+    """One small training run: R, long R and L of its data, and Z of its model (higher is better)."""
 
     name: str
     r: float
@@ -24,8 +24,8 @@ class LawPoint:
 class CurveBand:
     """A curve over the range of its runs, with two bands at 95%.
 
-    ``low`` to ``high`` is the band of the curve itself, ``run_low`` to ``run_high`` that of one more run. All six
-    sequences have the same length.
+    ``low`` to ``high`` is the band of the curve itself; ``run_low`` to ``run_high`` is the band of one more run. All
+    six sequences have the same length.
     """
 
     x: tuple[float, ...]
@@ -38,15 +38,15 @@ class CurveBand:
 
 @dataclass(frozen=True)
 class LawCurve:
-    """Z over one measure, as far as the runs allow.
+    """Z over one measure: the form that fits the runs best, and how good it is.
 
-    ``holds`` is None with too few runs; every field after ``sentence`` is then None or empty.
+    ``holds`` is None with too few runs. Then every field after ``sentence`` is None or empty.
 
-    - ``form``: the one with the lowest value in ``aicc``; ``coefficients`` and ``centre`` as in `FittedForm`.
-    - ``r_squared``, and ``residual_sd`` in units of Z: how well that form fits the runs.
-    - ``r_squared_loo``, and ``error_loo`` (root mean square, in units of Z): how well it predicts a run that it was
-      chosen and fitted without.
-    - ``p_value``: how often the best form fits as well after Z was shuffled among the runs.
+    - ``form``: the form with the lowest value in ``aicc``. ``coefficients``, ``centre``: as in `FittedForm`.
+    - ``r_squared``, and ``residual_sd`` in units of Z: how well the form fits the runs.
+    - ``r_squared_loo``, and ``error_loo`` (root mean square, in units of Z): how well a run is predicted by a form that
+      was chosen and fitted without it.
+    - ``p_value``: how often the best form fits as well when Z is shuffled among the runs.
     """
 
     n_points: int

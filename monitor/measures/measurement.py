@@ -1,4 +1,4 @@
-"""One dataset measured in memory, as the stages measure it from file to file."""
+"""Measure one dataset in memory, as the stages of the pipeline do from file to file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 COMPRESSION, CONSISTENCY, PROBE = "compression", "consistency", "probe"
-# Rows between two reports of progress: compression takes some ten thousand rows a second.
+# Rows between two reports of progress. Compression takes some ten thousand rows a second.
 PROGRESS_STEP = 1000
 
 
@@ -31,7 +31,7 @@ def measure_dataset(
     consistency: ConsistencyParams,
     progress: StageProgress = ignore_stages,
 ) -> Evidence:
-    """R and C of a dataset. ``records``: (record, content hash). L is nan until ``probe_dataset`` has measured it."""
+    """Measure R and C of a dataset. L is nan until ``probe_dataset`` has measured it."""
 
     def stream() -> Iterator[Record]:
         for done, (record, _) in enumerate(records):
@@ -63,7 +63,7 @@ def probe_dataset(
     params: ProbeParams,
     progress: StageProgress = ignore_stages,
 ) -> Evidence:
-    """The same evidence with L, from a copy of the base model, which stays as it is.
+    """Measure L, and return the evidence with it. A copy of the base model is trained; the model stays as it is.
 
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """

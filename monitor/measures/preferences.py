@@ -1,4 +1,4 @@
-"""What a version prefers: which pairs its parent held the other way round, and which way the choice goes."""
+"""What the pairs of a version prefer: a pair with its answers exchanged, and what tells chosen from rejected."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ MIN_KEPT_PAIRS = 30
 
 @dataclass(frozen=True)
 class PreferenceDirection:
-    """What tells the chosen answers of ``pairs`` pairs from the rejected ones, as far as length and agreement can.
+    """What tells chosen answers from rejected ones, as far as length and agreement can.
 
-    ``weights`` of the two columns of ``compare_answers``: the pairs score 1 on average, and with their answers
-    exchanged -1. ``p_value``: of chosen answers that do not differ from rejected ones (Hotelling's T-squared test).
+    ``weights``: of the two columns of ``compare_answers``. With them the pairs score 1 on average, and -1 with their
+    answers exchanged. ``pairs``: how many it was fitted on. ``p_value``: under the hypothesis that chosen and rejected
+    answers do not differ (Hotelling's T-squared test).
     """
 
     weights: tuple[float, float]
@@ -31,15 +32,17 @@ class PreferenceDirection:
     p_value: float
 
     def score(self, differences: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape (rows,) from (rows, 2), nan where a row has no pair."""
+        """The score of each row, shape (rows,), nan where a row is no pair. ``differences``: shape (rows, 2)."""
         scores: NDArray[np.float64] = differences @ np.array(self.weights)
         return scores
 
 
 @dataclass(frozen=True)
 class PairReference:
-    """What the next version needs to know of the pairs of this one: how many, how many of them other rows contradict
-    (``flag_flipped_pairs``), and the direction, None where there are too few.
+    """What the next version needs to know of the pairs of this one.
+
+    ``pairs``: how many there are. ``flipped``: how many of them other rows contradict (``flag_flipped_pairs``).
+    ``direction``: None with too few pairs.
     """
 
     pairs: int
@@ -48,7 +51,7 @@ class PairReference:
 
 
 def reverse_pair(record: Record) -> Preference | None:
-    """The record with its answers exchanged, an unpaired one with the other label; None where that changes nothing.
+    """The record with its answers exchanged, or with the other label if it is unpaired; None where nothing changes.
 
     >>> good, bad = (Message("assistant", "Yes."),), (Message("assistant", "No."),)
     >>> pair = Preference((Message("user", "Tea?"),), good, bad)
@@ -61,8 +64,10 @@ def reverse_pair(record: Record) -> Preference | None:
 
 
 def compare_answers(records: Sequence[Record], agreement: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How the chosen answer differs from the rejected one: in the logarithm of its length in characters, and in
-    agreement with the prompt; shape (rows, 2), nan where a row is no pair or has a blank text.
+    """How the chosen answer differs from the rejected one, shape (rows, 2).
+
+    The first column is the logarithm of the ratio of their lengths in characters, nan where a row is no pair. The
+    second is the difference of their ``agreement`` with the prompt, nan also where a text is blank.
     """
     lengths = np.full(len(records), np.nan)
     for i, record in enumerate(records):
@@ -76,8 +81,10 @@ def _count_characters(messages: Sequence[Message]) -> int:
 
 
 def fit_direction(differences: NDArray[np.float64]) -> PreferenceDirection | None:
-    """Fisher's linear discriminant of pairs against their mirror images. ``differences``: shape (rows, 2), nan for no
-    pair. None with fewer than MIN_KEPT_PAIRS pairs, or where all of them are balanced.
+    """Fisher's linear discriminant between the pairs and the same pairs with their answers exchanged.
+
+    ``differences``: shape (rows, 2), nan where a row is no pair. None with fewer than MIN_KEPT_PAIRS pairs, or where
+    the chosen answers do not differ from the rejected ones.
     """
     from scipy import stats
 
@@ -89,7 +96,7 @@ def fit_direction(differences: NDArray[np.float64]) -> PreferenceDirection | Non
     size = np.where(size > 0, size, 1.0)
     scaled = pairs / size
     mean = scaled.mean(axis=0)
-    # The small addition keeps answers that always differ by the same amount from dividing by zero.
+    # Answers that always differ by the same amount have no variance; the small addition avoids a division by zero.
     covariance = np.cov(scaled, rowvar=False) + 1e-6 * np.eye(features)
     weights = np.linalg.solve(covariance, mean)
     distance = float(mean @ weights)

@@ -1,4 +1,4 @@
-"""Which rows of a version its parent had: kept, added, and those of which that is not known."""
+"""Which rows of a version its parent had: kept rows, added rows, and rows of which that is not known."""
 
 from __future__ import annotations
 

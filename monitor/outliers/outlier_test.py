@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outliers:
-    """The added rows that lie beyond a quantile of the kept rows, by one feature.
+    """The added rows that are outliers by one feature.
 
-    ``beyond`` of the ``added`` rows lie above ``quantile_threshold``; of the kept rows the share ``usual`` does.
-    ``p_value``: that an honest batch has as many. ``limit``: the share of the added rows that it may have at the rate
-    of false alarms. Both are after Bonferroni's correction for all features and quantiles tried. ``share``: how many
-    of the added rows are outliers beyond what is usual, estimated, from 0 to 1.
+    - ``quantile_threshold``: a row with a higher value is an outlier.
+    - ``beyond`` of the ``added`` rows are outliers, and the share ``usual`` of the kept rows.
+    - ``p_value``: the probability that an honest batch has as many. ``limit``: the share of outliers that an honest
+      batch exceeds at the rate of false alarms only. Both after Bonferroni's correction for all features and quantiles
+      tried.
+    - ``share``: estimated share of the added rows that are outliers beyond what is usual, from 0 to 1.
     """
 
     feature: str
@@ -38,8 +40,8 @@ class Outliers:
 class OutlierTest:
     """How the outliers of one feature are counted.
 
-    ``quantile``: of the kept rows; a row above its value is an outlier. ``tests``: how many features and quantiles are
-    tried in all. ``rate`` of false alarms.
+    ``quantile``: a row above this quantile of the kept rows is an outlier, such as 0.98. ``tests``: how many features
+    and quantiles are tried in all. ``rate``: of false alarms.
     """
 
     quantile: float
@@ -49,13 +51,14 @@ class OutlierTest:
     def find(
         self, feature: str, values: NDArray[np.float64], topic: NDArray[np.int64], is_added: NDArray[np.bool_]
     ) -> Outliers | None:
-        """Count the added rows beyond the kept rows' quantile, and ask how often an honest batch has as many.
+        """Count the outliers among the added rows, and say how probable as many are in an honest batch.
 
-        ``values``: shape (rows,), nan where a row has no such feature; ``topic``: of kept rows, −1 of others. An honest
-        batch may be of another topic, and topics differ in how many outliers they have. So its count is taken as
-        beta-binomial: mean and variance between topics are estimated from the topics of the kept rows (method of
-        moments; Williams, 1982), and the kept rows are no more than a sample themselves. None with fewer than
-        MIN_KEPT_ROWS kept rows or no added ones that have the feature.
+        ``values``: of the feature, shape (rows,), nan where a row has none. ``topic``: of kept rows, −1 for others.
+        None where fewer than MIN_KEPT_ROWS kept rows, or no added ones, have the feature.
+
+        An honest batch may be of another topic, and topics differ in how many outliers they have. So the count is taken
+        as beta-binomial. Its mean and its variance between topics are estimated from the topics of the kept rows
+        (method of moments; Williams, 1982). The kept rows are only a sample, too, which limits how sure it can be.
         """
         from scipy import stats
 
@@ -78,7 +81,7 @@ class OutlierTest:
             usual=usual,
             p_value=min(1.0, self.tests * float(honest.sf(beyond - 1))),
             limit=float(honest.isf(self.rate / self.tests)) / rows,
-            # Rows without the feature are no outliers by it.
+            # A row without the feature counts as no outlier.
             share=max(0.0, (beyond - rows * usual) / (1 - usual)) / int(np.count_nonzero(is_added)),
         )
 
@@ -86,16 +89,19 @@ class OutlierTest:
 def _estimate_weight(
     is_outlier: NDArray[np.bool_], is_kept: NDArray[np.bool_], topic: NDArray[np.int64], usual: float
 ) -> float:
-    """The sum of the two parameters of the beta distribution that topics draw their share of outliers from."""
+    """The sum of the two parameters of the beta distribution that the topics' shares of outliers come from.
+
+    The larger it is, the more alike the topics are.
+    """
     topics = int(topic.max()) + 1
     outliers, size = (np.bincount(topic[flags], minlength=topics) for flags in (is_outlier, is_kept))
     if size.max() >= MIN_TOPIC_ROWS:
         outliers, size = outliers[size >= MIN_TOPIC_ROWS], size[size >= MIN_TOPIC_ROWS]
     else:
-        # The feature is so rare that no topic has enough of it: they count as one.
+        # So few rows have the feature that no topic has enough of them: all count as one topic.
         outliers, size = outliers.sum(keepdims=True), size.sum(keepdims=True)
     chi_squared = float(((outliers - size * usual) ** 2 / (size * usual * (1 - usual))).sum())
     extra = (chi_squared - (len(size) - 1)) / max(size.sum() - len(size), 1)
-    # A correlation of zero is the estimator's floor, not knowledge (as in `measure_topic_spread`).
+    # An estimate of zero does not prove that topics are alike, so it gets a floor (as in `measure_topic_spread`).
     correlation = min(max(extra, 1 / (4 * size.mean())), 0.99)
     return float(min(1 / correlation - 1, np.count_nonzero(is_kept)))

@@ -1,4 +1,4 @@
-"""Features of a row that need no model: what it repeats, how it is spelt, how it is shaped, how its answers fit."""
+"""Row features, made without the base model: what a row repeats, its spelling, its shape, and how its answers fit."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 COPIED_WORDS = 3
 # Words that stand side by side.
 PAIR_WORDS = 2
-# Before the characters of every message stands one that says whose it is, and after them one that says it ends.
+# Each message is read with one more number before its characters, for its speaker, and one after them, for its end.
 END = 6
 SPEAKERS = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
-# Code points begin here, so that they are told from these.
+# Added to every code point, so that no character has the number of a speaker or an end.
 FIRST_CHARACTER = 16
 
 
 @dataclass(frozen=True)
 class _Messages:
-    """All messages of all rows, in order; arrays of shape (messages,). ``fold``: of messages that kept rows have."""
+    """All messages of all rows, in order; arrays of shape (messages,).
+
+    ``row``: the index of the message's row. ``fold``: 0, 1, ... for a message that a kept row has, −1 for others.
+    """
 
     messages: tuple[Message, ...]
     row: NDArray[np.int64]
@@ -48,15 +51,17 @@ def measure_row_features(
     fold: NDArray[np.int64],
     rare_bits: float,
 ) -> dict[str, NDArray[np.float64]]:
-    """Features of every row, by name, shape (rows,) each, nan where a row has none.
+    """The features of every row, by name, shape (rows,) each, nan where a row has none.
 
     The higher a value, the further the row lies from the kept rows.
 
-    ``sides``: of the same rows. Every row is read against the kept rows alone, a kept row without itself. ``fold``: a
-    number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
-    leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either. A message that stands in
-    several rows (an answer in many pairs, a system prompt) has one fold everywhere, and is nowhere held against itself.
-    ``rare_bits``: a character is rare whose probability among the kept rows is below two to the power of minus this.
+    - ``sides``: of the same rows. ``is_kept``: shape (rows,).
+    - ``fold``: shape (rows,), a number from 0 for each kept row, by its topic, and −1 for others.
+    - ``rare_bits``: a character is rare if its probability among the kept rows is below two to the power of minus this.
+
+    Every row is compared with kept rows only. A kept row's word pairs, characters and answers are compared with rows of
+    other folds: an added row of a new topic finds no rows of its own topic either. A message that stands in several
+    rows (an answer in many pairs, a system prompt) has one fold everywhere, so it is never compared with itself.
     """
     found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
     row = np.array([i for i, _ in found], dtype=np.int64)
@@ -111,9 +116,9 @@ def _measure_words(messages: _Messages, is_kept: NDArray[np.bool_]) -> dict[str,
 
 
 def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The words of all messages, in lower case, as numbers from 1, and how many each message has.
+    """The words of all messages, in lower case, as numbers from 1; and how many words each message has.
 
-    A message without words is one: what it is.
+    A message without any word, such as "?!", counts as one word.
     """
     words: list[str] = []
     lengths: list[int] = []
@@ -128,7 +133,7 @@ def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDAr
 def _shingles(
     word: NDArray[np.uint64], length: NDArray[np.int64], words: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """A key for each run of ``words`` words in a message, and the message's number; of fewer words it is one run."""
+    """A key for each run of ``words`` words, and the index of its message. A shorter message is one run."""
     number = np.repeat(np.arange(len(length)), length)
     index = np.arange(len(word)) - np.repeat(np.cumsum(length) - length, length)
     keys = mix_bits(word)
@@ -144,7 +149,7 @@ def _shingles(
 def _stands_elsewhere(
     keys: NDArray[np.uint64], group: NDArray[np.int64], counts: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """For each key, whether one of another group has it that ``counts``; the others only ask."""
+    """For each key, whether the same key stands in another group. Only keys that ``counts`` marks can be found."""
     import pandas as pd
 
     number, different = pd.factorize(keys)
@@ -160,9 +165,9 @@ def _stands_elsewhere(
 
 
 def _excess(hits: NDArray[np.bool_], row: NDArray[np.int64], is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """By how many binomial standard deviations a row has more hits than kept rows on average, nan without any trial.
+    """How many binomial standard deviations a row's hits lie above the kept rows' rate; nan for a row without trials.
 
-    Of a short row all runs are soon known by chance; of a long one that is a copy.
+    A share would not do: all runs of a short row may be known by chance, while a long row of known runs is a copy.
     """
     found = np.bincount(row, hits, len(is_kept))
     tried = np.bincount(row, minlength=len(is_kept))

@@ -1,4 +1,4 @@
-"""The features of a version's rows against those of its parent: which rows are read, and in which folds."""
+"""The features of a version's rows against the kept rows: which rows are read, and in which folds."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from monitor.outliers.row_features import measure_row_features
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Enough to tell, and no more time for more data: three seconds on one core.
+# Of the kept and of the added rows each: enough to tell, in three seconds on one core for any amount of data.
 MAX_CHARACTERS = 4_000_000
-# Fewer kept rows do not show what is usual.
+# Fewer kept rows do not show what is normal.
 MIN_KEPT_ROWS = 10
-# Longer rows leave no room for the fewest that are needed.
+# A longer row is left out, so that the fewest kept rows that are needed always fit.
 MAX_ROW_CHARACTERS = MAX_CHARACTERS // MIN_KEPT_ROWS
-# Topics that are left out together where a kept row is read.
+# The topics are dealt to so many folds. A kept row is read without all topics of its fold.
 FOLDS = 4
-# Kept rows for each topic they are divided into: fewer would not be a kind of data.
+# There are at most as many topics as leave each this many kept rows: fewer would not be a kind of data.
 ROWS_PER_TOPIC = 30
 
 
 @dataclass(frozen=True)
 class VersionFeatures:
-    """Features of the rows of a version, all arrays of shape (rows,).
+    """The features of a version's rows; all arrays have the shape (rows,).
 
-    ``features``: by name, nan where a row has none or was not read. ``topic``: of the kept rows that were read, −1 of
-    all others. ``is_added``: rows that were read and added. ``is_copy``: rows that repeat an earlier one.
+    ``features``: by name, nan where a row has none or was not read. ``topic``: of the kept rows that were read, −1 for
+    all others. ``is_added``: added rows that were read. ``is_copy``: rows that repeat an earlier one.
     """
 
     features: dict[str, NDArray[np.float64]]
@@ -47,11 +47,11 @@ class VersionFeatures:
 def measure_version_features(
     records: Sequence[HashedRecord], split: RowSplit, topics: CalibrationParams, rare_bits: float
 ) -> VersionFeatures | None:
-    """Features of a version's rows, each read against the rows that its parent had too.
+    """The features of a version's rows, each compared with the kept rows.
 
-    ``topics``: how many topics the kept rows are divided into, and the seed. ``rare_bits``: see
-    ``measure_row_features``. Rows are taken in the order of their content hashes, of much data up to MAX_CHARACTERS
-    of the kept and of the added ones each. None where no row was added or fewer than MIN_KEPT_ROWS were kept.
+    ``topics``: into how many topics the kept rows are divided, and by which seed. ``rare_bits``: see
+    ``measure_row_features``. None where no row was added or fewer than MIN_KEPT_ROWS were kept. Of much data, rows are
+    read in the order of their content hashes, up to MAX_CHARACTERS of kept and of added rows each.
     """
     rows = [record for record, _ in records]
     hashes = [row_hash for _, row_hash in records]
@@ -64,7 +64,7 @@ def measure_version_features(
     vectors = (sides.prompt_vectors + sides.response_vectors)[: len(kept)]
     topic = np.full(len(indices), -1)
     labels = cluster_vectors(vectors, max(1, min(topics.topics, len(kept) // ROWS_PER_TOPIC)), topics.seed)
-    # Numbered without a gap, where a cluster has lost all its rows.
+    # A cluster may have lost all its rows: number the others without a gap.
     topic[: len(kept)] = np.unique(labels, return_inverse=True)[1]
     order = np.arange(len(indices))
     is_reference = order < len(kept)
@@ -86,9 +86,10 @@ def measure_version_features(
 
 
 def _take_rows(rows: Sequence[Record], hashes: Sequence[str], flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Indices of the flagged rows that are read, in the order of their hashes, which does not depend on the file's.
+    """Indices of the flagged rows that are read, in the order of their hashes: the file's order does not matter.
 
-    Of too many rows the first are taken, and none longer than MAX_ROW_CHARACTERS, unless all are: then the very first.
+    Rows longer than MAX_ROW_CHARACTERS are left out; where all are longer, the first is taken. The others are taken up
+    to MAX_CHARACTERS.
     """
     order = sorted(np.flatnonzero(flags).tolist(), key=lambda i: hashes[i])
     size = np.array([len(canonical_text(rows[i])) for i in order], dtype=np.int64)

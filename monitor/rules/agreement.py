@@ -21,7 +21,10 @@ MISMATCH = RowFeature("answer mismatch", "have answers that fit other rows' prom
 
 
 def draft(case: RuleInput) -> Draft:
-    """Agreement by its mean, which sees many rows that fit a little less, or by its outliers: few that do not fit."""
+    """Test the mean agreement and the share of outliers, and report the graver.
+
+    The mean sees many rows that fit a little less; outliers are few rows that do not fit at all.
+    """
     comparison, params = case.comparison, case.params
     measure = RowMeasure(
         kept=comparison.agreement_kept,
@@ -42,7 +45,7 @@ def draft(case: RuleInput) -> Draft:
 
 
 def take_graver(mean: Draft, outliers: Draft, params: RuleParams) -> Draft:
-    """The graver of two drafts, at twice its p-value for having had the choice."""
+    """The graver of two drafts. Its p-value is doubled, because there was a choice of two."""
     if outliers.result.p_value is None or mean.result.status == "not_assessed":
         return mean
     if mean.result.p_value is None:
@@ -60,7 +63,7 @@ def take_graver(mean: Draft, outliers: Draft, params: RuleParams) -> Draft:
 
 
 def _score_answers(case: RuleInput, rows: ComparedRows) -> RowScores:
-    """By how much better an answer fits another row's prompt; where too few kept rows could teach that, the cosine."""
+    """The answer mismatch of each row; where there are too few kept rows to learn it from, its agreement (cosine)."""
     features = case.comparison.features
     mismatch = None if features is None else features.features[MISMATCH.name]
     if mismatch is None or np.isnan(mismatch[rows.split.is_added]).all():

@@ -1,4 +1,4 @@
-"""All rules on all datasets of a version, with one correction for having asked so many questions."""
+"""Apply all rules to all datasets of a version, and correct their p-values for having asked so many questions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitor.verdict import RuleResult
 
 @dataclass(frozen=True)
 class AppliedRule:
-    """A rule's result, and the draft it was made of, which can name the rows behind it."""
+    """A rule's result, and the draft that it was made of. The draft can name the rows behind it."""
 
     result: RuleResult
     draft: Draft
@@ -27,7 +27,7 @@ class AppliedRule:
 def apply_rules(
     comparisons: Sequence[ParentComparison], calibration: Calibration, law: EntropyLaw, params: RuleParams
 ) -> tuple[AppliedRule, ...]:
-    """Every rule on every dataset, with Holm's correction over all p-values of the version."""
+    """Apply every rule to every dataset. Holm's correction goes over all p-values of the version."""
     drafts = [
         draft
         for comparison in comparisons
@@ -44,7 +44,7 @@ def apply_rules(
 
 
 def draft_rules(case: RuleInput) -> dict[str, Draft]:
-    """The draft of each rule that this dataset is asked, by the rule's name."""
+    """The draft of each rule, by the rule's name. Rules for preferences are left out where there are none."""
     drafts: dict[str, Draft] = {}
     for rule in list_rules():
         if rule.preferences_only and case.comparison.pairs is None:

@@ -13,23 +13,21 @@ from monitor.verdict import RuleResult
 
 
 def draft(case: RuleInput, redundancy: Draft, loss: Draft) -> Draft:
-    """R and L rise together: the signature of the paper's x5.
+    """Test whether R and L rise together, as in the paper's x5.
 
-    The null hypothesis is a benign update. R is then measured on all rows and L on a sample of them by a model, and
-    the two p-values are independent, so both lie below p with probability p squared: what is weak evidence in each
-    alone is strong in both at once. Some evidence must be there in each: where only one of them rises, the other's
-    chance rise is not the signature.
+    The null hypothesis is a benign update. Its two p-values are independent, because R is measured on all rows by a
+    codec and L on a sample of them by a model. So both lie below p with probability p squared: two pieces of weak
+    evidence together are strong. The square is taken only where each of the two is significant on its own. Where only
+    one of them rises, a chance rise of the other must not count.
     """
     comparison, params = case.comparison, case.params
-    result = RuleResult(
-        "both_rise", comparison.dataset, "skipped", "", unit="smaller rise, in units of its risky threshold"
-    )
+    result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="times the risky threshold")
     p_values = [part.result.p_value for part in (redundancy, loss) if part.result.p_value is not None]
     if len(p_values) < 2:
         return Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))
     weaker = max(p_values)
     p = weaker**2 if weaker <= params.false_alarm_rate else weaker
-    # Both effects on one scale: 1 is the risky end of its own thresholds.
+    # Both effects on one scale, on which 1 is the measure's own risky threshold.
     parts = (redundancy, loss)
     effect = min(part.effect / part.thresholds.risky if part.thresholds.risky else math.inf for part in parts)
     warn = max(part.thresholds.warn / part.thresholds.risky if part.thresholds.risky else 0.0 for part in parts)
@@ -50,7 +48,7 @@ def _describe_rises(case: RuleInput, loss: Draft) -> str:
     ratios = f"R over the long window went from {before.r_long:.3f} to {now.r_long:.3f}"
     if case.comparison.pairs is None:
         return f"{ratios} and L from {before.l:.3f} to {now.l:.3f} nats"
-    # L of preferences is a KTO loss, which is not what their rows are compared by.
+    # L of preferences is a KTO loss. Their rows are compared by the loss of the chosen answers instead.
     return f"{ratios} and the loss of chosen answers by {loss.effect:+.3f} nats"
 
 

@@ -14,7 +14,7 @@ FEATURES = (
 
 
 def draft(case: RuleInput) -> Draft:
-    """Outliers by what a row repeats. A row that stands twice among the added ones counts twice."""
+    """Count outliers by how much of a row stands in kept rows. A row that was added twice counts twice."""
     return draft_outlier_share("copies", case, FEATURES, with_copies=True)
 
 

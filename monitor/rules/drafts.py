@@ -1,4 +1,4 @@
-"""What a rule found before the correction for testing many, and how that becomes its result."""
+"""A draft: what a rule found before Holm's correction for testing many, and how it becomes the rule's result."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
     from monitor.rules.parent_comparison import ComparedRows
 
-# Of a rule that was not computed.
+# The thresholds of a rule that was not computed.
 NO_THRESHOLDS = Thresholds(0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """How much each row contributes to an alarm: shape (rows,), in ``unit``, nan where it does not.
+    """How much each row contributes to an alarm.
 
-    ``highest``: whether the highest score is the worst.
+    ``scores``: shape (rows,), in ``unit``, nan where a row contributes nothing. ``highest``: whether the highest score
+    is the worst.
     """
 
     scores: NDArray[np.float64]
@@ -33,11 +34,14 @@ class RowScores:
 
 @dataclass(frozen=True)
 class Draft:
-    """A rule's numbers before the correction for testing many. ``effect`` is held against ``thresholds``.
+    """A rule's numbers and sentences before the correction for testing many.
 
-    It has a reason ready for each outcome: ``alarm``; ``negligible`` for a change that is real but too small to
-    matter; ``passing`` for one that cannot be told from noise. ``blame`` scores the rows that an alarm comes from; it
-    is called only where there is an alarm, and is None where the rule can blame no rows.
+    - ``result``: the rule's result so far, with its own p-value.
+    - ``effect``, ``thresholds``: how large the change is, and from which size it matters.
+    - ``alarm``, ``negligible``, ``passing``: the reason for each outcome. A negligible change is real but too small to
+      matter; a passing one cannot be told from noise.
+    - ``blame``: scores the rows behind an alarm. It is called only where there is an alarm, and is None where the rule
+      can blame no rows.
     """
 
     result: RuleResult
@@ -64,7 +68,7 @@ class Draft:
 
 
 def decide_status(p_value: float, effect: float, thresholds: Thresholds, params: RuleParams) -> RuleStatus:
-    """An alarm must be both significant and large enough to matter.
+    """The status of a rule. An alarm must be both significant and large enough to matter.
 
     >>> decide_status(0.001, 0.03, Thresholds(0.01, 0.02), RuleParams())
     'risky'

@@ -1,4 +1,4 @@
-"""Which added rows drive an alarm, the worst first."""
+"""The added rows that drive an alarm, the worst first."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ ROWS_PER_RULE = 50
 
 
 def flag_rows(rows: ComparedRows, rules: Iterable[AppliedRule]) -> list[FlaggedRow]:
-    """The added rows behind every rule of this dataset that warns or worse, the gravest rule's first.
-
-    At most ROWS_PER_RULE of each rule.
-    """
+    """The added rows behind each alarm of this dataset, those of the gravest rule first, at most ROWS_PER_RULE each."""
     if not rows.split.is_added.any():
         return []
     dataset = rows.evidence.dataset

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 def draft(case: RuleInput) -> Draft:
-    """More added than kept pairs stand in the parent with their answers exchanged (Fisher's exact test).
+    """Test whether more added than kept pairs stand in the parent with their answers exchanged (Fisher's exact test).
 
-    Whatever the labels mean and however hard they are to predict, a pair that was there before and now prefers the
-    other answer was relabelled. The kept pairs tell how many stand both ways round anyway.
+    A pair that the parent had and that now prefers the other answer was relabelled. This needs no idea of what the
+    labels mean, nor of what predicts them. Some pairs stand in the data both ways round anyway; how many, the kept
+    pairs tell.
     """
     from scipy import stats
 
@@ -37,7 +38,7 @@ def draft(case: RuleInput) -> Draft:
     p = float(stats.hypergeom.sf(pairs.added_reversed - 1, pairs.added + pairs.kept, both, pairs.added))
     usual = pairs.kept_reversed / pairs.kept
     found = pairs.added_reversed / pairs.added
-    # Of the pairs that were flipped all are found, of the others the usual share.
+    # Every pair that was flipped is found, and the usual share of the others.
     flipped = max(0.0, (found - usual) / (1 - usual)) if usual < 1 else 0.0
     effect = flipped * comparison.share_added
     numbers = (

@@ -13,7 +13,7 @@ from monitor.verdict import SCORED_DATASET, RuleResult
 
 
 def draft(case: RuleInput) -> Draft:
-    """The law's predicted change of Z, where the law holds on this data. It blames no single rows."""
+    """Test the change of Z that the law predicts; skipped where the law does not hold. It blames no single rows."""
     comparison, law, tolerance = case.comparison, case.law, case.params.forecast_fall
     result = RuleResult("forecast", comparison.dataset, "skipped", "", unit="Z")
     if comparison.dataset != SCORED_DATASET:

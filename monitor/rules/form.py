@@ -17,7 +17,7 @@ FEATURES = (
 
 
 def draft(case: RuleInput) -> Draft:
-    """Outliers by length, by how answers end, by the order of roles, and by what a row repeats of itself."""
+    """Count outliers by length, by how answers end, by the order of roles, and by how much a row repeats itself."""
     return draft_outlier_share("form", case, FEATURES)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draft(case: RuleInput) -> Draft:
-    """L of the added rows above that of the rows that the parent already had (see ``measure_shift``)."""
+    """Test whether the mean loss of the added rows lies above that of the kept rows (see ``measure_shift``)."""
     comparison = case.comparison
     measure = RowMeasure(
         kept=comparison.loss_kept,
@@ -36,7 +36,7 @@ def draft(case: RuleInput) -> Draft:
 
 
 def score_losses(rows: ComparedRows) -> RowScores:
-    """The probe loss of each row that was probed."""
+    """The probe loss of each row; nan where a row was not probed."""
     item = rows.evidence
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses

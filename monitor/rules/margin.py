@@ -13,10 +13,11 @@ from monitor.verdict import RuleResult
 
 
 def draft(case: RuleInput) -> Draft:
-    """The added pairs prefer the opposite of what the kept ones prefer (Student's t of their mean score below zero).
+    """Test whether the mean score of the added pairs lies below zero (Student's t).
 
-    An honest batch of another kind may prefer less clearly, even not at all as far as length and agreement can tell.
-    It does not prefer the opposite.
+    A score is 1 for a pair that prefers what the kept pairs prefer, and -1 for one that prefers the opposite, as far as
+    length and agreement can tell. An honest batch of another kind may prefer less clearly, and then scores near 0. It
+    does not prefer the opposite.
     """
     from scipy import stats
 

@@ -1,4 +1,4 @@
-"""Do the added rows differ from the kept ones on average, by more than a batch of another topic may?"""
+"""The test of a mean: do the added rows differ from the kept ones by more than an honest batch of another topic may?"""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ MIN_FOUND_SHARE = 0.25
 
 @dataclass(frozen=True)
 class RowMeasure:
-    """What was measured on kept and on added rows, and how a reason speaks of it.
+    """One number for each row, and the words in which a reason speaks of it.
 
-    - ``kept``, ``added``: shapes (k,), (a,), nan where a row has none.
-    - ``expected``: how many added rows should have one, and ``found``: how many have. ``missing``: why others lack it.
-    - ``name``, ``unit``. ``sign``: 1 where higher is worse, −1 where lower is. ``worse``: what rows on the worse side
-      are.
-    - ``blank``: what is said where all values are 0; empty where that is a value like any other.
+    - ``kept``, ``added``: the values, shapes (k,), (a,), nan where a row has none.
+    - ``expected``, ``found``: how many added rows should have a value, and how many have one. ``missing``: why the
+      others have none.
+    - ``name``, ``unit``: of the value. ``sign``: 1 where higher is worse, −1 where lower is. ``worse``: what is said of
+      rows on the worse side.
+    - ``blank``: what is said where all values are 0; empty where 0 is a value like any other.
     """
 
     kept: NDArray[np.float64]
@@ -58,7 +59,7 @@ def draft_mean_shift(
     thresholds: Thresholds,
     params: RuleParams,
 ) -> Draft:
-    """Test whether the added rows are worse on average. Its effect is the change of the whole version's mean."""
+    """Test whether the added rows are worse on average. Its effect is how far the whole version's mean moves."""
     kept, added = (values[~np.isnan(values)] for values in (measure.kept, measure.added))
     result = RuleResult(rule, comparison.dataset, "skipped", "", unit=measure.unit)
     if hindrance := _find_hindrance(result, comparison.now.added, kept, added, measure):
@@ -90,7 +91,7 @@ def _find_hindrance(
     added: NDArray[np.float64],
     measure: RowMeasure,
 ) -> RuleResult | None:
-    """Why the two groups cannot be compared, as the rule's result; None where they can. ``count``: rows added."""
+    """The rule's result where the two groups cannot be compared; None where they can. ``count``: of the added rows."""
     if not count:
         return replace(result, reason="No rows were added.")
     if measure.expected >= MIN_EXPECTED_ROWS and measure.found < MIN_FOUND_SHARE * measure.expected:

@@ -1,4 +1,4 @@
-"""Where the measures of a version would lie after a benign update of its size."""
+"""The normal range of each measure: where a benign update of this version's size would leave it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from monitor.verdict import NormalRange
 
 @dataclass(frozen=True)
 class NormalChange:
-    """How a benign update changes a measure: by ``expected``, give or take ``sd``, both in the unit of the change.
+    """How a benign update changes a measure.
 
-    ``degrees_of_freedom`` of that standard deviation, for Student's t.
+    ``expected``: the mean change; ``sd``: its standard deviation, in the same unit; ``degrees_of_freedom``: of ``sd``,
+    for Student's t.
     """
 
     expected: float
@@ -25,16 +26,17 @@ class NormalChange:
     degrees_of_freedom: int
 
     def reach(self, rate: float) -> float:
-        """How far from ``expected`` benign updates stay, each side passed with probability ``rate``."""
+        """The distance from ``expected`` that a benign update exceeds with probability ``rate`` on each side."""
         from scipy import stats
 
         return float(stats.t.isf(rate, self.degrees_of_freedom)) * self.sd
 
 
 def predict_ratio_changes(comparison: ParentComparison, calibration: Calibration) -> dict[str, NormalChange]:
-    """How a benign update of this size changes ln R, by measure: r and r_long.
+    """How a benign update of this size changes ln R, for the measures r and r_long.
 
-    The calibration's updates tell, or the data's own where they were measured; only the latter know growth.
+    Taken from the calibration's updates, or from the data's own updates where these were measured. Only the latter know
+    how R grows with the number of rows.
     """
     usual = comparison.own_updates or OwnUpdates(calibration.updates, 0.0, 0.0)
     grown = math.log(comparison.now.rows / comparison.before.rows)
@@ -49,11 +51,11 @@ def predict_ratio_changes(comparison: ParentComparison, calibration: Calibration
 
 
 def predict_ranges(comparison: ParentComparison, calibration: Calibration, rate: float) -> dict[str, NormalRange]:
-    """The parent's value of each measure, give or take what benign updates of this size do to it.
+    """The range around the parent's value that benign updates of this size stay in, by measure key.
 
-    By measure key; each limit is passed with probability ``rate`` (Student's t). The upper one of R and long R is
-    where the rule ``redundancy`` begins to look. The calibration's changes of L and C are those of conversations, so
-    preferences have no range of them; nor has a measure that no update was measured in.
+    A benign update lies beyond each limit with probability ``rate`` (Student's t). The upper limit of R and long R is
+    where the rule ``redundancy`` begins to look. A measure has no range where no update was measured. Nor have L and C
+    of preferences: the calibration knows their changes of conversations only.
     """
     before = comparison.before
     ranges = {}

@@ -1,4 +1,4 @@
-"""Are more of the added rows outliers, by features of single rows, than an honest batch has?"""
+"""The test of outliers: are there more of them among the added rows than an honest batch has?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.rules.drafts import Draft, RowScores, decide_status
 from monitor.rules.rule import RuleInput
 from monitor.verdict import SEVERITY, RuleResult
 
-# Of a feature that counts words or runs of words a row shares with others.
+# The unit of a feature that counts the words, or runs of words, that a row shares with others.
 EXCESS = "standard deviations above kept rows"
 
 
@@ -30,9 +30,9 @@ class RowFeature:
 def draft_outlier_share(
     rule: str, case: RuleInput, features: Sequence[RowFeature], *, with_copies: bool = False
 ) -> Draft:
-    """What a rule that counts outliers has found, by the gravest of its ``features``.
+    """The draft of a rule that counts outliers. It reports the gravest of the rule's ``features``.
 
-    ``with_copies``: whether rows that repeat an earlier row of the version count too.
+    ``with_copies``: whether added rows that repeat an earlier row of the version count too.
     """
     comparison, params = case.comparison, case.params
     result = RuleResult(rule, comparison.dataset, "skipped", "", unit="share of the added rows")
@@ -82,7 +82,7 @@ def find_gravest(
     *,
     with_copies: bool = False,
 ) -> Outliers | None:
-    """The outliers by the feature and quantile that make the gravest finding; None where no feature can be compared."""
+    """The outliers by the feature and quantile with the gravest result; None where no feature can be compared."""
     is_added = measured.is_added if with_copies else measured.is_added & ~measured.is_copy
     tests = len(names) * len(params.outlier_quantiles)
     candidates = [

@@ -1,4 +1,4 @@
-"""The pairs of preferences against those of the parent: which were exchanged, and which way the others choose."""
+"""Pairs of preferences against the parent's: which have their answers exchanged, and what the others prefer."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ MIN_PAIRS = 10
 
 @dataclass(frozen=True)
 class PairComparison:
-    """The pairs of a version against those of its parent. Of a row and its copies the first counts.
+    """The pairs of a version against those of its parent. A row and its copies count once.
 
     - ``is_reversed``: whether the parent had the row with its answers exchanged, shape (rows,).
-    - ``kept``, ``added``: how many rows that is known of; ``kept_reversed``, ``added_reversed``: how many of them it
-      is true of.
-    - ``scores``: how clearly each row prefers along ``direction``, shape (rows,), nan where a row has no pair;
+    - ``kept``, ``added``: for how many rows that is known; ``kept_reversed``, ``added_reversed``: for how many of them
+      it is true.
+    - ``direction``: what tells chosen from rejected answers in the kept pairs; None where nothing does.
+    - ``scores``: how clearly each row prefers in that direction, shape (rows,), nan where a row is no pair;
       ``scores_added``: the scores of the added rows.
     """
 
@@ -56,10 +57,10 @@ def compare_pairs(
     reference: PairReference | None,
     split: RowSplit,
 ) -> PairComparison:
-    """Set the added pairs of a version against the kept ones; of copies the first counts.
+    """Compare the added pairs of a version with the kept ones. A row and its copies count once.
 
-    ``agreement``: of both answers, shape (rows, 2). ``sketch``: the parent's rows. Where a version shares almost
-    nothing with its parent, the parent's ``reference`` stands in for the kept rows.
+    ``agreement``: of both answers, shape (rows, 2). ``sketch``: of the parent's rows. ``reference``: what the history
+    keeps of the parent's pairs; it takes the place of the kept rows where a version has almost none.
     """
     rows = [record for record, _ in records]
     is_kept, is_added = split.kept_once, split.added_once
@@ -74,7 +75,7 @@ def compare_pairs(
     differences = compare_answers(rows, agreement)
     direction = fit_direction(differences[is_kept])
     if kept < MIN_KEPT_PAIRS and reference is not None:
-        # An upper bound: a pair that stands both ways round is contradicted.
+        # An upper bound: every pair that stands both ways round is contradicted, and others are too.
         kept, kept_reversed = reference.pairs, reference.flipped
     if direction is None and reference is not None:
         direction = reference.direction

@@ -1,4 +1,4 @@
-"""One dataset of a version against its parent: what was measured on rows that the parent had, and on the others."""
+"""One dataset of a version against its parent: all that the rules look at."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIN_REFERENCE_ROWS = 10
 
 @dataclass(frozen=True)
 class ComparedRows:
-    """The rows of one dataset and which of them the parent had: what it takes to name the rows behind an alarm."""
+    """The rows of one dataset, and which of them the parent had. Enough to name the rows behind an alarm."""
 
     evidence: Evidence
     split: RowSplit
@@ -43,14 +43,16 @@ class ComparedRows:
 class ParentComparison:
     """One dataset of the version under test against its parent.
 
-    - ``loss_kept``, ``loss_added``: probe losses, in nats, of rows that the parent had and had not, shapes (k,), (a,);
-      of preferences, losses of the chosen answers.
-    - ``agreement_kept``, ``agreement_added``: prompt-response cosines of the same two groups, nan where a row has none.
-    - ``probed``: rows in the probe of which it is known whether the parent had them; ``probed_added``: those it had
-      not. Both count copies, which the four arrays leave out.
-    - ``pairs``: of preferences only.
-    - ``own_updates``: what benign updates do to this very data, where it is unlike the calibration's.
-    - ``features``: None where no row was added or too few were kept.
+    - ``now``, ``before``: the measurements of the version and of its parent.
+    - ``loss_kept``, ``loss_added``: probe losses of kept and of added rows, in nats per token, shapes (k,), (a,); of
+      preferences, the losses of the chosen answers.
+    - ``agreement_kept``, ``agreement_added``: prompt-response cosines of kept and of added rows, nan where a row has
+      none.
+    - ``probed``: how many probed rows are known to be kept or added; ``probed_added``: how many of them are added.
+      Both count copies. The four arrays leave copies out.
+    - ``pairs``: None of conversations.
+    - ``own_updates``: what benign updates do to this data itself; None where the calibration's updates tell.
+    - ``features``: of single rows; None where no row was added or too few were kept.
     """
 
     dataset: str
@@ -72,7 +74,7 @@ class ParentComparison:
 
     @property
     def share_changed(self) -> float:
-        """Of the rows, added or removed, whichever is more; never less than one row."""
+        """The share of added or of removed rows, whichever is larger, and at least that of one row."""
         return max(self.share_added, (self.now.removed or 0) / self.before.rows, 1 / self.now.rows)
 
     @property
@@ -88,7 +90,7 @@ def compare_with_parent(
     calibration: CalibrationParams,
     params: RuleParams,
 ) -> ParentComparison:
-    """Everything that the rules look at. ``reference``: what the history keeps of the parent's rows."""
+    """Gather everything that the rules look at. ``reference``: what the history keeps of the parent's rows."""
     item, split = rows.evidence, rows.split
     probed = locate_probe_rows(item)
     # Copies of one row say the same thing twice: they are no more evidence than the row itself.

@@ -26,11 +26,13 @@ WINDOWS = {"r": "32 KiB", "r_long": "long"}
 
 
 def draft(case: RuleInput) -> Draft:
-    """A rise of R in either window beyond what benign updates of this size do (Student-t prediction).
+    """Test whether R rises, in either window, by more than benign updates of this size make it rise (Student's t).
 
-    The window with the graver finding speaks, at twice its p-value for having had the choice. Whatever repeats within
-    32 KiB repeats within the long window too: where long R falls by more than benign updates make it fall, the data
-    has become less redundant, and neighbours that resemble each other more than before are no reason to doubt it.
+    The graver of the two windows is reported. Its p-value is doubled, because there was a choice of two.
+
+    Where long R falls by more than benign updates make it fall, only the long window counts. All that repeats within
+    32 KiB repeats within the long window too, so the data has then become less redundant, even if neighbours resemble
+    each other more than before.
     """
     comparison, params = case.comparison, case.params
     findings = []
@@ -67,7 +69,7 @@ def draft(case: RuleInput) -> Draft:
 
 
 def score_redundancy(rows: ComparedRows) -> RowScores:
-    """How little each added row says beyond the kept ones and the added ones before it."""
+    """How much of each added row repeats the kept rows and the added rows before it (see ``conditional_ratios``)."""
     texts = [canonical_text(record).encode() for record, _ in rows.evidence.records]
     is_added = rows.split.is_added
     kept, added = ([texts[i] for i in np.flatnonzero(flags)] for flags in (~is_added, is_added))
@@ -77,9 +79,9 @@ def score_redundancy(rows: ComparedRows) -> RowScores:
 
 
 def conditional_ratios(kept: Sequence[bytes], added: Sequence[bytes], params: CompressionParams) -> NDArray[np.float64]:
-    """Raw / compressed bytes of each added row given all kept rows and the added rows before it, shape (added,).
+    """Raw / compressed bytes of each added row, once the kept rows and earlier added rows are known, shape (added,).
 
-    A copy of something the data already says costs a few bytes, so its ratio is very high.
+    A copy of something that the data already says compresses to a few bytes, so its ratio is very high.
 
     >>> import random
     >>> from monitor.measures.compression import CompressionParams

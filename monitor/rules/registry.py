@@ -1,4 +1,4 @@
-"""Which rules there are: every file of this folder that has a RULE."""
+"""The list of all rules: every file of this folder that has a RULE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule is: one question about a version, the test that answers it, and its words for people."""
+"""A rule: one question about a version, the test that answers it, and its words for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RuleInput:
-    """All that a rule may look at: one dataset against its parent, and what is normal on this team's data."""
+    """All that a rule may look at: one dataset against its parent, what is normal on this data, and the thresholds."""
 
     comparison: ParentComparison
     calibration: Calibration
@@ -27,16 +27,17 @@ class RuleInput:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. Each file of this folder that has one names it RULE; ``list_rules`` finds it there.
+    """One rule. A file of this folder that has a rule calls it RULE, and ``list_rules`` finds it there.
 
     - ``id``: the name of its file. It stands in verdict.json, in waivers.yaml and on the command line.
-    - ``order``: where it stands in a verdict, lowest first.
+    - ``order``: its position in a verdict, lowest first.
     - ``title``, ``question``, ``advice``: its name for people, what it asks, and where an alarm most often comes from.
-    - ``thresholds``: the key, in the section `rules` of params.yaml, of the sizes from which a change matters; empty
-      where it takes those of the rules it combines.
-    - ``draft``: its test. It is called with a RuleInput and the drafts of the rules that ``combines`` names, which must
-      come before it in ``order``.
-    - ``preferences_only``: asked of pairs of answers only.
+    - ``thresholds``: its key in the section `rules` of params.yaml, which says from which size a change matters; empty
+      where the rule combines others and takes theirs.
+    - ``draft``: its test, from a RuleInput to a Draft. The drafts of the rules in ``combines`` follow as further
+      arguments.
+    - ``combines``: the names of rules that it builds on. They must have a lower ``order``.
+    - ``preferences_only``: whether it is asked of pairs of answers only.
     """
 
     id: str

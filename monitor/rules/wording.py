@@ -15,7 +15,7 @@ FEATURES = (
 
 
 def draft(case: RuleInput) -> Draft:
-    """Outliers by how a row is spelt, and by which words stand together."""
+    """Count outliers by how a row is spelt, and by which words stand side by side."""
     return draft_outlier_share("wording", case, FEATURES)
 
 
