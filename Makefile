@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # pytest processes; each one that trains a small model takes about 1 GB.
 WORKERS ?= 2
+# What is installed beside the tool itself; see optional-dependencies in pyproject.toml.
+EXTRAS ?= demo,dev,ray
 
 PACKAGES := corpus selection training monitor reports entropylaw
 # benchmarks.selection_study trains models for half an hour and benchmarks.detection without --subset judges versions for
@@ -10,17 +12,18 @@ PACKAGES := corpus selection training monitor reports entropylaw
 BENCHMARKS := zip_speed "detection --subset" "training_speed --rows 400"
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 # Two processes with a thread pool each would fight for the same cores.
-test: export OMP_NUM_THREADS ?= 1
-test: export TOKENIZERS_PARALLELISM ?= false
+test test-fast: export OMP_NUM_THREADS ?= 1
+test test-fast: export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test test-fast lint docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s%s\n", $$1, $$2}' Makefile
 
 install: $(INSTALLED) ## build .venv with everything the other targets use
 
@@ -29,19 +32,26 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "Python 3.11 or later is needed, and '$(PYTHON)' is not it. Name another: make PYTHON=python3.11" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Installing into .venv (several minutes and 2 GB the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,ray]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(INSTALLED) ## five data versions of real conversations; the risky one is stopped before training
 	@$(BIN)/entropylaw demo $(ARGS)
 
 test: $(INSTALLED) ## every test and every example in a docstring; one file: make test ARGS=tests/test_x.py
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+# Ends with the slowest tests: one that takes over a second on a quiet machine should be marked slow.
+test-fast: $(INSTALLED) ## the tests that are not marked slow, in under a minute on two cores
+	@$(PYTEST) -m "not slow" --durations=5 --durations-min=1 $(ARGS)
 
 lint: $(INSTALLED) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
+
+docs: $(INSTALLED) ## write the reference pages in docs/reference/ from the code
+	@$(BIN)/python -m docs.reference.generate
 
 bench: $(INSTALLED) ## measure speed, memory and error rates; prints tables
 	@for run in $(BENCHMARKS); do echo "== $$run"; $(BIN)/python -m benchmarks.$$run || exit 1; done

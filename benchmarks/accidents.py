@@ -1,13 +1,13 @@
-"""Accidents that happen to training data, injected into a version on purpose; which rows were damaged is known.
+"""Accidents of training data, injected into a version on purpose, so that it is known which rows are damaged.
 
-Written without a look at the rules that are to find them: nothing here comes from `monitor`. An accident either
-*replaces* rows where they stand, as a job does that processes part of the data again, or *adds* rows at the end, as a
-job does that is retried.
+They were written without looking at the rules that are to find them: nothing here comes from `monitor`. An accident
+either *replaces* rows in the data, like a job that processes part of it again, or *adds* rows at the end, like a job
+that is retried.
 
-No text in another language ships with any package, so *another language* is a stand-in: every English word becomes a
-made-up word of similar length in Latin letters, always the same one. Word frequencies, repetitions and the words that
-prompt and answer share survive, as in a translation. A real language that shares words with English would be harder to
-see, one in another alphabet easier.
+No package ships text in another language, so *another language* is made up: every English word becomes a made-up word
+of similar length in Latin letters, always the same one. As in a translation, word frequencies, repetitions and the
+words that prompt and answer share stay the same. A real language that shares words with English would be harder to
+detect, one in another alphabet easier.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Preference, Record, Role
 
-# Damages rows, one for one. The last argument holds rows that the version does not have.
+# Damages rows: one damaged row for each. The last argument holds rows that the version does not have.
 Damage = Callable[[Sequence[Record], np.random.Generator, Sequence[Record]], list[Record]]
 
 BOILERPLATE = (
@@ -36,7 +36,7 @@ BOILERPLATE = (
     "Sorry, I am not able to answer this question. Is there anything else I can help you with?",
 )
 EMPTYISH = (".", "-", "...", "?", "ok", "n/a", "none", "null")
-# A stretch of bytes in one of these, read as the other, gives no error in any program.
+# UTF-8 text read in one of these code pages raises no error in any program.
 WRONG_CODECS = ("utf-16-le", "cp500")
 TYPOGRAPHY = {"'": "’", '"': "”", "...": "…", " - ": " — "}
 ONSETS = ("b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "st", "tr", "br", "kl", "")
@@ -47,7 +47,7 @@ SYLLABLE_LETTERS = 2.5
 
 @dataclass(frozen=True)
 class Accident:
-    """``way``: rows are replaced where they stand, or added at the end. ``verbatim``: added rows are exact copies."""
+    """A kind of accident. ``way``: damaged rows replace rows, or are added. ``verbatim``: they are exact copies."""
 
     name: str
     kind: Literal["conversations", "preferences"]
@@ -58,7 +58,7 @@ class Accident:
 
 @dataclass(frozen=True)
 class DamagedVersion:
-    """``rows``: the numbers, from 1, of the damaged records."""
+    """A version after an accident. ``rows``: the numbers, from 1, of the damaged records."""
 
     records: tuple[Record, ...]
     rows: frozenset[int]
@@ -73,8 +73,8 @@ def inject(
 ) -> DamagedVersion:
     """Damage ``round(share * len(records))`` rows drawn by ``rng``; ``spare``: rows that the version does not have.
 
-    A row that an accident leaves as it was, or would make unusable, gives its place to another. Raises EntropylawError
-    where too few rows can be damaged.
+    When the accident does not change a row, or would make it unusable, another row is taken in its place. Raises
+    EntropylawError where too few rows can be damaged.
     """
     count = round(share * len(records))
     order = rng.permutation(len(records)).tolist()
@@ -104,7 +104,7 @@ def inject(
 
 
 def is_usable(record: Record) -> bool:
-    """Whether the last answer, or each of both answers, says something."""
+    """Whether the last answer of a conversation, or of each side of a preference, is not blank."""
     sides = [record.messages] if isinstance(record, Conversation) else [record.chosen, record.rejected]
     answers = [[m.content for m in side if m.role == "assistant"] for side in sides if side]
     return bool(answers) and all(answer and answer[-1].strip() for answer in answers)
@@ -114,7 +114,7 @@ def is_usable(record: Record) -> bool:
 
 
 def _contents(change: Callable[[str, np.random.Generator], str], answers_only: bool) -> Damage:
-    """Change the contents of conversations, message by message."""
+    """The damage that changes the contents of conversations, message by message."""
 
     def damage(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
         damaged: list[Record] = []
@@ -142,7 +142,7 @@ def copy_rows(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[
 
 
 def recase(text: str, rng: np.random.Generator) -> str:
-    """The text as another program cleans it: lower case, no punctuation, one word in twenty lost.
+    """The text as another program might clean it: lower case, no punctuation, one word in twenty lost.
 
     >>> recase("Hello, my  Friend!", np.random.default_rng(1))
     'hello my friend'
@@ -157,14 +157,14 @@ def answer_boilerplate(text: str, rng: np.random.Generator) -> str:
 
 
 def read_wrongly(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """All text of the rows in a code page that it was not written in, the same one for all of them."""
+    """Read all text of the rows in a code page that it was not written in, the same for all of them."""
     codec = WRONG_CODECS[rng.integers(len(WRONG_CODECS))]
     garble = _contents(lambda text, _: text.encode().decode(codec, errors="replace"), answers_only=False)
     return garble(rows, rng, spare)
 
 
 def garble_punctuation(text: str, rng: np.random.Generator) -> str:
-    """Typographic punctuation in UTF-8, read as Windows-1252.
+    """The text with typographic punctuation, its UTF-8 read as Windows-1252.
 
     >>> garble_punctuation("don't", np.random.default_rng(0))
     'donâ€™t'
@@ -175,7 +175,7 @@ def garble_punctuation(text: str, rng: np.random.Generator) -> str:
 
 
 def type_randomly(text: str, rng: np.random.Generator) -> str:
-    """As many random characters, with blanks as often as in English."""
+    """As many random characters as the text has, with blanks as often as in English."""
     alphabet = string.ascii_letters + string.digits + string.punctuation
     characters = [alphabet[i] for i in rng.integers(len(alphabet), size=max(1, len(text)))]
     return "".join(
@@ -185,7 +185,7 @@ def type_randomly(text: str, rng: np.random.Generator) -> str:
 
 
 def truncate(text: str, rng: np.random.Generator) -> str:
-    """The first sixth.
+    """The first sixth of the text.
 
     >>> truncate("I would buy an island.", np.random.default_rng(0))
     'I w'
@@ -198,7 +198,7 @@ def empty_nearly(text: str, rng: np.random.Generator) -> str:
 
 
 def leave_html(text: str, rng: np.random.Generator) -> str:
-    """The text as it stood on the page.
+    """The text with the HTML of a web page around it.
 
     >>> leave_html("That's it. Bye", np.random.default_rng(0))
     '<div class="message" id="msg-850624"><p>That&#x27;s it.<br/>&nbsp;Bye</p></div>'
@@ -208,7 +208,7 @@ def leave_html(text: str, rng: np.random.Generator) -> str:
 
 
 def translate(text: str, rng: np.random.Generator) -> str:
-    """Word by word into a made-up language, punctuation and capitals kept.
+    """The text word by word in a made-up language, with its punctuation and capitals.
 
     >>> translate("Yes, we can!", np.random.default_rng(0))
     'Voul, be nin!'
@@ -230,7 +230,7 @@ def translate_word(word: str) -> str:
 
 
 def swap_answers(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """Rows with about as many answers exchange them, two by two, or three in a circle."""
+    """Rows with about as many answers exchange them in pairs; of an odd number, the last three in a circle."""
     order = sorted(rng.permutation(len(rows)).tolist(), key=lambda i: len(_answers(rows[i])))
     donor: dict[int, int] = {}
     while order:
@@ -240,7 +240,7 @@ def swap_answers(rows: Sequence[Record], rng: np.random.Generator, spare: Sequen
 
 
 def contradict(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """The rows' prompts once more, answered by somebody else: with the answers of rows that the version has not."""
+    """The rows' prompts again with other answers, which come from rows that the version does not have."""
     if len(spare) < len(rows):
         raise EntropylawError(f"contradictory copies: {len(rows)} rows to take answers from are needed")
     donors = rng.permutation(len(spare)).tolist()
@@ -252,7 +252,7 @@ def _answers(row: Record) -> list[str]:
 
 
 def with_answers(row: Record, answers: Sequence[str]) -> Record:
-    """The conversation with other answers, up to the last one where they are fewer."""
+    """The conversation with other answers; it ends after the last of them where they are fewer."""
     row = _conversation(row)
     messages: list[Message] = []
     waiting = list(answers)
@@ -276,7 +276,7 @@ def swap_roles(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence
 
 
 def echo_prompts(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """Every answer repeats the message before it."""
+    """Replace every answer by the message before it."""
     echoed: list[Record] = []
     for row in map(_conversation, rows):
         messages = list(row.messages)

@@ -1,13 +1,13 @@
-"""How near `entropylaw compress` comes to the speed of its codecs, on real conversations (chitchat-dataset).
+"""The speed of `entropylaw compress` beside that of its codecs alone, on real conversations (chitchat-dataset).
 
     python -m benchmarks.compression_speed                     # a file of 1 GB: about eight minutes on two cores
     python -m benchmarks.compression_speed --megabytes 100     # one minute
 
-A prepared file is measured twice: with all rows of one source, and with rows of two sources in turn. The command is
-timed from its start to its exit, Python, reading and parsing included. Against it stand the codecs alone: the same
-text in memory, encoded and joined, through the same streams (zlib and zstd of the whole; with two sources, of each
-source too), each in a thread of its own. No schedule makes them faster than the longest stream alone, or than all their
-CPU seconds over the cores; this bound is printed as well. Half of the file shows whether memory grows with it.
+A prepared file is measured twice: with all rows from one source, and with rows from two sources in turn. The command
+is timed from its start to its exit, with Python, reading and parsing. It is compared with the codecs alone: the same
+text, in memory and joined, goes through the same streams (zlib and zstd of the whole, and of each source where there
+are two), each in a thread of its own. The codecs cannot be faster than their longest stream, nor than their CPU seconds
+divided by the cores; this bound is printed too. A run on half of the file shows whether memory grows with the file.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from entropylaw.demo.chitchat import load_chat_logs, to_conversation
 from monitor.measures.compression import CompressionParams
 from selection.engines import count_cores
 
-# Words that stay together when the text of all conversations is dealt out again: no copy is longer, and both ratios are
-# near those of the conversations as they are.
+# The text of all conversations is mixed in phrases of so many words: no copy is longer, and both ratios are near those
+# of the conversations themselves.
 PHRASE_WORDS = 4
-# What a codec is given at once.
+# Bytes that a codec is given at once.
 PIECE_BYTES = 2**20
 SOURCES = ("first", "second")
 
 
 def write_file(path: Path, megabytes: int, sources: Sequence[str], seed: int = 0) -> None:
-    """Prepared rows: turns as many and as long as those of real conversations, of phrases drawn from all of them."""
+    """Write prepared rows with turns like those of real conversations, made of phrases from all of them."""
     random = Random(seed)
     roles: dict[str, Role] = {"human": "user", "gpt": "assistant"}
     chats = [to_conversation(log)["conversations"] for log in load_chat_logs()]
@@ -64,7 +64,7 @@ def write_file(path: Path, megabytes: int, sources: Sequence[str], seed: int = 0
 
 
 def halve_file(path: Path) -> None:
-    """Cut a file at the first line break after its middle."""
+    """Cut a file off at the first line break after its middle."""
     with path.open("rb+") as handle:
         handle.seek(path.stat().st_size // 2)
         handle.readline()
@@ -73,13 +73,15 @@ def halve_file(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Run:
+    """One run of the command: its time, its largest memory, and what it printed."""
+
     seconds: float
     peak_bytes: int
     result: dict[str, Any]
 
 
 def run_command(path: Path) -> Run:
-    """`entropylaw compress FILE --json` in a process of its own; its memory is looked at ten times a second."""
+    """Run `entropylaw compress FILE --json` in a process of its own, whose memory is read ten times a second."""
     command = [str(Path(sys.executable).parent / "entropylaw"), "compress", str(path), "--json"]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=path.parent)
@@ -99,7 +101,7 @@ def run_command(path: Path) -> Run:
 
 @dataclass(frozen=True)
 class CodecsAlone:
-    """``seconds``: of all streams side by side. ``cpu_seconds``: of each. ``ratios``: R and long R of each text."""
+    """A run of the codecs: ``seconds`` of all streams at once, ``cpu_seconds`` of each, R and long R of each text."""
 
     seconds: float
     cpu_seconds: list[float]
@@ -107,10 +109,12 @@ class CodecsAlone:
 
     @property
     def bound_seconds(self) -> float:
+        """The shortest time in which this machine could run all streams."""
         return max(max(self.cpu_seconds), sum(self.cpu_seconds) / count_cores())
 
 
 def run_codecs(path: Path) -> CodecsAlone:
+    """Compress the text of a file by the codecs alone."""
     texts = list(join_texts(path))
     params = CompressionParams()
     jobs = [(codec, text) for text in texts for codec in (params.codec(), params.long_codec())]
@@ -122,7 +126,7 @@ def run_codecs(path: Path) -> CodecsAlone:
 
 
 def join_texts(path: Path) -> Iterator[bytes]:
-    """The text of the whole file; if it has several sources, that of each."""
+    """The text of the whole file, then that of each source where there are several."""
     texts = [(record.source, canonical_text(record).encode()) for record in read_records(path)]
     yield b"".join(text for _, text in texts)
     sources = sorted({source for source, _ in texts})
@@ -132,7 +136,7 @@ def join_texts(path: Path) -> Iterator[bytes]:
 
 
 def compress_alone(codec: Codec, text: bytes) -> tuple[float, float]:
-    """CPU seconds of this thread, and the ratio."""
+    """Compress a text; the CPU seconds of this thread, and the ratio."""
     start = time.thread_time()
     pieces = memoryview(text)
     stream = codec.stream()
@@ -142,6 +146,7 @@ def compress_alone(codec: Codec, text: bytes) -> tuple[float, float]:
 
 
 def measure(path: Path, megabytes: int, sources: Sequence[str]) -> None:
+    """Measure command and codecs on a file at ``path``, and print how they compare."""
     write_file(path, megabytes, sources)
     command = run_command(path)
     alone = run_codecs(path)

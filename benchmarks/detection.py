@@ -1,13 +1,13 @@
-"""The verdict's error rates: accidents injected into real data, benign updates, and what people use today beside it.
+"""The verdict's error rates on real data with injected accidents and benign updates, beside those of other checks.
 
     python -m benchmarks.detection                     # ten seeds
     python -m benchmarks.detection --subset            # one seed, in ten minutes
     python -m benchmarks.detection --data my.jsonl     # the same on your conversations
 
-Without --data: 1,600 conversations of chitchat-dataset, and 1,000 preference pairs made from their ratings. Every
-version is written to a file and goes through the stages of dvc.yaml, with params.yaml as it is, to its verdict against
-the first version. Base model and calibration are made once and kept in .entropylaw/ with every outcome: what was
-interrupted goes on where it stopped. Prints the tables as Markdown and writes every outcome as JSON.
+Without --data it takes 1,600 conversations of chitchat-dataset, and 1,000 preference pairs made from their ratings.
+Every version is written to a file and goes through the stages of dvc.yaml, with the shipped params.yaml, to its verdict
+against the first version. Base model and calibration are made once and kept in .entropylaw/ with every outcome, so an
+interrupted run goes on where it stopped. Prints the tables as Markdown and writes every outcome as JSON.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Rate:
-    """
+    """How often something happened in a number of trials, shown with its 95% interval in per cent.
+
     >>> str(Rate(9, 10))
     '90% (60–98)'
     """
@@ -94,7 +95,7 @@ def load_pools(data: Path | None, preferences: Path | None, rows: int, team: int
 
 
 def plan_trials(pools: dict[str, Pool], shares: Sequence[float], seeds: int, only: Sequence[str]) -> list[Trial]:
-    """Every accident at every share, and every benign update, with each seed; seed by seed."""
+    """Every accident at every share, and every benign update, for each seed; ordered by seed."""
     kinds: list[tuple[str, str, float]] = []
     for dataset, pool in pools.items():
         kinds += [(name, dataset, 0.0) for name in benign_kinds(KINDS[dataset], pool)]
@@ -113,7 +114,7 @@ _setup: Setup
 def start_worker(setup: Setup) -> None:
     global _setup
     _setup = setup
-    # The bars of a version's stages would write over each other's.
+    # The progress bars of several workers would overwrite each other.
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process
 
 
@@ -122,7 +123,7 @@ def run_in_worker(trial: Trial) -> None:
 
 
 def run_trials(trials: Sequence[Trial], setup: Setup, workers: int) -> Iterator[None]:
-    """Yields whenever a trial is done."""
+    """Run the trials in processes; yields whenever one is done."""
     with multiprocessing.get_context("spawn").Pool(workers, start_worker, (setup,)) as processes:
         yield from processes.imap_unordered(run_in_worker, trials)
 
@@ -131,16 +132,17 @@ def run_trials(trials: Sequence[Trial], setup: Setup, workers: int) -> Iterator[
 
 
 def is_risky(outcome: Outcome) -> bool:
+    """Whether the gate would stop the version."""
     return outcome.status == "risky"
 
 
 def is_noticed(outcome: Outcome) -> bool:
-    """Whether somebody would look: a warning, a stop, or a version that could not be judged."""
+    """Whether somebody would look at the version: it is warned of, stopped, or could not be assessed."""
     return outcome.status not in ("pass", "baseline")
 
 
 def tabulate_accidents(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line for each accident and share, and one over all accidents of a share."""
+    """A table with a line for each accident and share, and one for all accidents of each share."""
     lines = _head(["accident", "rows", "risky", "at least warn", "rules", "named rows damaged"])
     shares = sorted({outcome.trial.share for outcome in outcomes})
     for name, cell in _by_name(outcomes):
@@ -154,7 +156,7 @@ def tabulate_accidents(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def tabulate_benign(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line for each benign update, and one over all: every alarm is a false one."""
+    """A table with a line for each benign update, and one for all of them; every alarm is a false one."""
     lines = _head(["benign update", "risky", "at least warn", "rules"])
     return lines + [_line([name], cell, with_rows=False) for name, cell in [*_by_name(outcomes), ("**all**", outcomes)]]
 
@@ -213,6 +215,7 @@ def main() -> int:
 
 
 def measure_detection(options: argparse.Namespace) -> None:
+    """Run all trials that were not run before, print the tables and write the outcomes."""
     seeds = options.seeds or (SUBSET_SEEDS if options.subset else SEEDS)
     pools = load_pools(options.data, options.preferences, options.rows, options.team)
     trials = plan_trials(pools, SHARES, seeds, options.only)
@@ -220,14 +223,14 @@ def measure_detection(options: argparse.Namespace) -> None:
     waiting = [trial for trial in trials if setup.kept(trial) is None]
     minutes = sum(setup.seconds[trial.dataset] for trial in waiting) / 60
     say(
-        f"{len(trials)} versions, {len(trials) - len(waiting)} of them judged before; about {minutes:.0f} minutes of "
+        f"{len(trials)} versions, {len(trials) - len(waiting)} of them assessed before; about {minutes:.0f} minutes of "
         f"one core ({setup.seconds[layout.SFT]:.1f} s for a version of conversations), {options.workers} at work"
     )
     start = time.perf_counter()
     with show_progress("versions") as progress:
         for done, _ in enumerate(run_trials(waiting, setup, options.workers), start=1):
             progress(done, len(waiting))
-            # Where no bar is drawn, a line now and then.
+            # Without a terminal there is no progress bar, so print a line now and then.
             if done % 25 == 0 and not sys.stderr.isatty():
                 say(f"{done} of {len(waiting)} versions, {time.perf_counter() - start:.0f} s")
     outcomes = [outcome for trial in trials if (outcome := setup.kept(trial)) is not None]

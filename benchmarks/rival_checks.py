@@ -1,12 +1,12 @@
-"""What people use today to tell a bad data version, in the same run on the same versions.
+"""Checks that people use today to find a bad data version, run on the same versions as ours.
 
-1. A table check: rows, mean length, exact duplicates and blank answers against the parent. Evidently's data-quality
-   tests allow a tenth more or less of what the reference has; so does this one, and one duplicate in a hundred rows.
-2. R alone: outside mean ± 2σ of the R of benign updates, on either side.
-3. Text drift: can a classifier (TF-IDF, logistic regression) tell the rows that came from the rows before? ROC AUC,
-   cross-validated, against the 95% quantile of benign updates. Evidently's domain classifier compares whole versions;
-   here it is shown the changed rows alone, which it cannot know by itself, because between versions that share nine
-   rows in ten there is little to tell.
+1. A table check: rows, mean length, exact duplicates and blank answers, compared with the parent. Like Evidently's
+   data-quality tests it allows a tenth more or less than the reference has, and one duplicate in a hundred rows.
+2. R alone: an alarm outside mean ± 2σ of the R of benign updates.
+3. Text drift: whether a classifier (TF-IDF, logistic regression) can tell new rows from the rows before. Its
+   cross-validated ROC AUC is compared with the 95% quantile of benign updates. Evidently's domain classifier compares
+   whole versions. Here it is given only the new rows, which helps it: versions that share nine rows in ten differ
+   little as a whole.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from corpus.records import Record, canonical_text
 TOLERANCE = 0.1
 DUPLICATE_TOLERANCE = 0.01
 DRIFT_QUANTILE = 0.95
-# Fewer rows than this that came give no ROC curve to speak of.
+# With fewer new rows than this, a ROC curve says nothing.
 MIN_NEW_ROWS = 10
 
 ROW_CHECK, RATIO_BAND, TEXT_DRIFT = "row check", "R ± 2σ", "text drift"
@@ -32,7 +32,7 @@ RIVALS = (ROW_CHECK, RATIO_BAND, TEXT_DRIFT)
 
 @dataclass(frozen=True)
 class Profile:
-    """What the table check looks at: ``mean_length`` in characters of a row."""
+    """What the table check looks at. ``mean_length``: characters of a row."""
 
     rows: int
     mean_length: float
@@ -42,8 +42,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class Reference:
-    """What is usual. ``profile``: of the version before. ``r_mean``, ``r_sd``: of R after benign updates; ``drift``:
-    the quantile of their AUC.
+    """What a version is compared with.
+
+    ``profile``: of the version before. ``r_mean`` and ``r_sd``: of R after benign updates. ``drift``: the 95% quantile
+    of the AUC of benign updates.
     """
 
     profile: Profile
@@ -53,6 +55,7 @@ class Reference:
 
 
 def profile_rows(records: Sequence[Record]) -> Profile:
+    """The profile of a version."""
     texts = [canonical_text(record) for record in records]
     answers = [message.content for record in records for _, message in record.turns() if message.role == "assistant"]
     return Profile(
@@ -64,7 +67,8 @@ def profile_rows(records: Sequence[Record]) -> Profile:
 
 
 def fails_row_check(now: Profile, before: Profile) -> bool:
-    """
+    """Whether the table check raises an alarm.
+
     >>> before = Profile(1000, 500.0, 0.0, 0.0)
     >>> fails_row_check(Profile(1050, 520.0, 0.0, 0.0), before)
     False
@@ -85,7 +89,7 @@ def measure_ratio(records: Sequence[Record]) -> float:
 
 
 def measure_drift(now: Sequence[Record], before: Sequence[Record]) -> float | None:
-    """ROC AUC of telling the rows that came from those of the version before; None where too few came."""
+    """ROC AUC of telling new rows from the rows of the version before; None where there are too few new ones."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -104,7 +108,7 @@ def measure_drift(now: Sequence[Record], before: Sequence[Record]) -> float | No
 
 
 def measure_reference(before: Sequence[Record], benign: Sequence[Sequence[Record]]) -> Reference:
-    """What the rivals know: the version before, and benign versions after it."""
+    """What the rivals are given to compare with: the version before, and benign versions after it."""
     ratios = [measure_ratio(version) for version in benign]
     drifts = [drift for version in benign if (drift := measure_drift(version, before)) is not None]
     return Reference(

@@ -19,14 +19,14 @@ from ruamel.yaml import YAML
 
 from corpus.files import write_rows
 from entropylaw.demo.chitchat import load_chat_logs
-from entropylaw.demo.command import FULL
+from entropylaw.demo.sizes import FULL
 from entropylaw.demo.versions import build_versions
-from entropylaw.init.command import shipped_text
 from entropylaw.repository.layout import STUDY_PARAMS
+from entropylaw.repository.shipped_files import shipped_text
 
 
 def make_repository(workspace: Path, version: str, seed: int) -> None:
-    """A repository as `entropylaw init` makes it, with the sizes of the demo's base model in params.yaml."""
+    """Make a repository by `entropylaw init`, with the sizes of the demo's base model in params.yaml."""
     data = build_versions(load_chat_logs(), FULL.rows, FULL.heldout_rows, 0, seed)
     write_rows(workspace / "data" / "sft.jsonl", data.versions[version])
     write_rows(workspace / "export" / "heldout.jsonl", data.heldout)
@@ -42,7 +42,7 @@ def make_repository(workspace: Path, version: str, seed: int) -> None:
 
 
 def choose_methods(workspace: Path, seeds: int, only: list[str] | None) -> None:
-    """The study's parameters as they ship, but for the number of seeds and the methods left out."""
+    """Write the study's parameters as they ship, except for the number of seeds and the methods left out."""
     target = workspace / STUDY_PARAMS
     target.parent.mkdir(parents=True, exist_ok=True)
     yaml = YAML()

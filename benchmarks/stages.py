@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml in this process, without DVC: the commands themselves, in a folder like a repository."""
+"""Run the stages of dvc.yaml without DVC: their commands, in this process and in a folder like a repository."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from corpus.errors import EntropylawError, NotAssessedError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# The first stage that looks at the whole version; those before it measure.
+# The stage that gives the verdict; the stages before it measure.
 ASSESS = "assess"
-# Made once from the baseline version.
+# Stages that are run once, on the baseline version.
 MADE_ONCE = ("base_model", "calibration")
 
 
@@ -41,7 +41,7 @@ def read_stages(datasets: dict[str, str]) -> list[tuple[str, str | None, str]]:
 
 
 def run_command(command: str) -> None:
-    """An `entropylaw` command in the current folder; silent, with a user's mistake as the error it is."""
+    """Run an `entropylaw` command in the current folder without output; raises EntropylawError when it fails."""
     from entropylaw.cli import app
 
     said = io.StringIO()
@@ -53,7 +53,7 @@ def run_command(command: str) -> None:
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[None]:
-    """With ``folder`` as the current one."""
+    """Make ``folder`` the current one until the block ends."""
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -1,13 +1,13 @@
-"""How near the stages `sft` and `kto` come to the speed of a plain TRL script with the same settings.
+"""The speed of the stages `sft` and `kto` beside that of a plain TRL script with the same settings.
 
     python -m benchmarks.training_speed                      # the small base model; a GPU is used where there is one
     python -m benchmarks.training_speed --device cpu --rows 400 --repeats 3
     python -m benchmarks.training_speed --llama 0.5B         # on a GPU: model FLOPs utilisation too
 
-Real conversations (chitchat-dataset). Both sides load the model from its folder, tokenise, train one epoch and save it;
-the stage also counts rows, logs every step and keeps its curve and checkpoints. They run in turn, and the side that
-begins changes from pair to pair; the ratio is that of tokens per second within each pair. Both must end at the same
-loss. On a GPU the weights are float32, the arithmetic is bfloat16, and SFT packs its rows.
+The data are real conversations (chitchat-dataset). Both sides load the model from its folder, tokenise, train one epoch
+and save the model; the stage also counts rows, logs every step and keeps its curve and checkpoints. They run in pairs,
+and each side goes first in every other pair. The ratio is that of tokens per second within a pair. Both must end at the
+same loss. On a GPU the weights are float32, the arithmetic is bfloat16, and SFT packs its rows.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PASSES = {"sft": 3, "kto": 6}
 
 @dataclass(frozen=True)
 class Trained:
-    """``loss``: the mean over all steps. ``loop_seconds``: without loading, tokenising and saving."""
+    """What training gave. ``loss``: mean over all steps. ``loop_seconds``: without loading, tokenising and saving."""
 
     loss: float
     loop_seconds: float
@@ -59,9 +59,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Side:
-    """One run of one side, all of it. ``peak_bytes``: GPU memory, 0 on a processor.
+    """One whole run of one side. ``peak_bytes``: GPU memory, 0 on a CPU.
 
-    ``cpu_seconds`` say what the work costs even where other programs want the same cores.
+    ``cpu_seconds`` depend less than ``seconds`` on other programs that use the same cores.
     """
 
     seconds: float
@@ -72,9 +72,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Setting:
-    """Both sides of one stage, which write their model to a folder. ``tokens``: input tokens of the epoch.
+    """One stage with both sides of the comparison: functions that train and write their model to a folder.
 
-    ``attended``: the mean length of the row that a token stands in.
+    ``tokens``: input tokens of the epoch. ``attended``: mean over the tokens of the length of their row.
     """
 
     stage: str
@@ -85,6 +85,7 @@ class Setting:
 
 
 def load_conversations(rows: int) -> list[Conversation]:
+    """The first ``rows`` conversations of chit-chat."""
     chats = [to_conversation(log)["conversations"] for log in load_chat_logs()[:rows]]
     return [
         Conversation(tuple(Message(ROLES[turn["from"]], turn["value"]) for turn in chat), "chitchat", row)
@@ -93,6 +94,7 @@ def load_conversations(rows: int) -> list[Conversation]:
 
 
 def load_preferences(rows: int) -> list[Preference]:
+    """``rows`` pairs of a higher and a lower rated answer from chit-chat."""
     return [
         Preference(
             (Message("user", pair["prompt"]),),
@@ -106,7 +108,7 @@ def load_preferences(rows: int) -> list[Preference]:
 def save_new_model(conversations: Sequence[Conversation], size: str | None, folder: Path) -> Any:
     """A model with random weights and a tokenizer made from the conversations; speed does not depend on the weights."""
     from corpus.records import canonical_text
-    from training.base_model import BaseModelParams
+    from training.base_model_params import BaseModelParams
     from training.small_model import new_model, train_tokenizer
 
     params = BaseModelParams()
@@ -121,7 +123,7 @@ def save_new_model(conversations: Sequence[Conversation], size: str | None, fold
 
 
 def plain_arguments(params: Any, gpu: bool) -> dict[str, Any]:
-    """What a script that calls TRL itself would set for the same run. It logs as seldom as TRL does by default."""
+    """The arguments that a plain TRL script would set for the same run; it logs as rarely as TRL does by default."""
     return {
         "num_train_epochs": params.epochs,
         "per_device_train_batch_size": params.micro_batch_rows,
@@ -141,6 +143,7 @@ def plain_arguments(params: Any, gpu: bool) -> dict[str, Any]:
 
 
 def train_and_save(trainer: Any) -> Trained:
+    """Run a plain trainer, timing its loop, and save the model."""
     start = time.perf_counter()
     loss = trainer.train().training_loss
     seconds = time.perf_counter() - start
@@ -149,7 +152,7 @@ def train_and_save(trainer: Any) -> Trained:
 
 
 def sft_setting(records: Sequence[Conversation], base: Path, params: Any, gpu: bool) -> Setting:
-    """Rows that ``max_length`` would cut are left out: both sides see the same tokens."""
+    """The comparison for SFT. Rows that ``max_length`` would cut are left out: both sides see the same tokens."""
     from transformers import AutoTokenizer
 
     from training.chat import encode_conversation, training_messages
@@ -190,6 +193,7 @@ def sft_setting(records: Sequence[Conversation], base: Path, params: Any, gpu: b
 
 
 def kto_setting(records: Sequence[Preference], sft: Path, params: Any, gpu: bool) -> Setting:
+    """The comparison for KTO. Pairs that ``max_length`` would cut are left out, and incomplete batches too."""
     from transformers import AutoTokenizer
 
     from training.chat import to_chat
@@ -215,29 +219,34 @@ def kto_setting(records: Sequence[Preference], sft: Path, params: Any, gpu: bool
         return Trained(statistics.fmean(loss for _, loss in report.curve), report.seconds)
 
     def plain(folder: Path) -> Trained:
-        from datasets import Dataset
-        from transformers import AutoModelForCausalLM
-        from trl import KTOConfig, KTOTrainer
-
-        trainer = KTOTrainer(
-            model=AutoModelForCausalLM.from_pretrained(sft),
-            ref_model=AutoModelForCausalLM.from_pretrained(sft),
-            args=KTOConfig(
-                output_dir=str(folder),
-                beta=params.beta,
-                dataloader_drop_last=True,
-                **plain_arguments(params, gpu),
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=AutoTokenizer.from_pretrained(sft),
-        )
-        return train_and_save(trainer)
+        return train_plain_kto(rows, sft, params, folder, gpu)
 
     return Setting("kto", *measure_tokens(lengths), ours, plain)
 
 
+def train_plain_kto(rows: list[dict[str, Any]], sft: Path, params: Any, folder: Path, gpu: bool) -> Trained:
+    """Train as a plain TRL script does; ``rows``: unpaired preferences in TRL's form."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import KTOConfig, KTOTrainer
+
+    trainer = KTOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(sft),
+        ref_model=AutoModelForCausalLM.from_pretrained(sft),
+        args=KTOConfig(
+            output_dir=str(folder),
+            beta=params.beta,
+            dataloader_drop_last=True,
+            **plain_arguments(params, gpu),
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoTokenizer.from_pretrained(sft),
+    )
+    return train_and_save(trainer)
+
+
 def measure_tokens(lengths: Sequence[int]) -> tuple[int, float]:
-    """The tokens of all rows, and the mean length of the row that a token stands in.
+    """The tokens of all rows, and the mean over these tokens of the length of their row.
 
     >>> measure_tokens([1, 3])
     (4, 2.5)
@@ -247,9 +256,10 @@ def measure_tokens(lengths: Sequence[int]) -> tuple[int, float]:
 
 
 def run_side(train: Callable[[Path], Trained], workspace: Path, gpu: bool) -> Side:
+    """Run one side in a folder that is deleted afterwards."""
     import torch
 
-    gc.collect()  # the trainer of the run before is a knot of references
+    gc.collect()  # the trainer of the run before has circular references
     if gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -262,7 +272,7 @@ def run_side(train: Callable[[Path], Trained], workspace: Path, gpu: bool) -> Si
 
 
 def compare(setting: Setting, repeats: int, workspace: Path, gpu: bool) -> list[tuple[Side, Side]]:
-    """(ours, plain) of each pair. One unmeasured run of each side comes first: imports, kernels and file caches."""
+    """The measured pairs (ours, plain). Each side runs once before, for imports, kernels and file caches."""
     for train in (setting.ours, setting.plain):
         run_side(train, workspace, gpu)
     pairs = []
@@ -278,9 +288,11 @@ def compare(setting: Setting, repeats: int, workspace: Path, gpu: bool) -> list[
 
 
 def flops_per_token(parameters: int, layers: int, width: int, attended: float, stage: str) -> float:
-    """Floating-point operations that training on one token needs, recomputation not counted (Chowdhery et al., 2022,
-    appendix B): 2·N in each forward pass for N weights, and 2·layers·width·attended for causal attention over rows of
+    """Floating-point operations that training on one token takes (Chowdhery et al., 2022, appendix B).
+
+    In each forward pass these are 2·N for N weights, and 2·layers·width·attended for causal attention over rows of
     ``attended`` tokens, of which a token sees half on average. N counts tied embeddings once, as the output layer.
+    Recomputation is not counted.
 
     >>> flops_per_token(10, 0, 0, 0.0, "sft"), flops_per_token(0, 1, 4, 8.0, "sft")
     (60.0, 192.0)
@@ -289,7 +301,8 @@ def flops_per_token(parameters: int, layers: int, width: int, attended: float, s
 
 
 def find_peak_flops(device: str) -> float | None:
-    """
+    """The FLOP/s that a device can reach, by its name; None for an unknown device.
+
     >>> find_peak_flops("NVIDIA H100 80GB HBM3"), find_peak_flops("Tesla T4")
     (989000000000000.0, None)
     """

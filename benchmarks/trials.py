@@ -1,7 +1,7 @@
-"""One trial of the verdict: a version is made, goes through the stages of dvc.yaml, and is judged against the baseline.
+"""One trial of the verdict: a version is made, goes through the stages of dvc.yaml, and is assessed.
 
-The baseline's own results, base model, calibration and history are made once, by the same stages, and kept in
-.entropylaw/ under a key of everything that they depend on: data, params.yaml and the code.
+The baseline's own results, base model, calibration and history are made once, by the same stages. They are kept in
+.entropylaw/ under a key of everything that they depend on: data, params.yaml and code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from corpus.records import Record, content_hash
 from entropylaw.repository import layout
 
 CACHE = REPOSITORY / ".entropylaw" / "benchmarks" / "detection"
-# What the results of a set-up depend on; a trial's depend on the accidents too.
+# The code that the results of a set-up depend on; those of a trial depend on the accidents too.
 SETUP_CODE = (
     *(
         "corpus",
@@ -43,10 +43,10 @@ SETUP_CODE = (
 )
 TRIAL_CODE = ("benchmarks/accidents.py",)
 
-# Benign updates that the rivals learn what is usual from; no trial has their seeds.
+# From so many benign updates the rivals learn what is usual; no trial has the same seeds.
 REFERENCE_UPDATES = 20
 REFERENCE_SEED = 1_000_000
-# How many of the rows that a verdict names are looked at.
+# How many of the rows that a verdict names are checked for damage.
 NAMED_ROWS = 50
 
 Say = Callable[[str], None]
@@ -54,7 +54,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """``name``: of an accident, or of a benign update, whose ``share`` is 0."""
+    """A version to be assessed. ``name``: of an accident, or of a benign update, whose ``share`` is 0."""
 
     name: str
     dataset: str
@@ -64,9 +64,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``status``: the verdict's, or "refused" where `prepare` would not read the version. ``rules``: the verdict's, as
-    far as they are numbers. ``named``: rows looked at among those that the verdict names, of which ``named_damaged``
-    are. ``rivals``: which of them raise an alarm. ``seconds``: from the version's file to its verdict.
+    """What came of a trial.
+
+    ``status``: the verdict's, or "refused" where `prepare` did not accept the version. ``rules``: the verdict's,
+    without their reasons. ``named``: how many of the rows that the verdict names were checked; ``named_damaged`` of
+    them are damaged. ``rivals``: whether each of them raised an alarm. ``seconds``: from the version's file to its
+    verdict.
     """
 
     trial: Trial
@@ -85,8 +88,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Setup:
-    """``folder``: a repository after its first accepted version. ``seconds``: CPU time of one trial, by dataset.
-    ``trial_code``: identifies the code that the outcomes depend on, beside the set-up's.
+    """What all trials start from.
+
+    ``folder``: a repository whose first version is accepted. ``seconds``: CPU time of one trial, by dataset.
+    ``trial_code``: identity of the code that only the outcomes of trials depend on.
     """
 
     folder: Path
@@ -97,11 +102,12 @@ class Setup:
     trial_code: str
 
     def outcome_file(self, trial: Trial) -> Path:
+        """The file in which the outcome of a trial is kept."""
         name = "-".join([*trial.name.replace("%", "").split(), f"{trial.share:g}", str(trial.seed)])
         return self.folder / "outcomes" / self.trial_code / f"{name}.json"
 
     def kept(self, trial: Trial) -> Outcome | None:
-        """The outcome of a trial that was run before, by the same code."""
+        """The outcome of a trial that the same code ran before; None if it was not run."""
         file = self.outcome_file(trial)
         if not file.exists():
             return None
@@ -120,7 +126,7 @@ def hash_code(paths: Iterable[str]) -> str:
 
 
 def make_setup(pools: dict[str, Pool], team: int, say: Say) -> Setup:
-    """The set-up of these pools, from the cache where it is there."""
+    """Make the set-up of these pools, or take it from the cache."""
     baselines = {dataset: [content_hash(record) for record in pool.baseline] for dataset, pool in pools.items()}
     folder = CACHE / fingerprint([baselines, team, hash_code(SETUP_CODE)])
     done = folder / "setup.json"
@@ -145,7 +151,7 @@ def make_setup(pools: dict[str, Pool], team: int, say: Say) -> Setup:
 
 
 def make_first_version(folder: Path, pools: dict[str, Pool]) -> dict[str, float]:
-    """Every stage on the baselines, accepted as the first version; the CPU seconds that each dataset took."""
+    """Run every stage on the baselines and accept them as first version; the CPU seconds that each dataset took."""
     write_params(folder, list(pools))
     seconds = dict.fromkeys(pools, 0.0)
     write_version(folder / layout.BASELINE, pools[layout.SFT].baseline)
@@ -164,7 +170,7 @@ def make_first_version(folder: Path, pools: dict[str, Pool]) -> dict[str, float]
 
 
 def write_params(folder: Path, datasets: Sequence[str]) -> None:
-    """The shipped params.yaml, with these datasets."""
+    """Write the shipped params.yaml with these datasets."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -175,16 +181,18 @@ def write_params(folder: Path, datasets: Sequence[str]) -> None:
 
 
 def data_file(dataset: str) -> Path:
+    """The data file of a dataset, relative to the repository."""
     return layout.DATA / f"{dataset}.jsonl"
 
 
 def write_version(path: Path, records: Sequence[Record]) -> None:
+    """Write records as prepared rows, numbered anew."""
     numbered = (replace(record, row=number) for number, record in enumerate(records, start=1))
     write_rows(path, (to_row(record, content_hash(record)) for record in numbered))
 
 
 def write_reexport(path: Path, records: Sequence[Record], rng: np.random.Generator) -> None:
-    """The same conversations by another program: another layout, new ids, keys in any order."""
+    """Write the conversations as another program exports them: another layout, new ids, keys in any order."""
     names = {"user": "human", "assistant": "gpt"}
     rows: list[dict[str, Any]] = []
     for record in records:
@@ -195,6 +203,7 @@ def write_reexport(path: Path, records: Sequence[Record], rng: np.random.Generat
 
 
 def make_reference(pool: Pool, team: int) -> Reference:
+    """What the rivals compare versions of this pool with."""
     updates = [
         replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, np.random.default_rng([team, REFERENCE_SEED + k]))[0]
         for k in range(REFERENCE_UPDATES)
@@ -203,7 +212,10 @@ def make_reference(pool: Pool, team: int) -> Reference:
 
 
 def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record], frozenset[int]]:
-    """The version's records and the numbers of its damaged rows. A seed has one benign update below all accidents."""
+    """The version's records and the numbers of its damaged rows.
+
+    All accidents of a seed happen on top of the same benign update.
+    """
     rng = np.random.default_rng([team, trial.seed])
     if not trial.share:
         return make_benign(trial.name, pool, rng), frozenset()
@@ -215,10 +227,11 @@ def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record],
 
 def run_trial(trial: Trial, setup: Setup) -> None:
     """From a version's file to its verdict, in a folder of its own; the outcome is kept for ``Setup.kept``."""
-    write_json(setup.outcome_file(trial), judge_version(trial, setup))
+    write_json(setup.outcome_file(trial), assess_version(trial, setup))
 
 
-def judge_version(trial: Trial, setup: Setup) -> Outcome:
+def assess_version(trial: Trial, setup: Setup) -> Outcome:
+    """Make the version of a trial in a folder of its own, and have it assessed."""
     pool = setup.pools[trial.dataset]
     records, damaged = make_version(trial, pool, setup.team)
     with tempfile.TemporaryDirectory(dir=setup.folder) as temporary:
@@ -245,7 +258,7 @@ def judge_version(trial: Trial, setup: Setup) -> Outcome:
 
 
 def link_setup(folder: Path, setup: Setup, changed: str) -> None:
-    """All that the set-up made, but for the dataset that this version changes."""
+    """Link all that the set-up made into ``folder``, except for the dataset that this version changes."""
     shared = [Path("params.yaml"), layout.HELDOUT, layout.MODELS, layout.HISTORY, layout.CALIBRATION]
     for dataset in setup.pools:
         if dataset != changed:
@@ -256,7 +269,7 @@ def link_setup(folder: Path, setup: Setup, changed: str) -> None:
 
 
 def measure_and_assess(folder: Path, changed: str, datasets: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """The stages of one version; its status and its verdict, without rules and rows where there is none."""
+    """Run the stages of one version; its status and its verdict, which is empty where there is none."""
     nothing: dict[str, Any] = {"rules": [], "rows": []}
     with inside(folder):
         for stage, dataset, command in read_stages({name: str(data_file(name)) for name in datasets}):

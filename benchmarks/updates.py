@@ -1,6 +1,7 @@
 """Benign updates of real data: what a team does to its data on an ordinary day.
 
-The rows are split once into a baseline version, fresh rows of the same kind, and rows of topics that neither has.
+The rows are split once into a baseline version, fresh rows like those of the baseline, and rows on topics that are in
+neither of the two.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ UPDATED_SHARE = 0.1
 GROWN_SHARE = 0.3
 CLEANED_SHARE = 0.1
 
-# chit-chat: whole months, and opening prompts, of which the baseline has no row.
+# Of chit-chat, the baseline has no row of these months, nor of so many opening prompts.
 LATER_MONTHS = ("2018-10", "2018-11")
 NEW_OPENINGS = 6
-# Any other file: topics are clusters of its texts.
+# Of any other file, the topics are clusters of its texts.
 TOPICS = 12
 NEW_TOPICS = 2
-# Rows in no version at all, for the pipeline's held-out file.
+# Rows that are in no version, for the pipeline's held-out file.
 HELD_OUT_ROWS = 100
 
 
 @dataclass(frozen=True)
 class Pool:
-    """``baseline``: the first version, in file order. ``fresh``: other rows like it. ``novel``: rows of topics that
-    are in neither, by what is new about them.
+    """Rows to make versions from.
+
+    ``baseline``: the first version, in file order. ``fresh``: other rows like those of the baseline. ``novel``: rows
+    that differ from both, by what is new about them. ``held_out``: rows for the held-out file.
     """
 
     baseline: tuple[Record, ...]
@@ -43,7 +46,7 @@ class Pool:
 
 
 def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
-    """Conversations of chit-chat; another ``team`` has other rows, and other topics are new to it."""
+    """Split the conversations of chit-chat. Another ``team`` gets other rows and other new topics."""
     rng = np.random.default_rng([team, 0])
     openings = sorted({log.opening for log in logs})
     unknown = {openings[i] for i in rng.permutation(len(openings))[:NEW_OPENINGS]}
@@ -64,13 +67,13 @@ def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
 
 
 def split_ratings(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
-    """Preference pairs of chit-chat: a higher against a lower rated answer to the same opening prompt."""
+    """Split preference pairs of chit-chat: a higher and a lower rated answer to the same opening prompt."""
     pairs = [parse_row(row, "preference", 1, "chit-chat") for row in pair_by_rating(list(logs), len(logs))]
     return _split(_distinct(pairs), {}, rows, np.random.default_rng([team, 1]))
 
 
 def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
-    """Any data; what is new are the rows of a few topics, found by K-means on their words."""
+    """Split any data. The novel rows are those of a few topics, found by K-means on their words."""
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -78,7 +81,7 @@ def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
     records = _distinct(records)
     words = TfidfVectorizer(sublinear_tf=True, max_features=5000).fit_transform(map(canonical_text, records))
     topics = KMeans(min(TOPICS, len(records)), n_init=1, random_state=team).fit_predict(words)
-    # The largest clusters hold what is usual.
+    # The largest clusters hold usual rows, so new topics are chosen among the smaller half.
     by_size = np.argsort(np.bincount(topics))
     unknown = rng.permutation(by_size[: len(by_size) // 2])[:NEW_TOPICS]
     is_new = np.isin(topics, unknown)
@@ -89,7 +92,7 @@ def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
 def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, rng: np.random.Generator) -> Pool:
     drawn = rng.permutation(len(usual))
     held_out = min(HELD_OUT_ROWS, len(usual) // 20)
-    # What is not in the baseline must be enough to grow by.
+    # Enough rows must stay out of the baseline for it to grow by GROWN_SHARE.
     rows = min(rows, int((len(usual) - held_out) / (1 + GROWN_SHARE)))
     if rows < 100:
         raise EntropylawError(f"only {len(usual)} different rows of a kind: too few for a benchmark")
@@ -108,7 +111,10 @@ def _distinct(records: Sequence[Record]) -> list[Record]:
 def replace_rows(
     records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
 ) -> tuple[list[Record], list[Record]]:
-    """The ordinary update: a share of the rows goes, as many fresh ones come at the end. Also the fresh rows left."""
+    """The ordinary update: a share of the rows is removed, and as many fresh ones are added at the end.
+
+    Returns the new version, and the fresh rows that are left.
+    """
     count = round(share * len(records))
     if count > len(fresh):
         raise EntropylawError(f"{count} fresh rows are needed, there are {len(fresh)}")
@@ -125,12 +131,12 @@ def shuffle_rows(records: Sequence[Record], rng: np.random.Generator) -> list[Re
 def add_rows(
     records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
 ) -> list[Record]:
-    """The data grows by a share of itself."""
+    """Growth: as many fresh rows as ``share`` of the data are added at the end."""
     return [*records, *(fresh[i] for i in rng.permutation(len(fresh))[: round(share * len(records))])]
 
 
 def drop_short_rows(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
-    """A clean-up: of half of the rows, drawn at random, the shortest go, ``share`` of all rows."""
+    """A clean-up: of half of the rows, drawn at random, the shortest are removed, ``share`` of all rows in number."""
     looked_at = rng.permutation(len(records))[: len(records) // 2].tolist()
     shortest = sorted(looked_at, key=lambda i: (len(canonical_text(records[i])), i))[: round(share * len(records))]
     gone = set(shortest)
@@ -145,8 +151,10 @@ def benign_kinds(kind: Kind, pool: Pool) -> tuple[str, ...]:
 
 
 def make_benign(name: str, pool: Pool, rng: np.random.Generator) -> list[Record]:
-    """A benign version after ``pool.baseline``. Reordering and the re-export (whose other ids and keys are made when
-    it is written) come with an ordinary update, as they do in life.
+    """A benign version that follows ``pool.baseline``; ``name``: one of ``benign_kinds``.
+
+    Reordering and re-export come together with an ordinary update, as they do in practice. The other ids and keys of a
+    re-export are made when it is written.
     """
     updated, _ = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)
     if name in pool.novel:

@@ -1,10 +1,10 @@
-"""What ZIP's selection costs and what it sees, on real conversations (chitchat-dataset).
+"""The speed of ZIP's selection and how many copies it avoids, on real conversations (chitchat-dataset).
 
     python -m benchmarks.zip_speed                # about five minutes on two cores
     python -m benchmarks.zip_speed --large        # 300,000 rows of 4 KB to 10,000, both windows: about twenty minutes
 
-Prints one line per figure and draws benchmarks/zip_speed.png. The speed-ups compare two programs in one run on one
-machine; the seconds are that machine's.
+Prints one line per figure and draws benchmarks/zip_speed.png. Each speed-up compares two programs within one run; the
+seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_conversations() -> list[bytes]:
 def recut(
     conversations: list[bytes], rows: int, seed: int = 0, sizes: tuple[int, int] = (1_000, 7_000)
 ) -> Iterator[bytes]:
-    """Rows of 1 to 7 KB, 4 KB on average, of turns drawn from all conversations."""
+    """Rows made of turns drawn from all conversations; by default they have 1 to 7 KB, 4 KB on average."""
     random = Random(seed)
     turns = [turn + b"\n" for text in conversations for turn in text.splitlines() if turn]
     for _ in range(rows):
@@ -97,6 +97,7 @@ def select_plainly(pool: list[bytes], budget: int, k1: int, k2: int, k3: int, wo
 
 
 def compare_with_plain_program(conversations: list[bytes], workers: int) -> None:
+    """Print the speed-up over the plain program, and whether both select the same rows."""
     pool = list(recut(conversations, 4_000, seed=1))
     sizes = {"k1": 1_000, "k2": 100, "k3": 50}
     print(f"Against a plain program: 4,000 rows of 4 KB, K 1000/100/50, {workers} workers each")
@@ -123,6 +124,7 @@ def timed(run: Callable[[], Selection]) -> tuple[float, Selection]:
 
 
 def measure_growth(conversations: list[bytes], workers: int) -> None:
+    """Print and draw how the time grows with the budget and with K1."""
     # Rows of one length: short rows have the lower ratios, so a larger K1 would also mean longer rows.
     pool = list(recut(conversations, 6_000, seed=2, sizes=(4_000, 4_001)))
     curves: dict[str, dict[str, list[tuple[int, float]]]] = {"budget, rows": {}, "K1": {}}
@@ -165,7 +167,7 @@ def draw(curves: dict[str, dict[str, list[tuple[int, float]]]]) -> None:
 
 
 def measure_throughput(conversations: list[bytes]) -> None:
-    """Scoring against a bare compressor that is primed with the same bytes and compresses the same candidates."""
+    """Compare the speed of scoring with a bare compressor that has read the same bytes and compresses the same rows."""
     import zstandard
 
     rows = list(recut(conversations, 600, seed=3))
@@ -181,7 +183,7 @@ def measure_throughput(conversations: list[bytes]) -> None:
 
     pairs, copied = [], []
     for count in range(20, 400, 19):
-        # The cost of DEFLATE depends on how full its last block is: states at many places of a block.
+        # The cost of DEFLATE depends on how full its last block is, so the states differ in that.
         counting, copying = StateKind("zlib", 9).start(), DeflateState(9)
         for member in members[:count]:
             counting.add(member)
@@ -225,7 +227,7 @@ def _cpu_seconds(size: Callable[[bytes], object], candidates: list[bytes]) -> fl
 
 
 def count_copies(conversations: list[bytes], workers: int) -> None:
-    """1,000 rows of a pool in which 27% of the rows repeat another one, exactly or but for one word."""
+    """Select 1,000 rows of a pool in which 27% of the rows repeat another one, exactly or except for one word."""
     originals = list(recut(conversations, 4_000, seed=4))
     random = Random(5)
     repeated = random.sample(range(len(originals)), 1_480)
@@ -236,7 +238,7 @@ def count_copies(conversations: list[bytes], workers: int) -> None:
         for window in ("codec", "global"):
             params = ZipParams(k1=2_000, k2=200, k3=100, window=window)  # type: ignore[arg-type]
             chosen = select_zip((text for _, text in pool), Budget(rows=1_000), params, workers=workers).indices
-            copies = len(chosen) - len({pool[place][0] for place in chosen})
+            copies = len(chosen) - len({pool[index][0] for index in chosen})
             print(f"  {name} copies, window {window}: {copies} of 1,000 chosen rows repeat another chosen row")
 
 
@@ -250,6 +252,7 @@ def _change_word(text: bytes, random: Random) -> bytes:
 
 
 def select_large(conversations: list[bytes], rows: int, budget: int, workers: int) -> None:
+    """Print time and memory of a selection at the paper's size."""
     for window in ("global", "codec"):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with MemoryWatch() as watch:
@@ -270,7 +273,7 @@ def select_large(conversations: list[bytes], rows: int, budget: int, workers: in
 
 
 class MemoryWatch:
-    """The largest sum of the resident bytes of this process and its children; pages shared are counted once."""
+    """Watches the memory of this process and its children; pages that they share are counted once."""
 
     def __enter__(self) -> MemoryWatch:
         self.peak_bytes = 0

@@ -19,9 +19,9 @@ from corpus.errors import EntropylawError
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file that replaces ``path`` when the block ends well and vanishes when it does not.
+    """Open a temporary file that replaces ``path`` when the block ends well, and is deleted when it does not.
 
-    Folders on the way are made. A symbolic link is replaced, not followed: DVC links a stage's outputs to its cache.
+    Missing folders are made. A symbolic link is replaced, not followed: DVC links a stage's outputs to its cache.
     Raises EntropylawError when the file cannot be made or replaced.
     """
     target = Path(path)
@@ -50,6 +50,7 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file as UTF-8, whole or not at all. Raises EntropylawError as ``atomic_writer`` does."""
     with atomic_writer(path) as handle:
         handle.write(text)
 

@@ -1,4 +1,4 @@
-"""Lossless codecs behind one small interface, all streaming, so that memory does not grow with the data."""
+"""Lossless codecs behind one small interface. All of them stream, so that memory does not grow with the data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Codec:
     window_log: int = LONG_WINDOW_LOG
 
     def __post_init__(self) -> None:
-        # zstandard itself would lower a level that is too high, and measure something else than was asked for.
+        # zstandard itself lowers a level that is too high, and would measure something else than was asked for.
         if self.name not in LEVELS:
             raise ValueError(f"unknown codec {self.name!r}; known are {', '.join(LEVELS)}")
         if self.level not in LEVELS[self.name]:
@@ -55,6 +55,7 @@ class Codec:
             )
 
     def stream(self) -> Stream:
+        """A new compressor of this codec, which has read nothing yet."""
         if self.name == "zlib":
             return zlib.compressobj(self.level)
         if self.name == "lzma":

@@ -24,15 +24,18 @@ def load_embedder() -> Any:
 
     import wordllama
 
-    # The package looks for its own tokenizer in the user's cache unless it is told where it lies.
+    # Without cache_dir the package looks for its tokenizer in the user's cache, and not in its own folder.
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
 
 def embed_texts(embedder: Any, texts: Sequence[str], advance: Advance = ignore_advance) -> NDArray[np.float32]:
-    """Unit vectors, shape (texts, 256); a blank text becomes the zero vector. ``advance``: told of texts embedded."""
+    """The texts as unit vectors, shape (texts, 256); a blank text becomes the zero vector.
+
+    ``embedder``: from ``load_embedder``. ``advance`` is told how many more texts are done.
+    """
     vectors = np.zeros((len(texts), embedder.embedding.shape[1]), dtype=np.float32)
     # The embedder pads every batch to its longest text: similar lengths together, or most of the work is padding.
-    # Blanks are left out, because it has a vector for white space too.
+    # Blank texts are left out, because the embedder has a vector for white space too.
     order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: len(texts[i]))
     for start in range(0, len(order), CHUNK_TEXTS):
         chunk = order[start : start + CHUNK_TEXTS]

@@ -23,16 +23,16 @@ PARQUET_BATCH_ROWS = 256
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON_SPACE = re.compile(r"[ \t\r\n]*")
-# As an expression, because it is found four times as fast as by `in`.
+# A regular expression finds this four times as fast as `in` does.
 _HALF_ESCAPED = re.compile(r"\\u[dD]")
 
 
 def read_rows(path: str | Path, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[tuple[int, Row]]:
     """The rows of a data file with their 1-based numbers, in file order.
 
-    The number is the line in JSON lines (blank lines are skipped, yet counted) and the row in a JSON array or a
-    parquet file. Memory does not grow with the file, except for a JSON array, whose text is held whole; of a parquet
-    file it is one row group's.
+    A row's number is its line in JSON lines (blank lines are skipped, yet counted) and its position in a JSON array or
+    a parquet file. A JSON array is held in memory as a whole, a parquet file one row group at a time, and JSON lines
+    one line at a time.
 
     Raises DataError, naming the file, the row and the cause, at the first row that is not one JSON object of at most
     ``max_row_bytes`` bytes of valid Unicode, and for a file that is missing, empty, damaged or of another type.
@@ -87,7 +87,7 @@ def copy_rows(
 
 
 def row_error(path: str | Path, cause: str, number: int) -> DataError:
-    """The DataError for one row: of a line in JSON lines, of a row in the other types."""
+    """The DataError for one row, which JSON lines call a line and the other file types a row."""
     return DataError(path, cause, number, "line" if _holds_lines(path) else "row")
 
 

@@ -122,7 +122,7 @@ def parse_row(row: Row, format: Format, row_number: int, path: str | Path) -> Re
 def parse_rows(
     rows: Iterable[tuple[int, Row]], path: str | Path, format: FormatChoice = "auto", kind: Kind | None = None
 ) -> Iterator[tuple[Format, Record]]:
-    """Read numbered rows, all of one format, which with "auto" is the first row's.
+    """Read numbered rows, all of one format; "auto" stands for the format of the first row.
 
     Raises DataError as ``parse_row`` does; for a first row of no known format or of the other ``kind``; and for a
     later row of another format.
@@ -150,7 +150,9 @@ def parse_rows(
 def read_records(
     path: str | Path, format: FormatChoice = "auto", kind: Kind | None = None, max_row_bytes: int = MAX_ROW_BYTES
 ) -> Iterator[Record]:
-    """Stream the records of a data file; ``Record.row`` is the row's number in it, or the one a prepared row keeps.
+    """Stream the records of a data file.
+
+    ``Record.row`` is the row's number in this file; a prepared row keeps the number it had in the file it came from.
 
     Raises DataError as ``read_rows`` and ``parse_rows`` do.
     """
@@ -158,7 +160,8 @@ def read_records(
 
 
 def kind_of(format: Format) -> Kind:
-    """
+    """Whether rows of a format are conversations or preferences.
+
     >>> kind_of("alpaca"), kind_of("unpaired")
     ('conversations', 'preferences')
     """
@@ -249,25 +252,25 @@ def _messages(row: Row, key: str) -> Messages:
 
 def _message(item: object, key: str, number: int | None = None) -> Message:
     if not isinstance(item, dict):
-        where = _place(key, number)
+        where = _locate(key, number)
         raise _Unreadable(f"{where} is {json_type(item)}; expected an object with a role and a content")
     role_key, content_key = ("from", "value") if item.get("from") is not None else ("role", "content")
     name, content = item.get(role_key), item.get(content_key)
     role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
     if role is not None and isinstance(content, str) and not item.get("tool_calls"):
         return Message(role, content)
-    # Only the rest need the words of an error: made for every message, they would take a fifth of the reading time.
-    where = _place(key, number)
+    # The words of an error are made only now: made for every message, they would take a fifth of the reading time.
+    where = _locate(key, number)
     if role is None:
         problem = f"no {role_key!r}" if name is None else f"unknown role {_quoted(name)}"
         raise _Unreadable(f"{where} has {problem}; known are {', '.join(ROLE_NAMES)}")
     if item.get("tool_calls"):
-        # Dropping them in silence would measure and train on other text than the author's.
+        # If they were dropped in silence, the text measured and trained on would not be the author's.
         raise _Unreadable(f"{where} has 'tool_calls', which are not read; write the call into {content_key!r}")
     return Message(role, _text(_required(item, content_key, where), f"{content_key!r} of {where}"))
 
 
-def _place(key: str, number: int | None) -> str:
+def _locate(key: str, number: int | None) -> str:
     return f"{key!r}" if number is None else f"message {number} of {key!r}"
 
 

@@ -30,12 +30,25 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     >>> parse_section(CodecParams, {"level": "high"}, "params.yaml: compression")
     Traceback (most recent call last):
     corpus.errors.ParamsError: params.yaml: compression.level: expected int, found 'high'
+
+    A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``:
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class WindowParams:
+    ...     RENAMED: typing.ClassVar[dict[str, str]] = {"window": "window_bytes"}
+    ...     window_bytes: int = 32768
+    >>> parse_section(WindowParams, {"window": 32768}, "params.yaml: zip")
+    Traceback (most recent call last):
+    corpus.errors.ParamsError: params.yaml: zip.window: is now called window_bytes
     """
     if not isinstance(mapping, Mapping):
         raise ParamsError(f"{where}: expected a section of keys, found {mapping!r}")
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    renamed: dict[str, str] = getattr(cls, "RENAMED", {})
     for key in mapping:
+        if key in renamed:
+            raise ParamsError(f"{where}.{key}: is now called {renamed[key]}")
         if key not in names:
             raise ParamsError(f"{where}.{key}: unknown key; known are {', '.join(names)}")
     values = {}
@@ -84,22 +97,35 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     """The whole params.yaml as plain sections. Raises ParamsError when it is missing or is not a YAML mapping."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        sections = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run `entropylaw init` in the root of your data repository") from None
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a day like 2026-02-30
+    except ValueError as error:  # not UTF-8
+        raise ParamsError(f"{path}: not YAML: {error}") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, where: object) -> dict[str, Any]:
+    """The sections of a YAML text from the file ``where``. Raises ParamsError when it is not a YAML mapping.
+
+    >>> parse_yaml("selection: {method: zip}", "params.yaml")
+    {'selection': {'method': 'zip'}}
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        sections = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a day like 2026-02-30
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         cause = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(f"{path}{line}: not YAML: {cause}") from None
+        raise ParamsError(f"{where}{line}: not YAML: {cause}") from None
     if not isinstance(sections, dict):
-        raise ParamsError(f"{path}: expected sections of keys at the top level")
+        raise ParamsError(f"{where}: expected sections of keys at the top level")
     return sections
 
 

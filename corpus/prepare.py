@@ -1,4 +1,4 @@
-"""Any accepted format into canonical rows; every row that is left out has a reason."""
+"""Turn data of any accepted format into canonical rows, and say for every row that is left out why."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from corpus.records import Conversation, HashedRecord, Message, Preference, Reco
 
 Reason = Literal["empty answer", "too long", "held out"]
 
-# A report stays readable, and small enough for Git, however bad the data is. Counts are exact all the same.
+# So many are listed, so that a report stays readable and small enough for Git. Counts are always exact.
 LISTED = 1000
-# Rows between two reports of progress; how many there are is not known before the last.
+# Rows between two reports of progress; the total is not known before the last row.
 PROGRESS_STEP = 1000
 _MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
 
 
 @dataclass(frozen=True)
 class PrepareParams:
-    """``max_characters`` counts all contents of a row. ``max_dropped_share`` is of the rows read; held-out rows do not
-    count towards it. ``max_row_bytes`` bounds one row of the file, before anything is parsed.
+    """The section ``prepare`` of params.yaml: which rows are left out, and when a file is refused.
+
+    ``max_characters``: in all messages of a row together; a longer row is left out. ``max_dropped_share``: the largest
+    share of the rows read that may be left out; held-out rows do not count. ``max_row_bytes``: the size of one row in
+    the file, checked before it is parsed.
     """
 
     format: FormatChoice = "auto"
@@ -46,7 +49,7 @@ class PrepareParams:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A record with its content hash; ``reason`` says why it is left out, None that it is kept."""
+    """A record with its content hash, and the ``reason`` it is left out for; None for a record that is kept."""
 
     record: Record
     hash: str
@@ -55,7 +58,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class DroppedRow:
-    """A row that was left out: its number in the file, from 1, and why."""
+    """A row that was left out: its number in the input file, from 1, and why."""
 
     row: int
     reason: Reason
@@ -63,8 +66,11 @@ class DroppedRow:
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """``data_hash`` is over the kept rows in order. ``dropped`` lists the first 1,000 rows of each reason, and
-    ``sources`` the 1,000 sources with most kept rows; ``dropped_counts`` and ``distinct_sources`` are of all.
+    """What ``prepare_file`` read, kept and left out.
+
+    ``data_hash``: identity of the kept rows in their order. ``dropped_counts``: rows left out for each reason;
+    ``dropped`` lists the first 1,000 of each. ``distinct_sources``: how many sources the kept rows come from;
+    ``sources`` lists the 1,000 with most rows, and how many rows they have.
     """
 
     kind: Kind
@@ -81,7 +87,7 @@ class PrepareReport:
 def prepare_records(
     records: Iterable[Record], params: PrepareParams, held_out: frozenset[str] = frozenset()
 ) -> Iterator[Decision]:
-    """Decide row by row what is kept. ``held_out`` holds content hashes that training must not see.
+    """Decide row by row what is kept. ``held_out``: content hashes of rows that must not be trained on.
 
     >>> messages = (Message("user", "Hi"), Message("assistant", " "))
     >>> [decision.reason for decision in prepare_records([Conversation(messages)], PrepareParams())]

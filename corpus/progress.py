@@ -1,14 +1,14 @@
-"""How long work says how far it is: functions that are told, and those that do nothing with it."""
+"""Progress of work that takes long: the kinds of functions it is reported to, and ones that ignore it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-# Told how much is done, and of how much where that is known.
+# Called with how much is done, and with the total, None where that is not known.
 Progress = Callable[[int, int | None], None]
-# The same, with the name of the stage that the work is in.
+# The same, with the name of the current stage of the work first.
 StageProgress = Callable[[str, int, int | None], None]
-# Told how much more is done since the last call.
+# Called with how much more has been done since the last call.
 Advance = Callable[[int], None]
 
 
@@ -25,7 +25,7 @@ def ignore_advance(more: int) -> None:
 
 
 def part_of(progress: Progress, part: int, parts: int) -> Progress:
-    """Progress of one of several parts of equal length, told as progress of the whole; ``part`` from 0.
+    """A Progress for one of several parts of equal length, which reports the whole to ``progress``; ``part`` from 0.
 
     >>> part_of(print, 1, 2)(3, 10)
     13 20

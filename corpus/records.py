@@ -14,7 +14,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one side says: its role and the text, as it stands in the data."""
+    """What one speaker says in one turn."""
 
     role: Role
     content: str
@@ -22,13 +22,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages in order. ``row`` is the 1-based number of the record in the file it was read from."""
+    """One conversation: its messages in order.
+
+    ``source``: where the data says it comes from, or "". ``row``: its number, from 1, in the file it was read from.
+    """
 
     messages: tuple[Message, ...]
     source: str = ""
     row: int = 0
 
     def turns(self) -> tuple[tuple[str, Message], ...]:
+        """Each message with its role, in order."""
         return tuple((message.role, message) for message in self.messages)
 
 
@@ -49,6 +53,7 @@ class Preference:
     chosen_score: float | None = None
 
     def turns(self) -> tuple[tuple[str, Message], ...]:
+        """Each message with a tag: its role, after "chosen" or "rejected" where it belongs to an answer."""
         tagged: list[tuple[str, Message]] = [(message.role, message) for message in self.prompt]
         tagged += [(f"chosen {message.role}", message) for message in self.chosen]
         tagged += [(f"rejected {message.role}", message) for message in self.rejected]

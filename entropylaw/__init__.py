@@ -14,7 +14,6 @@ find_own_packages_first()
 
 if TYPE_CHECKING:
     from entropylaw.api import (
-        BaseModel,
         BaseModelCard,
         BaseModelParams,
         Calibration,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
         Preference,
         PreparedRecords,
         PrepareParams,
+        ProbedModel,
         ProbeParams,
         Record,
         RuleParams,
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from entropylaw.version import __version__
 
 __all__ = [
-    "BaseModel",
     "BaseModelCard",
     "BaseModelParams",
     "Calibration",
@@ -92,6 +91,7 @@ __all__ = [
     "PrepareParams",
     "PreparedRecords",
     "ProbeParams",
+    "ProbedModel",
     "Record",
     "RuleParams",
     "RuleResult",

@@ -1,4 +1,4 @@
-"""The command `entropylaw`: each command reads files, calls one function and writes files."""
+"""The command `entropylaw` and its subcommands: each reads files, calls one function and writes files."""
 
 from __future__ import annotations
 

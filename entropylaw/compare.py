@@ -1,10 +1,11 @@
-"""The command `compare`: the measures of two data files or Git revisions side by side, without a verdict."""
+"""The command `compare`: R, L and C of two data files or Git revisions side by side, without a verdict."""
 
 from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,17 +16,21 @@ from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
-from entropylaw.measure import AsJson, HeldOut, explain_probe_memory
+from entropylaw.options import AsJson, HeldOut
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
 from entropylaw.repository.rows import decide_rows
 from entropylaw.terminal import count_rows, print_result, show_stages
 
 if TYPE_CHECKING:
     from entropylaw.repository.revisions import DataFile
+    from monitor.measures.compression import CompressionParams
+    from monitor.measures.consistency import ConsistencyParams
     from monitor.measures.evidence import Configuration, Evidence
-    from monitor.measures.measurement import Base
     from monitor.verdict import RuleResult
+    from monitor.version_diff import MeasuredFile
     from training.probe import ProbeParams
+    from training.probed_model import ProbedModel
 
 SIDES = ("A", "B")
 FETCH, READ = "fetch MiB", "read"
@@ -46,67 +51,104 @@ def compare(
     held_out: HeldOut = None,
     json: AsJson = False,
 ) -> None:
-    """R, L and C of two data files or Git revisions, the rows between them, and how much new the added rows say.
+    """Show R, L and C of two data files or Git revisions, which rows differ, and how much is new in the added rows.
 
     It passes no verdict and exits 0 whatever it finds. A revision's data is taken from Git, or from the cache or the
     remote of DVC. Files are named as seen from the current folder.
 
     Example: entropylaw compare HEAD~1 HEAD --dataset sft
     """
-    from entropylaw.repository.revisions import locate_data
-    from monitor.measures.compression import CompressionParams
-    from monitor.measures.consistency import ConsistencyParams
-    from monitor.measures.evidence import Configuration
     from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset
-    from monitor.version_diff import MeasuredFile, compare_versions
+    from monitor.version_diff import compare_versions
     from reports.comparison import render_comparison
-    from training.probe import ProbeParams
 
-    compression = read_section(CompressionParams, "compression")
-    consistency = read_section(ConsistencyParams, "consistency")
-    probe = read_section(ProbeParams, "probe")
+    params = read_measuring_params()
     stages = [f"{stage} {side}" for stage in (FETCH, READ, COMPRESSION, CONSISTENCY, PROBE) for side in SIDES]
     with show_stages({stage: stage for stage in stages}) as report:
-        with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder:
-            files = [
-                locate_data(argument, dataset, Path(folder) / side, partial(report, f"{FETCH} {side}"))
-                for side, argument in zip(SIDES, (a, b), strict=True)
-            ]
-            # Both before anything is measured: a mistake in the second shall not cost the wait for the first.
-            versions = [
-                read_version(file, held_out, partial(report, f"{READ} {side}"))
-                for side, file in zip(SIDES, files, strict=True)
-            ]
-        name = require_one_kind(files, [records for records, _ in versions])
+        versions = load_versions((a, b), dataset, held_out, report)
+        kind = require_one_kind(versions)
         evidence = [
-            measure_dataset(name, records, compression, consistency, follow(report, side))
-            for side, (records, _) in zip(SIDES, versions, strict=True)
+            measure_dataset(kind, version.rows, params.compression, params.consistency, follow(report, side))
+            for side, version in zip(SIDES, versions, strict=True)
         ]
-        model, notes = (None, ["L was left out."]) if no_probe else load_base(base, probe)
+        model, notes = (None, ["L was left out."]) if no_probe else load_base(base, params.probe)
         rules = None
         if model:
-            evidence, missing = probe_versions(evidence, model, probe, report)
-            rules, unfit = judge(evidence, Configuration(compression, consistency, probe, model[2].identity))
+            evidence, missing = probe_versions(evidence, model, params.probe, report)
+            rules, unfit = apply_rules(evidence, params.with_base(model[2].identity))
             notes = [*missing, *unfit]
-    sides = [
-        MeasuredFile(file.name, file.commit, left_out, item)
-        for file, (_, left_out), item in zip(files, versions, evidence, strict=True)
-    ]
-    result = compare_versions(sides[0], sides[1], compression, rules, notes)
+    sides = [version.measured(item) for version, item in zip(versions, evidence, strict=True)]
+    result = compare_versions(sides[0], sides[1], params.compression, rules, notes)
     print_result(result, json, render_comparison(result))
+
+
+@dataclass(frozen=True)
+class MeasuringParams:
+    """The sections of params.yaml that say how R, C and L are measured."""
+
+    compression: CompressionParams
+    consistency: ConsistencyParams
+    probe: ProbeParams
+
+    def with_base(self, base_identity: str) -> Configuration:
+        """Everything that two measurements must share to be comparable."""
+        from monitor.measures.evidence import Configuration
+
+        return Configuration(self.compression, self.consistency, self.probe, base_identity)
+
+
+def read_measuring_params() -> MeasuringParams:
+    """From params.yaml, or the defaults where there is none. Raises ParamsError when it cannot be read."""
+    from monitor.measures.compression import CompressionParams
+    from monitor.measures.consistency import ConsistencyParams
+    from training.probe import ProbeParams
+
+    return MeasuringParams(
+        read_section(CompressionParams, "compression"),
+        read_section(ConsistencyParams, "consistency"),
+        read_section(ProbeParams, "probe"),
+    )
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """One of the two versions: its usable ``rows``, and how many rows are ``left_out``, by reason."""
+
+    file: DataFile
+    rows: list[HashedRecord]
+    left_out: dict[str, int]
+
+    def measured(self, evidence: Evidence) -> MeasuredFile:
+        from monitor.version_diff import MeasuredFile
+
+        return MeasuredFile(self.file.name, self.file.commit, self.left_out, evidence)
+
+
+def load_versions(
+    arguments: Sequence[str], dataset: str, held_out: Path | None, report: StageProgress
+) -> list[LoadedVersion]:
+    """Both versions that the user named, read before anything is measured: a mistake in the second shall not cost the
+    wait for the first. Raises EntropylawError when one cannot be had.
+    """
+    from entropylaw.repository.revisions import locate_data
+
+    with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder:
+        files = [
+            locate_data(argument, dataset, Path(folder) / side, partial(report, f"{FETCH} {side}"))
+            for side, argument in zip(SIDES, arguments, strict=True)
+        ]
+        return [
+            read_version(file, held_out, partial(report, f"{READ} {side}"))
+            for side, file in zip(SIDES, files, strict=True)
+        ]
 
 
 def follow(report: StageProgress, side: str) -> Callable[[str, int, int | None], None]:
     return lambda measurement, done, total: report(f"{measurement} {side}", done, total)
 
 
-def read_version(
-    file: DataFile, held_out: Path | None, progress: Progress
-) -> tuple[list[HashedRecord], dict[str, int]]:
-    """The usable records of a version with their content hashes, and how many rows are left out, by reason.
-
-    Raises DataError under the name that the user gave, also where what was read is a copy.
-    """
+def read_version(file: DataFile, held_out: Path | None, progress: Progress) -> LoadedVersion:
+    """Read a version's rows. Raises DataError under the name that the user gave, also where a copy was read."""
     records: list[HashedRecord] = []
     left_out: Counter[str] = Counter()
     try:
@@ -122,24 +164,24 @@ def read_version(
     if not records:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
         raise DataError(file.name, f"no usable row ({counts})")
-    return records, dict(sorted(left_out.items()))
+    return LoadedVersion(file, records, dict(sorted(left_out.items())))
 
 
-def require_one_kind(files: list[DataFile], versions: list[list[HashedRecord]]) -> str:
+def require_one_kind(versions: Sequence[LoadedVersion]) -> str:
     """The dataset that both versions are of. Raises EntropylawError when one has preferences and the other has not."""
     from corpus.records import Preference
 
-    first, second = (isinstance(records[0][0], Preference) for records in versions)
+    a, b = versions
+    first, second = (isinstance(version.rows[0].record, Preference) for version in versions)
     if first != second:
         kinds = ("conversations", "preferences")
-        a, b = files
         raise EntropylawError(
-            f"{a.name} holds {kinds[first]} and {b.name} {kinds[second]}: their numbers cannot be compared"
+            f"{a.file.name} holds {kinds[first]} and {b.file.name} {kinds[second]}: their numbers cannot be compared"
         )
     return PREFERENCES if first else SFT
 
 
-def load_base(base: str | None, params: ProbeParams) -> tuple[Base | None, list[str]]:
+def load_base(base: str | None, params: ProbeParams) -> tuple[ProbedModel | None, list[str]]:
     """The base model to probe from, or None and why: without a name, the one of the repository, if it is there."""
     if base is None and not BASE_MODEL.exists():
         return None, [f"L was not measured: there is no {BASE_MODEL} (`dvc repro base_model`), and no --base."]
@@ -152,7 +194,7 @@ def load_base(base: str | None, params: ProbeParams) -> tuple[Base | None, list[
 
 
 def probe_versions(
-    evidence: list[Evidence], model: Base, params: ProbeParams, report: StageProgress
+    evidence: list[Evidence], model: ProbedModel, params: ProbeParams, report: StageProgress
 ) -> tuple[list[Evidence], list[str]]:
     """The versions with their L; where it cannot be measured, as they were, and why."""
     from monitor.measures.measurement import probe_dataset
@@ -168,7 +210,9 @@ def probe_versions(
     return probed, notes
 
 
-def judge(evidence: list[Evidence], configuration: Configuration) -> tuple[tuple[RuleResult, ...] | None, list[str]]:
+def apply_rules(
+    evidence: list[Evidence], configuration: Configuration
+) -> tuple[tuple[RuleResult, ...] | None, list[str]]:
     """The verdict's rules on the change, by the calibration of the repository; None, and why, where it does not fit."""
     import math
 

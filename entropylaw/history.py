@@ -1,15 +1,21 @@
-"""The ledger of accepted versions and of waivers: accept, history, score, waive."""
+"""The commands that keep the history of accepted versions and the waivers: accept, history, score, waive."""
 
 from __future__ import annotations
 
 import datetime
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from corpus.errors import EntropylawError
 from entropylaw.repository import layout
+
+if TYPE_CHECKING:
+    from monitor.measures.evidence import Evidence
+    from monitor.verdict import Verdict
+    from monitor.waivers import Waiver
 
 
 def accept(
@@ -23,42 +29,62 @@ def accept(
 
     Example: dvc repro && entropylaw accept --name x3 && git add history && git commit
     """
-    from corpus.artifacts import read_json
     from entropylaw import __version__
-    from entropylaw.repository.results import load_evidence, load_verdict, read_datasets
+    from entropylaw.repository.results import load_verdict
     from monitor.assess import accept_version
-    from monitor.gate import decide_gate
     from monitor.history import read_history, write_entry
-    from monitor.measures.evidence import version_hash
-    from monitor.waivers import read_waivers
 
     verdict = load_verdict()
-    decision = decide_gate(verdict, read_waivers(layout.WAIVERS), datetime.date.today())
-    restart = baseline and verdict.status == "not_assessed"
-    if not decision.approved and not restart:
-        error = EntropylawError(f"not accepted: {decision.reason}")
-        error.exit_code = decision.exit_code
-        raise error
-    evidence = [load_evidence(dataset) for dataset in read_datasets()]
-    if version_hash({item.dataset: item.data_hash for item in evidence}) != verdict.version.data_hash:
-        raise EntropylawError(f"{layout.VERDICT} is of other data than the results beside it; run `dvc repro` first")
-    scores = {}
-    if layout.EVALUATION.exists():
-        evaluation = read_json(layout.EVALUATION)
-        # Models of an earlier version may lie there still.
-        if evaluation.get("data_hash") == verdict.version.data_hash:
-            scores = evaluation["z"]
+    waivers = require_approval(verdict, baseline)
+    evidence = load_evidence_of(verdict)
+    scores = load_scores_of(verdict)
     history = read_history(layout.HISTORY)
     entry = accept_version(
         verdict,
         evidence,
         name or f"x{max((entry.number for entry in history), default=0) + 1}",
         scores,
-        [{"rule": w.rule, "reason": w.reason, "owner": w.owner, "expires": w.expires} for w in decision.waivers],
+        [{"rule": w.rule, "reason": w.reason, "owner": w.owner, "expires": w.expires} for w in waivers],
         baseline,
         __version__,
     )
     typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {entry.status}")
+
+
+def require_approval(verdict: Verdict, baseline: bool) -> Sequence[Waiver]:
+    """The waivers that a verdict is approved under today. Raises EntropylawError, as the gate would, without approval.
+
+    With ``baseline`` a version that could not be assessed is accepted too: nothing has to be compared with it.
+    """
+    from entropylaw.repository.results import load_waivers
+    from monitor.gate import decide_gate
+
+    decision = decide_gate(verdict, load_waivers(), datetime.date.today())
+    restart = baseline and verdict.status == "not_assessed"
+    if not decision.approved and not restart:
+        error = EntropylawError(f"not accepted: {decision.reason}")
+        error.exit_code = decision.exit_code
+        raise error
+    return decision.waivers
+
+
+def load_evidence_of(verdict: Verdict) -> list[Evidence]:
+    """What the results folder holds of every dataset. Raises EntropylawError where the verdict is of other data."""
+    from entropylaw.repository.results import load_evidence, read_datasets
+    from monitor.measures.evidence import version_hash
+
+    evidence = [load_evidence(dataset) for dataset in read_datasets()]
+    if version_hash({item.dataset: item.data_hash for item in evidence}) != verdict.version.data_hash:
+        raise EntropylawError(f"{layout.VERDICT} is of other data than the results beside it; run `dvc repro` first")
+    return evidence
+
+
+def load_scores_of(verdict: Verdict) -> dict[str, float]:
+    """Z by benchmark, where results/evaluation.json is of this version: it may still be of an earlier one."""
+    from corpus.artifacts import read_json
+
+    evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
+    return dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
 
 
 def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
@@ -123,6 +149,7 @@ def waive(
     Example: entropylaw waive redundancy --reason "copies are wanted here" --owner ana@example.org --expires 2030-01-31
     """
     from entropylaw.repository.results import load_verdict
+    from monitor.rules.registry import rule_ids
     from monitor.waivers import Waiver, add_waiver
 
     verdict = load_verdict()
@@ -132,5 +159,5 @@ def waive(
         found = ", ".join(risky) or "none"
         raise EntropylawError(f"{rule}: not a risky rule of {verdict.version.name}; risky are: {found}")
     for item in rules:
-        add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires))
+        add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires), rule_ids())
         typer.echo(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")

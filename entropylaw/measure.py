@@ -1,35 +1,19 @@
-"""Stages that measure: prepare, compress, consistency, base-model, probe, calibrate."""
+"""The commands that measure a data version: prepare, compress, consistency, base-model, probe, calibrate."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
+from entropylaw.options import AsJson, Data, HeldOut, Out
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, load_rows
 from entropylaw.terminal import count_rows, print_result, show_progress
-
-if TYPE_CHECKING:
-    from training.probe import ProbeParams
-
-Data = Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
-HeldOut = Annotated[Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:
-    """Full memory while a base model is loaded and probed, as an EntropylawError that names what takes less."""
-    from training.base_model import BaseModelParams
-    from training.device_memory import explain_full_memory
-    from training.probed_model import name_probe_savings
-
-    return explain_full_memory(what, name_probe_savings(params, read_section(BaseModelParams, "base_model")))
 
 
 def prepare(
@@ -42,7 +26,7 @@ def prepare(
     held_out: HeldOut = None,
     json: AsJson = False,
 ) -> None:
-    """Any accepted format into canonical rows; every row left out is listed with its reason.
+    """Write the rows of a data file in canonical form; list every row that is left out, with its reason.
 
     Example: entropylaw prepare data/sft.parquet --out data/prepared/sft.jsonl --json
     """
@@ -61,7 +45,7 @@ def prepare(
 
 
 def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
-    """R: the compression ratio, as in the paper and over a long window.
+    """Measure R, the compression ratio: as in the paper, and over a long window.
 
     Example: entropylaw compress data/sft.jsonl --json
     """
@@ -88,7 +72,7 @@ def consistency(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """C: whether answers belong to their prompts, duplicates and contradictions.
+    """Measure C, whether answers belong to their prompts; also count duplicates and contradictions.
 
     Example: entropylaw consistency data/sft.jsonl --json
     """
@@ -121,12 +105,13 @@ def base_model(
     held_out: HeldOut = None,
     json: AsJson = False,
 ) -> None:
-    """The fixed model that every version is probed from, trained on the baseline or pretrained (params.yaml).
+    """Make the fixed model that every version is probed from: trained on the baseline, or pretrained (params.yaml).
 
     Example: entropylaw base-model data/baseline.jsonl --out models/base
     """
     from corpus.records import data_hash
-    from training.base_model import BaseModelParams, build_base_model
+    from training.base_model import build_base_model
+    from training.base_model_params import BaseModelParams
     from training.fine_tuning import quiet_libraries
 
     params = read_section(BaseModelParams, "base_model")
@@ -148,7 +133,7 @@ def probe(
     rows: Annotated[Path | None, typer.Option(help="Write the loss of each row as CSV.", show_default=False)] = None,
     json: AsJson = False,
 ) -> None:
-    """L: the mean loss of a short first-epoch run from the base model; of preferences, its KTO loss.
+    """Measure L, the mean loss of a short first-epoch run from the base model; for preferences, its KTO loss.
 
     Example: entropylaw probe data/sft.jsonl --base models/base --json
     """
@@ -186,15 +171,16 @@ def calibrate(
     out: Out = None,
     json: AsJson = False,
 ) -> None:
-    """What is normal here: noise of L, benign changes, and small runs to fit the entropy law on.
+    """Measure what is normal here: the noise of L, benign updates, and small runs to fit the entropy law on.
 
     Example: entropylaw calibrate data/baseline.jsonl --base models/base --out results/calibration.json
     """
     from entropylaw import __version__
     from monitor.calibration.benign_updates import describe_updates
-    from monitor.calibration.calibrate import CalibrationParams, calibrate
+    from monitor.calibration.calibrate import calibrate
     from monitor.calibration.cost import CalibrationCost, describe_cost
     from monitor.calibration.kept_runs import keep_until_done
+    from monitor.calibration.params import CalibrationParams
     from monitor.law.entropy_law import fit_entropy_law
     from monitor.measures.compression import CompressionParams
     from training.fine_tuning import CHECKPOINTS, quiet_libraries

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entropylaw.options import AsJson
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def rate(
         Path | None, typer.Option(help=f"Write the result to this file, such as {layout.QUALITY}.", show_default=False)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would ask, and ask nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Have the judge of params.yaml grade each answer of a sample of rows from 0 to 5; needs judge.endpoint.
 

@@ -1,4 +1,4 @@
-"""What every command says to a person: progress bars, JSON on request, errors in one line."""
+"""How commands show things to a person: progress bars, a result as JSON or as a few lines."""
 
 from __future__ import annotations
 

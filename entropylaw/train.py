@@ -1,4 +1,4 @@
-"""Stages behind the gate: train sft, train kto."""
+"""The commands behind the gate that train models: train sft, train kto."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropylaw.repository import layout
-from entropylaw.workers import across_devices
+from entropylaw.train_on_devices import across_devices
 
 if TYPE_CHECKING:
     from training.fine_tuning import TrainingReport
@@ -43,7 +43,7 @@ def train_sft_model(
     live: Live = None,
     json: AsJson = False,
 ) -> None:
-    """Supervised fine-tuning; the loss is on the responses only.
+    """Fine-tune a model on conversations (SFT); the loss is on the responses only.
 
     Example: entropylaw train sft data/selected/sft.jsonl --from models/base --out models/sft
     """
@@ -85,7 +85,7 @@ def train_kto_model(
     live: Live = None,
     json: AsJson = False,
 ) -> None:
-    """Preference alignment with KTO from an SFT model.
+    """Align an SFT model with preferences, by KTO.
 
     Example: entropylaw train kto data/selected/preferences.jsonl --from models/sft --out models/kto
     """

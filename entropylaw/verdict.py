@@ -1,4 +1,4 @@
-"""Stages and commands that judge: assess, report, gate, check."""
+"""The commands about the verdict: assess, report, gate, check."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class CheckFormat(StrEnum):
 
 
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
-    """Compare the measured version with its parent in history/ and write results/verdict.json. Always exits 0 when it
-    could write one: the gate is what stops.
+    """Compare the measured version with its parent in history/ and write the verdict to results/verdict.json.
+
+    It exits 0 whatever the verdict is; `entropylaw gate` is what stops a risky version.
 
     Example: entropylaw assess --json
     """
@@ -81,7 +82,7 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
 
 
 def load_training_curves(data_hash: str) -> list[TrainingCurve]:
-    """The curves of the models trained on this data version, by what their training.json says; others are no news."""
+    """The training curves of the models that were trained on this data version, as their training.json says."""
     from corpus.artifacts import read_json
     from reports.training_curves import read_training_curve
 
@@ -103,9 +104,8 @@ def report() -> None:
     """
     from corpus.artifacts import write_text
     from corpus.params import read_section
-    from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.history import read_history
-    from monitor.waivers import read_waivers
     from reports.figures import draw_figures
     from reports.html import render_html
     from reports.markdown import render_markdown_report
@@ -115,9 +115,7 @@ def report() -> None:
     verdict = load_verdict()
     texts = load_texts(verdict.rows) if read_section(ReportParams, "report").show_text else {}
     curves = load_training_curves(verdict.version.data_hash)
-    data = build_report_data(
-        verdict, read_history(layout.HISTORY), read_waivers(layout.WAIVERS), texts=texts, training=curves
-    )
+    data = build_report_data(verdict, read_history(layout.HISTORY), load_waivers(), texts=texts, training=curves)
     figures = draw_figures(data)
     for chart in figures.charts():
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
@@ -134,13 +132,12 @@ def gate(
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
-    from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.gate import decide_gate
-    from monitor.waivers import read_waivers
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
-    decision = decide_gate(load_verdict(), read_waivers(layout.WAIVERS), datetime.date.today(), strict)
+    decision = decide_gate(load_verdict(), load_waivers(), datetime.date.today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
         typer.echo(decision.reason)
@@ -164,19 +161,18 @@ def check(
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
     from corpus.params import PARAMS_FILE
-    from entropylaw.repository.results import load_verdict, read_datasets
+    from entropylaw.repository.results import load_verdict, load_waivers, read_datasets
     from monitor.gate import decide_gate
     from monitor.history import read_history
-    from monitor.waivers import read_waivers
     from reports.checks import render_check
     from reports.report_data import build_report_data
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
     if verify:
-        from entropylaw.repository.lockfile import verify_results
+        from entropylaw.repository.verify_results import verify_results
 
         verify_results(verdict, shown.version.data_hash)
-    waivers, today = read_waivers(layout.WAIVERS), datetime.date.today()
+    waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.
     files = read_datasets() if format is CheckFormat.gitlab and Path(PARAMS_FILE).exists() else {}
     data = build_report_data(shown, history, waivers, today, files=files)

@@ -1,48 +1,53 @@
-"""From measurements to a verdict: compare the version with its parent, apply the rules, name the rows."""
+"""From measurements to a verdict: compare each dataset with its parent, apply the rules, name the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from corpus.records import Preference
 from monitor.calibration.calibrate import Calibration
-from monitor.calibration.own_updates import measure_own_updates
 from monitor.history import DatasetReference, HistoryEntry, parent_of
-from monitor.law.entropy_law import EntropyLaw, describe_law, fit_entropy_law
-from monitor.measures.evidence import Configuration, Evidence, first_copies, locate_probe_rows, version_hash
+from monitor.law.entropy_law import EntropyLaw, fit_entropy_law, summarise_law
+from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.new_text import measure_new_text
-from monitor.measures.preferences import PairReference, compare_answers, compare_pairs, fit_direction
+from monitor.measures.preferences import PairReference, compare_answers, fit_direction
 from monitor.measures.row_lengths import measure_lengths
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_sources import compare_sources, count_sources
-from monitor.outliers.odd_rows import mark_rows
+from monitor.measures.row_split import split_rows
 from monitor.rule_params import RuleParams
-from monitor.rules.apply import Comparison, apply_rules, predict_version_change
+from monitor.rules.apply import apply_rules
 from monitor.rules.flagged_rows import flag_rows
+from monitor.rules.forecast import predict_version_change
 from monitor.rules.normal_ranges import predict_ranges
+from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
 from monitor.verdict import (
     SCORED_DATASET,
     DatasetChanges,
     Forecast,
     Measurements,
     RuleResult,
-    RuleStatus,
     Status,
     Verdict,
     Version,
     worst,
 )
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-# The scale of Z that every pipeline measures.
+# The benchmark on which every pipeline measures Z.
 HELDOUT = "heldout"
+
+
+@dataclass(frozen=True)
+class ComparedDataset:
+    """A dataset that both the version and its parent have: what was measured, what changed, what the rules look at."""
+
+    rows: ComparedRows
+    now: Measurements
+    changes: DatasetChanges
+    comparison: ParentComparison
 
 
 def assess_version(
@@ -61,100 +66,118 @@ def assess_version(
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
     law = fit_entropy_law(calibration.points)
-    rows = sum(len(item.records) for item in evidence)
-    version = Version(data_hash[:8], data_hash, rows)
     parent = parent_of(history, config_fingerprint, data_hash)
-    others = [entry for entry in history if entry.data_hash != data_hash]
-
-    def verdict(status: Status, summary: str, **parts: Any) -> Verdict:
-        return Verdict(
-            status=status,
-            summary=summary,
-            version=version,
-            parent=Version(parent.name, parent.data_hash, parent.rows) if parent else None,
-            law=describe_law(law, calibration.curves),
-            config_fingerprint=config_fingerprint,
-            tool_version=tool_version,
-            **{"forecast": None, "rows": (), "rules": (), "parent_measurements": {}, **parts},
-        )
-
-    if parent is None:
-        alone = {
-            "measurements": {item.dataset: measure(item) for item in evidence},
-            "changes": {item.dataset: describe_rows(item) for item in evidence},
-        }
-        if not others:
-            return verdict("baseline", "First version: measured, nothing to compare it with yet.", **alone)
-        return verdict("not_assessed", explain_no_parent(others, config_fingerprint), **alone)
-
-    comparisons, measurements, changes = [], {}, {}
-    additions: dict[str, NDArray[np.bool_]] = {}
-    unmatched: list[RuleResult] = []
-    for item in evidence:
-        reference = parent.datasets.get(item.dataset)
-        if reference is None:
-            measurements[item.dataset] = measure(item)
-            changes[item.dataset] = describe_rows(item)
-            unmatched.append(
-                RuleResult(
-                    "redundancy", item.dataset, "not_assessed", f"{parent.name} has no dataset {item.dataset!r}; "
-                    "accept a version that has it with `entropylaw accept --baseline`.",
-                )
-            )  # fmt: skip
-            continue
-        hashes = [row_hash for _, row_hash in item.records]
-        difference = reference.sketch.difference(hashes)
-        # None (outside the sketch's sample) is neither kept nor added: it is left out of the comparison.
-        known = reference.sketch.contains(hashes)
-        is_kept = np.array([flag is True for flag in known], dtype=bool)
-        is_added = np.array([flag is False for flag in known], dtype=bool)
-        new_text = measure_new_text(item.records, (~is_added).tolist(), configuration.compression)
-        now = replace(
-            measure(item, difference.added, difference.removed, difference.kept),
-            added_r_long=new_text.r_long if new_text else None,
-        )
-        measurements[item.dataset] = now
-        additions[item.dataset] = is_added
-        comparison = compare(item, reference, parent.measurements[item.dataset], now, is_kept, is_added)
-        marks = mark_rows(item.records, is_kept, is_added, first_copies(hashes), params)
-        comparison = replace(comparison, marks=marks)
-        if comparison.pairs is not None:
-            # Rows of preferences are shorter than conversations: R moves more under benign updates of them.
-            stayed = [row for row, flag in zip(item.records, is_kept & first_copies(hashes), strict=True) if flag]
-            own_updates = measure_own_updates(stayed or item.records, configuration.compression)
-            comparison = replace(comparison, own_updates=own_updates)
-        comparisons.append(comparison)
-        changes[item.dataset] = DatasetChanges(
-            compare_sources(item.records, is_kept, is_added, reference.sources),
-            measure_lengths(item.records, {"kept": is_kept, "added": is_added}),
-            predict_ranges(comparison, calibration, params.false_alarm_rate),
-        )
-
-    compared = {comparison.dataset: comparison for comparison in comparisons}
-    rules = unmatched + list(apply_rules(comparisons, calibration, law, params))
-    statuses: list[RuleStatus] = [rule.status for rule in rules]
-    status = worst(statuses)
-    return verdict(
-        status,
-        summarise(status, rules, parent.name),
-        measurements=measurements,
-        changes=changes,
-        parent_measurements=dict(parent.measurements),
-        rules=tuple(rules),
-        forecast=forecast_version(comparisons, law, parent),
-        rows=tuple(
-            row
+    # The verdict on a version without a parent. With one, what the comparison finds replaces these fields.
+    alone = Verdict(
+        status="baseline",
+        summary="First version: measured, nothing to compare it with yet.",
+        version=Version(data_hash[:8], data_hash, sum(len(item.records) for item in evidence)),
+        parent=None,
+        rules=(),
+        measurements={item.dataset: measure(item) for item in evidence},
+        parent_measurements={},
+        forecast=None,
+        law=summarise_law(law, calibration.curves),
+        rows=(),
+        config_fingerprint=config_fingerprint,
+        tool_version=tool_version,
+        changes={
+            item.dataset: describe_rows(item)
             for item in evidence
-            if item.dataset in additions
-            for row in flag_rows(
-                item, compared[item.dataset], additions[item.dataset], rules, configuration.compression, params
-            )
-        ),
+            if parent is None or item.dataset not in parent.datasets
+        },
+    )
+    if parent is not None:
+        compared = [
+            compare_dataset(item, parent, calibration, configuration, params)
+            for item in evidence
+            if item.dataset in parent.datasets
+        ]
+        return judge_version(alone, compared, parent, calibration, law, params)
+    others = [entry for entry in history if entry.data_hash != data_hash]
+    if not others:
+        return alone
+    return replace(alone, status="not_assessed", summary=explain_no_parent(others, config_fingerprint))
+
+
+def compare_dataset(
+    item: Evidence,
+    parent: HistoryEntry,
+    calibration: Calibration,
+    configuration: Configuration,
+    params: RuleParams,
+) -> ComparedDataset:
+    """Compare one dataset with the parent's dataset of the same name, which must exist."""
+    reference = parent.datasets[item.dataset]
+    hashes = [row_hash for _, row_hash in item.records]
+    difference = reference.sketch.difference(hashes)
+    split = split_rows(hashes, reference.sketch)
+    # Where it is not known whether the parent had a row, its text counts as old.
+    new_text = measure_new_text(item.records, (~split.is_added).tolist(), configuration.compression)
+    now = replace(
+        measure(item),
+        added=difference.added,
+        removed=difference.removed,
+        kept=difference.kept,
+        added_r_long=new_text.r_long if new_text else None,
+    )
+    rows = ComparedRows(item, split, configuration.compression)
+    before = parent.measurements[item.dataset]
+    comparison = compare_with_parent(rows, now, before, reference, calibration.params, params)
+    changes = DatasetChanges(
+        compare_sources(item.records, split.is_kept, split.is_added, reference.sources),
+        measure_lengths(item.records, {"kept": split.is_kept, "added": split.is_added}),
+        predict_ranges(comparison, calibration, params.false_alarm_rate),
+    )
+    return ComparedDataset(rows, now, changes, comparison)
+
+
+def judge_version(
+    alone: Verdict,
+    compared: Sequence[ComparedDataset],
+    parent: HistoryEntry,
+    calibration: Calibration,
+    law: EntropyLaw,
+    params: RuleParams,
+) -> Verdict:
+    """The verdict on a version that has a parent. ``alone``: the same verdict before the comparison."""
+    comparisons = [part.comparison for part in compared]
+    applied = apply_rules(comparisons, calibration, law, params)
+    rules = (*refuse_new_datasets(alone, parent), *(rule.result for rule in applied))
+    status = worst([rule.status for rule in rules])
+    measurements = alone.measurements | {part.comparison.dataset: part.now for part in compared}
+    changes = alone.changes | {part.comparison.dataset: part.changes for part in compared}
+    return replace(
+        alone,
+        status=status,
+        summary=summarise(status, rules, parent.name),
+        parent=Version(parent.name, parent.data_hash, parent.rows),
+        rules=rules,
+        measurements=measurements,
+        parent_measurements=dict(parent.measurements),
+        forecast=forecast_version(comparisons, law, parent),
+        rows=tuple(row for part in compared for row in flag_rows(part.rows, applied)),
+        changes={dataset: changes[dataset] for dataset in measurements},
     )
 
 
+def refuse_new_datasets(alone: Verdict, parent: HistoryEntry) -> list[RuleResult]:
+    """A result for each dataset that the parent does not have: not assessed, and what to do about it."""
+    return [
+        RuleResult(
+            "redundancy",
+            dataset,
+            "not_assessed",
+            f"{parent.name} has no dataset {dataset!r}; accept a version that has it with "
+            "`entropylaw accept --baseline`.",
+        )
+        for dataset in alone.measurements
+        if dataset not in parent.datasets
+    ]
+
+
 def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str) -> str:
-    """Why no version of a history that has some can be compared with."""
+    """Why a version cannot be compared with any of the ``others`` in the history, and what to do about it."""
     restart = "or start a new baseline with `entropylaw accept --baseline`."
     if any(entry.config_fingerprint == config_fingerprint for entry in others):
         return (
@@ -167,74 +190,27 @@ def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str) -
     )
 
 
-def measure(
-    item: Evidence, added: int | None = None, removed: int | None = None, kept: int | None = None
-) -> Measurements:
+def measure(item: Evidence) -> Measurements:
+    """What was measured on a dataset, without its parent."""
     return Measurements(
         rows=len(item.records),
         r=item.compression.r,
         r_long=item.compression.r_long,
         l=item.l,
         c=item.consistency.agreement,
-        added=added,
-        removed=removed,
-        kept=kept,
         near_duplicates=item.consistency.near_duplicates,
         contradictions=item.consistency.contradictions,
     )
 
 
 def describe_rows(item: Evidence) -> DatasetChanges:
-    """What can be said of the rows of a dataset that has no parent."""
+    """The sources and lengths of the rows of a dataset without a parent."""
     everything = np.ones(len(item.records), dtype=bool)
     return DatasetChanges(compare_sources(item.records), measure_lengths(item.records, {"all": everything}))
 
 
-def compare(
-    item: Evidence,
-    reference: DatasetReference,
-    before: Measurements,
-    now: Measurements,
-    is_kept: NDArray[np.bool_],
-    is_added: NDArray[np.bool_],
-) -> Comparison:
-    """Split what was measured per row into rows the parent had and rows it did not have.
-
-    Where a version shares almost nothing with its parent, the parent's own rows, kept in the history, stand in.
-    """
-    probed = locate_probe_rows(item)
-    # Copies of one row say the same thing twice: they are no more evidence than the row itself.
-    is_first = first_copies([row_hash for _, row_hash in item.records])
-    first_probed = first_copies(item.probe_hashes)
-    loss_kept = item.probe_losses[is_kept[probed] & first_probed]
-    agreement_kept = item.row_agreement[is_kept & is_first]
-    if len(loss_kept) < 30:
-        loss_kept = np.array(reference.probe_losses)
-    if np.count_nonzero(~np.isnan(agreement_kept)) < 30 and reference.agreement_n >= 10:
-        # Only mean and deviation of the parent's rows are stored: as many values that have exactly these.
-        signs = np.resize([1.0, -1.0], reference.agreement_n)
-        standard = (signs - signs.mean()) / signs.std(ddof=1)
-        agreement_kept = reference.agreement_mean + reference.agreement_sd * standard
-    return Comparison(
-        dataset=item.dataset,
-        now=now,
-        before=before,
-        loss_kept=loss_kept,
-        loss_added=item.probe_losses[is_added[probed] & first_probed],
-        agreement_kept=agreement_kept,
-        agreement_added=item.row_agreement[is_added & is_first],
-        probed=int(np.count_nonzero((is_kept | is_added)[probed])),
-        probed_added=int(np.count_nonzero(is_added[probed])),
-        pairs=None
-        if item.agreement.ndim == 1
-        else compare_pairs(
-            item.records, item.agreement, reference.sketch, reference.pairs, is_kept & is_first, is_added & is_first
-        ),
-    )
-
-
 def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
-    """One sentence: what was found, or that nothing was."""
+    """The verdict in one sentence."""
     if status == "pass":
         return f"No rule found more than benign updates do, against {parent}."
     named = [rule for rule in rules if rule.status == status]
@@ -243,7 +219,7 @@ def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
     return f"{words}, against {parent}: {where}."
 
 
-def forecast_version(comparisons: Sequence[Comparison], law: EntropyLaw, parent: HistoryEntry) -> Forecast | None:
+def forecast_version(comparisons: Sequence[ParentComparison], law: EntropyLaw, parent: HistoryEntry) -> Forecast | None:
     """Z of this version from its parent's Z and the law's change; None where the law or the parent's Z is missing."""
     z = parent.scores.get(HELDOUT)
     scored = [comparison for comparison in comparisons if comparison.dataset == SCORED_DATASET]
@@ -261,6 +237,21 @@ def describe_pairs(item: Evidence) -> PairReference | None:
     pairs = sum(isinstance(record, Preference) for record in records)
     return PairReference(
         pairs, item.consistency.flipped_pairs or 0, fit_direction(compare_answers(records, item.agreement))
+    )
+
+
+def describe_reference(item: Evidence) -> DatasetReference:
+    """What the next version needs to know of one dataset of this one: numbers, row sketch and probe, never text."""
+    return DatasetReference(
+        data_hash=item.data_hash,
+        sketch=RowSketch.of(row_hash for _, row_hash in item.records),
+        probe_hashes=tuple(item.probe_hashes),
+        probe_losses=tuple(item.probe_losses.tolist()),
+        agreement_mean=item.consistency.agreement,
+        agreement_sd=item.consistency.agreement_sd,
+        agreement_n=item.consistency.measured,
+        pairs=describe_pairs(item),
+        sources=count_sources(record.source for record, _ in item.records),
     )
 
 
@@ -286,20 +277,7 @@ def accept_version(
         waivers=tuple(waivers),
         rows=verdict.version.rows,
         measurements=dict(verdict.measurements),
-        datasets={
-            item.dataset: DatasetReference(
-                data_hash=item.data_hash,
-                sketch=RowSketch.of(row_hash for _, row_hash in item.records),
-                probe_hashes=tuple(item.probe_hashes),
-                probe_losses=tuple(item.probe_losses.tolist()),
-                agreement_mean=item.consistency.agreement,
-                agreement_sd=item.consistency.agreement_sd,
-                agreement_n=item.consistency.measured,
-                pairs=describe_pairs(item),
-                sources=count_sources(record.source for record, _ in item.records),
-            )
-            for item in evidence
-        },
+        datasets={item.dataset: describe_reference(item) for item in evidence},
         scores=scores,
         tool_version=tool_version,
     )

@@ -18,7 +18,7 @@ ExitCode = Literal[0, 1, 3]
 
 @dataclass(frozen=True)
 class GateDecision:
-    """Written as results/approval.json. ``waivers`` are those the approval rests on."""
+    """The gate's answer, written as results/approval.json. ``waivers``: those that the approval rests on."""
 
     approved: bool
     exit_code: ExitCode
@@ -36,8 +36,8 @@ def decide_gate(
 ) -> GateDecision:
     """Approve, or say what blocks and what to do.
 
-    A risky rule blocks unless a waiver bound to this data holds ``today``; ``strict`` makes a warning block likewise.
-    What was not assessed blocks and cannot be waived: a check that could not run is never a pass.
+    A risky rule blocks unless a waiver bound to this data holds ``today``. With ``strict`` a warning blocks in the same
+    way. What was not assessed blocks and cannot be waived: a check that could not run is never a pass.
     """
     waivers = tuple(waivers)
     blocking_statuses = ("risky", "warn") if strict else ("risky",)
@@ -59,7 +59,7 @@ def decide_gate(
             waivers=tuple(valid) if exit_code == 0 else (),
         )
 
-    # A verdict that is risky without naming a rule has nothing a waiver could be bound to.
+    # A verdict that is risky without naming a rule blocks too: no waiver can be for it.
     if open_rules or (verdict.status in blocking_statuses and not blocking):
         problems = waiver_problems(waivers, verdict.version.data_hash, today)
         found = ", ".join(f"{rule} ({problems[rule]})" if rule in problems else rule for rule in open_rules)

@@ -1,4 +1,4 @@
-"""The ledger of accepted versions: one small JSON file each, enough to compare the next version row by row."""
+"""The history of accepted versions: one small JSON file each, enough to compare the next version row by row."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ STATUSES = ("baseline", "pass", "warn", "risky")
 class DatasetReference:
     """What the next version needs to know of one dataset of this one.
 
-    ``probe_hashes`` and ``probe_losses`` (nats per response token, kept in single precision) are the probe's rows in
-    the order they were trained on. ``agreement_*`` are mean, standard deviation and number of the prompt-response
-    cosines; the first two are NaN where no row had one. ``pairs``: of preferences only, and of versions measured since
-    there are rules for them. ``sources``: rows by source, see ``monitor.measures.row_sources``; None of versions
-    accepted before they were recorded.
+    - ``probe_hashes``, ``probe_losses``: the probe's rows in the order they were trained on, with their losses in nats
+      per response token (kept in single precision).
+    - ``agreement_mean``, ``agreement_sd``, ``agreement_n``: mean, standard deviation and number of the prompt-response
+      cosines. The first two are NaN where no row had one.
+    - ``pairs``: None of conversations, and of versions measured before there were rules for pairs.
+    - ``sources``: rows by source, see ``monitor.measures.row_sources``; None of versions accepted before sources were
+      recorded.
     """
 
     data_hash: str
@@ -49,11 +51,13 @@ class DatasetReference:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """An accepted version. ``scores`` maps a benchmark to Z; higher is better.
+    """An accepted version.
 
-    ``number`` is given by ``write_entry``; until then it is 0. A version released under a waiver is ``waived``,
-    carries its waivers and never serves as a reference. ``commit``: where a version was found that was measured only
-    afterwards; None of versions accepted in their time.
+    - ``number``: given by ``write_entry``; until then it is 0.
+    - ``waived``: released under its ``waivers``. Such a version is never a parent.
+    - ``scores``: Z by benchmark; higher is better.
+    - ``commit``: the Git commit of a version that was measured afterwards, by ``backfill``; None of versions accepted
+      in their time.
     """
 
     number: int = 0
@@ -73,9 +77,9 @@ class HistoryEntry:
 
 
 def read_history(folder: str | Path = HISTORY_FOLDER) -> tuple[HistoryEntry, ...]:
-    """Every accepted version, by number and, where branches were merged, name. No folder is an empty history.
+    """Every accepted version, sorted by number. Equal numbers, from merged branches, are sorted by name.
 
-    Raises EntropylawError naming the file when one is damaged.
+    A missing folder is an empty history. Raises EntropylawError naming the file when one is damaged.
     """
     return tuple(entry for _, entry in _read_files(folder))
 
@@ -83,7 +87,10 @@ def read_history(folder: str | Path = HISTORY_FOLDER) -> tuple[HistoryEntry, ...
 def comparable(
     history: Iterable[HistoryEntry], config_fingerprint: str, exclude_data_hash: str
 ) -> tuple[HistoryEntry, ...]:
-    """The versions a new one may be compared with: measured alike, of other data, not released under a waiver."""
+    """The versions that a new one may be compared with.
+
+    They were measured with the same configuration, are of other data, and were not released under a waiver.
+    """
     return tuple(
         entry
         for entry in history
@@ -117,7 +124,7 @@ def write_entry(folder: str | Path, entry: HistoryEntry) -> Path:
 
 
 def record_score(folder: str | Path, name: str, benchmark: str, value: float) -> Path:
-    """Set Z of the latest version of that name on a benchmark, replacing an earlier value.
+    """Record Z of the latest version of that name on a benchmark. It replaces an earlier value.
 
     Raises EntropylawError when no version has the name or the value is not a finite number.
     """
@@ -139,7 +146,8 @@ def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
 
 
 def _entry_path(folder: str | Path, entry: HistoryEntry) -> Path:
-    """
+    """The file of an entry.
+
     >>> entry = HistoryEntry(number=3, name="Mai & Juni/2", data_hash="", config_fingerprint="", status="pass",
     ...     rows=0, measurements={}, datasets={}, tool_version="")
     >>> _entry_path("history", entry).as_posix()
@@ -222,7 +230,7 @@ def _pairs_from_json(part: dict[str, Any]) -> PairReference:
 
 
 def _share_keys(kept: dict[str, int], total: int) -> dict[str, int]:
-    """Shares of ``total`` sketch keys: small datasets stay whole, the others divide what is left.
+    """Divide ``total`` sketch keys among the datasets. Small datasets stay whole; the others share what is left.
 
     >>> _share_keys({"sft": 500, "preferences": 10}, 100)
     {'preferences': 10, 'sft': 90}

@@ -1,13 +1,14 @@
-"""When a change is an alarm: rates of false alarms, and sizes below which a change does not matter."""
+"""When a change is an alarm: the rates of false alarms, and the thresholds from which a change matters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
-class Band:
-    """The smallest change of a whole version that is worth a warning, and worth stopping for."""
+class Thresholds:
+    """The smallest change of a whole version that is worth a warning, and the smallest that is worth stopping for."""
 
     warn: float
     risky: float
@@ -19,30 +20,43 @@ class Band:
 
 @dataclass(frozen=True)
 class RuleParams:
-    """``false_alarm_rate``: of all rules of a version together (Holm), for a warning; ``risky_rate`` for stopping.
+    """When a rule warns, and when it stops a version.
 
-    The bands are effect sizes of the whole version: with enough rows every real change is significant, so a change
-    must also matter. ``ratio_rise`` is relative, ``loss_rise`` in nats per token, ``agreement_fall`` in cosine,
-    ``forecast_fall`` in units of Z, ``flipped_share`` of the rows of preferences,
-    ``odd_rows`` of all rows.
+    - ``false_alarm_rate``: how often the rules of an honest version may warn, all together (Holm's correction).
+      ``risky_rate``: how often they may stop it.
 
-    ``odd_tails``: a row is odd beyond the value that this share of the kept rows exceeds, each share tried: few rows
-    far out, or more of them less far. ``rare_character_bits``: a character is rare below two to the minus this.
+    With enough rows every real change is significant, so a change must also be large enough to matter. These thresholds
+    are changes of the whole version:
+
+    - ``ratio_rise``: relative change of R. ``loss_rise``: in nats per token. ``agreement_fall``: in cosine.
+      ``forecast_fall``: in units of Z. ``flipped_share``: of the rows of preferences. ``outlier_share``: of all rows.
+
+    Of single rows:
+
+    - ``outlier_quantiles``: a row is an outlier above one of these quantiles of the kept rows. Each is tried: a high
+      one finds few rows that lie far out, a low one many that lie a little out.
+    - ``rare_character_bits``: a character is rare if its probability among the kept rows is below two to the power of
+      minus this.
     """
 
     false_alarm_rate: float = 0.05
     risky_rate: float = 0.01
-    ratio_rise: Band = Band(0.005, 0.015)
-    loss_rise: Band = Band(0.01, 0.02)
-    agreement_fall: Band = Band(0.005, 0.01)
-    forecast_fall: Band = Band(0.02, 0.05)
-    flipped_share: Band = Band(0.01, 0.03)
-    odd_rows: Band = Band(0.01, 0.02)
-    odd_tails: tuple[float, ...] = (0.002, 0.02, 0.1)
+    ratio_rise: Thresholds = Thresholds(0.005, 0.015)
+    loss_rise: Thresholds = Thresholds(0.01, 0.02)
+    agreement_fall: Thresholds = Thresholds(0.005, 0.01)
+    forecast_fall: Thresholds = Thresholds(0.02, 0.05)
+    flipped_share: Thresholds = Thresholds(0.01, 0.03)
+    outlier_share: Thresholds = Thresholds(0.01, 0.02)
+    outlier_quantiles: tuple[float, ...] = (0.998, 0.98, 0.9)
     rare_character_bits: float = 16.0
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "odd_rows": "outlier_share",
+        "odd_tails": "outlier_quantiles, each of them 1 minus the old value",
+    }
 
     def __post_init__(self) -> None:
         if not 0 < self.risky_rate <= self.false_alarm_rate < 1:
             raise ValueError("risky_rate must lie between 0 and false_alarm_rate, and both below 1")
-        if not self.odd_tails or not all(0 < tail < 1 for tail in self.odd_tails):
-            raise ValueError("odd_tails must be shares between 0 and 1, at least one")
+        if not self.outlier_quantiles or not all(0 < quantile < 1 for quantile in self.outlier_quantiles):
+            raise ValueError("outlier_quantiles must lie between 0 and 1, and there must be at least one")

@@ -1,22 +1,23 @@
-"""The verdict: one result, decided once, that every rendering shows and the gate obeys."""
+"""The verdict: the one result that every report shows and the gate obeys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from corpus.params import parse_section
+from monitor.law.results import LawSummary
+
 SCHEMA_VERSION = 1
 
 Status = Literal["baseline", "pass", "warn", "risky", "not_assessed"]
-# A rule may also be skipped: it does not apply here, by its own definition, and its reason says why
-# (no rows were added; the law does not hold on this data). A rule that should have run and could not is not_assessed.
+# A rule may also be skipped. Then it does not apply, and its reason says why: no rows were added, or the law does not
+# hold on this data. A rule that should have run and could not is not_assessed.
 RuleStatus = Literal["pass", "warn", "risky", "not_assessed", "skipped"]
-# `flipped` and `margin` are asked of preferences only.
-RuleId = Literal[
-    "redundancy", "consistency", "agreement", "both_rise", "forecast", "copies", "wording", "form", "flipped", "margin"
-]
+# A rule's name: that of its file in monitor/rules/.
+RuleId = str
 
-# The dataset whose models are scored: the law's runs were trained on its baseline, and Z is forecast for it.
+# The dataset whose models are scored. The law's runs are trained on its baseline, and Z is forecast for it.
 SCORED_DATASET = "sft"
 # The dataset whose rows are chosen and rejected answers.
 PREFERENCES = "preferences"
@@ -27,10 +28,13 @@ SEVERITY: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass")
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule's decision with its reason in one sentence.
+    """One rule's result.
 
-    ``statistic`` and ``threshold`` are in ``unit``; ``p_value`` is one-sided, before Holm's correction, for the
-    hypothesis that the change is benign. All three are None where the rule was not computed.
+    - ``reason``: in one sentence.
+    - ``statistic``, ``threshold``: what was found, and from where it would be too much, both in ``unit``.
+    - ``p_value``: one-sided, under the hypothesis that the change is benign, before Holm's correction.
+
+    The numbers are None where the rule was not computed.
     """
 
     id: RuleId
@@ -45,7 +49,10 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class FlaggedRow:
-    """An added row that drives a rule. ``row`` is its 1-based number in the input file; ``score`` in ``unit``."""
+    """An added row that drives an alarm.
+
+    ``row``: its number in the input file, from 1. ``score``: how much it contributes, in ``unit``.
+    """
 
     row: int
     hash: str
@@ -60,11 +67,12 @@ class FlaggedRow:
 class Measurements:
     """What was measured on one dataset of a version.
 
-    ``r``: compression ratio, zlib 9, file order (the paper's R). ``r_long``: the same over a long window.
-    ``l``: mean probe loss in nats per response token, of preferences the KTO loss (0 to 1). ``c``: mean cosine of
-    prompt and response.
-    ``added``, ``removed``, ``kept``: rows against the parent version; None without one. ``added_r_long``: raw bytes of
-    the added rows / those that they add to the compressed size over the long window, once the other rows are known.
+    - ``r``: compression ratio by zlib 9 in file order (the paper's R). ``r_long``: the same over a long window.
+    - ``l``: mean probe loss in nats per response token; of preferences the KTO loss (0 to 1).
+    - ``c``: mean cosine of prompt and response.
+    - ``added``, ``removed``, ``kept``: rows against the parent; None without one.
+    - ``added_r_long``: raw bytes of the added rows / the bytes that they add to the compressed size, over the long
+      window, once the other rows are known.
     """
 
     rows: int
@@ -82,8 +90,9 @@ class Measurements:
 
 @dataclass(frozen=True)
 class NormalRange:
-    """Where benign updates of this version's size leave a measure, in its own unit: nine in ten of them, at the
-    default rate of false alarms.
+    """The range that benign updates of this version's size leave a measure in, in the unit of the measure.
+
+    At the default rate of false alarms, nine in ten benign updates stay inside.
     """
 
     low: float
@@ -92,10 +101,10 @@ class NormalRange:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """The rows of one source in this version, and those added, kept and removed since the parent.
+    """How many rows one source has in this version, and how many were added, kept and removed since the parent.
 
-    A kept row counts for the source it has now. None where there is no parent, or where it is not known: a parent
-    recorded before its sources were, or with more sources than are recorded.
+    A kept row counts for the source that it has now. A count is None where there is no parent, and where the parent's
+    sources are not known: there were more than are recorded, or they were not recorded yet.
     """
 
     source: str
@@ -107,9 +116,11 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class RowLengths:
-    """How long rows are, in characters of their messages. ``counts`` of rows by group (``all`` of a version without a
-    parent, else ``kept`` and ``added``), in bins from one of the ``edges`` up to, not including, the next.
-    ``medians``: by group, None of an empty one.
+    """How long rows are, in characters of their messages.
+
+    The groups are ``kept`` and ``added``, or ``all`` in a version without a parent. ``counts``: rows in each bin, by
+    group. A bin goes from one of the ``edges`` up to the next, which is not in it. ``medians``: by group, None of an
+    empty one.
     """
 
     edges: tuple[int, ...]
@@ -119,8 +130,10 @@ class RowLengths:
 
 @dataclass(frozen=True)
 class DatasetChanges:
-    """What changed in a dataset beside its measures. ``normal``: by the measure's key (r, r_long, l, c), of those that
-    the calibration knows the benign changes of; empty without a parent.
+    """What changed in a dataset beside its measures.
+
+    ``normal``: the normal range of each measure whose benign changes are known, by its key (r, r_long, l, c); empty
+    without a parent.
     """
 
     sources: tuple[SourceRows, ...]
@@ -130,7 +143,7 @@ class DatasetChanges:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Predicted performance Z with its prediction interval; ``benchmark`` names the scale of Z."""
+    """The predicted performance Z, with its prediction interval. ``benchmark``: the scale of Z."""
 
     benchmark: str
     value: float
@@ -155,12 +168,12 @@ class Verdict:
     measurements: dict[str, Measurements]
     parent_measurements: dict[str, Measurements]
     forecast: Forecast | None
-    law: dict[str, Any]
+    law: LawSummary
     rows: tuple[FlaggedRow, ...]
     config_fingerprint: str
     tool_version: str
     schema_version: int = field(default=SCHEMA_VERSION)
-    # By dataset; empty in a verdict written before there were any.
+    # By dataset; empty in a verdict that was written before this field existed.
     changes: dict[str, DatasetChanges] = field(default_factory=dict)
 
     def risky_rules(self) -> tuple[RuleResult, ...]:
@@ -168,7 +181,7 @@ class Verdict:
 
 
 def worst(statuses: list[RuleStatus]) -> Status:
-    """The version's status from its rules' statuses; skipped rules say nothing.
+    """The version's status: the worst of its rules' statuses. Skipped rules do not count.
 
     >>> worst(["pass", "warn", "skipped"])
     'warn'
@@ -184,7 +197,7 @@ def worst(statuses: list[RuleStatus]) -> Status:
 
 
 def verdict_from_json(document: dict[str, Any]) -> Verdict:
-    """The inverse of writing a verdict as JSON. Raises KeyError or TypeError on a document of another shape."""
+    """Read a verdict back from JSON. Raises KeyError or TypeError on a document of another shape."""
 
     def version(part: dict[str, Any] | None) -> Version | None:
         return Version(**part) if part else None
@@ -209,6 +222,7 @@ def verdict_from_json(document: dict[str, Any]) -> Verdict:
             **document,
             "version": Version(**document["version"]),
             "parent": version(document["parent"]),
+            "law": parse_section(LawSummary, document["law"], "law"),
             "rules": tuple(RuleResult(**rule) for rule in document["rules"]),
             "measurements": measurements(document["measurements"]),
             "parent_measurements": measurements(document["parent_measurements"]),

@@ -1,4 +1,4 @@
-"""Two data versions side by side: their numbers, the rows between them, and how much new those rows say."""
+"""Two data versions side by side: their numbers, the rows added and removed, and how much new text those bring."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from monitor.verdict import RuleResult
 
 @dataclass(frozen=True)
 class Numbers:
-    """What is measured on one version, or the change of it. ``r``, ``r_long``: raw / compressed bytes; ``l``: nats per
-    response token; ``c``, ``chosen_margin``: cosine. None where it was not, or could not be, measured.
+    """The numbers of one version, or the changes from one version to another.
+
+    ``r``, ``r_long``: raw / compressed bytes. ``l``: nats per response token. ``c``, ``chosen_margin``: cosine. None
+    where a number was not measured or could not be.
     """
 
     rows: int
@@ -40,7 +42,11 @@ class Numbers:
 
 @dataclass(frozen=True)
 class MeasuredFile:
-    """``name`` as the user gave it; ``commit``: of a file taken from Git, else None; ``left_out``: rows by reason."""
+    """A data file and what was measured on it.
+
+    ``name``: as the user gave it. ``commit``: of a file taken from Git, else None. ``left_out``: number of rows by
+    reason.
+    """
 
     name: str
     commit: str | None
@@ -50,6 +56,8 @@ class MeasuredFile:
 
 @dataclass(frozen=True)
 class ComparedVersion:
+    """One of two versions side by side, without its rows. The fields are those of ``MeasuredFile`` and its numbers."""
+
     name: str
     commit: str | None
     data_hash: str
@@ -60,7 +68,7 @@ class ComparedVersion:
 
 @dataclass(frozen=True)
 class SourceComparison:
-    """``a``, ``b``: the source's own R in each version, None where it has none that can be compared."""
+    """One source in two versions. ``a``, ``b``: its own R in each, None where there is none that can be compared."""
 
     rows: RowDifference
     a: Compressed | None
@@ -69,9 +77,15 @@ class SourceComparison:
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """``change``: B minus A. ``rows``: from A to B; a row counts once for each copy. ``reordered``: both have the same
-    rows, in another order. ``added``, ``removed``: None without such rows. ``sources``: empty where all rows have the
-    same one. ``rules``: the verdict's rules on this change, None without a calibration that fits.
+    """Two versions, A and B, side by side.
+
+    - ``change``: B minus A.
+    - ``rows``: added, removed and kept from A to B; each copy of a row counts.
+    - ``reordered``: whether both have the same rows in another order.
+    - ``added``, ``removed``: the text of these rows; None without such rows.
+    - ``sources``: by source; empty where all rows have the same one.
+    - ``rules``: the verdict's rules on this change; None without a calibration that fits.
+    - ``notes``: sentences on what was left out of the comparison.
     """
 
     a: ComparedVersion
@@ -93,7 +107,7 @@ def compare_versions(
     rules: tuple[RuleResult, ...] | None = None,
     notes: Sequence[str] = (),
 ) -> VersionComparison:
-    """Set two measured versions side by side; ``rules`` and ``notes`` are passed through to the result."""
+    """Set two measured versions side by side. ``rules`` and ``notes`` become part of the result as they are."""
     hashes_a, hashes_b = ([row_hash for _, row_hash in item.evidence.records] for item in (a, b))
     kept_of_a, kept_of_b = match_rows(hashes_b, hashes_a), match_rows(hashes_a, hashes_b)
     rows = RowDifference(kept_of_b.count(False), kept_of_a.count(False), kept_of_b.count(True))
@@ -113,7 +127,7 @@ def compare_versions(
 
 
 def match_rows(others: Iterable[str], hashes: Iterable[str]) -> list[bool]:
-    """For each row, by content hash, whether another version has it too: its n-th copy, where that has n copies.
+    """For each row, by content hash, whether another version has it too. Its n-th copy counts if that has n copies.
 
     >>> match_rows(["a", "b", "b"], ["b", "c", "b", "b"])
     [True, False, True, False]
@@ -143,7 +157,7 @@ def measure_numbers(evidence: Evidence) -> Numbers:
 
 
 def subtract_numbers(after: Numbers, before: Numbers) -> Numbers:
-    """The change of every number; None where it is missing on either side."""
+    """The change of each number; None where either version lacks it."""
 
     def change(name: str) -> float | None:
         new, old = getattr(after, name), getattr(before, name)
@@ -155,11 +169,11 @@ def subtract_numbers(after: Numbers, before: Numbers) -> Numbers:
 def compare_sources(
     a: Evidence, kept_of_a: Sequence[bool], b: Evidence, kept_of_b: Sequence[bool]
 ) -> dict[str, SourceComparison]:
-    """Rows and R by source; a kept row counts for its source in B. Sources without their own R share one entry."""
+    """Rows and R by source. A kept row counts for its source in B. Sources without their own R share one entry."""
     ratios_a, ratios_b = _ratios_by_source(a), _ratios_by_source(b)
     names = sorted({*ratios_a, *ratios_b} - {OTHER_SOURCES})
     if ratios_a.keys() - {OTHER_SOURCES} != ratios_b.keys() - {OTHER_SOURCES}:
-        # The rest of one version is then not the rest of the other.
+        # The shared entry then holds other sources in one version than in the other.
         ratios_a.pop(OTHER_SOURCES, None)
         ratios_b.pop(OTHER_SOURCES, None)
     counts: Counter[tuple[str, str]] = Counter()
@@ -192,7 +206,7 @@ def judge_change(
     params: RuleParams,
     tool_version: str,
 ) -> tuple[RuleResult, ...]:
-    """The verdict's rules on B as if A were its accepted parent. Both need L. Equal data gives no rules."""
+    """Apply the verdict's rules to B, as if A were its accepted parent. Both need L. Equal data gives no results."""
     baseline = assess_version([a], calibration, (), configuration, params, tool_version)
     parent = accept_version(baseline, [a], "A", {}, (), True, tool_version)
     return assess_version([b], calibration, (parent,), configuration, params, tool_version).rules

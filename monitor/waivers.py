@@ -1,28 +1,28 @@
-"""waivers.yaml: who lets a risky version through one rule, why, and until when. Bound to one data version."""
+"""waivers.yaml: who lets one risky data version through one rule, why, and until when."""
 
 from __future__ import annotations
 
 import datetime
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from corpus.artifacts import write_text
 from corpus.errors import ParamsError
 from corpus.params import parse_section
-from monitor.verdict import RuleId
-
-WAIVERS_FILE = "waivers.yaml"
 
 HEADER = "# Data versions let through a rule that found them risky; `entropylaw waive` adds to this list.\n"
 
 
 @dataclass(frozen=True)
 class Waiver:
-    """``expires`` is the last day on which it holds, as an ISO date. It holds for one ``data_hash`` only."""
+    """A decision to let one data version, ``data_hash``, through one rule.
+
+    ``expires``: the last day on which it holds, as an ISO date such as 2026-01-31.
+    """
 
     rule: str
     data_hash: str
@@ -31,8 +31,8 @@ class Waiver:
     expires: str
 
 
-def read_waivers(path: str | Path = WAIVERS_FILE) -> tuple[Waiver, ...]:
-    """The waivers of a file; none where there is no file.
+def read_waivers(path: str | Path, rules: Collection[str]) -> tuple[Waiver, ...]:
+    """The waivers of a file; none where there is no file. ``rules``: the names of all rules.
 
     Raises ParamsError naming the entry and the key when the file is ill-formed.
     """
@@ -49,21 +49,21 @@ def read_waivers(path: str | Path = WAIVERS_FILE) -> tuple[Waiver, ...]:
     for index, entry in enumerate(entries):
         where = f"{path}: waivers[{index}]"
         waivers.append(parse_section(Waiver, entry, where))
-        _check_waiver(waivers[-1], where)
+        _check_waiver(waivers[-1], rules, where)
     return tuple(waivers)
 
 
-def add_waiver(path: str | Path, waiver: Waiver) -> None:
-    """Write a waiver into the file, in place of one for the same rule and data; comments stay.
+def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None:
+    """Write a waiver into the file. It replaces one for the same rule and data; comments in the file stay.
 
-    Raises ParamsError when the waiver or the file is ill-formed; the file is then left as it was.
+    Raises ParamsError when the waiver or the file is ill-formed. The file is then left as it was.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    _check_waiver(waiver, "waiver")
-    existing = read_waivers(path)
+    _check_waiver(waiver, rules, "waiver")
+    existing = read_waivers(path, rules)
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 120
@@ -72,7 +72,7 @@ def add_waiver(path: str | Path, waiver: Waiver) -> None:
         document["waivers"] = CommentedSeq()
     entries = document["waivers"]
     entries.fa.set_block_style()
-    # Quoted, because other readers of YAML would take a hash of digits alone for a number.
+    # Quoted, because other readers of YAML take a hash that has only digits for a number.
     values = {
         **asdict(waiver),
         "data_hash": DoubleQuotedScalarString(waiver.data_hash),
@@ -96,7 +96,7 @@ def valid_waivers(waivers: Iterable[Waiver], data_hash: str, today: datetime.dat
 
 
 def waiver_problems(waivers: Iterable[Waiver], data_hash: str, today: datetime.date) -> dict[str, str]:
-    """For each rule with waivers of which none holds today for a data version, why not.
+    """Why no waiver of a rule holds today for a data version, by rule. Rules with a valid waiver are left out.
 
     >>> waivers = [Waiver("agreement", "aa", "known glitch", "kim", "2026-01-31")]
     >>> waiver_problems(waivers, "aa", datetime.date(2026, 2, 1))
@@ -107,7 +107,7 @@ def waiver_problems(waivers: Iterable[Waiver], data_hash: str, today: datetime.d
     waivers = tuple(waivers)
     covered = {waiver.rule for waiver in valid_waivers(waivers, data_hash, today)}
     problems: dict[str, str] = {}
-    # The nearest miss is told: one for this very data, and among equals the one added last.
+    # Of several waivers the one that nearly holds is named: one for this data, and of these the one added last.
     for waiver in sorted(waivers, key=lambda waiver: waiver.data_hash == data_hash):
         problem = _problem(waiver, data_hash, today)
         if problem and waiver.rule not in covered:
@@ -124,7 +124,7 @@ def _problem(waiver: Waiver, data_hash: str, today: datetime.date) -> str | None
 
 
 def _load_strings(path: str | Path) -> Any:
-    """A YAML file with every scalar as the text it was written in: a hash of digits alone is no number."""
+    """Read a YAML file with every value as text, so that a hash that has only digits does not become a number."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -138,9 +138,9 @@ def _load_strings(path: str | Path) -> Any:
         raise ParamsError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
 
 
-def _check_waiver(waiver: Waiver, where: str) -> None:
-    if waiver.rule not in get_args(RuleId):
-        raise ParamsError(f"{where}.rule: unknown rule {waiver.rule!r}; known are {', '.join(get_args(RuleId))}")
+def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
+    if waiver.rule not in rules:
+        raise ParamsError(f"{where}.rule: unknown rule {waiver.rule!r}; known are {', '.join(rules)}")
     if not re.fullmatch("[0-9a-f]{32}", waiver.data_hash):
         raise ParamsError(f"{where}.data_hash: expected the 32 hex digits of verdict.json, found {waiver.data_hash!r}")
     for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):

@@ -1,15 +1,12 @@
-"""What to do now: a headline and the next steps for every status."""
+"""The headline of a verdict and the next steps, for every status."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from monitor.verdict import Status
-
-if TYPE_CHECKING:
-    from reports.report_data import RuleView
+from reports.rule_view import RuleView
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ RERUN = Step("Mend or revert the data, then run the pipeline again.", ("dvc repr
 
 
 def write_headline(status: Status, name: str, released: bool) -> str:
-    """``released``: risky, yet let through by waivers. A version without a name yet is "this version".
+    """The headline. ``released``: risky, but let through by waivers. A version without a name is "this version".
 
     >>> write_headline("risky", "x5", released=False), write_headline("pass", "", released=False)
     ('Do not train on x5', 'This version shows no risk')
@@ -46,8 +43,8 @@ def write_headline(status: Status, name: str, released: bool) -> str:
 
 
 def list_steps(status: Status, rules: Sequence[RuleView], released: bool) -> tuple[Step, ...]:
-    """The next steps in order, first the rows to look at. ``rules``: worst first."""
-    # Rules that could not run keep the gate closed beside the risky ones; no waiver opens it.
+    """The next steps in order; the first ones name rows to look at. ``rules``: the worst results first."""
+    # Rules that could not run keep the gate closed too, and no waiver opens it for them.
     causes = (status, "not_assessed") if status == "risky" else (status,)
     looks = tuple(_look_at(rule) for rule in rules if rule.status in causes)
     match status:

@@ -1,14 +1,16 @@
-"""The verdict for people and machines in CI: one result in the formats that terminals, forges and CI systems read."""
+"""The verdict in the formats that terminals, GitHub, GitLab and CI systems read."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_command_data, escape_command_property, escape_log, log_json
 from reports.gitlab import render_gitlab
 from reports.markdown import render_markdown_check
-from reports.report_data import ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 from reports.text import render_text
 
 CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab"]
@@ -18,7 +20,10 @@ ANNOTATIONS_PER_LEVEL = 10
 
 
 def render_check(data: ReportData, format: CheckFormat) -> str:
-    """The verdict in one format, ending in a newline. Nothing in the data can act in the place it is shown."""
+    """The verdict in one format, ending in a newline.
+
+    Names and texts from the data are escaped, so that none of them is read as markup or as a command.
+    """
     return {
         "text": render_text,
         "markdown": render_markdown_check,
@@ -30,24 +35,6 @@ def render_check(data: ReportData, format: CheckFormat) -> str:
 
 
 def _render_json(data: ReportData) -> str:
-    def describe(rule: RuleView) -> dict[str, Any]:
-        return {
-            "id": rule.id,
-            "dataset": rule.dataset,
-            "status": rule.status,
-            "reason": rule.reason,
-            "statistic": rule.statistic,
-            "threshold": rule.threshold,
-            "p_value": rule.p_value,
-            "unit": rule.unit,
-            "waiver": rule.waiver,
-            "rows_total": rule.rows_total,
-            "rows": [
-                {"row": row.row, "hash": row.hash, "source": row.source, "score": row.score, "unit": row.unit}
-                for row in rule.rows
-            ],
-        }
-
     return log_json(
         {
             "schema_version": CHECK_SCHEMA_VERSION,
@@ -58,20 +45,8 @@ def _render_json(data: ReportData) -> str:
             "steps": data.steps,
             "version": data.version,
             "parent": data.parent,
-            "rules": [describe(rule) for rule in data.rules],
-            "measurements": {
-                dataset.name: {
-                    change.measure.key: {"value": change.value, "parent": change.parent, "change": change.change}
-                    for change in dataset.changes
-                }
-                | {
-                    "rows": dataset.measurements.rows,
-                    "added": dataset.measurements.added,
-                    "removed": dataset.measurements.removed,
-                    "kept": dataset.measurements.kept,
-                }
-                for dataset in data.datasets
-            },
+            "rules": [_describe_rule(rule) for rule in data.rules],
+            "measurements": {dataset.name: _describe_measurements(dataset) for dataset in data.datasets},
             "forecast": data.forecast,
             "law": {"sentence": data.law.sentence, "holds": data.law.holds, "n_points": data.law.n_points},
             "waivers": data.waivers,
@@ -81,10 +56,43 @@ def _render_json(data: ReportData) -> str:
     )
 
 
-def _render_junit(data: ReportData) -> str:
-    """One test case per rule and dataset: risky is a failure, not assessed an error, skipped and waived are skipped.
+def _describe_rule(rule: RuleView) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "dataset": rule.dataset,
+        "status": rule.status,
+        "reason": rule.reason,
+        "statistic": rule.statistic,
+        "threshold": rule.threshold,
+        "p_value": rule.p_value,
+        "unit": rule.unit,
+        "waiver": rule.waiver,
+        "rows_total": rule.rows_total,
+        "rows": [
+            {"row": row.row, "hash": row.hash, "source": row.source, "score": row.score, "unit": row.unit}
+            for row in rule.rows
+        ],
+    }
 
-    A verdict that none of its rules carries is a case of its own: a report without a case would read as success.
+
+def _describe_measurements(dataset: DatasetView) -> dict[str, Any]:
+    counts = dataset.measurements
+    return {
+        **{
+            change.measure.key: {"value": change.value, "parent": change.parent, "change": change.change}
+            for change in dataset.changes
+        },
+        "rows": counts.rows,
+        "added": counts.added,
+        "removed": counts.removed,
+        "kept": counts.kept,
+    }
+
+
+def _render_junit(data: ReportData) -> str:
+    """One test case per rule and dataset: risky is a failure, not assessed an error, skipped or waived is skipped.
+
+    When no rule has the verdict's own status, the verdict gets a case too: a report without any would read as success.
     """
     suite = ElementTree.Element("testsuite", name="entropylaw")
     outcomes = {"risky": "failure", "not_assessed": "error", "skipped": "skipped"}
@@ -120,7 +128,7 @@ def _list_rows(rule: RuleView) -> str:
 
 
 def _render_github(data: ReportData) -> str:
-    """GitHub workflow commands, at most ten a level: the verdict first, then every rule that is not well."""
+    """GitHub workflow commands, at most ten of each level: the verdict, then every rule that raised an alarm."""
     level = "error" if data.blocked else "warning" if data.status in ("warn", "risky") else "notice"
     found: dict[str, list[tuple[str, str]]] = {level: [(f"{data.words.word}: {data.headline}", data.summary)]}
     levels = {"risky": "error", "not_assessed": "error", "warn": "warning"}

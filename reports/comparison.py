@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.measures.new_text import RowText
+from monitor.rules.registry import find_rule
 from monitor.verdict import RuleResult
 from monitor.version_diff import ComparedVersion, Numbers, SourceComparison, VersionComparison
 from reports.escaping import escape_invisible, escape_log
 from reports.numbers import MISSING, format_added, format_change, format_count, format_number
 from reports.text import wrap
-from reports.words import RULES, list_measures
+from reports.words import list_measures
 
 LABEL_WIDTH = 44
 NUMBER_WIDTH = 11
@@ -26,7 +27,7 @@ MARGIN = "margin of chosen over rejected, cosine"
 
 
 def render_comparison(result: VersionComparison) -> list[str]:
-    """Lines of at most 80 columns, names aside."""
+    """The comparison as lines of at most 80 columns; only long names make them longer."""
     lines = [f"{side}  {_name(version)}" for side, version in (("A", result.a), ("B", result.b))]
     lines += ["", *_list_numbers(result), ""]
     lines += _describe_rows(result)
@@ -99,10 +100,10 @@ def _list_rules(rules: Sequence[RuleResult]) -> list[str]:
     lines = []
     for rule in rules:
         if rule.status in ("risky", "warn"):
-            lines += wrap(f"{RULES[rule.id].title}: {rule.reason}", first="  ", rest="  ")
+            lines += wrap(f"{find_rule(rule.id).title}: {rule.reason}", first="  ", rest="  ")
     if lines:
         return ["Beyond what benign updates do:", *lines]
     unknown = [rule for rule in rules if rule.status == "not_assessed"]
     if unknown:
-        return [line for rule in unknown for line in wrap(f"{RULES[rule.id].title}: {rule.reason}")]
+        return [line for rule in unknown for line in wrap(f"{find_rule(rule.id).title}: {rule.reason}")]
     return ["No more than benign updates do."]

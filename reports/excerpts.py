@@ -1,4 +1,4 @@
-"""The texts of flagged rows, as much of them as a report shows."""
+"""Excerpts of flagged rows' texts, as long as a report shows them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from reports.escaping import escape_lines
 
-# Enough to recognise what a row is, in a table of twenty.
+# Enough to recognise a row in a table of twenty.
 START_CHARACTERS = 300
-# Enough to judge it; the data file has the rest.
+# Enough to see what is wrong with a row; the data file has the rest.
 SHOWN_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Nothing invisible is in either part. ``start`` ends, and ``rest`` begins, with an ellipsis where it was cut."""
+    """The start of a text and more of it, with invisible characters as escapes; an ellipsis stands where it was cut."""
 
     start: str
     rest: str

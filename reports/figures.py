@@ -1,4 +1,4 @@
-"""Figure 5 of the paper for one's own data: R, long R, L, C and Z of the versions, one above the other."""
+"""All figures of a report, and the main one: R, long R, L, C and Z of the versions, as in the paper's Figure 5."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from reports.words import list_measures
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# All lengths are points of the drawing, which a phone shows at about one CSS pixel each.
+# All lengths are in points of the drawing; a phone shows a point as about one CSS pixel.
 WIDTH = 380.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 2.0, 24.0
 PANEL_HEIGHT, STRIP_HEIGHT = 66.0, 34.0
-# The mean advance of a letter in the widest common sans-serif, in units of its size: a narrower font leaves room.
+# The mean width of a letter in the widest common sans-serif font, in units of its size; narrower fonts leave room.
 LETTER_WIDTH = 0.66
-# A panel spans at least this share of its value, so that a difference of nothing is not drawn as a cliff.
+# A panel spans at least this share of its value, so that a tiny difference does not look like a cliff.
 MIN_SPAN = 0.02
 MANY_VERSIONS = 20
 
 
 @dataclass(frozen=True)
 class Figures:
-    """``versions``: one chart for each dataset, by its name; ``lengths``: of those whose rows' lengths were measured;
-    ``training``: of those a model was trained on. ``law``: none where no run was measured.
+    """The charts of a report, by the name of their dataset.
+
+    ``versions``: of every dataset. ``lengths``: of datasets whose rows' lengths were measured. ``training``: of
+    datasets that a model was trained on. ``law``: empty where no run was measured.
     """
 
     versions: dict[str, Chart]
@@ -45,6 +47,7 @@ class Figures:
     training: dict[str, Chart]
 
     def charts(self) -> tuple[Chart, ...]:
+        """All of them."""
         return (*self.versions.values(), *self.lengths.values(), *self.law, *self.training.values())
 
 
@@ -68,7 +71,7 @@ def draw_figures(data: ReportData) -> Figures:
 
 
 def name_dataset(dataset: str, number: int) -> str:
-    """A name fit for files and identifiers: the dataset's own where it is plain, else its number.
+    """A name for files and identifiers: the dataset's own where it is plain, else its number.
 
     >>> name_dataset("sft", 1), name_dataset("../sft", 2)
     ('sft', '2')
@@ -79,12 +82,12 @@ def name_dataset(dataset: str, number: int) -> str:
 def draw_versions(data: ReportData, dataset: str, name: str) -> Chart:
     """The measures of one dataset over the versions measured with the same configuration.
 
-    Solid line: versions in good standing. Diamond on a shaded band: the version under test. Hollow and crossed:
-    found risky. A gap: not measured. A square with a bar: the forecast of a Z not known yet. A band that opens from
-    the parent: where benign updates of this size leave the measure.
+    Solid line: versions that were not found risky. Diamond on a shaded band: the version under test. Hollow and
+    crossed: versions found risky. A gap: not measured. A square with a bar: the forecast of a Z that is not known yet.
+    A band that opens from the parent: the range in which benign updates of this size leave the measure.
     """
     shown = [version for version in data.versions if version.comparable]
-    current = next(place for place, version in enumerate(shown) if version.current)
+    current = next(i for i, version in enumerate(shown) if version.current)
     flagged = [version.flagged for version in shown]
     color = STATUS_COLORS[data.status]
     panels = _list_panels(data, dataset)
@@ -161,13 +164,13 @@ def _draw_panel(axes: Axes, panel: _Panel, flagged: Sequence[bool], current: int
 
 
 def _draw_normal(axes: Axes, normal: NormalRange, parent: int, before: float, end: float) -> None:
-    """From the parent's value to the limits at the version under test, with outlines, for it may be thin."""
+    """The normal range as a band from the parent to the version under test, with outlines because it may be thin."""
     reached = (parent + end) / 2
-    places = [parent, reached, end]
+    xs = [parent, reached, end]
     low, high = ([before, limit, limit] for limit in (normal.low, normal.high))
-    axes.fill_between(places, low, high, color=INK, alpha=0.16, linewidth=0)
+    axes.fill_between(xs, low, high, color=INK, alpha=0.16, linewidth=0)
     for limits in (low, high):
-        axes.plot(places, limits, color=INK, linewidth=0.7, alpha=0.6)
+        axes.plot(xs, limits, color=INK, linewidth=0.7, alpha=0.6)
 
 
 def _describe_current(value: float, before: float, forecast: Forecast | None) -> str:
@@ -200,9 +203,9 @@ def _label_versions(axes: Axes, names: Sequence[str], current: int) -> None:
     """Names below the lowest panel."""
     letter = LETTER_WIDTH * TEXT_SIZE
     step = (WIDTH - LEFT - RIGHT) / len(names)
-    for place, centre in place_labels(names, current, (LEFT + step / 2) / letter, step / letter, WIDTH / letter):
+    for index, centre in place_labels(names, current, (LEFT + step / 2) / letter, step / letter, WIDTH / letter):
         axes.annotate(
-            names[place],
+            names[index],
             (0, 0),
             (centre * letter - LEFT, -14),
             xycoords="axes fraction",
@@ -210,17 +213,17 @@ def _label_versions(axes: Axes, names: Sequence[str], current: int) -> None:
             ha="center",
             size=TEXT_SIZE,
             parse_math=False,
-            weight="bold" if place == current else "normal",
+            weight="bold" if index == current else "normal",
         )
 
 
 def place_labels(
     names: Sequence[str], current: int, start: float, step: float, width: float
 ) -> list[tuple[int, float]]:
-    """Which names to write and where their middle is, so that no two touch and none leaves the drawing.
+    """Indices of the names to write, each with its centre, so that no two touch and none leaves the drawing.
 
-    The version under test is always named, then as many others as fit, latest first. Lengths are in letters:
-    name i belongs at ``start + i * step`` in a drawing ``width`` letters wide.
+    The version under test (``current``) is always named, then as many others as fit, latest first. Lengths are in
+    letters: name i belongs at ``start + i * step`` in a drawing ``width`` letters wide.
 
     >>> place_labels(["x1", "x2", "x3"], current=2, start=3.0, step=5.0, width=16.0)
     [(0, 3.0), (1, 8.0), (2, 13.0)]
@@ -228,9 +231,9 @@ def place_labels(
     [(0, 3.5), (2, 12.5)]
     """
     chosen: dict[int, float] = {}
-    for place in [current, *reversed(range(len(names)))]:
-        half = len(names[place]) / 2
-        centre = min(max(start + place * step, half), width - half)
+    for index in [current, *reversed(range(len(names)))]:
+        half = len(names[index]) / 2
+        centre = min(max(start + index * step, half), width - half)
         if all(abs(centre - other) >= half + len(names[i]) / 2 + 1 for i, other in chosen.items()):
-            chosen[place] = centre
+            chosen[index] = centre
     return sorted(chosen.items())

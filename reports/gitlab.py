@@ -1,4 +1,4 @@
-"""GitLab's code-quality report: an entry for every rule that is not well, and one for each of its first rows."""
+"""GitLab's code-quality report: an entry for every rule that raised an alarm, and for each of its first rows."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from dataclasses import dataclass
 
 from reports.escaping import escape_log, log_json
 from reports.numbers import format_number
-from reports.report_data import ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 
-# GitLab's five are info, minor, major, critical and blocker; what keeps the gate closed is a blocker.
+# GitLab has info, minor, major, critical and blocker; here a blocker is what keeps the gate closed.
 SEVERITIES = {"risky": "blocker", "not_assessed": "blocker", "warn": "major"}
 WAIVED = "info"
-# A row is a place to look at, one step below the rule that names it.
+# A row is one step less severe than the rule that names it.
 ROW_SEVERITIES = {"blocker": "critical", "major": "minor", WAIVED: WAIVED}
-# Where to look when no data file is known.
+# The file an entry points at when no data file is known.
 VERDICT_FILE = "results/verdict.json"
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """``identity`` is what makes it the same finding on another branch; ``line`` counts from 1."""
+    """An entry of the report. ``identity``: by it GitLab finds the entry again on another branch. ``line``: from 1."""
 
     check: str
     identity: tuple[str, ...]
@@ -37,13 +38,13 @@ class _Finding:
 def render_gitlab(data: ReportData) -> str:
     """The JSON array that GitLab reads as `artifacts:reports:codequality`; empty where nothing is wrong.
 
-    A merge request shows the findings whose fingerprints the target branch does not have. Those of a rule belong to
-    one data version, those of a row to its content, so that a row that was known before is no news.
+    A merge request shows the entries whose fingerprints the target branch does not have. The fingerprint of a rule
+    belongs to one data version; that of a row depends on its content, so that a row known before is not shown as new.
     """
     entries = []
     seen: Counter[tuple[str, ...]] = Counter()
     for finding in _list_findings(data):
-        # GitLab keeps the first of equal fingerprints: exact copies of a row are told apart by their order.
+        # Of equal fingerprints GitLab keeps the first entry only, so exact copies of a row are numbered.
         fingerprint = _fingerprint(*finding.identity, str(seen[finding.identity]))
         seen[finding.identity] += 1
         entries.append(
@@ -61,7 +62,7 @@ def render_gitlab(data: ReportData) -> str:
 def _list_findings(data: ReportData) -> Iterator[_Finding]:
     version = data.version.data_hash
     if data.status in SEVERITIES and not any(rule.status == data.status for rule in data.rules):
-        # A verdict that none of its rules carries: an empty report would read as success.
+        # No rule has the verdict's own status: without this entry an empty report would read as success.
         text = f"{data.words.word}: {data.headline}. {data.summary}"
         yield _Finding(data.status, (version, "verdict"), SEVERITIES[data.status], text, VERDICT_FILE)
     for rule in data.rules:
@@ -79,7 +80,7 @@ def _list_findings(data: ReportData) -> Iterator[_Finding]:
                 ROW_SEVERITIES[severity],
                 f"{rule.title} ({rule.dataset}): row {row.row}{source}, {score}. {rule.advice}",
                 path,
-                # Other types have no lines to open.
+                # Files of other types have no lines to open.
                 row.row if path.lower().endswith(".jsonl") else 1,
             )
 
@@ -92,7 +93,7 @@ def _describe_rule(rule: RuleView) -> str:
 
 
 def _escape_description(text: str) -> str:
-    """A line that starts no tag and none of the style marks of GitLab's widgets, should one be read as markup.
+    """A line in which GitLab's widgets find no tag and none of their style marks, even if they read markup.
 
     >>> _escape_description("<b>%{danger_start} 1 < 2")
     '< b>% {danger_start} 1 < 2'
@@ -101,5 +102,5 @@ def _escape_description(text: str) -> str:
 
 
 def _fingerprint(*parts: str) -> str:
-    """128-bit BLAKE2b, as 32 hex digits, of any texts, in JSON so that where one ends is told."""
+    """128-bit BLAKE2b of texts, as 32 hex digits. They are hashed as JSON, which tells where one ends."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

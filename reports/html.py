@@ -1,4 +1,4 @@
-"""results/report.html: one file that asks nothing of the network and runs no script."""
+"""results/report.html: one file, which loads nothing from the network and runs no script."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_html(data: ReportData, figures: Figures) -> str:
-    """The whole report as one page. Data appears in it as text only, with what is invisible made visible."""
+    """The whole report as one page. Data appears in it as text only, with invisible characters as escapes."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -47,5 +47,5 @@ def render_html(data: ReportData, figures: Figures) -> str:
 
 
 def _show(value: Any) -> Any:
-    """Plain strings made visible; markup the templates built themselves passes."""
+    """Escape invisible characters of plain strings; markup that the templates built themselves stays as it is."""
     return escape_invisible(value) if type(value) is str else value

@@ -1,4 +1,4 @@
-"""The entropy law on one's own base model: Z against R, long R and L (the paper's Figures 3 and 4)."""
+"""The entropy law on your own base model: Z against R, long R and L (the paper's Figures 3 and 4)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.escaping import escape_invisible
+from reports.law_view import CurveView
 from reports.marks import NAME_LETTERS, STATUS_COLORS, TEXT_SIZE, Chart, mark_forecast, mark_points, write_above
-from reports.report_data import LawCurve, ReportData
+from reports.report_data import ReportData
 from reports.svg import INK, render_svg, styled_figure
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 380.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 34.0, 44.0
 DASHES = (0, (3, 2))
-# Of the height of what was measured and forecast. A band may be far wider where no run lies; the frame cuts it off.
+# Margin above and below the points, as a share of their height. Bands that are wider are cut off by the frame.
 MARGIN = 0.25
 LINE_LEGEND = (
     "The line is the form that fits best, dashed where the law does not hold. The dark band is for the line itself, "
@@ -25,15 +26,16 @@ LINE_LEGEND = (
 
 
 def draw_law(data: ReportData) -> tuple[Chart, ...]:
-    """Measured runs as dots, the fitted curve with its bands, the version under test as a forecast with its interval.
+    """One chart for each measure that runs were measured in; its description says what the curve is worth.
 
-    One for each measure that runs were measured in; its description says what the curve is worth.
+    Dots: measured runs. Line with bands: the fitted curve. Square with a bar: the forecast for the version under test
+    and its interval.
     """
     return tuple(_draw_scatter(data, curve) for curve in data.law.curves)
 
 
 def draw_curve(axes: Axes, steps: Sequence[tuple[float, ...]], holds: bool | None) -> None:
-    """A curve and its two bands within the limits the axes have."""
+    """Draw a curve and its two bands; the limits of the axes stay as they are. ``steps``: as in CurveView."""
     x, z, low, high, run_low, run_high = zip(*steps, strict=True)
     limits = axes.get_ylim()
     axes.fill_between(x, run_low, run_high, color=INK, alpha=0.07, linewidth=0)
@@ -42,8 +44,8 @@ def draw_curve(axes: Axes, steps: Sequence[tuple[float, ...]], holds: bool | Non
     axes.set_ylim(limits)
 
 
-def _draw_scatter(data: ReportData, curve: LawCurve) -> Chart:
-    points = [point for point in data.law.points if getattr(point, curve.key) is not None]
+def _draw_scatter(data: ReportData, curve: CurveView) -> Chart:
+    points = data.law.points
     benchmark = escape_invisible(data.benchmark, NAME_LETTERS)
     name, title = f"law-{curve.key.replace('_', '-')}", f"Z ({benchmark}) against {curve.symbol}, {len(points)} runs"
     description = escape_invisible(curve.sentence)
@@ -54,11 +56,9 @@ def _draw_scatter(data: ReportData, curve: LawCurve) -> Chart:
         axes.margins(0.05, MARGIN)
         mark_points(axes, [getattr(point, curve.key) for point in points], [point.z for point in points], "o", INK, 5)
         here = next((part for part in data.datasets if part.name == data.law.dataset), None)
-        place = (
-            next((change.value for change in here.changes if change.measure.key == curve.key), None) if here else None
-        )
-        if data.forecast and place is not None:
-            mark_forecast(axes, place, data.forecast, color)
+        x = next((change.value for change in here.changes if change.measure.key == curve.key), None) if here else None
+        if data.forecast and x is not None:
+            mark_forecast(axes, x, data.forecast, color)
             version = escape_invisible(data.version.name, NAME_LETTERS)
             write_above(axes, f"■ forecast for {version}", 1, ha="right", weight="bold")
         if curve.steps:

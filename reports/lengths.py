@@ -1,4 +1,4 @@
-"""Row lengths as a table shows them: bins with the rows and the share of each group in them."""
+"""Row lengths as a table shows them: for every bin the number of rows of each group, and their share of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ GROUP_WORDS = {"all": "All rows", "kept": "Kept rows", "added": "Added rows"}
 
 @dataclass(frozen=True)
 class LengthBin:
-    """Rows of ``low`` to ``high`` characters, both included: by group, how many, and their share of the group."""
+    """Rows of ``low`` to ``high`` characters, both included.
+
+    ``counts``: how many of each group. ``shares``: their share of the group, None for a group without rows.
+    """
 
     low: int
     high: int
@@ -21,7 +24,7 @@ class LengthBin:
 
 
 def list_bins(lengths: RowLengths) -> tuple[LengthBin, ...]:
-    """The bins from the shortest rows to the longest; no share of a group without rows.
+    """The bins, from the shortest rows to the longest.
 
     >>> list_bins(RowLengths((8, 11, 16), {"kept": (1, 3), "added": (0, 0)}, {"kept": 12.0, "added": None}))[1]
     LengthBin(low=11, high=15, counts={'kept': 3, 'added': 0}, shares={'kept': 0.75, 'added': None})

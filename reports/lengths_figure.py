@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_invisible
 from reports.lengths import GROUP_WORDS
 from reports.marks import TEXT_SIZE, Chart, write_above
 from reports.numbers import format_count
 from reports.svg import INK, render_svg, styled_figure
-
-if TYPE_CHECKING:
-    from reports.report_data import DatasetView
 
 WIDTH, HEIGHT = 380.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 20.0, 34.0, 44.0
@@ -19,9 +15,9 @@ LEGENDS = {"all": "grey: all rows", "kept": "grey: kept", "added": "dashed: adde
 
 
 def draw_lengths(dataset: DatasetView, color: str, name: str) -> Chart:
-    """The share of each group's rows by length: added rows as a dashed line in ``color`` over the grey of the others.
+    """The share of each group's rows by length: grey areas, and a dashed line in ``color`` for added rows.
 
-    ``dataset`` must have its rows' lengths.
+    ``dataset``: one whose rows' lengths were measured.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
@@ -30,7 +26,7 @@ def draw_lengths(dataset: DatasetView, color: str, name: str) -> Chart:
     title = f"{escape_invisible(dataset.name)}: length of rows in characters"
     typical = [f"{format_count(round(medians[group] or 0))} for the {GROUP_WORDS[group].lower()}" for group in groups]
     description = f"Length of rows in characters: the median is {' and '.join(typical)}."
-    # A logarithmic axis has no place for nothing.
+    # A logarithmic axis cannot begin at 0.
     edges = [max(part.low, 0.7) for part in dataset.lengths] + [dataset.lengths[-1].high + 1]
     box = (LEFT / WIDTH, BOTTOM / HEIGHT, (WIDTH - LEFT - RIGHT) / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT)
     with styled_figure(WIDTH, HEIGHT, name) as figure:
@@ -48,7 +44,7 @@ def draw_lengths(dataset: DatasetView, color: str, name: str) -> Chart:
         write_above(axes, ", ".join(LEGENDS[group] for group in groups), 1, ha="right", weight="bold")
         write_above(axes, "share of rows", 0, 4 - LEFT)
         axes.set_xlabel("characters in a row", size=TEXT_SIZE)
-        if edges[-1] < 4 * edges[0]:  # no round number may lie between
+        if edges[-1] < 4 * edges[0]:  # there may be no round number between the two
             axes.set_xticks([edges[0], edges[-1]])
         else:
             steps = (1.0,) if edges[-1] > 30 * edges[0] else (1.0, 2.0, 5.0)

@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_markdown, markdown_code
 from reports.excerpts import Excerpt
 from reports.markdown_changes import list_changed_rows, list_training
 from reports.markdown_table import table
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
-from reports.report_data import DatasetView, ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 from reports.words import MEASURES
 
-# By this a CI job finds the comment it wrote before, to replace it.
+# A CI job finds its earlier comment by this line, to replace it.
 COMMENT_MARKER = "<!-- entropylaw-check -->"
 HASH_DIGITS = 12
 ALARMS = ("risky", "not_assessed", "warn")
@@ -23,7 +25,7 @@ ALARMS = ("risky", "not_assessed", "warn")
 def render_markdown_check(data: ReportData) -> str:
     """Short enough for a comment: verdict, next steps, alarms; other checks, measures and first rows folded away."""
     blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), *_alarms_first(data.rules)]
-    blocks += _fold("Measures", [table for dataset in data.datasets for table in _measures(dataset, data)])
+    blocks += _fold("Measures", [block for dataset in data.datasets for block in _measures(dataset, data)])
     blocks += _fold("Rows to look at", _rows(data.rules, first=True))
     blocks += _waivers(data, "####")
     return _join([*blocks, _identity(data)])
@@ -64,7 +66,7 @@ def _steps(data: ReportData) -> list[str]:
 
 
 def _rule_table(rules: Sequence[RuleView], brief: bool = False) -> str:
-    """``brief`` leaves the width of a comment to the reasons, which name their units themselves."""
+    """``brief``: without units and p-values, so that a comment has room for the reasons, which name the units."""
     if not rules:
         return ""
     rows = []
@@ -80,7 +82,7 @@ def _rule_table(rules: Sequence[RuleView], brief: bool = False) -> str:
 
 
 def _alarms_first(rules: Sequence[RuleView]) -> list[str]:
-    """The checks that speak, and folded away those that do not."""
+    """The checks that raised an alarm, and the others folded away."""
     alarms = [rule for rule in rules if rule.status in ALARMS]
     others = [rule for rule in rules if rule.status not in ALARMS]
     counts = Counter(rule.words.word.lower() for rule in others)

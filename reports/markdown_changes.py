@@ -1,20 +1,20 @@
-"""In report.md: where benign updates leave the measures, what changed by source, row lengths, training curves."""
+"""Parts of report.md: the range of benign updates, what changed in each source, row lengths and training curves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from monitor.verdict import RowLengths
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_markdown, markdown_code
 from reports.lengths import GROUP_WORDS, LengthBin
 from reports.markdown_table import table
 from reports.numbers import MISSING, format_count, format_number, format_share
-from reports.report_data import DatasetView
 from reports.training_curves import TrainingCurve
 
 
 def list_changed_rows(dataset: DatasetView) -> list[str]:
-    """Blocks of Markdown; none for a verdict made before rows were described."""
+    """What changed in a dataset, as blocks of Markdown; none for verdicts made before rows were described."""
     if dataset.rows is None:
         return []
     blocks = []
@@ -37,7 +37,7 @@ def list_changed_rows(dataset: DatasetView) -> list[str]:
 
 
 def list_training(curves: Sequence[TrainingCurve]) -> list[str]:
-    """A heading and a table for each curve; nothing without any."""
+    """A heading and a table for each curve; nothing without curves."""
     blocks = ["## Training on this version"] if curves else []
     for curve in curves:
         held_out = dict(curve.held_out)

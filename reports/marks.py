@@ -11,7 +11,7 @@ from monitor.verdict import Forecast
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Mid tones: each stands out by at least 3:1 from white paper and from a dark page.
+# Mid tones, with a contrast of at least 3:1 on white paper and on a dark page.
 STATUS_COLORS = {
     "baseline": "#2f7fc1",
     "pass": "#2c8a4f",
@@ -26,7 +26,7 @@ NAME_LETTERS = 12
 
 @dataclass(frozen=True)
 class Chart:
-    """One SVG; ``name`` serves as file stem, ``description`` is read out where the picture is not seen."""
+    """One figure. ``name``: its file name without suffix. ``description``: read out to those who cannot see it."""
 
     name: str
     title: str
@@ -37,7 +37,7 @@ class Chart:
 def mark_points(
     axes: Axes, xs: Sequence[float], ys: Sequence[float], shape: str, color: str, size: float, crossed: bool = False
 ) -> None:
-    """Filled marks, or hollow ones with a cross for what was found risky."""
+    """Draw filled marks; ``crossed``: hollow ones with a cross, for versions found risky. ``size`` in points."""
     face = "none" if crossed else color
     axes.plot(xs, ys, shape, color=color, markerfacecolor=face, markersize=size, markeredgewidth=1.4, clip_on=False)
     if crossed:
@@ -45,14 +45,17 @@ def mark_points(
 
 
 def mark_forecast(axes: Axes, x: float, forecast: Forecast, color: str) -> None:
-    """A square on its prediction interval."""
+    """Draw a forecast: a square, and a bar over its prediction interval."""
     reach = [[forecast.value - forecast.low], [forecast.high - forecast.value]]
     axes.errorbar([x], [forecast.value], reach, color=color, capsize=4, linewidth=1.4)
     mark_points(axes, [x], [forecast.value], "s", color, 5)
 
 
 def write_above(axes: Axes, text: str, at: float, shift: float = 0, **style: Any) -> None:
-    """Text in the strip above the axes, ``at`` a share of their width; never read as a formula."""
+    """Write text above the axes, as it is and not as a formula.
+
+    ``at``: 0 for the left end of the axes, 1 for the right. ``shift``: to the right from there, in points.
+    """
     axes.annotate(
         text,
         (at, 1),

@@ -18,7 +18,7 @@ def finite(value: float | None) -> float | None:
 
 
 def format_number(value: float | None) -> str:
-    """Three decimals, or three significant digits where these would say nothing.
+    """A number with three decimals, or with three significant digits where it is very small or large.
 
     >>> [format_number(value) for value in (2.8614, -4.91, 0.00004, 123456.7, None)]
     ['2.861', '−4.910', '4.00e−05', '1.23e+05', '–']
@@ -31,7 +31,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_change(value: float | None) -> str:
-    """A signed difference; what rounds to nothing is shown as ±0.
+    """A signed difference; one that rounds to zero is shown as ±0.
 
     >>> [format_change(value) for value in (0.306, -0.032, 0.0001, None)]
     ['+0.306', '−0.032', '±0.000', '–']
@@ -43,7 +43,8 @@ def format_change(value: float | None) -> str:
 
 
 def format_count(value: int | None) -> str:
-    """
+    """A number of things, with commas between thousands.
+
     >>> format_count(12345), format_count(None)
     ('12,345', '–')
     """
@@ -51,7 +52,8 @@ def format_count(value: int | None) -> str:
 
 
 def format_added(value: int) -> str:
-    """
+    """A signed number of things.
+
     >>> format_added(160), format_added(-3), format_added(0)
     ('+160', '−3', '±0')
     """
@@ -59,7 +61,8 @@ def format_added(value: int) -> str:
 
 
 def format_p_value(value: float | None) -> str:
-    """
+    """A p-value to three decimals.
+
     >>> [format_p_value(value) for value in (0.0301, 0.00002, None)]
     ['0.030', '<0.001', '–']
     """
@@ -70,7 +73,7 @@ def format_p_value(value: float | None) -> str:
 
 
 def format_signs(sentence: str) -> str:
-    """A verdict's sentence, which is plain ASCII, with the minus sign that numbers elsewhere have.
+    """A verdict's sentence, which is plain ASCII, with the true minus sign that other numbers have.
 
     >>> format_signs("R fell from 3.640 to 3.628 (-0.3%), x-5 on 2031-03-31.")
     'R fell from 3.640 to 3.628 (−0.3%), x-5 on 2031-03-31.'
@@ -79,7 +82,8 @@ def format_signs(sentence: str) -> str:
 
 
 def format_share(value: float | None) -> str:
-    """
+    """A share, between 0 and 1, in per cent.
+
     >>> format_share(0.0823), format_share(None)
     ('8.2%', '–')
     """

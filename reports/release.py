@@ -1,4 +1,4 @@
-"""results/release.md, what an approver reads and signs before a model goes out, and the checks behind it."""
+"""results/release.md: what an approver reads and signs before a model is released, with the checks behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.markdown_table import table
 from reports.numbers import MISSING, finite, format_change, format_count, format_number
 from reports.words import WORDS, Words
 
-# How the status of a check is named: always a word and a sign.
+# How the status of a check is shown.
 CHECK_WORDS = {
     "passed": Words("passed", "✓"),
     "failed": Words("FAILED", "✗"),
@@ -55,7 +55,7 @@ def _verdict(release: Mapping[str, Any]) -> list[str]:
 
 
 def render_checks(checks: Iterable[Mapping[str, str]]) -> str:
-    """The checks (``id``, ``status``, ``reason``) a line each for a terminal or a log, and what they come to.
+    """The checks (``id``, ``status``, ``reason``), a line each, for a terminal or a log, and the conclusion.
 
     >>> print(render_checks([{"id": "verdict", "status": "passed", "reason": "x4 is pass"}]), end="")
     ✓ passed       verdict    x4 is pass

@@ -7,147 +7,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monitor.gate import decide_gate
-from monitor.verdict import (
-    PREFERENCES,
-    SCORED_DATASET,
-    DatasetChanges,
-    FlaggedRow,
-    Forecast,
-    Measurements,
-    NormalRange,
-    RuleResult,
-    RuleStatus,
-    Status,
-    Verdict,
-    Version,
-)
-from monitor.waivers import Waiver, waiver_problems
+from monitor.verdict import Forecast, Status, Verdict, Version
+from monitor.waivers import Waiver
 from reports.advice import Step, list_steps, write_headline
+from reports.dataset_view import DatasetView, view_dataset
 from reports.excerpts import Excerpt, cut_excerpt
-from reports.lengths import LengthBin, list_bins
-from reports.numbers import finite, format_signs
+from reports.law_view import LawView, view_law
+from reports.numbers import format_signs
+from reports.rule_view import RuleView, WaiverView, view_rules, view_waivers
 from reports.training_curves import TrainingCurve
 from reports.versions import VersionRow, choose_benchmark, list_versions
-from reports.words import MEASURES, RULE_ORDER, RULES, WORDS, Measure, Words, list_measures
+from reports.words import WORDS, Words
 
 if TYPE_CHECKING:
     from monitor.history import HistoryEntry
 
-# A page is read, not searched: results/verdict.json lists every row.
-ROWS_PER_RULE = 20
-# In a terminal, a comment or an annotation, where a reader has ten seconds.
-FIRST_ROWS = 5
-CURVE_COLUMNS = ("x", "z", "low", "high", "run_low", "run_high")
-
-
-@dataclass(frozen=True)
-class WaiverView:
-    """A waiver a reader should know of; ``note`` says until when it applies, or why it does not."""
-
-    rule: str
-    reason: str
-    owner: str
-    expires: str
-    applies: bool
-    note: str
-
-
-@dataclass(frozen=True)
-class RuleView:
-    """A rule's result with its words, the waiver that lifts it, and the rows to look at in the verdict's order."""
-
-    id: str
-    dataset: str
-    status: RuleStatus
-    words: Words
-    title: str
-    question: str
-    advice: str
-    reason: str
-    statistic: float | None
-    threshold: float | None
-    p_value: float | None
-    unit: str
-    waiver: WaiverView | None
-    rows: tuple[FlaggedRow, ...]
-    rows_total: int
-
-    @property
-    def first_rows(self) -> tuple[FlaggedRow, ...]:
-        return self.rows[:FIRST_ROWS]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A measure of this version beside its parent's; None where it was not measured or there is no parent.
-
-    ``normal``: where benign updates leave it, None where that is not known.
-    """
-
-    measure: Measure
-    value: float | None
-    parent: float | None
-    change: float | None
-    normal: NormalRange | None
-
-
-@dataclass(frozen=True)
-class DatasetView:
-    """``rows``: sources and lengths, None in a verdict made before they were measured; ``lengths``: its bins."""
-
-    name: str
-    measurements: Measurements
-    parent: Measurements | None
-    changes: tuple[Change, ...]
-    rows: DatasetChanges | None
-    lengths: tuple[LengthBin, ...]
-
-
-@dataclass(frozen=True)
-class LawPoint:
-    name: str
-    r: float | None
-    r_long: float | None
-    l: float | None  # noqa: E741 - the paper's letter
-    z: float
-
-
-@dataclass(frozen=True)
-class LawCurve:
-    """Z over one measure: ``steps`` of (x, Z, low and high of the curve, low and high of one more run), none where no
-    curve was fitted.
-    """
-
-    key: str
-    symbol: str
-    label: str
-    sentence: str
-    holds: bool | None
-    steps: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class LawView:
-    """``dataset``: the one whose Z is forecast. ``curves``: one for each measure that runs were measured in."""
-
-    sentence: str
-    dataset: str
-    holds: bool | None
-    n_points: int
-    points: tuple[LawPoint, ...]
-    curves: tuple[LawCurve, ...]
-
 
 @dataclass(frozen=True)
 class ReportData:
-    """``blocked``: the gate lets no training start. ``benchmark``: the scale of every Z shown.
+    """All that reports of one verdict show.
 
-    ``version`` has the name it was accepted under, if it was. ``excerpts``: of the shown rows' texts, by content hash.
-    ``files``: the data file of each dataset, where they are known.
-    ``training``: the curves of models trained on this version, where there are any yet.
+    ``blocked``: the gate lets no training start. ``version``: under the name it was accepted by, if it was.
+    ``rules``: the worst results first. ``excerpts``: texts of the shown rows, by content hash. ``files``: the data file
+    of each dataset, where it is known. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of
+    models trained on this version, empty as long as there are none.
     """
 
     status: Status
@@ -181,22 +67,17 @@ def build_report_data(
     files: Mapping[str, Path] = MappingProxyType({}),
     training: Sequence[TrainingCurve] = (),
 ) -> ReportData:
-    """Gather what the renderings show; ``texts`` of flagged rows, by content hash, only where they may be shown;
-    ``files`` by dataset, for renderings that point at rows.
+    """Gather what the reports of a verdict show.
 
-    Without ``today`` no waiver counts as expired: a report kept as a pipeline output shows the date and leaves the
-    calendar to the gate, so that the same inputs give the same bytes.
+    ``texts``: the flagged rows' texts by content hash; pass none where they must not be shown. ``files``: each
+    dataset's data file, for reports that point at rows. Without ``today`` no waiver counts as expired: a report that is
+    an output of the pipeline must be the same bytes for the same inputs, so it shows the date of expiry and leaves it
+    to the gate to look at the calendar.
     """
     day = today or datetime.date.min
     gate = decide_gate(verdict, waivers, day)
-    views = tuple(_view_waiver(waiver, verdict, day) for waiver in waivers if _concerns(waiver, verdict))
-    applying = {view.rule: view for view in views if view.applies}
-    rules = tuple(
-        sorted(
-            (_view_rule(rule, verdict, applying) for rule in verdict.rules),
-            key=lambda rule: RULE_ORDER.index(rule.status),
-        )
-    )
+    waiver_views = view_waivers(waivers, verdict, day)
+    rules = view_rules(verdict, waiver_views)
     released = verdict.status == "risky" and gate.approved
     benchmark = choose_benchmark(verdict, history)
     versions = list_versions(verdict, history, benchmark)
@@ -214,103 +95,14 @@ def build_report_data(
         parent=verdict.parent,
         rules=rules,
         excerpts={row.hash: cut_excerpt(texts[row.hash]) for rule in rules for row in rule.rows if row.hash in texts},
-        datasets=tuple(_view_dataset(dataset, verdict) for dataset in verdict.measurements),
+        datasets=tuple(view_dataset(dataset, verdict) for dataset in verdict.measurements),
         files={dataset: file.as_posix() for dataset, file in files.items()},
         versions=versions,
         benchmark=benchmark,
         forecast=verdict.forecast,
-        law=_view_law(verdict),
+        law=view_law(verdict),
         training=tuple(training),
-        waivers=views,
+        waivers=waiver_views,
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
-    )
-
-
-def _concerns(waiver: Waiver, verdict: Verdict) -> bool:
-    """Waivers of other data are shown only where a reader may believe they cover a rule that is risky here."""
-    risky = {rule.id for rule in verdict.risky_rules()}
-    return waiver.data_hash == verdict.version.data_hash or waiver.rule in risky
-
-
-def _view_waiver(waiver: Waiver, verdict: Verdict, day: datetime.date) -> WaiverView:
-    problem = waiver_problems([waiver], verdict.version.data_hash, day).get(waiver.rule)
-    note = f"does not apply: {problem}" if problem else f"until {waiver.expires}"
-    return WaiverView(waiver.rule, waiver.reason, waiver.owner, waiver.expires, problem is None, note)
-
-
-def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, WaiverView]) -> RuleView:
-    words = RULES[rule.id]
-    rows = tuple(row for row in verdict.rows if row.rule == rule.id and row.dataset == rule.dataset)
-    return RuleView(
-        id=rule.id,
-        dataset=rule.dataset,
-        status=rule.status,
-        words=WORDS[rule.status],
-        title=words.title,
-        question=words.question,
-        advice=words.advice,
-        reason=format_signs(rule.reason),
-        statistic=finite(rule.statistic),
-        threshold=finite(rule.threshold),
-        p_value=finite(rule.p_value),
-        unit=rule.unit,
-        waiver=applying.get(rule.id) if rule.status == "risky" else None,
-        rows=rows[:ROWS_PER_RULE],
-        rows_total=len(rows),
-    )
-
-
-def _view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
-    here = verdict.measurements[dataset]
-    parent = verdict.parent_measurements.get(dataset)
-    rows = verdict.changes.get(dataset)
-    changes = []
-    for measure in list_measures(dataset == PREFERENCES):
-        value = finite(getattr(here, measure.key))
-        before = finite(getattr(parent, measure.key)) if parent else None
-        change = value - before if value is not None and before is not None else None
-        changes.append(Change(measure, value, before, change, rows.normal.get(measure.key) if rows else None))
-    return DatasetView(dataset, here, parent, tuple(changes), rows, list_bins(rows.lengths) if rows else ())
-
-
-def _view_law(verdict: Verdict) -> LawView:
-    law = verdict.law
-    points = tuple(
-        LawPoint(
-            name=str(point.get("name", "")),
-            r=finite(point.get("r")),
-            r_long=finite(point.get("r_long")),
-            l=finite(point.get("l")),
-            z=z,
-        )
-        for point in law.get("points") or ()
-        if (z := finite(point.get("z"))) is not None
-    )
-    return LawView(
-        sentence=format_signs(law.get("sentence") or "No entropy law has been fitted for this configuration yet."),
-        dataset=SCORED_DATASET if SCORED_DATASET in verdict.measurements else next(iter(verdict.measurements), ""),
-        holds=law.get("holds"),
-        n_points=law.get("n_points", len(points)),
-        points=points,
-        curves=tuple(
-            _view_curve(measure, (law.get("curves") or {}).get(measure.key) or {})
-            for measure in MEASURES
-            if any(getattr(point, measure.key, None) is not None for point in points)
-        ),
-    )
-
-
-def _view_curve(measure: Measure, curve: Mapping[str, Any]) -> LawCurve:
-    band = curve.get("band") or {}
-    columns = [band.get(key) or () for key in CURVE_COLUMNS]
-    # A place on the curve without its bands, or the reverse, is not drawn.
-    steps = [step for step in zip(*columns, strict=False) if all(finite(value) is not None for value in step)]
-    return LawCurve(
-        key=measure.key,
-        symbol=measure.symbol,
-        label=measure.label,
-        sentence=format_signs(curve.get("sentence") or f"No curve over {measure.symbol} has been fitted."),
-        holds=curve.get("holds"),
-        steps=tuple(steps) if len(steps) > 1 else (),
     )

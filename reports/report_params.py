@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReportParams:
-    """``show_text``: whether report.html and report.md show texts of the rows they name; training data is private.
+    """What a report shows.
+
+    ``show_text``: whether report.html and report.md show texts of the rows they name. Training data is private, so they
+    do not unless this is set.
 
     ``entropylaw check`` never shows them: its output goes to logs and comments.
     """

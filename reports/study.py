@@ -1,6 +1,6 @@
 """The selection methods side by side at equal token budget (the paper's Table 1): what was measured, and what it says.
 
-Z is compared with that of a random selection by Welch's t interval over seeds, and related to R and L by the law of
+Z is compared with that of a random selection by Welch's t interval over seeds. It is related to R and L by the law of
 `monitor.law.entropy_law` and the curves of `monitor.law.curves`, with one point for every distinct selection.
 """
 
@@ -15,15 +15,16 @@ from typing import Literal
 
 import numpy as np
 
-from monitor.law.curves import LawCurve, LawMeasure, fit_law_curves
+from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import EntropyLaw, fit_entropy_law
+from monitor.law.results import LawCurve, LawMeasure
 from reports.study_law import list_law_points
 from reports.study_runs import Lengths, MethodResult, StudyRun
 from selection.methods import SelectionParams
 
 CONFIDENCE = 0.95
-# Methods whose models were trained on tokens this much more or fewer than random's are not at equal terms with it.
-# Below it lies what the last row that did not fit leaves over, and what a chat template adds to a row.
+# A method is not compared at equal terms with random when its models were trained on this much more or fewer tokens.
+# Smaller differences are normal: the last row may not have fit, and a chat template adds tokens to each row.
 UNEQUAL_SHARE = 0.05
 
 SizeName = Literal["k1", "k2", "k3"]
@@ -32,7 +33,7 @@ SIZES: tuple[SizeName, ...] = ("k1", "k2", "k3")
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean Z minus random's, with its 95% interval; the interval is unknown where either side has a single run."""
+    """Mean Z of a method minus that of random, with its 95% interval; None where one of the two has a single run."""
 
     value: float
     low: float | None
@@ -40,6 +41,7 @@ class Difference:
 
     @property
     def outcome(self) -> Literal["better", "worse", "within noise", "unknown"]:
+        """What the interval says of the method beside random."""
         if self.low is None or self.high is None:
             return "unknown"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "within noise"
@@ -47,10 +49,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """Means over a method's runs. ``z_sd``: sample standard deviation of Z, None with one run.
+    """A method in numbers: means over its runs.
 
-    ``versus_random``: None for random itself, and in a study without it. ``lengths`` and ``mean_tokens``: of the
-    selected rows, whole.
+    ``z_sd``: sample standard deviation of Z, None with one run. ``versus_random``: None for random itself, and in a
+    study without it. ``lengths`` and ``mean_tokens``: of the selected rows at their full length. ``trained_tokens``: of
+    one epoch. ``seconds``: of selecting. ``l`` in nats per response token. ``quality``: from 0 to 5, None if not
+    graded.
     """
 
     name: str
@@ -72,8 +76,12 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class Study:
-    """``methods``: the rows of Table 1 in the order of params.yaml. ``variants``: by the name of a ZIP row of Table 1,
-    the entries that differ from it in one of K1, K2, K3. ``curves``: of Z over each measure by itself.
+    """A selection study: what was measured, and the law fitted on it.
+
+    ``share``: of the pool's tokens that each method selects, ``budget_tokens`` in all. ``row_tokens``: the most tokens
+    that count of one row. ``methods``: the rows of Table 1 in the order of params.yaml. ``variants``: for a ZIP row of
+    Table 1, by its name, the entries that differ from it in one of K1, K2, K3. ``curves``: of Z over each single
+    measure.
     """
 
     share: float
@@ -87,16 +95,20 @@ class Study:
 
     @property
     def entries(self) -> tuple[MethodRow, ...]:
+        """All methods and variants."""
         return (*self.methods, *(row for rows in self.variants.values() for row in rows))
 
     @property
     def random(self) -> MethodRow | None:
-        """What the others are compared with: the first entry that selects at random."""
+        """The first entry that selects at random, with which the others are compared; None without one."""
         return next((row for row in self.methods if row.settings.method == "random"), None)
 
 
 def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths]) -> Study:
-    """``results`` in the order of params.yaml, made with one budget and the same seeds; ``lengths`` by name."""
+    """Build a study from the results of its methods, which have the same budget and seeds.
+
+    ``results``: in the order of params.yaml. ``lengths``: of the selected rows, by the name of the entry.
+    """
     bases = find_variants({result.name: result.settings for result in results})
     random = next((result for result in results if result.settings.method == "random"), None)
     rows = {result.name: _summarise(result, random, lengths[result.name]) for result in results}
@@ -111,13 +123,15 @@ def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths])
             base: tuple(rows[name] for name in bases if bases[name] == base) for base in dict.fromkeys(bases.values())
         },
         law=fit_entropy_law(points),
-        # The same shuffles each time: same runs, same bytes.
+        # With the same shuffles each time, so that the same runs give the same bytes.
         curves=fit_law_curves(points, np.random.default_rng(0)),
     )
 
 
 def find_variants(settings: Mapping[str, SelectionParams]) -> dict[str, str]:
-    """Which entries are variants, and of which: ZIP entries that differ from an earlier one in one of K1, K2, K3.
+    """The variants, each with the entry it is a variant of: ZIP entries that differ in one of K1, K2, K3 alone.
+
+    The other entry comes first and is no variant itself.
 
     >>> sizes = {"zip": (1000, 200, 100), "wide": (5000, 200, 100), "other": (5000, 500, 100)}
     >>> find_variants({name: SelectionParams(k1=k1, k2=k2, k3=k3) for name, (k1, k2, k3) in sizes.items()})
@@ -142,7 +156,7 @@ def _differ_in_one_size(own: SelectionParams, other: SelectionParams) -> bool:
 
 
 def list_variants(study: Study, base: MethodRow, size: SizeName) -> tuple[MethodRow, ...]:
-    """A ZIP row and its variants in one of K1, K2, K3, by that size; the row alone where there are none."""
+    """A ZIP row with its variants in ``size``, ordered by it; the row alone where there are none."""
     same = [
         row for row in study.variants.get(base.name, ()) if getattr(row.settings, size) != getattr(base.settings, size)
     ]
@@ -173,8 +187,9 @@ def _summarise(result: MethodResult, random: MethodResult | None, lengths: Lengt
 
 
 def compare_means(here: Sequence[float], there: Sequence[float]) -> Difference:
-    """Difference of two means with Welch's 95% interval, which does not assume that both vary alike: a method without
-    chance varies by its training alone, a random selection by its rows too.
+    """Difference of two means with Welch's 95% interval, which allows the two sides to vary differently.
+
+    They do: a method without random choices varies only by its training, a random selection also by its rows.
 
     >>> compare_means([2.0, 2.0], [1.0, 1.0])
     Difference(value=1.0, low=1.0, high=1.0)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from monitor.law.entropy_law import LawPoint
+from monitor.law.results import LawPoint
 from reports.study_runs import MethodResult, StudyRun
 
 
 def list_law_points(results: Sequence[MethodResult]) -> list[LawPoint]:
     """One point for each distinct selection, with the mean Z of the models trained on it.
 
-    Runs that share a selection share R and L as well: counted apart they would make the law look surer than it is.
+    Runs with the same selection have the same R and L; as separate points they would make the law look more certain
+    than it is.
     """
     runs: dict[str, list[tuple[str, StudyRun]]] = {}
     for result in results:

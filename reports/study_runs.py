@@ -1,4 +1,4 @@
-"""What the stages of a selection study leave behind: each method's selections and the models trained on them."""
+"""The results of a selection study's stages: each method's selections and the models trained on them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from selection.methods import SelectionParams
 
-# How many selected rows have so many tokens: {tokens: rows}.
+# Lengths of selected rows: for each number of tokens, how many rows have that many.
 Lengths = Mapping[int, int]
 
 
 @dataclass(frozen=True)
 class MeasuredSelection:
-    """What is known of a selection before training. ``identity``: hash over its rows in any order.
+    """A selection before any training.
 
-    ``l`` in nats per response token; ``seconds``: what selecting took; ``quality``: mean grade from 0 to 5, None where
-    no judge is configured.
+    ``identity``: hash of its rows, whatever their order. ``l`` in nats per response token. ``seconds``: of selecting.
+    ``quality``: mean grade from 0 to 5, None where no judge is configured.
     """
 
     identity: str
@@ -30,8 +30,10 @@ class MeasuredSelection:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One model: the seed and the tokens of an epoch it was trained with, the rows, and ``z``, minus its held-out loss
-    in nats per response token.
+    """One trained model.
+
+    ``z``: minus its held-out loss in nats per response token. ``trained_tokens``: of one epoch. ``selected``: the rows
+    it was trained on.
     """
 
     seed: int
@@ -42,9 +44,10 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """One entry of a study: its settings, the budget (``settings.share`` of the pool's tokens) and a run for each seed.
+    """One entry of a study: its settings, its budget and a run for each seed.
 
-    A row counts with at most ``row_tokens`` tokens, as many as training reads of it.
+    ``budget_tokens``: ``settings.share`` of the pool's tokens. ``row_tokens``: the most tokens that count of one row,
+    which is as many as training reads of it.
     """
 
     name: str

@@ -16,12 +16,14 @@ from reports.text import wrap
 
 
 def describe_study(study: Study) -> list[str]:
-    """What the numbers say, one sentence each: which methods differ from random beyond noise, whether ZIP does, which
-    did not spend the budget, and whether the entropy law explains the result.
+    """What the numbers say, in sentences.
+
+    Which methods differ from random beyond noise, whether ZIP does, which were trained on more or fewer tokens than the
+    others, and whether the entropy law explains the result.
     """
     best = max(study.methods, key=lambda row: row.z)
     sentences = [f"{best.name} has the best mean Z, {format_number(best.z)}."]
-    sentences += _compare_with_random(study) + _judge_zip(study)
+    sentences += _compare_with_random(study) + _describe_zip(study)
     reference = study.random or best
     for row in study.entries:
         more = row.trained_tokens / reference.trained_tokens - 1
@@ -60,8 +62,8 @@ def _compare_with_random(study: Study) -> list[str]:
     return sentences
 
 
-def _judge_zip(study: Study) -> list[str]:
-    """A plain sentence on the paper's own method, for each outcome that one of its rows has."""
+def _describe_zip(study: Study) -> list[str]:
+    """A sentence on ZIP, the paper's own method, for each outcome that one of its rows has."""
     conclusions = {
         "better": "ZIP beats random here ({}).",
         "worse": "ZIP loses to random here ({}).",
@@ -79,7 +81,8 @@ def _judge_zip(study: Study) -> list[str]:
 
 
 def describe_difference(difference: Difference) -> str:
-    """
+    """The difference with its interval, where that is known.
+
     >>> describe_difference(Difference(-0.031, -0.05, -0.012)), describe_difference(Difference(0.01, None, None))
     ('−0.031 (−0.050 to −0.012)', '+0.010')
     """
@@ -90,7 +93,7 @@ def describe_difference(difference: Difference) -> str:
 
 
 def render_study(study: Study, charts: Sequence[Chart], folder: str) -> str:
-    """The page of a study: Table 1, what it says, and the charts, which lie in ``folder`` beside it."""
+    """The page of a study as Markdown: Table 1, what it says, and the charts, whose files lie in ``folder``."""
     seeds = len(study.seeds)
     trained = (
         f"with each of {seeds} seeds; numbers are means, ± one standard deviation" if seeds > 1 else "with one seed"
@@ -135,7 +138,7 @@ def _table_1(study: Study) -> str:
 
 
 def _emphasise(cells: Sequence[str], keys: Sequence[float]) -> list[str]:
-    """Cells with the lowest key in bold and the second lowest in italics, equals alike; as they are where all tie."""
+    """Cells with the lowest key in bold and with the second lowest in italics; none if all keys are equal."""
     ranks = sorted(set(keys))
     if len(ranks) < 2:
         return list(cells)
@@ -156,7 +159,7 @@ def _seconds(row: MethodRow) -> str:
 
 
 def render_study_text(study: Study) -> str:
-    """Table 1 and its sentences for a terminal of 80 columns."""
+    """Table 1 and what it says, for a terminal of 80 columns."""
     lines = [f"{'METHOD':<21}{'Z':>14}{'Z − random (95%)':>27}{'COST, s':>9}{'TOK/ROW':>9}"]
     for row in study.methods:
         lines.append(
@@ -209,7 +212,7 @@ def _to_record(row: MethodRow) -> dict[str, Any]:
 
 
 def render_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    r"""Nine significant digits; an empty cell where there is no value.
+    r"""The table as CSV: numbers with nine significant digits, and an empty cell where there is no value.
 
     >>> render_csv(("name", "z"), [("zip", -4.9), ("deita", None)])
     'name,z\nzip,-4.9\ndeita,\n'

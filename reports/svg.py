@@ -1,4 +1,4 @@
-"""From a matplotlib figure to an SVG for any page: in the page's own ink, accessible, always the same bytes."""
+"""A matplotlib figure as SVG for a page: in the colour of the page's text, accessible, and always the same bytes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Drawn in this colour, which nothing else has, a line or letter takes the colour of the text around the figure.
+# Lines and letters of this colour, which nothing else has, get the colour of the text around the figure.
 INK = "#010203"
 POINTS_PER_INCH = 72.0
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-# A file opened on its own has no page around it to set the colour of its text.
+# For a file that is opened on its own, where no page sets the colour of the text.
 STYLE = "svg.chart{color:#1f2328}@media (prefers-color-scheme:dark){svg.chart{color:#e6e8eb}}"
 RC: dict[str, Any] = {
     "axes.edgecolor": INK,
@@ -41,22 +41,22 @@ RC: dict[str, Any] = {
 
 @contextlib.contextmanager
 def styled_figure(width: float, height: float, name: str) -> Iterator[Figure]:
-    """An empty figure of the given size in points, within matplotlib settings that end with the block.
+    """An empty figure of the given size in points; matplotlib has the settings above until the block ends.
 
-    ``name`` salts the identifiers in the file, so that two figures on one page do not share any.
+    ``name`` enters the identifiers in the file, so that two figures on one page do not share any.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
     settings: Any = {**RC, "svg.hashsalt": name}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # Names may hold letters the measuring font lacks; the reader's browser has its own fonts for them.
+        # Names may hold letters that this font lacks; the reader's browser has other fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield Figure(figsize=(width / POINTS_PER_INCH, height / POINTS_PER_INCH), dpi=POINTS_PER_INCH)
 
 
 def render_svg(figure: Figure, name: str, title: str, description: str) -> str:
-    """An <svg> element without prolog: a file of its own or part of a page. Call within ``styled_figure``."""
+    """The figure as an <svg> element, for a file or a page. Call it within the block of ``styled_figure``."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     drawing = buffer.getvalue().decode("utf-8")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from reports.dataset_view import DatasetView
 from reports.escaping import escape_log
 from reports.numbers import format_added, format_change, format_count, format_number, format_p_value
-from reports.report_data import DatasetView, ReportData, RuleView
+from reports.report_data import ReportData
+from reports.rule_view import RuleView
 from reports.words import MEASURES
 
 WIDTH = 80
@@ -15,6 +17,7 @@ HASH_DIGITS = 12
 
 
 def render_text(data: ReportData) -> str:
+    """The whole check as text of at most 80 columns, ending in a newline."""
     waivers = [f"WAIVER {waiver.rule}: {waiver.reason} ({waiver.owner}; {waiver.note})" for waiver in data.waivers]
     blocks = [
         wrap(f"{data.words.icon} {data.words.word.upper()}: {data.headline}"),
@@ -29,7 +32,7 @@ def render_text(data: ReportData) -> str:
 
 
 def wrap(text: str, first: str = "", rest: str = "") -> list[str]:
-    """Lines of at most 80 columns, safe to print; ``first`` and ``rest`` indent the first line and the others."""
+    """The text in lines of at most 80 columns, safe to print. ``first``, ``rest``: what the lines begin with."""
     return textwrap.wrap(escape_log(text), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
@@ -38,7 +41,7 @@ def _fit(name: str, width: int) -> str:
 
 
 def _list_checks(rules: Sequence[RuleView]) -> list[str]:
-    """A line for every check; below it the reason, unless all is well."""
+    """A line for every check, with the reason below it if the check raised an alarm."""
     if not rules:
         return []
     lines = [f"{'CHECKS':<48}" + "".join(f"{column:>9}" for column in ("measured", "limit", "p"))]

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from corpus.errors import EntropylawError
 
-# By the files that DVCLive keeps in its folder, and as `dvc plots show` draws them.
+# The files in a DVCLive folder, which `dvc plots show` draws too.
 TRAINED_ON = Path("plots/metrics/train/loss.tsv")
 HELD_OUT = Path("plots/metrics/eval/loss.tsv")
-# A page shows the course of a run; the files have every step.
+# Enough to show the course of a run; the files have every step.
 MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """(optimiser step, loss) of the rows trained on and of the held-out ones, at most 100 of each, evenly chosen.
+    """The losses of one run, as (optimiser step, loss): of the rows trained on, and of the held-out ones.
 
-    ``steps``: how many the files have of the former.
+    Of each at most 100 steps, evenly chosen. ``steps``: how many steps with a training loss were logged.
     """
 
     dataset: str
@@ -31,7 +31,7 @@ class TrainingCurve:
 
 
 def read_training_curve(dataset: str, method: str, folder: str | Path) -> TrainingCurve | None:
-    """The curve in a DVCLive folder; None where no step was logged.
+    """Read the curve in a DVCLive folder; None where no step was logged.
 
     Raises EntropylawError naming the file when one cannot be read.
     """
@@ -42,7 +42,7 @@ def read_training_curve(dataset: str, method: str, folder: str | Path) -> Traini
 
 
 def thin_steps(steps: list[tuple[int, float]], most: int = MAX_STEPS) -> tuple[tuple[int, float], ...]:
-    """At most so many of the steps, evenly chosen, the first and the last among them.
+    """At most ``most`` of the steps, evenly chosen, with the first and the last.
 
     >>> thin_steps([(1, 4.0), (2, 3.5), (3, 3.2), (4, 3.1), (5, 3.0)], 3)
     ((1, 4.0), (3, 3.2), (5, 3.0))

@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 34.0, 44.0
 
 
 def draw_training(curve: TrainingCurve, name: str) -> Chart:
-    """Line: the loss of the rows trained on. Squares: that of the held-out rows."""
+    """The loss of a run: a line for the rows trained on, and squares for the held-out rows."""
     title = f"{curve.method} on {escape_invisible(curve.dataset)}: loss over {curve.steps} logged steps"
     first, last = (format_number(curve.train[i][1]) for i in (0, -1))
     description = f"The loss goes from {first} to {last}. Every number drawn is in the table of steps."

@@ -1,4 +1,4 @@
-"""The versions side by side, as the paper's Figure 5 shows them: accepted ones in order, and the one under test."""
+"""The versions side by side, as in the paper's Figure 5: the accepted ones in order, and the one under test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ DEFAULT_BENCHMARK = "heldout"
 
 @dataclass(frozen=True)
 class VersionRow:
-    """A version and its Z. ``comparable``: measured with the configuration of the version under test."""
+    """A version with its measurements by dataset and its Z.
+
+    ``waived``: accepted under a waiver. ``current``: the version under test. ``comparable``: measured with the same
+    configuration as that. ``z``: performance, None where it is not known.
+    """
 
     name: str
     rows: int
@@ -32,11 +36,12 @@ class VersionRow:
 
     @property
     def flagged(self) -> bool:
+        """Whether the version was found risky."""
         return self.waived or self.status == "risky"
 
 
 def choose_benchmark(verdict: Verdict, history: Sequence[HistoryEntry]) -> str:
-    """The scale on which Z is shown: the forecast's, else the held-out score, else the one most versions have."""
+    """The benchmark whose Z is shown: that of the forecast, else the held-out score, else the most frequent one."""
     if verdict.forecast:
         return verdict.forecast.benchmark
     recorded = [benchmark for entry in history for benchmark in entry.scores]
@@ -46,7 +51,7 @@ def choose_benchmark(verdict: Verdict, history: Sequence[HistoryEntry]) -> str:
 
 
 def list_versions(verdict: Verdict, history: Sequence[HistoryEntry], benchmark: str) -> tuple[VersionRow, ...]:
-    """Accepted versions by number; the version under test last, or in its place where it has been accepted already."""
+    """The accepted versions by number, with the version under test among them if accepted, else at the end."""
     here = VersionRow(
         name=verdict.version.name,
         rows=verdict.version.rows,

@@ -1,4 +1,7 @@
-"""The words of a report: what each status, rule and measure is called, and what it means to a reader."""
+"""The words of a report: what each status and measure is called, and what it means to a reader.
+
+The words of a rule stand with the rule, in monitor/rules/.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from monitor.verdict import RuleStatus
 
 @dataclass(frozen=True)
 class Words:
-    """How a status is named: always a word and a sign, so that colour is never the only carrier."""
+    """How a status is shown: by a word and a sign, so that nobody has to tell colours apart."""
 
     word: str
     icon: str
 
 
-# By the statuses of monitor.verdict, of versions and of rules.
+# The statuses of versions and of rules in monitor.verdict.
 WORDS: dict[str, Words] = {
     "baseline": Words("Baseline", "•"),
     "pass": Words("Pass", "✓"),
@@ -26,76 +29,16 @@ WORDS: dict[str, Words] = {
     "skipped": Words("Skipped", "–"),
 }
 
-# What a reader must see first.
+# Rules are listed in this order of their statuses: first what a reader must see.
 RULE_ORDER: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass", "skipped")
 
 
 @dataclass(frozen=True)
-class RuleWords:
-    """A rule's name, what it asks, and what its answer most often comes from."""
-
-    title: str
-    question: str
-    advice: str
-
-
-RULES: dict[str, RuleWords] = {
-    "redundancy": RuleWords(
-        "Redundancy",
-        "Do the added rows repeat what the data already says, or each other?",
-        "Look for copies: an export merged twice, a stock answer, the same thread scraped again.",
-    ),
-    "consistency": RuleWords(
-        "Consistency",
-        "Are the added rows harder to learn than good rows of another topic?",
-        "Look for damaged text: a wrong decoder, scrambled words, turns in the wrong order.",
-    ),
-    "agreement": RuleWords(
-        "Agreement",
-        "Do the answers of the added rows fit their prompts?",
-        "Look for answers of other prompts, stock answers, and answers cut short.",
-    ),
-    "both_rise": RuleWords(
-        "R and L both rise",
-        "Is the data at once more redundant and harder to learn?",
-        "Look for damaged text that also repeats: often one source merged again through another decoder.",
-    ),
-    "forecast": RuleWords(
-        "Forecast",
-        "Does the entropy law predict a worse model?",
-        "Compare the added rows with the rows they replaced.",
-    ),
-    "copies": RuleWords(
-        "Copies",
-        "Do the added rows say again what rows of the parent say?",
-        "Look for rows merged twice, copies cleaned by another program, and new answers to old prompts.",
-    ),
-    "wording": RuleWords(
-        "Wording",
-        "Are the added rows written like the kept ones?",
-        "Look for a wrong decoder, markup left in, text in another language, and noise.",
-    ),
-    "form": RuleWords(
-        "Form",
-        "Are the added rows shaped like the kept ones?",
-        "Look for answers cut short or all but empty, roles exchanged, and answers that repeat their prompts.",
-    ),
-    "flipped": RuleWords(
-        "Flipped pairs",
-        "Do added pairs prefer what the parent rejected?",
-        "Look for the columns chosen and rejected exchanged, and for labels of another meaning.",
-    ),
-    "margin": RuleWords(
-        "Margin",
-        "Do the added pairs prefer the opposite of what the kept ones prefer?",
-        "Look for exchanged columns, and for another scale of grades: is the best grade the highest or the lowest?",
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Measure:
-    """A measured quantity: its symbol in the paper (section 3), its name, and what a change of it means."""
+    """A measured quantity.
+
+    ``key``: its name in results. ``symbol``: in the paper (section 3). ``label``: what it is. ``meaning``: of a change.
+    """
 
     key: Literal["r", "r_long", "l", "c"]
     symbol: str
@@ -111,7 +54,7 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 # L of preferences is the loss that KTO trains on.
-KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected part less")
+KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected differ less")
 
 
 def list_measures(preferences: bool) -> tuple[Measure, ...]:

@@ -1,7 +1,8 @@
 """The methods ZIP is compared with (the paper's Tables 1 and 2), each as its own authors define it.
 
-They rank rows by numbers computed elsewhere (losses, scores, embeddings) and share one budget with ZIP. Of rows that
-rank equal the first of the pool is taken. A row without a score (NaN) is never selected.
+They rank rows by numbers computed elsewhere (losses, scores, embeddings) and take the same budgets as ZIP. Of rows
+that rank equal, the one that comes first in the pool is taken. A row without a score (NaN) is never selected. All of
+them return indices of rows in the pool, from 0, in the order of selection.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from selection.budget import Budget, Spending, spend
 # DEITA (Liu et al., 2023): a row closer than this to a kept row adds nothing.
 DEITA_SIMILARITY = 0.9
 
-Rows = tuple[int, ...]
+Indices = tuple[int, ...]
 Counts = Sequence[int] | None
 
 
-def select_random(pool_rows: int, budget: Budget, random: np.random.Generator, token_counts: Counts = None) -> Rows:
-    """Rows of a pool in uniformly random order until the budget is spent.
+def select_random(pool_rows: int, budget: Budget, random: np.random.Generator, token_counts: Counts = None) -> Indices:
+    """Take rows of a pool in uniformly random order until the budget is spent.
 
     >>> sorted(select_random(3, Budget(rows=5), np.random.default_rng(0)))
     [0, 1, 2]
@@ -30,8 +31,8 @@ def select_random(pool_rows: int, budget: Budget, random: np.random.Generator, t
     return spend(budget, random.permutation(pool_rows).tolist(), token_counts)
 
 
-def select_perplexity(losses_nats: ArrayLike, budget: Budget, token_counts: Counts = None) -> Rows:
-    """Highest training loss first (section 5.1.1).
+def select_perplexity(losses_nats: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
+    """Take the rows with the highest training loss first (paper, section 5.1.1).
 
     >>> select_perplexity([1.0, 3.0, 2.0], Budget(rows=2))
     (1, 2)
@@ -39,8 +40,8 @@ def select_perplexity(losses_nats: ArrayLike, budget: Budget, token_counts: Coun
     return spend(budget, _highest_first(losses_nats), token_counts)
 
 
-def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts = None) -> Rows:
-    """Preference pairs with the highest grade of the chosen answer first (section 5.2, Table 2).
+def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
+    """Take the preference pairs with the highest grade of the chosen answer first (paper, section 5.2, Table 2).
 
     >>> select_score([4.0, 5.0, float("nan")], Budget(rows=3))
     (1, 0)
@@ -48,11 +49,11 @@ def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts 
     return spend(budget, _highest_first(chosen_scores), token_counts)
 
 
-def select_superfiltering(ifd: ArrayLike, budget: Budget, token_counts: Counts = None) -> Rows:
-    """Highest instruction-following difficulty first, of rows below 1 (Li et al., 2024).
+def select_superfiltering(ifd: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
+    """Take the rows with the highest instruction-following difficulty below 1 first (Li et al., 2024).
 
-    ``ifd`` is the perplexity of the answer given the prompt over that of the answer alone. At 1 and above the prompt
-    does not help: prompt and answer do not belong together.
+    ``ifd``: a row's perplexity of the answer given the prompt, divided by that of the answer alone. At 1 and above the
+    prompt does not help with the answer, so such a row is never taken.
 
     >>> select_superfiltering([0.4, 1.2, 0.9], Budget(rows=3))
     (2, 0)
@@ -77,8 +78,10 @@ def select_deita(
     budget: Budget,
     token_counts: Counts = None,
     similarity: float = DEITA_SIMILARITY,
-) -> Rows:
-    """Highest score first, passing over rows whose cosine with a row already kept exceeds ``similarity``.
+) -> Indices:
+    """Take the rows with the highest score first, but skip those too similar to a row already taken.
+
+    A row is skipped when the cosine of its embedding with that of a row already taken exceeds ``similarity``.
 
     ``embeddings``: one vector per row, of any length. May end before the budget is spent.
     Raises EntropylawError unless there is one embedding per score.
@@ -103,10 +106,10 @@ def select_deita(
 
 def select_cluster(
     embeddings: ArrayLike, budget: Budget, random: np.random.Generator, token_counts: Counts = None
-) -> Rows:
-    """K-means with as many clusters as rows are wanted; the row nearest each centre, the largest clusters' first.
+) -> Indices:
+    """Take the row nearest each centre of K-means with as many clusters as rows are wanted, large clusters first.
 
-    A budget in tokens wants as many rows as fit it at the pool's mean length. Where the centres' nearest rows do not
+    For a budget in tokens, as many rows are wanted as fit it at the pool's mean length. When the nearest rows do not
     spend the budget, the second nearest follow, and so on. Raises EntropylawError unless there is one embedding per
     token count.
 

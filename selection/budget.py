@@ -10,10 +10,10 @@ from corpus.errors import EntropylawError
 
 @dataclass(frozen=True)
 class Budget:
-    """Exactly one of ``rows`` and ``tokens``.
+    """How much to select: a number of ``rows`` or a number of ``tokens``, exactly one of the two.
 
-    The paper compares its methods at equal tokens (section 5.1.1): equal rows favour those that pick long rows.
-    Raises EntropylawError when both or none is given, or a negative number.
+    The paper compares its methods at equal tokens (section 5.1.1), because equal rows favour methods that pick long
+    rows. Raises EntropylawError when both or none is given, or a negative number.
     """
 
     rows: int | None = None
@@ -27,19 +27,20 @@ class Budget:
 
     @property
     def limit(self) -> int:
+        """The number, in ``unit``."""
         return next(number for number in (self.rows, self.tokens) if number is not None)
 
     @property
     def unit(self) -> str:
+        """What ``limit`` counts: "rows" or "tokens"."""
         return "rows" if self.tokens is None else "tokens"
 
 
 class Spending:
     """Rows taken one after the other until the budget is spent.
 
-    A row that does not fit ends the selection: looking on for a shorter one would favour short rows.
-    ``token_counts`` holds the tokens of every row of the pool; only a budget in tokens reads it.
-    Raises EntropylawError when a budget in tokens comes without them.
+    A row that does not fit ends the selection: going on to a shorter one would favour short rows. ``token_counts``: the
+    tokens of every row of the pool, which only a budget in tokens needs. Raises EntropylawError when it lacks them.
 
     >>> spending = Spending(Budget(tokens=10), token_counts=[6, 5, 4, 1])
     >>> spending.take_all([2, 1, 0, 3])

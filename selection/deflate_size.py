@@ -1,18 +1,19 @@
-"""How many bytes zlib 9 makes of a growing set with one more row, counted without writing them, faster than zlib.
+"""The size of a growing set in zlib 9 with one more row in it, counted without writing any bytes, faster than zlib.
 
 zlib's own compressor copies 256 KiB of state for every candidate, writes the whole open block again, and walks long
-chains of positions that share three bytes. To compare candidates only the number of bytes is needed. This is that
-number, exactly: DEFLATE (RFC 1951) with the choices of zlib at level 9, which are the matches its lazy search takes,
-where it ends a block, and how it codes one. What differs is the way there:
+chains of positions that share three bytes. To compare candidates only the number of bytes is needed. It is counted
+here exactly: by DEFLATE (RFC 1951) with the choices that zlib makes at level 9, which are the matches its lazy search
+takes, where it ends a block, and how it codes one. It is faster for three reasons:
 
-- Positions are also chained by more bytes. zlib's walk over its chains of three ends with the longest match and, of
-  these, the nearest; the chain of the longest shared start finds the same one in a few steps.
-- zlib gives up after 4,096 positions of a chain (1,024 after a good match). Where a chain is that long, it is walked
-  as zlib would, so that the answer stays the same.
-- A candidate's own positions are unlinked when it has been counted; the set is never copied.
+- Positions are chained by more than three bytes too. zlib walks along its chains of three to find the longest match
+  and, of equally long ones, the nearest. The chain of the longest shared start finds the same match in a few steps.
+- zlib gives up after 4,096 positions of a chain (1,024 after a good match). A chain that long is walked here as zlib
+  does it, so that the result is the same.
+- A candidate's own positions are unlinked after it has been counted, so the set is never copied.
 
-Tested against `zlib.compress` byte for byte; `matches_zlib` asks once per process whether the zlib at hand is of this
-kind (zlib-ng, for one, decides otherwise).
+The tests compare the sizes with those of `zlib.compress`. `matches_zlib` checks once per process whether the zlib at
+hand makes these choices: zlib-ng, for one, makes others. All compiled functions stand in this file, because numba's
+cache notices changes of the file that a function stands in, and of no other.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from selection.redundancy import PLAIN, Framing
+from selection.framing import PLAIN, Framing
 
 # zlib: the window, how far back a match may lie in it, the lookahead it wants before it decides, the longest match.
 _WINDOW = 32_768
@@ -41,8 +42,8 @@ _TOO_FAR = 4096
 _BLOCK_SYMBOLS = 16_383
 _END_OF_BLOCK = 256
 
-# Positions are chained by their next bytes: three as in zlib, and longer ones to find long matches in few steps. Tried
-# on conversations; each chain more costs every position, each one less lengthens the walks.
+# Positions are chained by their next bytes: three as in zlib, and more to find long matches in few steps. Chosen by
+# trials on conversations: every further chain costs time at each position, and every chain less lengthens the walks.
 _SIZES = (3, 4, 6, 10)
 _CHAINS = len(_SIZES)
 _HASH_BITS = 16
@@ -51,7 +52,7 @@ _CAPACITY = 6 * _WINDOW
 _IN_PLACE = 2 * _WINDOW
 _PADDING = 32  # words are read past the end
 
-# The numbers of a state, by their place in one array. Positions count from the start of the held bytes.
+# The numbers of a state, by their index in one array. Positions count from the start of the held bytes.
 _POSITION, _END, _PENDING, _LENGTH, _MATCH, _SYMBOLS, _BLOCK_START, _BASE, _NIL, _BITS = range(10)
 
 # A de Bruijn number: its products with the powers of two start with 64 different groups of six bits.
@@ -92,7 +93,7 @@ _FIXED_LITERAL_BITS = np.array([8] * 144 + [9] * 112 + [7] * 24 + [8] * 6, np.in
 
 
 class DeflateSizeState:
-    """A set of rows as zlib 9 would have read it; every size is that of ``zlib.compress`` over the framed set.
+    """A set of rows in zlib 9: every size is exactly that of ``zlib.compress`` over the framed set.
 
     >>> state = DeflateSizeState()
     >>> state.add(b"the entropy law ")
@@ -116,6 +117,7 @@ class DeflateSizeState:
         self._read(framing.opening)
 
     def size_with(self, candidate: bytes) -> int:
+        """Compressed bytes of the set with ``candidate`` after its last row. The set stays as it is."""
         row = self._joined(candidate) + self._framing.closing
         if len(row) > _IN_PLACE:
             longer = copy.deepcopy(self)
@@ -124,6 +126,7 @@ class DeflateSizeState:
         return self._count(row)
 
     def add(self, row: bytes) -> None:
+        """Append a row to the set."""
         self._read(self._joined(row))
         self._empty = False
 
@@ -148,7 +151,7 @@ class DeflateSizeState:
 
 @functools.cache
 def matches_zlib() -> bool:
-    """Whether the zlib of this Python compresses as this module counts, on a text with every kind of block."""
+    """Whether the zlib of this Python makes the sizes counted here, tried on texts with every kind of block."""
     random = np.random.default_rng(0)
     words = [bytes(random.integers(97, 123, random.integers(2, 9), dtype=np.uint8)) for _ in range(400)]
     prose = b" ".join(words[i] for i in random.integers(0, 400, 30_000))
@@ -163,7 +166,7 @@ def matches_zlib() -> bool:
 
 @_compiled
 def _append_or_count(text, numbers, heads, links, counts, work, row, counting):
-    """One door for both, because loading compiled code takes a worker longer than anything else at its start."""
+    """One entry for both, because loading compiled code takes longer than anything else at the start of a worker."""
     if counting:
         return _count_with(text, numbers, heads, links, counts, work, row)
     _append(text, numbers, heads, links, counts, work, row)
@@ -187,8 +190,8 @@ def _drop_read_bytes(text, numbers, heads, links):
     shift = max(numbers[_POSITION] - _WINDOW, 0)
     kept = numbers[_END] - shift
     _write(text[shift : shift + kept], text, 0)
-    for place in (_POSITION, _END, _MATCH, _BLOCK_START, _BASE, _NIL):
-        numbers[place] -= shift
+    for index in (_POSITION, _END, _MATCH, _BLOCK_START, _BASE, _NIL):
+        numbers[index] -= shift
     # Positions from which no string can start are never asked for; -1 ends a chain.
     if numbers[_NIL] < 0:
         numbers[_NIL] = -2
@@ -231,7 +234,7 @@ def _hash3(text, position):
 
 @_compiled
 def _word(text, position):
-    """Eight bytes as one number. Unsigned places let the compiler load them at once."""
+    """Eight bytes as one number. Unsigned indices let the compiler load them at once."""
     at = np.uint64(position)
     word = np.uint64(text[at])
     word |= np.uint64(text[at + np.uint64(1)]) << np.uint64(8)
@@ -263,24 +266,24 @@ def _link(text, position, end, heads, links):
     """
     if position > end - 3:
         return
-    place = 2 * _hash3(text, position)
-    links[position, 0] = heads[0, place]
-    heads[0, place] = position
-    heads[0, place + 1] += 1
+    slot = 2 * _hash3(text, position)
+    links[position, 0] = heads[0, slot]
+    heads[0, slot] = position
+    heads[0, slot + 1] += 1
     low, high = _word(text, position), _word(text, position + 8)
     for chain in range(1, _CHAINS):
         if position <= end - _SIZES[chain]:
-            place = _hash(low, high, _SIZES[chain])
-            links[position, chain] = heads[chain, place]
-            heads[chain, place] = position
+            slot = _hash(low, high, _SIZES[chain])
+            links[position, chain] = heads[chain, slot]
+            heads[chain, slot] = position
 
 
 @_compiled
 def _unlink(text, position, end, heads, links):
     """Undo `_link` of the position that was linked last."""
-    place = 2 * _hash3(text, position)
-    heads[0, place] = links[position, 0]
-    heads[0, place + 1] -= 1
+    slot = 2 * _hash3(text, position)
+    heads[0, slot] = links[position, 0]
+    heads[0, slot + 1] -= 1
     low, high = _word(text, position), _word(text, position + 8)
     for chain in range(1, _CHAINS):
         if position <= end - _SIZES[chain]:
@@ -334,21 +337,21 @@ def _read(text, numbers, heads, links, counts, work, to_the_end):
 
 @_compiled
 def _find_match(text, position, end, before, nil, heads, links):
-    """The longest match of more than ``before`` bytes, of equals the nearest: its length (2: none) and place."""
+    """The longest match of more than ``before`` bytes, of equals the nearest: its length (2: none) and position."""
     longest = min(_MAX_MATCH, end - position)
     if before >= longest:
         return 2, 0
-    place = 2 * _hash3(text, position)
-    nearest, earlier = heads[0, place], heads[0, place + 1]
-    # The farthest place of a match; at that very distance zlib takes only the head of its chain.
+    slot = 2 * _hash3(text, position)
+    nearest, earlier = heads[0, slot], heads[0, slot + 1]
+    # The farthest position of a match; at exactly that distance zlib takes only the head of its chain.
     limit = max(position - _MAX_DISTANCE, 0)
     if nearest == nil or nearest < limit:
         return 2, 0
     patience = _CHAIN_AFTER_GOOD if before >= _GOOD_MATCH else _CHAIN
     if earlier >= patience:
         return _walk_like_zlib(text, position, longest, before, nil, nearest, patience, links)
-    # From the longest chain down. Where a chain has no match, none is as long as its bytes; so in the next one a
-    # match of one byte less is the longest there is, and the nearest of these the answer.
+    # From the chain of most bytes down. Where a chain has no match, no match is as long as its bytes: the longest
+    # possible one then has one byte less, and the nearest of that length is the answer.
     low, high = _word(text, position), _word(text, position + 8)
     most = longest
     for chain in range(_CHAINS - 1, 0, -1):
@@ -356,16 +359,16 @@ def _find_match(text, position, end, before, nil, heads, links):
         if before >= most:
             break
         if size <= longest:
-            best, place = max(before, size - 1), -1
+            best, found = max(before, size - 1), -1
             at = heads[chain, _hash(low, high, size)]
             while at >= limit and best < most:
                 if text[at + best] == text[position + best]:
                     same = _count_same(text, at, position, longest)
                     if same > best and at != nil and (at > limit or at == nearest):
-                        best, place = same, at
+                        best, found = same, at
                 at = links[at, chain]
-            if place >= 0:
-                return best, place
+            if found >= 0:
+                return best, found
             most = size - 1
     if before == 2:
         at = nearest
@@ -378,7 +381,7 @@ def _find_match(text, position, end, before, nil, heads, links):
 
 @_compiled
 def _count_same(text, one, other, most):
-    """Bytes, up to ``most``, that are the same from two places on."""
+    """How many bytes, up to ``most``, are the same from two positions on."""
     same = 0
     while same < most:
         differs = _word(text, one + same) ^ _word(text, other + same)
@@ -393,21 +396,21 @@ def _count_same(text, one, other, most):
 
 @_compiled
 def _walk_like_zlib(text, position, longest, before, nil, nearest, patience, links):
-    """What `_find_match` finds where zlib may lose patience: the first ``patience`` places of its own chain."""
-    best, place = before, 0
+    """What `_find_match` finds where zlib may lose patience: the first ``patience`` positions of its own chain."""
+    best, found = before, 0
     at = nearest
     while True:
         if text[at + best] == text[position + best]:
             same = _count_same(text, at, position, longest)
             if same > best:
-                best, place = same, at
+                best, found = same, at
         at = links[at, 0]
         patience -= 1
         if best >= longest or patience == 0 or at <= max(position - _MAX_DISTANCE, 0) or at == nil:
             break
-    if best == before or (best == 3 and position - place > _TOO_FAR):
+    if best == before or (best == 3 and position - found > _TOO_FAR):
         return 2, 0
-    return best, place
+    return best, found
 
 
 @_compiled
@@ -454,32 +457,56 @@ def _end_block(numbers, counts, work):
 def _code_lengths(counts, extra, longest, lengths, work):
     """The Huffman code of zlib: writes the bits of every symbol into ``lengths``; all bits it takes, last symbol used.
 
-    Equal counts are merged shallow tree first. Codes longer than ``longest`` are shortened as zlib does it.
+    ``extra``: bits that follow the code of each symbol. No code is longer than ``longest`` bits.
     """
-    symbols = len(counts)
+    size, last, added = _collect_symbols(counts, work)
+    merges = _merge_trees(len(counts), size, work)
+    _measure_depths(len(counts), merges, longest, work)
+    weight, own = work[_WEIGHT], work[_OWN_LENGTH]
+    bits = -added
+    for symbol in range(last + 1):
+        lengths[symbol] = own[symbol] if weight[symbol] else 0
+        if weight[symbol]:
+            bits += (weight[symbol] >> 8) * (own[symbol] + extra[symbol])
+    return bits, last
+
+
+@_compiled
+def _collect_symbols(counts, work):
+    """Put the symbols that occur into the heap; how many these are, the last of them, and how many were added.
+
+    A code has at least two symbols. Those added to reach that number are never written.
+    """
     # A node's count and, in the lower eight bits, its depth: of equal counts the shallow tree comes first.
-    weight, parent, heap = work[_WEIGHT], work[_PARENT], work[_HEAP]
-    size, last = 0, -1
-    for symbol in range(symbols):
+    weight, heap = work[_WEIGHT], work[_HEAP]
+    size, last, added = 0, -1, 0
+    for symbol in range(len(counts)):
         weight[symbol] = counts[symbol] << 8
         if counts[symbol]:
             size += 1
             heap[size] = symbol
             last = symbol
-    bits = 0
-    # A code has at least two symbols; those put in are never written.
     while size < 2:
         size += 1
-        added = 0
+        added += 1
+        extra_symbol = 0
         if last < 2:
             last += 1
-            added = last
-        heap[size] = added
-        weight[added] = 1 << 8
-        bits -= 1
+            extra_symbol = last
+        heap[size] = extra_symbol
+        weight[extra_symbol] = 1 << 8
+    return size, last, added
+
+
+@_compiled
+def _merge_trees(symbols, size, work):
+    """Build the Huffman tree: join the two lightest trees of the heap until one is left, of equals the shallow first.
+
+    Writes the nodes into ``work[_MERGED]`` in the order they were joined, and returns how many these are.
+    """
+    weight, parent, heap, merged = work[_WEIGHT], work[_PARENT], work[_HEAP], work[_MERGED]
     for root in range(size // 2, 0, -1):
         _sift_down(heap, size, root, weight)
-    merged = work[_MERGED]
     count = 0
     node = symbols
     while size >= 2:
@@ -496,11 +523,17 @@ def _code_lengths(counts, extra, longest, lengths, work):
         heap[1] = node
         node += 1
         _sift_down(heap, size, 1, weight)
-    own, at_length = work[_OWN_LENGTH], work[_AT_LENGTH]
-    own[heap[1]] = 0
+    return count
+
+
+@_compiled
+def _measure_depths(symbols, merges, longest, work):
+    """Write each node's depth into ``work[_OWN_LENGTH]``; codes longer than ``longest`` are shortened as zlib does."""
+    parent, merged, own, at_length = work[_PARENT], work[_MERGED], work[_OWN_LENGTH], work[_AT_LENGTH]
+    own[work[_HEAP, 1]] = 0
     at_length[: longest + 1] = 0
     overflow = 0
-    for i in range(count - 1, -1, -1):
+    for i in range(merges - 1, -1, -1):
         item = merged[i]
         length = own[parent[item]] + 1
         if length > longest:
@@ -510,28 +543,30 @@ def _code_lengths(counts, extra, longest, lengths, work):
         if item < symbols:
             at_length[length] += 1
     if overflow:
-        while overflow > 0:
-            length = longest - 1
-            while at_length[length] == 0:
-                length -= 1
-            at_length[length] -= 1
-            at_length[length + 1] += 2
-            at_length[longest] -= 1
-            overflow -= 2
-        i = 0
-        for length in range(longest, 0, -1):
-            left = at_length[length]
-            while left:
-                item = merged[i]
-                i += 1
-                if item < symbols:
-                    own[item] = length
-                    left -= 1
-    for symbol in range(last + 1):
-        lengths[symbol] = own[symbol] if weight[symbol] else 0
-        if weight[symbol]:
-            bits += (weight[symbol] >> 8) * (own[symbol] + extra[symbol])
-    return bits, last
+        _shorten_codes(symbols, longest, overflow, work)
+
+
+@_compiled
+def _shorten_codes(symbols, longest, overflow, work):
+    """Make room for ``overflow`` nodes that were too deep by lengthening shorter codes, then deal the lengths out."""
+    merged, own, at_length = work[_MERGED], work[_OWN_LENGTH], work[_AT_LENGTH]
+    while overflow > 0:
+        length = longest - 1
+        while at_length[length] == 0:
+            length -= 1
+        at_length[length] -= 1
+        at_length[length + 1] += 2
+        at_length[longest] -= 1
+        overflow -= 2
+    i = 0
+    for length in range(longest, 0, -1):
+        left = at_length[length]
+        while left:
+            item = merged[i]
+            i += 1
+            if item < symbols:
+                own[item] = length
+                left -= 1
 
 
 @_compiled

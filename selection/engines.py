@@ -91,7 +91,7 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
             connections.append(ours)
         yield Processes(connections)
     finally:
-        # Nobody waits for their goodbyes: a worker holds nothing but memory.
+        # A worker holds nothing but memory, so it can be ended at any point.
         for process in processes:
             process.terminate()
             process.join()
@@ -99,8 +99,10 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
 
 @contextlib.contextmanager
 def _hold_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C back until the block ends, also from a process that is started in it: Python would answer it with a
-    traceback for as long as it imports what the process runs."""
+    """Hold Ctrl-C back until the block ends, also from a process that is started in it.
+
+    Otherwise a process that is still importing what it is to run would answer Ctrl-C with a traceback.
+    """
     # Starting it later, inside the block, would let interrupts through again.
     resource_tracker.ensure_running()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -1,11 +1,11 @@
-"""The redundancy of a growing set: its compressed size were one more row to join it.
+"""How large a growing set would be, compressed, with one more row in it.
 
 Recompressing the whole set for every candidate costs the square of the set. A codec that remembers what it has read
-asks only the candidate's own bytes:
+needs only the candidate's own bytes:
 
-- DEFLATE is a stream. A copy of the compressor that has read the set, fed one candidate and finished, gives to the
-  byte what compressing set and candidate anew would give (`DeflateState`). `selection.deflate_size` counts the same
-  bytes faster.
+- DEFLATE is a stream. A copy of the compressor that has read the set is fed the candidate and finished. The size is, to
+  the byte, that of compressing set and candidate anew (`DeflateState`). `selection.deflate_size` counts the same bytes
+  faster.
 - zstd takes a dictionary. With the set as its raw content, a candidate finds its repetitions anywhere in the set,
   not only in the 32 KiB before it (`DictionaryState`). Its sizes estimate those of one stream with a long window.
 """
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL
+from selection.framing import PLAIN, Framing
 
 if TYPE_CHECKING:
     import zstandard
@@ -29,37 +29,6 @@ _MIN_HASH_LOG = 20
 _MAX_HASH_LOG = 26
 # Up to this size zstd searches a dictionary where it lies; for a larger input it first copies the dictionary's tables.
 _ATTACH_BYTES = 32 << 10
-
-
-@dataclass(frozen=True)
-class Framing:
-    """The bytes around and between the rows of a set before it is compressed.
-
-    >>> PYTHON_LIST.raw_bytes(text_bytes=7, rows=2) == len("[1234, 567]")
-    True
-    """
-
-    opening: bytes = b""
-    separator: bytes = b""
-    closing: bytes = b""
-
-    def raw_bytes(self, text_bytes: Any, rows: int) -> Any:
-        """Bytes of a set of ``rows`` rows with ``text_bytes`` bytes of text in all (an int or an integer array)."""
-        return text_bytes + len(self.opening) + len(self.closing) + len(self.separator) * max(rows - 1, 0)
-
-
-PLAIN = Framing()
-# What Python's str() makes of a list of rows, which is what the paper's authors compress in their program.
-PYTHON_LIST = Framing(b"[", b", ", b"]")
-
-
-def reference_text(row: Mapping[str, Any]) -> bytes:
-    """A row as it stands in the ``str()`` of a list of rows, to select as the authors' program does.
-
-    >>> reference_text({"id": "a", "conversations": []})
-    b"{'id': 'a', 'conversations': []}"
-    """
-    return repr(row).encode()
 
 
 class CodecState(Protocol):
@@ -73,7 +42,7 @@ class CodecState(Protocol):
 
 
 class DeflateState:
-    """Exact: every size is that of ``zlib.compress`` over the framed set, for levels 1 to 9.
+    """A set in zlib: every size is exactly that of ``zlib.compress`` over the framed set, for levels 1 to 9.
 
     >>> state = DeflateState(level=9)
     >>> state.add(b"the entropy law ")
@@ -106,11 +75,12 @@ class DeflateState:
 
 
 class DictionaryState:
-    """zstd with the set as raw-content dictionary: a copy of any row of the set costs a few dozen bytes.
+    """A set as dictionary of zstd: a copy of any row of the set costs a few dozen bytes.
 
-    ``reach_bytes`` limits the dictionary to the last bytes of the set; None keeps all of it. A candidate's size is the
-    set's plus its own against the dictionary. Rows added between two questions join the dictionary together, so that
-    a round of selection digests one and not one per row; they enter the set's size in pieces of 32 KiB.
+    ``reach_bytes`` limits the dictionary to the last bytes of the set; None keeps all of it. ``size_with`` adds the
+    candidate's size, compressed with the dictionary, to the set's. Rows that are added one after the other join the
+    dictionary together at the next ``size_with``, so that a round of selection builds one dictionary and not one per
+    row. They count towards the set's size in pieces of 32 KiB.
 
     >>> state = DictionaryState(level=7, reach_bytes=None)
     >>> row = b"the entropy law connects the performance of a model with the compression of its data"
@@ -166,7 +136,7 @@ class DictionaryState:
 
 @dataclass(frozen=True)
 class StateKind:
-    """Which codec's state to start: what a worker needs to know to hold the same set as every other worker."""
+    """Which codec scores a set, and how: all that a worker needs to hold the same set as every other worker."""
 
     codec: Literal["zlib", "zstd"]
     level: int
@@ -186,7 +156,7 @@ class StateKind:
 
 
 def _start_deflate(level: int, framing: Framing) -> CodecState:
-    """The faster of the two states where it gives the same sizes as the zlib at hand, else zlib's own."""
+    """The state that counts faster, where its sizes are those of the zlib at hand; else zlib's own."""
     if level == ZLIB_LEVEL:
         # numba is missing for new Pythons and fails where it can write no cache. Nothing is lost then but time.
         with contextlib.suppress(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,19 +13,20 @@ from corpus.codecs import Codec
 from corpus.records import data_hash
 from selection.methods import Chosen, SelectionParams
 
-# A report stays readable, and small enough for Git, where every row names a source of its own.
+# So many are listed, so that a report stays readable and small enough for Git even if each row has its own source.
 LISTED_SOURCES = 1000
 
 
 @dataclass(frozen=True)
 class SelectionReport:
-    """``r``: zlib 9 in the pool's, or the selection's, order; ``r_long``: over a long window.
+    """A selection and its pool, in numbers.
 
-    ``budget_rows`` or ``budget_tokens`` is what might have been selected, the other None. Tokens of a row are those of
-    its canonical text; None where they were not counted, their mean, median and 95th percentile None for no row.
-    ``pool_sources`` and ``sources``: rows of each source in the pool and in the selection, the 1,000 with most rows.
-    ``pool_hash`` and ``selected_hash`` identify the rows as ``corpus.records.data_hash`` does, None where it was not
-    told. ``seconds`` by stage; making this report is none of them.
+    ``budget_rows`` or ``budget_tokens``: the budget; the other one is None. ``r`` and ``r_long``: compression ratio
+    with zlib 9 and over a long window, in the order of the pool or of the selection. ``tokens``: of the canonical
+    texts; None where they were not counted. The mean, the median and the 95th percentile of a row's tokens are also
+    None where there is no row. ``hash``: identity of the rows (``corpus.records.data_hash``), None where their hashes
+    were not given. ``pool_sources`` and ``sources``: rows of each source in the pool and in the selection, the 1,000
+    sources with most rows. ``seconds``: by stage, without those of making this report.
     """
 
     method: str
@@ -78,36 +80,42 @@ def describe_selection(
                 kept[position] = text
             yield text
 
-    pool_r, pool_r_long = _measure_ratios(keep_selected())
-    selected_r, selected_r_long = _measure_ratios(kept[position] for position in chosen.positions)
+    pool = _describe_rows(keep_selected(), sources, token_counts, hashes)
+    selected = _describe_rows(
+        (kept[position] for position in chosen.positions),
+        [sources[position] for position in chosen.positions],
+        None if token_counts is None else [token_counts[position] for position in chosen.positions],
+        None if hashes is None else [hashes[position] for position in chosen.positions],
+    )
     budget = params.budget(len(sources))
-    pool_tokens = _TokenStatistics.of(token_counts)
-    selected_counts = None if token_counts is None else [token_counts[position] for position in chosen.positions]
-    selected_tokens = _TokenStatistics.of(selected_counts)
     return SelectionReport(
         method=params.method,
         budget_rows=budget.rows,
         budget_tokens=budget.tokens,
-        pool_hash=None if hashes is None else data_hash(hashes),
-        pool_rows=len(sources),
-        pool_r=pool_r,
-        pool_r_long=pool_r_long,
-        pool_tokens=pool_tokens.total,
-        pool_mean_tokens=pool_tokens.mean,
-        pool_median_tokens=pool_tokens.median,
-        pool_p95_tokens=pool_tokens.p95,
-        selected_hash=None if hashes is None else data_hash(hashes[position] for position in chosen.positions),
-        selected_rows=len(chosen.positions),
-        selected_r=selected_r,
-        selected_r_long=selected_r_long,
-        selected_tokens=selected_tokens.total,
-        selected_mean_tokens=selected_tokens.mean,
-        selected_median_tokens=selected_tokens.median,
-        selected_p95_tokens=selected_tokens.p95,
-        pool_sources=_count_sources(sources),
-        sources=_count_sources([sources[position] for position in chosen.positions]),
+        **{f"pool_{name}": value for name, value in pool.items() if name != "sources"},
+        **{f"selected_{name}": value for name, value in selected.items() if name != "sources"},
+        pool_sources=pool["sources"],
+        sources=selected["sources"],
         seconds={stage: round(took, 3) for stage, took in {**(seconds or {}), **chosen.seconds}.items()},
     )
+
+
+def _describe_rows(
+    texts: Iterable[bytes],
+    sources: Sequence[str],
+    token_counts: Sequence[int] | None,
+    hashes: Sequence[str] | None,
+) -> dict[str, Any]:
+    """What the report says of the pool and of the selection alike, by the ends of its fields' names."""
+    r, r_long = _measure_ratios(texts)
+    return {
+        "hash": None if hashes is None else data_hash(hashes),
+        "rows": len(sources),
+        "r": r,
+        "r_long": r_long,
+        **_count_tokens(token_counts),
+        "sources": _count_sources(sources),
+    }
 
 
 def _measure_ratios(texts: Iterable[bytes]) -> tuple[float, float]:
@@ -122,21 +130,16 @@ def _measure_ratios(texts: Iterable[bytes]) -> tuple[float, float]:
     return r, r_long
 
 
-@dataclass(frozen=True)
-class _TokenStatistics:
-    total: int | None = None
-    mean: float | None = None
-    median: float | None = None
-    p95: float | None = None
-
-    @classmethod
-    def of(cls, counts: Sequence[int] | None) -> _TokenStatistics:
-        if counts is None:
-            return cls()
-        if not counts:
-            return cls(total=0)
-        median, p95 = (float(value) for value in np.percentile(counts, [50, 95]))
-        return cls(sum(counts), float(np.mean(counts)), median, p95)
+def _count_tokens(counts: Sequence[int] | None) -> dict[str, float | None]:
+    if not counts:
+        return {"tokens": None if counts is None else 0, "mean_tokens": None, "median_tokens": None, "p95_tokens": None}
+    median, p95 = (float(value) for value in np.percentile(counts, [50, 95]))
+    return {
+        "tokens": sum(counts),
+        "mean_tokens": float(np.mean(counts)),
+        "median_tokens": median,
+        "p95_tokens": p95,
+    }
 
 
 def _count_sources(sources: Sequence[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The pool split over workers, each holding its rows and a copy of the codec states they are scored against.
 
-Candidates score independently, so the pool splits: row i lies with worker i modulo the number of workers. Every worker
-replays the small stream of chosen rows and so holds the same codec states; the answers, and with them the selection,
-do not depend on how many workers there are.
+Candidates are scored independently of each other, so the pool can be split: row i belongs to worker i modulo the number
+of workers. Every worker reads all chosen rows, which are few, and so holds the same codec states as the others. The
+answers, and with them the selection, do not depend on how many workers there are.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ _CHUNK_BYTES = 4 << 20
 
 
 class ShardWorker:
-    """A shard of the pool and the codec states that rows are scored against: the set chosen so far (D' in Algorithm 1)
-    and the set of the current round (D_K3). Rows are numbered within the shard, finalists within the worker's own.
+    """One worker's shard of the pool, and the codec states that its rows are scored against.
+
+    The states are those of the set chosen so far (D' in Algorithm 1) and of the current round's set (D_K3). Rows are
+    numbered within the shard, from 0, and finalists within those that this worker was given.
     """
 
     def __init__(self, kind: StateKind) -> None:
@@ -39,6 +41,7 @@ class ShardWorker:
         self._texts.extend(texts)
 
     def fetch(self, rows: Sequence[int]) -> list[bytes]:
+        """The texts of these rows of the shard."""
         return [self._texts[row] for row in rows]
 
     def start_round(self, finalists: list[bytes]) -> None:
@@ -47,7 +50,7 @@ class ShardWorker:
         self._round = self._kind.start()
 
     def sizes_with_chosen(self, joined: Sequence[bytes], rows: Sequence[int]) -> list[int]:
-        """Add ``joined`` to the chosen set, then the compressed bytes of the set with each of ``rows``."""
+        """Add ``joined`` to the chosen set; return its compressed bytes with each of ``rows`` in turn added to it."""
         return _measure(self._chosen, joined, self._texts, rows)
 
     def sizes_with_round(self, joined: Sequence[bytes], finalists: Sequence[int]) -> list[int]:
@@ -55,10 +58,10 @@ class ShardWorker:
         return _measure(self._round, joined, self._finalists, finalists)
 
 
-def _measure(state: CodecState, joined: Sequence[bytes], texts: Sequence[bytes], places: Sequence[int]) -> list[int]:
+def _measure(state: CodecState, joined: Sequence[bytes], texts: Sequence[bytes], indices: Sequence[int]) -> list[int]:
     for text in joined:
         state.add(text)
-    return [state.size_with(texts[place]) for place in places]
+    return [state.size_with(texts[index]) for index in indices]
 
 
 class Engine(Protocol):
@@ -72,10 +75,11 @@ class Engine(Protocol):
 
 
 class ShardedPool:
-    """The pool as one sequence of rows, wherever they lie.
+    """The pool as one sequence of rows, whichever worker holds them.
 
-    ``lengths``: bytes of each row. ``originals``: for each row the first row with the same bytes, itself where none
-    is earlier. ``texts`` is read once and not kept, so a pool that comes from a generator is nowhere held twice.
+    ``lengths``: bytes of each row. ``originals``: for each row, the index of the first row with the same bytes, which
+    is its own where no earlier row has them. ``texts`` is read once and not kept, so the rows of a generator are never
+    held twice.
     """
 
     def __init__(self, engine: Engine, texts: Iterable[bytes]) -> None:
@@ -95,20 +99,20 @@ class ShardedPool:
         self.originals: Rows = np.array(originals, dtype=np.int64)
 
     def sizes_with_chosen(self, joined: Sequence[bytes], rows: Rows) -> Rows:
-        """Add ``joined`` to the chosen set everywhere; then the compressed bytes of the set with each of ``rows``."""
-        return self._ask_sizes("sizes_with_chosen", joined, rows, rows % self._engine.workers, self._in_shard(rows))
+        """Add ``joined`` to the chosen set; return its compressed bytes with each of ``rows`` in turn added to it."""
+        return self._ask_sizes("sizes_with_chosen", joined, rows % self._engine.workers, self._in_shard(rows))
 
     def start_round(self, finalists: Rows) -> dict[int, bytes]:
-        """Empty the round's set and deal its finalists out; their texts, by row."""
+        """Empty the round's set and deal its finalists out to the workers; return their texts by row."""
         texts = self._fetch(finalists)
         # Longest first, each to the worker with the fewest bytes: a round asks for the same rows up to K3 times, and
         # waits each time for the slowest worker.
         loads = [0] * self._engine.workers
         dealt: list[list[int]] = [[] for _ in loads]
-        self._owners, self._seats = np.zeros_like(self.lengths), np.zeros_like(self.lengths)
+        self._owners, self._local_indices = np.zeros_like(self.lengths), np.zeros_like(self.lengths)
         for row in sorted(finalists.tolist(), key=lambda row: -len(texts[row])):
             owner = loads.index(min(loads))
-            self._owners[row], self._seats[row] = owner, len(dealt[owner])
+            self._owners[row], self._local_indices[row] = owner, len(dealt[owner])
             dealt[owner].append(row)
             loads[owner] += len(texts[row])
         self._engine.ask("start_round", [([texts[row] for row in rows],) for rows in dealt])
@@ -116,26 +120,29 @@ class ShardedPool:
 
     def sizes_with_round(self, joined: Sequence[bytes], finalists: Rows) -> Rows:
         """The same as ``sizes_with_chosen`` for the round's set and rows among its finalists."""
-        seats = self._seats[finalists]
-        return self._ask_sizes("sizes_with_round", joined, finalists, self._owners[finalists], seats)
+        owners, local_indices = self._owners[finalists], self._local_indices[finalists]
+        return self._ask_sizes("sizes_with_round", joined, owners, local_indices)
 
-    def _ask_sizes(self, method: str, joined: Sequence[bytes], rows: Rows, owners: Rows, seats: Rows) -> Rows:
-        """Ask each row's owner, who knows it by its seat; the sizes in the order of ``rows``."""
-        places = [np.flatnonzero(owners == worker) for worker in range(self._engine.workers)]
-        sizes = np.empty(len(rows), dtype=np.int64)
-        answers = self._engine.ask(method, [(joined, seats[place].tolist()) for place in places])
-        for place, answer in zip(places, answers, strict=True):
-            sizes[place] = answer
+    def _ask_sizes(self, method: str, joined: Sequence[bytes], owners: Rows, local_indices: Rows) -> Rows:
+        """Ask the owner of each row, who knows the row by its local index; the sizes in the order of the rows."""
+        indices_by_owner = self._group_by_owner(owners)
+        answers = self._engine.ask(method, [(joined, local_indices[indices].tolist()) for indices in indices_by_owner])
+        sizes = np.empty(len(owners), dtype=np.int64)
+        for indices, answer in zip(indices_by_owner, answers, strict=True):
+            sizes[indices] = answer
         return sizes
 
     def _fetch(self, rows: Rows) -> dict[int, bytes]:
-        owners = rows % self._engine.workers
-        places = [np.flatnonzero(owners == worker) for worker in range(self._engine.workers)]
-        answers = self._engine.ask("fetch", [(self._in_shard(rows[place]).tolist(),) for place in places])
+        indices_by_owner = self._group_by_owner(rows % self._engine.workers)
+        asked = [(self._in_shard(rows[indices]).tolist(),) for indices in indices_by_owner]
         texts: dict[int, bytes] = {}
-        for place, answer in zip(places, answers, strict=True):
-            texts.update(zip(rows[place].tolist(), answer, strict=True))
+        for indices, answer in zip(indices_by_owner, self._engine.ask("fetch", asked), strict=True):
+            texts.update(zip(rows[indices].tolist(), answer, strict=True))
         return texts
+
+    def _group_by_owner(self, owners: Rows) -> list[NDArray[np.intp]]:
+        """For each worker the indices at which it stands in ``owners``."""
+        return [np.flatnonzero(owners == worker) for worker in range(self._engine.workers)]
 
     def _in_shard(self, rows: Rows) -> Rows:
         return rows // self._engine.workers

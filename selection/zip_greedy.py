@@ -1,8 +1,8 @@
 """ZIP: greedy selection of the rows that keep a set's compression ratio low (the paper's Algorithm 1).
 
-Each round narrows the pool three times: to the K1 rows whose last known ratio is lowest; of these, to the K2 that
-keep the ratio of the chosen set lowest; of these, one by one, to the K3 that keep the ratio of the round's own set
-lowest.
+Each round narrows the pool in three steps: to the K1 rows with the lowest last known ratio; from these to the K2 rows
+with which the chosen set has the lowest ratio; and from these, one by one, to the K3 rows with which the round's own
+set has the lowest ratio.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from corpus.errors import EntropylawError
 from corpus.progress import StageProgress, ignore_stages
 from selection.budget import Budget, Spending
 from selection.engines import EngineName, start_engine
-from selection.redundancy import PLAIN, PYTHON_LIST, StateKind
+from selection.framing import PLAIN, PYTHON_LIST
+from selection.redundancy import StateKind
 from selection.shards import Rows, ShardedPool
 
-# Every candidate is measured against a dictionary of the whole chosen set: the level at which zstd still scores
-# 40 MB/s on a core while a copy of any chosen row shrinks over 100-fold.
+# At this level, with the whole chosen set as dictionary, zstd still scores 40 MB/s on a core, and a copy of any chosen
+# row shrinks over 100-fold.
 ZSTD_LEVEL = 7
 # The authors' program gives this ratio to rows that may not be chosen again.
 _REFERENCE_BLOCKED = 1_000_000.0
@@ -37,12 +38,13 @@ _SCORING_STEP = 10_000
 class ZipParams:
     """How ZIP selects. The sizes are the paper's (Appendix B); Appendix D shows what they do to the result.
 
-    ``window`` says how far back redundancy is seen: ``codec`` as far as the codec itself looks (32 KiB for zlib, as in
-    the paper), ``global`` over everything chosen so far, with zstd, never choosing an exact copy of a chosen row
-    while a row that is no copy remains. ``codec`` and ``level`` are, when None, the window's: zlib 9 or zstd 7.
-    ``compat`` is ``algorithm`` for the paper's Algorithm 1 or ``reference`` for its authors' program, row for row;
-    that needs texts made by `selection.redundancy.reference_text`. Where single-precision ratios are equal, the program
-    itself leaves the order open (torch.topk); here it is that of the pool.
+    ``window`` says how far back redundancy is seen. With ``codec`` it is as far as the codec itself looks: 32 KiB for
+    zlib, as in the paper. With ``global`` it is everything chosen so far, by zstd, and no exact copy of a chosen row is
+    taken while another row remains. ``codec`` and ``level`` are, when None, those of the window: zlib 9 or zstd 7.
+
+    ``compat`` is ``algorithm`` for the paper's Algorithm 1, or ``reference`` to choose row for row what the authors'
+    program chooses; that needs texts made by `selection.framing.reference_text`. Where ratios are equal in single
+    precision, the program leaves the order open (torch.topk); here the row that comes first in the pool is taken.
 
     Raises ValueError on sizes that are not 1 <= k3 <= k2 <= k1, a level the codec does not have, or a combination
     that does not exist.
@@ -79,8 +81,8 @@ class ZipParams:
 class Selection:
     """Rows of a pool in the order they were selected, and what selecting them took.
 
-    ``indices`` count from 0. ``spent`` is in the budget's unit. ``pool_copies`` and ``selected_copies`` are rows whose
-    very bytes stand earlier in the pool or the selection. ``seconds`` per stage: load, score, coarse, fine.
+    ``indices`` count from 0. ``spent`` is in the budget's unit. ``pool_copies`` and ``selected_copies`` count the rows
+    with the same bytes as an earlier row of the pool or the selection. ``seconds`` by stage: load, score, coarse, fine.
     """
 
     indices: tuple[int, ...]
@@ -105,8 +107,8 @@ def select_zip(
     """Select rows by ZIP until the budget is spent or the pool is empty.
 
     ``texts`` are the rows' canonical texts; a generator is read once. ``token_counts``, one per row, are needed for a
-    budget in tokens. Equal ratios are decided for the row that comes first in the pool. A row without any bytes ranks
-    after all others: it has no ratio. The result does not depend on ``workers`` or ``engine``.
+    budget in tokens. Of rows with equal ratios the one that comes first in the pool is taken. A row without any bytes
+    has no ratio and comes after all others. The result does not depend on ``workers`` or ``engine``.
 
     Raises EntropylawError when ``compat`` is ``reference`` and the authors' program would fail on this pool.
 
@@ -135,7 +137,9 @@ def select_zip(
 
 
 def bottom_k(scores: NDArray[Any], rows: Rows, k: int) -> Rows:
-    """The ``k`` of ``rows`` (ascending) with the lowest scores, lowest first; of equals, the lower row.
+    """The ``k`` of these ``rows`` with the lowest scores, lowest first; of equals, the row that comes first.
+
+    ``scores``: of all rows of the pool, shape (pool rows,). ``rows``: indices into it, ascending.
 
     >>> bottom_k(np.array([3.0, 1.0, 2.0, 1.0]), np.array([0, 1, 2, 3]), k=3)
     array([1, 3, 2])
@@ -160,7 +164,7 @@ class _Stopwatch:
 
 
 class _Greedy:
-    """Algorithm 1 on one pool. ``scores`` is its state pi, the last known ratio of every row."""
+    """Algorithm 1 on one pool. ``_scores`` is the algorithm's state pi: the last known ratio of every row."""
 
     def __init__(
         self,
@@ -219,7 +223,7 @@ class _Greedy:
 
     def _narrow(self, joined: list[bytes]) -> Rows:
         """Lines 5 to 9: K1 rows by their last known ratio, then K2 of them by their ratio with the chosen set."""
-        # The authors' program never removes a row; it relies on the score that blocks it.
+        # The authors' program never removes a row: it gives it a score with which it is not chosen again.
         rows = np.arange(len(self._scores)) if self._is_reference else np.flatnonzero(self._open)
         candidates = np.sort(bottom_k(self._scores, rows, self._params.k1))
         sizes = self._pool.sizes_with_chosen(joined, candidates)
@@ -227,12 +231,12 @@ class _Greedy:
         finalists = bottom_k(self._scores, candidates, self._params.k2)
         if self._is_reference:
             self._scores[finalists] = _REFERENCE_BLOCKED
-            # Its last stage decides equal ratios for the row that came first out of this one.
+            # Of rows with equal ratios, its last stage takes the one that comes first in this order.
             return finalists
         return np.sort(finalists)
 
     def _pick(self, finalists: Rows) -> list[bytes]:
-        """Lines 11 to 19: K3 rows, each the one of lowest ratio together with those before it; their texts."""
+        """Lines 11 to 19: pick K3 rows, each the one with which the round's set has the lowest ratio; their texts."""
         texts = self._pool.start_round(finalists)
         picked: list[int] = []
         while len(picked) < self._params.k3 and len(finalists) and not self._spending.is_over:
@@ -254,7 +258,7 @@ class _Greedy:
         return [texts[row] for row in picked]
 
     def _ratios(self, members: list[int], rows: Rows, sizes: Rows) -> NDArray[np.float64]:
-        """g of a set together with each of ``rows``, from the compressed ``sizes`` of these."""
+        """g of the set of ``members`` with each of ``rows`` in turn added to it; ``sizes``: its compressed bytes."""
         lengths = self._pool.lengths
         raw = self._framing.raw_bytes(int(lengths[members].sum()) + lengths[rows], len(members) + 1)
         return np.where(lengths[rows] == 0, np.inf, raw / sizes)

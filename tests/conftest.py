@@ -18,6 +18,13 @@ settings.load_profile("unhurried")
 ROLES = {"human": "user", "gpt": "assistant"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow every test that needs the trained model, also by way of another fixture."""
+    for item in items:
+        if "base_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def chats() -> Rows:
     """1,200 different real conversations of 2018, oldest first, with their content hashes; rows are numbered from 1."""
@@ -39,9 +46,13 @@ def baseline(chats: Rows) -> Rows:
 
 
 @pytest.fixture(scope="session")
-def base_folder(baseline: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_folder(baseline: Rows, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A base model of one layer, 32 wide, with a vocabulary of 400: real, and trained in a second."""
-    from training.base_model import BaseModelParams, build_base_model
+    if request.config.getoption("markexpr") == "not slow":
+        pytest.fail("a test that asks for this fixture by getfixturevalue needs @pytest.mark.slow")
+
+    from training.base_model import build_base_model
+    from training.base_model_params import BaseModelParams
     from training.fine_tuning import quiet_libraries
 
     quiet_libraries()

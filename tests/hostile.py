@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_verdicts import history, sample_verdict, waiver
@@ -73,11 +75,16 @@ hostile_data = st.lists(hostile_text, min_size=1, max_size=3).map(lambda texts: 
 
 
 def hostile(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test of ``data`` on every fragment alone and on some mixtures."""
+    """Run a test of ``data`` on every fragment alone and on some mixtures, which makes it slow."""
     test = settings(max_examples=25, deadline=None)(given(data=hostile_data)(test))
-    for fragment in FRAGMENTS:
-        test = example(data=report_with(fragment))(test)
-    return test
+    for report in fragments_alone():
+        test = example(data=report)(test)
+    return pytest.mark.slow(test)
+
+
+@cache
+def fragments_alone() -> tuple[ReportData, ...]:
+    return tuple(report_with(fragment) for fragment in FRAGMENTS)
 
 
 def report_with(*texts: str) -> ReportData:
@@ -89,12 +96,12 @@ def report_with(*texts: str) -> ReportData:
 
     verdict = sample_verdict("risky")
     datasets = {name: text() + name for name in verdict.measurements}
-    law = {
-        **verdict.law,
-        "sentence": text(),
-        "points": [{**point, "name": text()} for point in verdict.law["points"]],
-        "curves": {key: {**curve, "sentence": text()} for key, curve in verdict.law["curves"].items()},
-    }
+    law = replace(
+        verdict.law,
+        sentence=text(),
+        points=tuple(replace(point, name=text()) for point in verdict.law.points),
+        curves={key: replace(curve, sentence=text()) for key, curve in verdict.law.curves.items()},
+    )
 
     def rename(measurements: dict[str, Measurements]) -> dict[str, Measurements]:
         return {datasets[name]: values for name, values in measurements.items()}

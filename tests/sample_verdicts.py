@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.history import HistoryEntry
+from monitor.law.results import CurveBand, LawCurve, LawPoint, LawSummary
 from monitor.verdict import (
     DatasetChanges,
     FlaggedRow,
@@ -95,7 +96,7 @@ def waiver(rule: str, of: int = 5, expires: str = "2031-03-31") -> Waiver:
     return Waiver(rule, data_hash(of), "The re-scrape is meant: it has the new names.", "ada@example.org", expires)
 
 
-def law() -> dict[str, Any]:
+def law() -> LawSummary:
     subsets = [
         ("random, draw 1", 2.866, 3.641, 5.012, -4.905),
         ("random, draw 2", 2.861, 3.623, 5.017, -4.899),
@@ -106,14 +107,13 @@ def law() -> dict[str, Any]:
         ("ZIP", 2.763, 3.221, 5.071, -4.977),
         ("a quarter garbled", 2.601, 3.128, 5.318, -4.931),
     ]
-    points = [dict(zip(("name", "r", "r_long", "l", "z"), subset, strict=True)) for subset in subsets]
-    return {
-        "sentence": "The entropy law holds on your data: Z falls with long R and falls with L; left-out runs are "
+    return LawSummary(
+        sentence="The entropy law holds on your data: Z falls with long R and falls with L; left-out runs are "
         "predicted with R² 0.88 (8 runs).",
-        "holds": True,
-        "n_points": len(points),
-        "points": points,
-        "curves": {
+        holds=True,
+        n_points=len(subsets),
+        points=tuple(LawPoint(*subset) for subset in subsets),
+        curves={
             "r": _curve(
                 "Over R alone, the law does not hold on your data: the best of 4 forms is linear (R² 0.00), left-out "
                 "runs are predicted worse than by their mean, and chance fits as well in 97.2% of shuffles (8 runs).",
@@ -136,20 +136,20 @@ def law() -> dict[str, Any]:
                 [-5.05 + 0.0045 * i for i in range(41)],
             ),
         },
-    }
+    )
 
 
-def _curve(sentence: str, holds: bool, x: list[float], z: list[float]) -> dict[str, Any]:
+def _curve(sentence: str, holds: bool, x: list[float], z: list[float]) -> LawCurve:
     spread = [0.02 + 0.0001 * (i - 20) ** 2 for i in range(41)]
-    band = {
-        "x": x,
-        "z": z,
-        "low": [value - s for value, s in zip(z, spread, strict=True)],
-        "high": [value + s for value, s in zip(z, spread, strict=True)],
-        "run_low": [value - s - 0.04 for value, s in zip(z, spread, strict=True)],
-        "run_high": [value + s + 0.04 for value, s in zip(z, spread, strict=True)],
-    }
-    return {"n_points": 8, "holds": holds, "sentence": sentence, "band": band}
+    band = CurveBand(
+        x=tuple(x),
+        z=tuple(z),
+        low=tuple(value - s for value, s in zip(z, spread, strict=True)),
+        high=tuple(value + s for value, s in zip(z, spread, strict=True)),
+        run_low=tuple(value - s - 0.04 for value, s in zip(z, spread, strict=True)),
+        run_high=tuple(value + s + 0.04 for value, s in zip(z, spread, strict=True)),
+    )
+    return LawCurve(8, holds, sentence, band=band)
 
 
 EDGES = (91, 128, 181, 256, 362, 512, 724, 1024)
@@ -224,7 +224,7 @@ def _baseline() -> Verdict:
         parent=None,
         measurements={"sft": SFT["x1"], "preferences": PREFERENCES["x1"]},
         parent_measurements={},
-        law={},
+        law=LawSummary(None, "No entropy law has been fitted for this configuration yet.", 0, (), {}),
         changes={
             "sft": DatasetChanges(
                 (SourceRows("support-forum", 1600, None, None, None),),
@@ -251,9 +251,7 @@ def _pass() -> Verdict:
                 0.981,
                 "relative change of R",
             ),
-            RuleResult(
-                "consistency", "sft", "pass", f"Mean loss 5.081 against 5.013: {calm}.", 0.068, 0.21, 0.41, "nats"
-            ),
+            RuleResult("loss", "sft", "pass", f"Mean loss 5.081 against 5.013: {calm}.", 0.068, 0.21, 0.41, "nats"),
             RuleResult(
                 "agreement", "sft", "pass", f"Agreement 0.408 against 0.398: {calm}.", 0.01, -0.052, 0.87, "cosine"
             ),
@@ -271,7 +269,7 @@ def _pass() -> Verdict:
             RuleResult(
                 "redundancy", "preferences", "pass", "R rose by 0.1%.", 0.001, 0.005, 0.77, "relative change of R"
             ),
-            RuleResult("consistency", "preferences", "skipped", "None of the 9 added rows fell in the probe."),
+            RuleResult("loss", "preferences", "skipped", "None of the 9 added rows fell in the probe."),
         ),
         version=Version("x5", data_hash(6), 2240),
         measurements={"sft": SFT["x6"], "preferences": PREFERENCES["x6"]},
@@ -321,7 +319,7 @@ def _risky() -> Verdict:
             "relative change of R",
         ),
         RuleResult(
-            "consistency",
+            "loss",
             "sft",
             "risky",
             "The mean loss of the 37 added rows measured is 8.236 against 5.013 of the kept rows (+3.223 nats, harder "
@@ -349,13 +347,12 @@ def _risky() -> Verdict:
         RuleResult("forecast", "sft", "pass", "Z is predicted to change by -0.041.", -0.041, -0.02, 0.12, "Z"),
     )
     untouched = tuple(
-        RuleResult(rule, "preferences", "skipped", "No rows were added.")
-        for rule in ("consistency", "agreement", "both_rise")
+        RuleResult(rule, "preferences", "skipped", "No rows were added.") for rule in ("loss", "agreement", "both_rise")
     )
     rows = [
         *(FlaggedRow(1601 + i, data_hash(100 + i), source, "sft", "redundancy", 58 - i, ratio) for i in range(26)),
         *(
-            FlaggedRow(1640 + 3 * i, data_hash(200 + i), source, "sft", "consistency", 9.4 - 0.1 * i, "nats per token")
+            FlaggedRow(1640 + 3 * i, data_hash(200 + i), source, "sft", "loss", 9.4 - 0.1 * i, "nats per token")
             for i in range(14)
         ),
         *(
@@ -365,7 +362,7 @@ def _risky() -> Verdict:
     ]
     return _verdict(
         "risky",
-        f"Stopped, against x4: redundancy in sft; consistency in sft; both rise in sft. {findings[0].reason}",
+        f"Stopped, against x4: redundancy in sft; loss in sft; both rise in sft. {findings[0].reason}",
         (*findings, *untouched),
         forecast=Forecast("heldout", -4.952, -5.021, -4.883),
         rows=tuple(rows),
@@ -376,18 +373,14 @@ def _not_assessed() -> Verdict:
     few = "Only 3 rows of the parent to compare with."
     return _verdict(
         "not_assessed",
-        f"Could not be assessed, against x4: consistency in sft; both rise in sft. {few}",
+        f"Could not be assessed, against x4: loss in sft; both rise in sft. {few}",
         (
             RuleResult("redundancy", "sft", "pass", "R fell by 0.3%.", -0.0033, 0.0071, 0.981, "relative change of R"),
-            RuleResult("consistency", "sft", "not_assessed", few, unit="nats"),
+            RuleResult("loss", "sft", "not_assessed", few, unit="nats"),
             RuleResult("both_rise", "sft", "not_assessed", f"Needs both R and L of the added rows. {few}"),
         ),
         measurements={"sft": replace(SFT["x6"], l=float("nan"))},
         parent_measurements={"sft": SFT["x4"]},
         changes={"sft": changes()["sft"]},
-        law={
-            "sentence": "Too few points: 2 training runs were measured and the law needs 8.",
-            "holds": None,
-            "n_points": 2,
-        },
+        law=LawSummary(None, "Too few points: 2 training runs were measured and the law needs 8.", 2, (), {}),
     )

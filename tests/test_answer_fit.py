@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference
 from monitor.outliers import answer_fit
-from monitor.outliers.answer_fit import MIN_ROWS, Sides, embed_sides, measure_misfit
+from monitor.outliers.answer_fit import MIN_ROWS, Sides, embed_sides, measure_answer_mismatch
 
 TOPICS, FOLDS = 8, 4
 Numbers = NDArray[np.int64]
@@ -65,62 +65,64 @@ def fold(topic: Numbers) -> Numbers:
     return np.where(np.arange(320) < 240, topic % FOLDS, -1)
 
 
-def test_answers_of_other_rows_have_more_misfit_than_a_rows_own(sides: Sides, fold: Numbers) -> None:
+def test_answers_of_other_rows_have_more_mismatch_than_a_rows_own(sides: Sides, fold: Numbers) -> None:
     added = np.arange(240, 280)
-    misfit = measure_misfit(exchange_answers(sides, added, np.roll(added, 1)), fold)
-    own, others = misfit[280:], misfit[240:280]
+    mismatch = measure_answer_mismatch(exchange_answers(sides, added, np.roll(added, 1)), fold)
+    own, others = mismatch[280:], mismatch[240:280]
     assert (others[:, None] > own[None, :]).mean() > 0.9
     # Log-odds: most own answers are told to be own, most others' to be others'.
     assert np.median(own) < 0 < np.median(others)
 
 
 def test_kept_rows_are_scored_like_added_ones_of_their_kind(sides: Sides, fold: Numbers) -> None:
-    misfit = measure_misfit(sides, fold)
-    kept, added = misfit[:240], misfit[240:]
+    mismatch = measure_answer_mismatch(sides, fold)
+    kept, added = mismatch[:240], mismatch[240:]
     assert abs(np.median(kept) - np.median(added)) < 0.5 * kept.std()
 
 
-def test_misfit_of_kept_rows_does_not_change_when_rows_are_added(sides: Sides, fold: Numbers) -> None:
+def test_mismatch_of_kept_rows_does_not_change_when_rows_are_added(sides: Sides, fold: Numbers) -> None:
     kept = np.arange(240)
-    alone = measure_misfit(take(sides, kept), fold[:240])
-    assert measure_misfit(sides, fold)[:240] == pytest.approx(alone, rel=1e-4, abs=1e-4)
+    alone = measure_answer_mismatch(take(sides, kept), fold[:240])
+    assert measure_answer_mismatch(sides, fold)[:240] == pytest.approx(alone, rel=1e-4, abs=1e-4)
 
 
 def test_what_fits_is_not_learnt_from_a_kept_rows_own_fold(sides: Sides) -> None:
     # All answers of a large fold are other rows'. Who learnt from it would find nothing odd about them.
     wrong = np.arange(190)
     exchanged = take(exchange_answers(sides, wrong, np.roll(wrong, 1)), np.arange(240))
-    misfit = measure_misfit(exchanged, np.repeat([0, 1], [190, 50]))
-    assert (misfit[wrong] > 1).mean() > 0.6
-    everyone = measure_misfit(exchanged, np.arange(240) % FOLDS)
+    mismatch = measure_answer_mismatch(exchanged, np.repeat([0, 1], [190, 50]))
+    assert (mismatch[wrong] > 1).mean() > 0.6
+    everyone = measure_answer_mismatch(exchanged, np.arange(240) % FOLDS)
     assert (everyone[wrong] > 1).mean() < 0.2
 
 
 def test_fewer_kept_rows_than_needed_say_nothing(sides: Sides, fold: Numbers) -> None:
     few = np.concatenate([np.arange(MIN_ROWS - 1), np.arange(240, 250)])
-    assert np.isnan(measure_misfit(take(sides, few), fold[few])).all()
+    assert np.isnan(measure_answer_mismatch(take(sides, few), fold[few])).all()
     enough = np.concatenate([np.arange(MIN_ROWS), np.arange(240, 250)])
-    assert np.isfinite(measure_misfit(take(sides, enough), fold[enough])).any()
+    assert np.isfinite(measure_answer_mismatch(take(sides, enough), fold[enough])).any()
 
 
 def test_kept_rows_of_one_fold_have_none_to_be_read_by_and_added_rows_have(sides: Sides) -> None:
-    misfit = measure_misfit(sides, np.where(np.arange(320) < 240, 0, -1))
-    assert np.isnan(misfit[:240]).all() and np.isfinite(misfit[240:]).all()
+    mismatch = measure_answer_mismatch(sides, np.where(np.arange(320) < 240, 0, -1))
+    assert np.isnan(mismatch[:240]).all() and np.isfinite(mismatch[240:]).all()
 
 
-def test_a_row_without_prompt_or_answer_has_no_misfit_and_teaches_nothing(sides: Sides, fold: Numbers) -> None:
+def test_a_row_without_prompt_or_answer_has_no_mismatch_and_teaches_nothing(sides: Sides, fold: Numbers) -> None:
     blank = replace(sides, prompt_vectors=sides.prompt_vectors.copy(), response_vectors=sides.response_vectors.copy())
     blank.prompt_vectors[3] = blank.response_vectors[250] = 0
-    misfit = measure_misfit(blank, fold)
-    assert np.flatnonzero(np.isnan(misfit)).tolist() == [3, 250]
+    mismatch = measure_answer_mismatch(blank, fold)
+    assert np.flatnonzero(np.isnan(mismatch)).tolist() == [3, 250]
     others = np.setdiff1d(np.arange(320), [3, 250])
-    assert measure_misfit(take(sides, others), fold[others]) == pytest.approx(misfit[others], rel=1e-4, abs=1e-4)
+    assert measure_answer_mismatch(take(sides, others), fold[others]) == pytest.approx(
+        mismatch[others], rel=1e-4, abs=1e-4
+    )
 
 
 def test_where_all_rows_are_the_same_no_answer_fits_worse(fold: Numbers) -> None:
     vectors = np.tile(unit(np.ones((1, 256))), (320, 1))
-    misfit = measure_misfit(Sides(("same",) * 320, ("same",) * 320, vectors, vectors), fold)
-    assert misfit == pytest.approx(np.zeros(320))
+    mismatch = measure_answer_mismatch(Sides(("same",) * 320, ("same",) * 320, vectors, vectors), fold)
+    assert mismatch == pytest.approx(np.zeros(320))
 
 
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=30))

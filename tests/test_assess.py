@@ -8,19 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.records import Conversation, Message, Record, content_hash, data_hash
-from monitor.assess import accept_version, assess_version, compare
-from monitor.calibration.calibrate import BenignUpdate, Calibration, CalibrationParams, TopicSpread, calibrate
-from monitor.history import HistoryEntry
+from monitor.assess import accept_version, assess_version
+from monitor.calibration.benign_updates import BenignUpdate
+from monitor.calibration.calibrate import Calibration, calibrate
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import TopicSpread
+from monitor.history import DatasetReference, HistoryEntry
 from monitor.law.curves import fit_law_curves
-from monitor.law.entropy_law import LawPoint
+from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
-from monitor.measures.evidence import Configuration, Evidence, version_hash
+from monitor.measures.evidence import Configuration, Evidence, first_copies, version_hash
+from monitor.measures.row_split import RowSplit
 from monitor.rule_params import RuleParams
+from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
 from monitor.verdict import Verdict
 from training.base_model import load_base_model
 from training.probe import ProbeParams, probe_loss
@@ -115,7 +121,7 @@ def status_of(verdict: Verdict, rule: str) -> str:
 def test_the_verdict_shows_the_curves_that_the_calibration_fitted() -> None:
     curves = fit_law_curves(LAW_POINTS, np.random.default_rng(7))
     verdict = assess_version([PARENT], replace(CALIBRATION, curves=curves), [], CONFIGURATION, RuleParams(), "0.1.0")
-    assert verdict.law["curves"] == curves and verdict.law["rank_correlation"] > 0.9
+    assert verdict.law.curves == curves and (verdict.law.rank_correlation or 0) > 0.9
 
 
 def test_the_first_version_is_the_baseline_and_stays_it_when_assessed_again() -> None:
@@ -182,17 +188,17 @@ def test_a_dataset_that_the_parent_does_not_have_is_not_assessed() -> None:
     assert "redundancy in preferences" in verdict.summary
     assert "x1 has no dataset 'preferences'" in next(r.reason for r in verdict.rules if r.dataset == "preferences")
     assert verdict.measurements["preferences"].added is None
-    assert status_of(verdict, "consistency") == "pass"
+    assert status_of(verdict, "loss") == "pass"
 
 
 def test_garbled_rows_are_risky_and_named_worst_first() -> None:
     rows = make_rows(40, 440)
     verdict = judge([make_evidence(rows, loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY)
     assert verdict.status == "risky"
-    named = [row for row in verdict.rows if row.rule == "consistency"]
+    named = [row for row in verdict.rows if row.rule == "loss"]
     assert {row.row for row in named} == set(range(361, 401, 2))
     assert [row.score for row in named] == sorted((row.score for row in named), reverse=True)
-    assert verdict.summary.startswith("Stopped, against x1: consistency in sft")
+    assert verdict.summary.startswith("Stopped, against x1: loss in sft")
 
 
 def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> None:
@@ -203,7 +209,7 @@ def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> 
         cut = replace(record, messages=(record.messages[0], Message("assistant", record.messages[1].content[:5])))
         rows[i] = (cut, content_hash(cut))
     verdict = judge([make_evidence(rows, loss=lambda i: 6.5 if i >= 360 else 5.0)], HISTORY)
-    assert status_of(verdict, "form") == status_of(verdict, "consistency") == "risky"
+    assert status_of(verdict, "form") == status_of(verdict, "loss") == "risky"
     assert {row.row for row in verdict.rows if row.rule == "form"} == set(range(361, 401))
     alarms = {rule.id: rule for rule in verdict.rules if rule.status in ("warn", "risky")}
     named = list(dict.fromkeys(row.rule for row in verdict.rows))
@@ -216,7 +222,7 @@ def test_a_version_without_any_row_of_its_parent_is_compared_with_the_parents_ro
     assert fresh.measurements["sft"].kept in (0, 1, 2)
     assert {rule.status for rule in fresh.rules if rule.id not in ROW_RULES} == {"pass"}
     garbled = judge([make_evidence(make_rows(1000, 1400), loss=lambda i: 6.0, agreement=lambda i: 0.2)], HISTORY)
-    assert status_of(garbled, "consistency") == status_of(garbled, "agreement") == "risky"
+    assert status_of(garbled, "loss") == status_of(garbled, "agreement") == "risky"
 
 
 def test_without_rows_of_the_parent_the_rules_on_single_rows_fail_closed() -> None:
@@ -239,7 +245,16 @@ def test_rows_are_named_by_their_cosine_where_too_few_kept_rows_tell_what_fits()
 def test_a_small_version_after_a_large_one_is_measured_by_its_own_size() -> None:
     large = make_evidence(make_rows(0, 4000))
     verdict = judge([make_evidence(make_rows(5000, 5100))], [accept([large], [], "x1")])
-    assert {status_of(verdict, rule) for rule in ("consistency", "agreement")} == {"pass"}
+    assert {status_of(verdict, rule) for rule in ("loss", "agreement")} == {"pass"}
+
+
+def compare(
+    evidence: Evidence, reference: DatasetReference, is_kept: NDArray[np.bool_], is_added: NDArray[np.bool_]
+) -> ParentComparison:
+    split = RowSplit(is_kept, is_added, first_copies([row_hash for _, row_hash in evidence.records]))
+    measurements = HISTORY[0].measurements["sft"]
+    rows = ComparedRows(evidence, split, CompressionParams())
+    return compare_with_parent(rows, measurements, measurements, reference, CalibrationParams(), RuleParams())
 
 
 @pytest.mark.parametrize("measured", [401, 400, 11])
@@ -247,8 +262,7 @@ def test_the_parents_agreement_is_replaced_by_values_of_the_same_mean_and_deviat
     reference = replace(HISTORY[0].datasets["sft"], agreement_mean=0.37, agreement_sd=0.21, agreement_n=measured)
     evidence = make_evidence(make_rows(1000, 1400))
     nothing, everything = np.zeros(400, dtype=bool), np.ones(400, dtype=bool)
-    measurements = HISTORY[0].measurements["sft"]
-    comparison = compare(evidence, reference, measurements, measurements, nothing, everything)
+    comparison = compare(evidence, reference, nothing, everything)
     kept = comparison.agreement_kept
     assert (len(kept), kept.mean(), kept.std(ddof=1)) == pytest.approx((measured, 0.37, 0.21))
     assert (comparison.loss_kept == np.array(reference.probe_losses)).all()
@@ -257,8 +271,7 @@ def test_the_parents_agreement_is_replaced_by_values_of_the_same_mean_and_deviat
 def test_rows_whose_presence_in_the_parent_is_unknown_are_left_out_of_the_comparison() -> None:
     evidence = make_evidence(make_rows(0, 400))
     known = np.arange(400) < 200
-    measurements = HISTORY[0].measurements["sft"]
-    comparison = compare(evidence, HISTORY[0].datasets["sft"], measurements, measurements, known, ~known & False)
+    comparison = compare(evidence, HISTORY[0].datasets["sft"], known, ~known & False)
     assert (len(comparison.loss_kept), len(comparison.loss_added), comparison.probed) == (100, 0, 100)
     assert (len(comparison.agreement_kept), len(comparison.agreement_added)) == (200, 0)
 
@@ -268,8 +281,7 @@ def test_copies_of_a_row_are_no_more_evidence_than_the_row_itself() -> None:
     copied = renumber([*rows, *make_rows(1000, 1001) * 40])
     evidence = make_evidence(copied, loss=lambda i: 9.0 if i >= 400 else 5.0)
     is_added = np.arange(440) >= 400
-    measurements = HISTORY[0].measurements["sft"]
-    comparison = compare(evidence, HISTORY[0].datasets["sft"], measurements, measurements, ~is_added, is_added)
+    comparison = compare(evidence, HISTORY[0].datasets["sft"], ~is_added, is_added)
     assert (len(comparison.loss_kept), len(comparison.loss_added), len(comparison.agreement_added)) == (200, 1, 1)
     assert (comparison.probed, comparison.probed_added) == (220, 20)
 
@@ -370,7 +382,7 @@ def test_fresh_conversations_pass(chats: Rows, judge_change: Callable[[Rows], Ve
 def test_answers_read_through_a_broken_decoder_are_risky(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:
     verdict = judge_change(misread(chats[600:660], {"assistant"}))
     assert verdict.status == "risky"
-    assert status_of(verdict, "consistency") == "risky"
+    assert status_of(verdict, "loss") == "risky"
     assert all(row.row > 540 for row in verdict.rows)
 
 
@@ -379,7 +391,7 @@ def test_rows_too_damaged_to_be_probed_at_all_are_not_a_pass(
 ) -> None:
     # In the bytes that damaged prompts turn into, no answer begins within the probe's 48 tokens.
     verdict = judge_change(misread(chats[600:660], {"user", "assistant"}))
-    assert status_of(verdict, "consistency") == "not_assessed"
+    assert status_of(verdict, "loss") == "not_assessed"
     assert verdict.status in ("not_assessed", "risky")
 
 

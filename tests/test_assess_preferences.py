@@ -11,11 +11,13 @@ import pytest
 from corpus.artifacts import write_json, write_text
 from corpus.errors import NotAssessedError
 from corpus.prepare import PrepareParams, prepare_file
-from corpus.records import Conversation, Message, Preference, Record, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
 from entropylaw.repository import layout
 from entropylaw.repository.results import load_evidence
 from monitor.assess import accept_version, assess_version
-from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from monitor.calibration.benign_updates import BenignUpdate
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.topics import TopicSpread
 from monitor.history import read_history, write_entry
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
@@ -23,8 +25,8 @@ from monitor.measures.evidence import Configuration, Evidence
 from monitor.measures.measurement import measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
-from training.base_model import load_base_model
 from training.probe import ProbeParams
+from training.probed_model import load_probed_model
 
 Rows = list[tuple[Record, str]]
 
@@ -65,10 +67,10 @@ Judge = Callable[[list[Preference]], Verdict]
 @pytest.fixture(scope="module")
 def judge(replies: list[Preference], base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Judge:
     """The verdict on a version whose parent are the first 600 pairs."""
-    base = load_base_model(base_folder)
+    base = load_probed_model(base_folder)
 
     def measure(pairs: list[Preference]) -> Evidence:
-        rows = [(replace(pair, row=i), content_hash(pair)) for i, pair in enumerate(pairs, start=1)]
+        rows = [HashedRecord(replace(pair, row=i), content_hash(pair)) for i, pair in enumerate(pairs, start=1)]
         evidence = measure_dataset("preferences", rows, CompressionParams(), ConsistencyParams())
         return probe_dataset(evidence, base, PROBE)
 
@@ -89,7 +91,7 @@ def test_fresh_pairs_pass_every_rule(replies: list[Preference], judge: Judge) ->
     assert verdict.status == "pass"
     assert statuses(verdict) == {
         "redundancy": "pass",
-        "consistency": "pass",
+        "loss": "pass",
         "agreement": "pass",
         "both_rise": "pass",
         "forecast": "skipped",
@@ -127,7 +129,7 @@ def test_garbled_chosen_answers_are_risky_by_the_loss_of_the_chosen(replies: lis
         return replace(pair, chosen=(Message("assistant", letters),))
 
     verdict = judge(replies[60:600] + [garble(pair) for pair in replies[600:660]])
-    (rule,) = [rule for rule in verdict.rules if rule.id == "consistency"]
+    (rule,) = [rule for rule in verdict.rules if rule.id == "loss"]
     assert rule.status == "risky"
     assert "mean loss of chosen answers" in rule.reason
 

@@ -22,7 +22,7 @@ from corpus.records import Record, data_hash
 from entropylaw.backfill.past_versions import list_past_versions, number_main_line
 from entropylaw.backfill.plan import count_rows
 from entropylaw.cli import app
-from entropylaw.init.command import render_pipeline
+from entropylaw.init.pipeline import render_pipeline
 from monitor.history import parent_of, read_history, write_entry
 from training.base_model import is_trained_row
 
@@ -481,6 +481,7 @@ def test_a_branch_counts_from_where_it_was_merged(tmp_path: Path, monkeypatch: p
     assert names(tmp_path, monkeypatch, "sft.jsonl", since="HEAD") == ["merged"]
 
 
+@pytest.mark.slow
 def test_a_stages_output_and_a_tracked_folder_are_followed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     team = Team(tmp_path)
     monkeypatch.chdir(tmp_path)

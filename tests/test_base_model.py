@@ -12,15 +12,8 @@ import pytest
 from corpus.artifacts import fingerprint, hash_folder
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Record, hash_fraction
-from training.base_model import (
-    CARD,
-    BaseModelCard,
-    BaseModelParams,
-    build_base_model,
-    is_trained_row,
-    load_base_model,
-    read_card,
-)
+from training.base_model import CARD, BaseModelCard, build_base_model, is_trained_row, load_base_model, read_card
+from training.base_model_params import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_conversation, training_messages
 from training.chat_templates import read_chat_template
 from training.loss import mean_token_loss

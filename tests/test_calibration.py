@@ -18,16 +18,27 @@ from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
-from monitor.calibration.calibrate import Calibration, CalibrationParams, calibrate, calibration_from_json, topic_spread
+from entropylaw.init.recipes import apply_recipe
+from entropylaw.repository.shipped_files import shipped_text
+from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
 from monitor.calibration.cost import CalibrationCost, time_step
-from monitor.calibration.law_runs import law_subsets, plan_law_runs, run_law_point, scramble_words, split_for_law
+from monitor.calibration.law_runs import (
+    LawTraining,
+    draw_law_subsets,
+    plan_law_runs,
+    run_law_point,
+    scramble_words,
+    split_for_law,
+)
 from monitor.calibration.noise_runs import NoiseRun, gather_rows, plan_noise_runs
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import measure_topic_spread
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
 from training.base_model import load_base_model
 from training.probe import ProbeParams
+from training.probed_model import ProbedModel, load_probed_model
 
 Rows = list[tuple[Record, str]]
 COMPRESSION = CompressionParams()
@@ -55,7 +66,7 @@ def test_the_spread_between_topics_is_recovered_from_rows_with_noise(sd: float) 
     for _ in range(40):
         topics = np.repeat(np.arange(30), 40)
         values = rng.normal(0, sd, 30)[topics] + rng.normal(0, 0.5, topics.size)
-        found.append(topic_spread(values, topics).sd)
+        found.append(measure_topic_spread(values, topics).sd)
     assert np.sqrt(np.mean(np.square(found))) == pytest.approx(sd, rel=0.1)
 
 
@@ -63,22 +74,22 @@ def test_small_topics_and_rows_without_a_value_do_not_count() -> None:
     rng = np.random.default_rng(1)
     topics = np.repeat(np.arange(4), 20)
     values = rng.normal(topics * 1.0, 0.1)
-    spread = topic_spread(values, topics)
+    spread = measure_topic_spread(values, topics)
     assert spread.degrees_of_freedom == 3
     noisy = np.concatenate([values, [1e6] * 4, [math.nan] * 20])
-    assert topic_spread(noisy, np.concatenate([topics, [7] * 4, np.arange(20) % 4])) == spread
+    assert measure_topic_spread(noisy, np.concatenate([topics, [7] * 4, np.arange(20) % 4])) == spread
 
 
 def test_equal_topics_keep_the_noise_that_the_estimate_could_not_see_below() -> None:
     values = np.tile([0.0, 1.0], 50)
     sampling = float(np.var(values[:20], ddof=1)) / 20
-    assert topic_spread(values, np.repeat(np.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
-    assert topic_spread(np.full(100, 0.5), np.repeat(np.arange(5), 20)).sd == 0.0
+    assert measure_topic_spread(values, np.repeat(np.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
+    assert measure_topic_spread(np.full(100, 0.5), np.repeat(np.arange(5), 20)).sd == 0.0
 
 
 def test_a_baseline_too_small_to_tell_topics_apart_is_not_assessed() -> None:
     with pytest.raises(NotAssessedError, match="too small to tell topics apart"):
-        topic_spread(np.arange(14.0), np.repeat([0, 1, 2], [5, 5, 4]))
+        measure_topic_spread(np.arange(14.0), np.repeat([0, 1, 2], [5, 5, 4]))
 
 
 def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
@@ -98,7 +109,7 @@ def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
 
 
 def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: Rows) -> None:
-    subsets = dict(law_subsets(chats[:120], 80, np.random.default_rng(0)))
+    subsets = dict(draw_law_subsets(chats[:120], 80, COMPRESSION, np.random.default_rng(0)))
     assert len(subsets) == 12
     assert {len(rows) for rows in subsets.values()} == {80}
     assert all(content_hash(record) == row_hash for rows in subsets.values() for record, row_hash in rows)
@@ -152,7 +163,8 @@ def test_a_baseline_that_repeats_itself_is_calibrated_on_its_distinct_rows(
         replace(PARAMS, law_runs=False),
         lambda done, total: seen.append((done, total)),
     )
-    without_law = replace(calibration, points=(), curves=fit_law_curves((), np.random.default_rng(0)))
+    no_curves = fit_law_curves((), np.random.default_rng(0))
+    without_law = replace(calibration, points=(), curves=no_curves, params=replace(PARAMS, law_runs=False))
     assert to_json(again) == to_json(without_law)
     # Each step, and the end of each of the three runs.
     assert [done for done, _ in seen] == sorted([*range(1, 37), 12, 24, 36])
@@ -204,21 +216,27 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped_and_gives_the_bytes
     torn, changed = sorted(tmp_path.iterdir())[:2]
     torn.write_text(torn.read_text()[:-9])
     text = changed.read_text()
-    place = text.index('"l": ') + 7
-    changed.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    index = text.index('"l": ') + 7
+    changed.write_text(text[:index] + str((int(text[index]) + 1) % 10) + text[index + 1 :])
     third = Attempt(rows, base_folder, tmp_path)
     assert sum(third.runs()[:2]) == 7 + 2 and third.runs()[2] == 8 - 2
     assert to_json(third.result) == to_json(calibration)
     assert third.steps[-1] == ALL_STEPS
 
 
+def make_base(identity: str = "base", device: str = "cpu") -> ProbedModel:
+    """As much of a base model as tells one run from another."""
+    card = SimpleNamespace(identity=identity, trained_from=0.5)
+    return ProbedModel(SimpleNamespace(device=device), None, card)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("change", [{"identity": "another"}, {"device": "cuda:0"}, {"rows": 1}, {"probe": 1}])
 def test_no_run_is_taken_for_one_of_other_data_settings_or_base(change: dict[str, object], chats: Rows) -> None:
     def keys(identity: str = "base", device: str = "cpu", rows: int = 0, probe: int = 0) -> list[str]:
         data, params = chats[rows : 40 + rows], replace(PROBE, seed=probe)
-        model = SimpleNamespace(device=device)
-        noise = plan_noise_runs(data, model, None, identity, 0.5, params, 2)[1:]
-        law = plan_law_runs([("a", data)], chats[50:60], model, None, identity, params, 1e-3, COMPRESSION)
+        base = make_base(identity, device)
+        noise = plan_noise_runs(data, base, params, 2)[1:]
+        law = plan_law_runs([("a", data)], chats[50:60], base, LawTraining(params, 1e-3, COMPRESSION))
         return [run.key for run in [*noise, *law]]
 
     assert keys() == keys()
@@ -233,8 +251,8 @@ def test_a_law_run_is_known_by_its_rows_in_order_what_it_is_scored_on_and_how_it
         learning_rate: float = 1e-3,
         compression: CompressionParams = COMPRESSION,
     ) -> str:
-        model = SimpleNamespace(device="cpu")
-        (run,) = plan_law_runs([(name, subset)], held_out, model, None, "", PROBE, learning_rate, compression)
+        training = LawTraining(PROBE, learning_rate, compression)
+        (run,) = plan_law_runs([(name, subset)], held_out, make_base(), training)
         return run.key
 
     others = [
@@ -248,22 +266,23 @@ def test_a_law_run_is_known_by_its_rows_in_order_what_it_is_scored_on_and_how_it
 
 
 def test_the_cost_is_measured_on_steps_that_leave_the_model_as_it_is(rows: Rows, base_folder: Path) -> None:
-    model, tokenizer, card = load_base_model(base_folder)
-    before = [parameter.clone() for parameter in model.parameters()]
-    seconds = time_step(model, tokenizer, rows, PROBE, card.trained_from)
+    base = load_probed_model(base_folder)
+    before = [parameter.clone() for parameter in base.model.parameters()]
+    seconds = time_step(base, rows, PROBE)
     assert 0 < seconds < 10
-    assert all((old == new).all() for old, new in zip(before, model.parameters(), strict=True))
+    assert all((old == new).all() for old, new in zip(before, base.model.parameters(), strict=True))
     # A single batch can be timed, too.
     single = replace(PROBE, batch_rows=150)
-    assert 0 < time_step(model, tokenizer, rows, single, card.trained_from) < 60
+    assert 0 < time_step(base, rows, single) < 60
 
 
 def test_a_run_that_diverges_is_not_assessed_and_says_what_to_lower(rows: Rows, base_folder: Path) -> None:
-    model, tokenizer, _ = load_base_model(base_folder)
+    base = load_probed_model(base_folder)
+    base = base._replace(card=replace(base.card, trained_from=1.0))
     with pytest.raises(NotAssessedError, match=r"'random 1' diverged; lower calibration\.law_learning_rate \(1e\+30\)"):
-        run_law_point("random 1", rows[:20], rows[20:30], model, tokenizer, PROBE, 1e30, COMPRESSION)
+        run_law_point("random 1", rows[:20], rows[20:30], base, LawTraining(PROBE, 1e30, COMPRESSION))
     mad = replace(PROBE, learning_rate=1e30)
-    (run,) = plan_noise_runs(rows, model, tokenizer, "", 1.0, mad, 1)
+    (run,) = plan_noise_runs(rows, base, mad, 1)
     with pytest.raises(NotAssessedError, match=r"the probe diverged; lower probe\.learning_rate \(1e\+30\)"):
         run.measure(lambda done, total: None)
 
@@ -289,15 +308,8 @@ def test_the_command_states_its_cost_first_and_a_result_that_cannot_be_written_c
     rows: Rows, base_folder: Path, in_tmp_path: Path
 ) -> None:
     write_rows("baseline.jsonl", (to_row(record, row_hash) for record, row_hash in rows[:240]))
-    text = shipped_text("params.yaml")
-    for old, new in (
-        ("max_length: 256\n  learning_rate: 0.0001", "max_length: 48\n  learning_rate: 0.0001"),
-        ("law_runs: true", "law_runs: false"),
-        ("seeds: 5", "seeds: 2"),
-        ("updates: 4", "updates: 2"),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
+    changes = "probe:\n  max_length: 48\ncalibration:\n  seeds: 2\n  updates: 2\n  law_runs: false\n"
+    text = apply_recipe(shipped_text("params.yaml"), changes, "the test")
     Path("params.yaml").write_text(text, encoding="utf-8")
     Path("taken").mkdir()
 
@@ -355,7 +367,8 @@ def test_a_calibration_of_another_shape_is_not_assessed_and_says_what_to_run(
 
 def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows: Rows, base_folder: Path) -> None:
     _, tokenizer, card = load_base_model(base_folder)
-    drawn = split_for_law(rows[:60], tokenizer, card.trained_from, PROBE, 2, 20, np.random.default_rng(0))
+    params = CalibrationParams(seeds=2, heldout_rows=20)
+    drawn = split_for_law(rows[:60], tokenizer, card.trained_from, PROBE, COMPRESSION, params, np.random.default_rng(0))
     assert drawn == ((), [])
     assert fit_entropy_law([]).sentence.startswith("Too few points")
 

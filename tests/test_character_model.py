@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor.outliers import character_model
-from monitor.outliers.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprise, measure_surprise
+from monitor.outliers.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprisal, measure_surprisal
 
 # So few contexts that no two of them share a cell of 2**20.
 TEXTS = [
@@ -24,11 +24,11 @@ TEXTS = [
 FOLDS = [0, 1, 0, 2, 1, -1]
 
 
-def measure_texts(texts: list[str], folds: list[int]) -> CharacterSurprise:
+def measure_texts(texts: list[str], folds: list[int]) -> CharacterSurprisal:
     def numbers(parts: list[list[int]]) -> NDArray[np.int64]:
         return np.array([number for part in parts for number in part], dtype=np.int64)
 
-    return measure_surprise(
+    return measure_surprisal(
         numbers([[ord(c) for c in text] for text in texts]).astype(np.uint64),
         numbers([list(range(len(text))) for text in texts]),
         numbers([[fold] * len(text) for text, fold in zip(texts, folds, strict=True)]),

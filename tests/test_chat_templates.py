@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
-from training.base_model import BaseModelParams
+from training.base_model_params import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation, to_chat
 from training.chat_templates import (
     find_answer_ends,
@@ -400,6 +400,7 @@ def generate(model: Any, tokenizer: Any) -> list[int]:
     return ids[0, asked["input_ids"].shape[1] :].tolist()
 
 
+@pytest.mark.slow
 def test_a_model_stops_at_the_end_of_its_answer_and_so_does_the_one_saved_from_it(
     parrot_folder: Path, tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ SUFFIXES = {
     "github": "github",
     "gitlab": "gitlab.json",
 }
-RISKY_RULES = ("redundancy", "consistency", "both_rise")
+RISKY_RULES = ("redundancy", "loss", "both_rise")
 
 
 def build(status: str, *waivers) -> ReportData:
@@ -130,7 +130,7 @@ def test_github_shows_at_most_ten_annotations_a_level_and_says_how_many_are_left
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_text_fits_eighty_columns(status: str) -> None:
-    data = build(status, waiver("redundancy"), waiver("consistency", of=3))
+    data = build(status, waiver("redundancy"), waiver("loss", of=3))
     assert max(map(len, render_check(data, "text").splitlines())) <= WIDTH
 
 
@@ -192,6 +192,7 @@ def test_markdown_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
         assert all((escape_log(part.start) in words) is shows_texts for part in data.excerpts.values())
 
 
+@pytest.mark.slow
 @hostile
 def test_no_line_of_markdown_begins_with_a_command(data: ReportData) -> None:
     for line in render_check(data, "markdown").splitlines():

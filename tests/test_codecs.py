@@ -30,6 +30,7 @@ def noise(seed: int, length: int) -> bytes:
     return random.Random(seed).randbytes(length)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS, ids=label)
 @settings(max_examples=30, deadline=None)
 @given(chunks=st.lists(st.binary(max_size=200) | st.sampled_from([b"abc" * 100, b"user: hello\n"]), max_size=8))

@@ -22,8 +22,11 @@ from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
 from corpus.records import Conversation, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
-from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from entropylaw.init.recipes import apply_recipe
+from entropylaw.repository.shipped_files import shipped_text
+from monitor.calibration.benign_updates import BenignUpdate
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.topics import TopicSpread
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams
 from monitor.measures.measurement import measure_dataset
@@ -95,6 +98,7 @@ def test_rows_are_matched_copy_by_copy(old: list[str], new: list[str]) -> None:
         assert [kept for other, kept in zip(new, flags, strict=True) if other == h][: common[h]] == [True] * common[h]
 
 
+@pytest.mark.slow
 def test_swapping_a_and_b_swaps_what_was_added_with_what_was_removed(chats: Rows) -> None:
     there, back = compare_rows(chats[:80], chats[20:90]), compare_rows(chats[20:90], chats[:80])
     assert (there.rows.added, there.rows.removed, there.rows.kept) == (10, 20, 60)
@@ -121,6 +125,7 @@ def test_added_text_is_what_the_codec_needs_for_it_after_the_kept_rows(chats: Ro
     assert text.r_long == text.raw_bytes / text.new_bytes
 
 
+@pytest.mark.slow
 def test_added_copies_bring_almost_nothing_new_and_fresh_rows_what_they_are(chats: Rows) -> None:
     copies = compare_rows(chats[:100], [*chats[:100], *chats[:30]]).added
     fresh = compare_rows(chats[:100], chats[:130]).added
@@ -129,6 +134,7 @@ def test_added_copies_bring_almost_nothing_new_and_fresh_rows_what_they_are(chat
     assert 0.2 * fresh.raw_bytes < fresh.new_bytes < 0.5 * fresh.raw_bytes
 
 
+@pytest.mark.slow
 def test_each_source_counts_its_own_rows() -> None:
     def row(source: str, i: int) -> tuple[Record, str]:
         record = Conversation((Message("user", f"question {i}"), Message("assistant", f"answer {i}")), source)
@@ -153,6 +159,7 @@ def test_each_source_counts_its_own_rows() -> None:
     assert compare_rows(old[:10], old[1:10]).sources == {}
 
 
+@pytest.mark.slow
 def test_many_sources_stay_few_lines_and_every_row_is_counted_once(chats: Rows) -> None:
     def label(rows: Rows, prefix: str) -> Rows:
         return [(replace(record, source=f"{prefix}{i % 20}"), row_hash) for i, (record, row_hash) in enumerate(rows)]
@@ -167,6 +174,7 @@ def test_many_sources_stay_few_lines_and_every_row_is_counted_once(chats: Rows) 
     assert rest.a is None and rest.b is None
 
 
+@pytest.mark.slow
 def test_the_same_rows_in_five_formats_do_not_differ(compare: Compare, tmp_path: Path) -> None:
     pairs = [(f"What is {i} times {i}?", f"It is {i * i}, of course.") for i in range(40)]
     shapes: dict[str, Callable[[str, str], dict[str, Any]]] = {
@@ -186,6 +194,7 @@ def test_the_same_rows_in_five_formats_do_not_differ(compare: Compare, tmp_path:
         assert result["a"]["data_hash"] == result["b"]["data_hash"]
 
 
+@pytest.mark.slow
 def test_reordering_adds_nothing_and_is_said(compare: Compare, chats: Rows, tmp_path: Path) -> None:
     write_version(tmp_path / "a.jsonl", chats[:60])
     write_version(tmp_path / "b.jsonl", chats[59::-1])
@@ -197,6 +206,7 @@ def test_reordering_adds_nothing_and_is_said(compare: Compare, chats: Rows, tmp_
     assert shown.exit_code == 0 and "The same 60 rows, in another order." in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_table_shows_both_numbers_and_their_difference(compare: Compare, chats: Rows, tmp_path: Path) -> None:
     write_version(tmp_path / "a.jsonl", chats[:60])
     empty = {"messages": [{"role": "user", "content": "Well?"}, {"role": "assistant", "content": " "}]}
@@ -216,6 +226,7 @@ def test_the_table_shows_both_numbers_and_their_difference(compare: Compare, cha
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.slow
 def test_without_a_base_model_l_is_left_out_and_said_in_one_line(compare: Compare, chats: Rows, tmp_path: Path) -> None:
     write_version(tmp_path / "a.jsonl", chats[:60])
     result = compare("a.jsonl", "a.jsonl")
@@ -227,14 +238,8 @@ def test_without_a_base_model_l_is_left_out_and_said_in_one_line(compare: Compar
 
 def small_probe(folder: Path) -> None:
     """A params.yaml whose probe is short."""
-    text = shipped_text(PARAMS_FILE)
-    assert "steps: 48\n" in text and "max_length: 256\n  learning_rate: 0.0001" in text
-    (folder / PARAMS_FILE).write_text(
-        text.replace("steps: 48\n", "steps: 24\n").replace(
-            "max_length: 256\n  learning_rate: 0.0001", "max_length: 48\n  learning_rate: 0.0001"
-        ),
-        encoding="utf-8",
-    )
+    text = apply_recipe(shipped_text(PARAMS_FILE), "probe:\n  steps: 24\n  max_length: 48\n", "the test")
+    (folder / PARAMS_FILE).write_text(text, encoding="utf-8")
 
 
 def made_up_calibration(base_identity: str) -> Calibration:
@@ -292,6 +297,7 @@ def test_too_few_rows_for_a_probe_leave_the_other_numbers(
     assert [note[:21] for note in result["notes"]] == ["L of A was not measur", "L of B was not measur"]
 
 
+@pytest.mark.slow
 def test_preferences_are_compared_with_preferences_only(compare: Compare, chats: Rows, tmp_path: Path) -> None:
     pairs = [
         {"prompt": f"Name number {i}.", "chosen": f"The number is {i}.", "rejected": "I like trains."}
@@ -380,6 +386,7 @@ def compare_there(history: Path, monkeypatch: pytest.MonkeyPatch) -> Compare:
     return lambda *words: CliRunner().invoke(app, ["compare", *map(str, words), "--no-probe"])
 
 
+@pytest.mark.slow
 def test_revisions_are_compared_like_the_files_they_stand_for(
     compare_there: Compare, chats: Rows, tmp_path: Path
 ) -> None:
@@ -396,11 +403,13 @@ def test_revisions_are_compared_like_the_files_they_stand_for(
     assert f"B  HEAD~1:data/sft.jsonl ({sha[:7]})" in compare_there("HEAD~2", "HEAD~1").stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_git_tracks_needs_no_dvc(compare_there: Compare) -> None:
     result = read_result(compare_there("HEAD~2:notes.jsonl", "notes.jsonl", "--json"))
     assert result["rows"] == {"added": 10, "removed": 10, "kept": 10}
 
 
+@pytest.mark.slow
 def test_files_of_revisions_are_named_from_the_current_folder(
     compare_there: Compare, history: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +418,7 @@ def test_files_of_revisions_are_named_from_the_current_folder(
     assert read_result(compare_there("HEAD~2:sft.jsonl", "HEAD~1:../data/sft.jsonl", "--json"))["rows"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -426,6 +436,7 @@ def test_a_wrong_revision_is_one_line_that_names_it(
     require_one_line(compare_there(*arguments), *parts)
 
 
+@pytest.mark.slow
 def test_without_params_a_revision_needs_a_file(
     compare_there: Compare, history: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +444,7 @@ def test_without_params_a_revision_needs_a_file(
     require_one_line(compare_there("HEAD~2", "HEAD~1"), "HEAD~2: there is no params.yaml", "HEAD~2:FILE")
 
 
+@pytest.mark.slow
 def test_data_that_is_neither_cached_nor_on_a_remote_says_what_to_fetch(
     compare_there: Compare, history: Path, tmp_path: Path
 ) -> None:
@@ -456,6 +468,7 @@ def test_data_that_is_neither_cached_nor_on_a_remote_says_what_to_fetch(
         shutil.move(tmp_path / "away", cache)
 
 
+@pytest.mark.slow
 def test_git_alone_will_do_and_so_will_dvc_in_a_folder_of_the_repository(
     compare: Compare, chats: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_copies_side_by_side_raise_both_ratios(chats: Rows) -> None:
     assert doubled.r_long > 1.8 * once.r_long
 
 
+@pytest.mark.slow
 def test_a_10_percent_update_of_fresh_rows_moves_no_ratio_by_more_than_1_percent(chats: Rows) -> None:
     records = [record for record, _ in chats]
     before, after = (profile_compression(rows, PARAMS) for rows in (records[:800], records[80:880]))
@@ -142,6 +143,7 @@ def test_every_ratio_is_that_of_its_rows_compressed_one_by_one(rows: list[tuple[
     assert profile.sources == (expected if len(expected) > 1 else {})
 
 
+@pytest.mark.slow
 def test_pieces_of_a_mebibyte_change_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "PIECE_BYTES", 2**20)
     # The first source alone for two pieces, then both; one row is longer than a piece.
@@ -159,6 +161,7 @@ def measured_ratios(records: list[Record]) -> tuple[float, float]:
     return alone.r, alone.r_long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", [1, 2])
 def test_memory_does_not_grow_with_the_number_of_rows(monkeypatch: pytest.MonkeyPatch, sources: int) -> None:
     monkeypatch.setattr(compression, "PIECE_BYTES", 2**16)
@@ -242,6 +245,7 @@ def test_a_single_source_that_is_not_large_is_compressed_once_by_each_codec(
     assert len(used) == streams
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_command_at_once(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     # Some seconds of zlib.
@@ -271,6 +275,7 @@ def test_ctrl_c_stops_the_command_at_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_the_ratios_that_the_command_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,7 @@ def test_the_prompt_is_what_the_model_is_given_and_the_response_what_it_should_g
     assert prompt_and_response(Preference(asked, rejected=bad))[1] == "No."
 
 
+@pytest.mark.slow
 def test_swapping_answers_lowers_agreement_in_proportion_to_the_rows_swapped(chats: Rows) -> None:
     rows = chats[:400]
     honest, some, more = (profile_consistency(swap_answers(rows, share), PARAMS)[0] for share in (0.0, 0.1, 0.3))
@@ -79,6 +80,7 @@ def test_each_row_agrees_more_with_its_own_answer_than_with_another_rows() -> No
     assert (own > other + 0.3).all()
 
 
+@pytest.mark.slow
 def test_agreement_does_not_depend_on_the_order_of_the_rows(chats: Rows) -> None:
     records = [record for record, _ in chats[:60]]
     forward, backward = row_agreement(records)[0], row_agreement(records[::-1])[0]

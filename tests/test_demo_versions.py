@@ -8,7 +8,8 @@ import pytest
 from corpus.errors import EntropylawError
 from corpus.formats import parse_row
 from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
-from entropylaw.demo.command import format_table, prepare_workspace, unexpected
+from entropylaw.demo.command import prepare_workspace
+from entropylaw.demo.outcome import format_table, list_deviations
 from entropylaw.demo.versions import build_versions, export_with_overlap, slip_vocabulary
 
 
@@ -30,6 +31,7 @@ def identifiers(rows):
     return [row["id"] for row in rows]
 
 
+@pytest.mark.slow
 def test_every_conversation_has_two_speakers_and_ends_with_an_answer(logs):
     assert len(logs) == 4017
     for log in logs:
@@ -37,12 +39,14 @@ def test_every_conversation_has_two_speakers_and_ends_with_an_answer(logs):
         assert record.messages[0].role == "user" and record.messages[-1].role == "assistant"
 
 
+@pytest.mark.slow
 def test_x1_to_x4_keep_their_size_and_lose_a_tenth_of_copies_each(data):
     assert [len(data.versions[name]) for name in ("x1", "x2", "x3", "x4")] == [400] * 4
     # 30% of the export repeats earlier rows; each repair takes a third of these away.
     assert [round(copies(data.versions[name]), -1) for name in ("x1", "x2", "x3", "x4")] == [120, 80, 40, 0]
 
 
+@pytest.mark.slow
 def test_each_version_shares_nine_tenths_with_the_one_before(data):
     for before, after in (("x1", "x2"), ("x2", "x3"), ("x3", "x4"), ("x4", "benign")):
         shared = Counter(identifiers(data.versions[before])) & Counter(identifiers(data.versions[after]))
@@ -101,10 +105,10 @@ def good_story():
 
 
 def test_the_demo_says_when_it_did_not_go_as_it_should():
-    assert unexpected(good_story()) == []
+    assert list_deviations(good_story()) == []
     wrong = good_story()
     wrong[4]["status"], wrong[5]["z"], wrong[5]["trained"] = "risky", -5.1, True
-    said = " ".join(unexpected(wrong))
+    said = " ".join(list_deviations(wrong))
     assert "benign is risky" in said and "not below" in said and "before its waiver" in said
 
 

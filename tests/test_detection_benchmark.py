@@ -30,6 +30,8 @@ from corpus.prepare import PrepareParams, prepare_records
 from corpus.records import Conversation, Message, Preference, Record, content_hash
 from entropylaw.demo.chitchat import load_chat_logs
 
+pytestmark = pytest.mark.slow
+
 BY_NAME = {accident.name: accident for accident in ACCIDENTS}
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from monitor.law.entropy_law import MIN_POINTS, LawPoint, describe_faults, describe_law, fit_entropy_law, predict_change
+from monitor.law.entropy_law import MIN_POINTS, describe_faults, fit_entropy_law, predict_change, summarise_law
+from monitor.law.results import LawPoint
 
 
 def make_points(rng: np.random.Generator, n: int = 12, noise: float = 0.01) -> list[LawPoint]:
@@ -147,4 +148,5 @@ def test_runs_that_cannot_tell_a_law_are_said_to_be_too_few(points: list[LawPoin
     law = fit_entropy_law(points)
     assert law.holds is None
     assert law.sentence.startswith("Too few points")
-    assert set(describe_law(law, {})) == {"holds", "sentence", "n_points", "points", "curves"}
+    summary = summarise_law(law, {})
+    assert (summary.slopes, summary.r_squared_loo, summary.rank_correlation) == (None, None, None)

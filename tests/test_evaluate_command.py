@@ -21,7 +21,7 @@ from corpus.errors import EntropylawError
 from corpus.params import read_params
 from corpus.records import Record
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from training.device_memory import explain_full_memory
 from training.evaluation_params import EvaluationParams, LmEvalParams
 from training.heldout import evaluate_heldout

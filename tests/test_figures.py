@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_verdicts import STATUSES, history, law, long_history, sample_verdict
 
+from monitor.law.results import LawSummary
 from monitor.verdict import NormalRange
 from reports.figures import draw_figures, place_labels
-from reports.marks import STATUS_COLORS
+from reports.marks import STATUS_COLORS, Chart
 from reports.report_data import ReportData, build_report_data
 from reports.training_curves import TrainingCurve
 from reports.training_figure import draw_training
+
+pytestmark = pytest.mark.slow
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -135,23 +138,22 @@ def test_a_first_version_has_nothing_to_be_compared_with() -> None:
 def test_the_law_is_drawn_with_its_bands_where_it_was_fitted() -> None:
     verdict = sample_verdict("pass")
 
-    def draw(document: dict) -> list:
-        return list(draw_figures(build_report_data(replace(verdict, law=document), history(), [])).law)
+    def draw(summary: LawSummary) -> list[Chart]:
+        return list(draw_figures(build_report_data(replace(verdict, law=summary), history(), [])).law)
 
     charts = draw(law())
     assert [chart.name for chart in charts] == ["law-r", "law-r-long", "law-l"]
     assert [chart.svg.count("-FillBetween") for chart in charts] == [2, 2, 2]
-    assert [chart.description for chart in charts] == [curve["sentence"] for curve in law()["curves"].values()]
-    few = draw({"points": law()["points"], "curves": {"r": law()["curves"]["r"]}})
+    assert [chart.description for chart in charts] == [curve.sentence for curve in law().curves.values()]
+    few = draw(replace(law(), curves={"r": law().curves["r"]}))
     assert ["FillBetween" in chart.svg for chart in few] == [True, False, False]
-    assert [chart.name for chart in draw({"points": [{"name": "a", "l": 5.0, "z": -4.9}]})] == ["law-l"]
-    assert draw({}) == []
+    assert draw(replace(law(), points=(), curves={})) == []
 
 
 def test_a_curve_that_does_not_hold_is_dashed() -> None:
     def dashed(holds: bool | None) -> bool:
-        curve = {**law()["curves"]["l"], "holds": holds}
-        verdict = replace(sample_verdict("pass"), law={**law(), "curves": {"l": curve}})
+        curve = replace(law().curves["l"], holds=holds)
+        verdict = replace(sample_verdict("pass"), law=replace(law(), curves={"l": curve}))
         chart = draw_figures(build_report_data(verdict, history(), [])).law[-1]
         return "stroke-dasharray" in chart.svg
 
@@ -160,9 +162,10 @@ def test_a_curve_that_does_not_hold_is_dashed() -> None:
 
 def test_a_band_far_wider_than_the_runs_is_cut_off_by_the_frame() -> None:
     def label_range(wide: float) -> list[str]:
-        curve = law()["curves"]["l"]
-        band = {**curve["band"], "run_high": [z + wide for z in curve["band"]["run_high"]]}
-        verdict = replace(sample_verdict("pass"), law={**law(), "curves": {"l": {**curve, "band": band}}})
+        curve = law().curves["l"]
+        assert curve.band is not None
+        band = replace(curve.band, run_high=tuple(z + wide for z in curve.band.run_high))
+        verdict = replace(sample_verdict("pass"), law=replace(law(), curves={"l": replace(curve, band=band)}))
         return words(draw_figures(build_report_data(verdict, history(), [])).law[-1].svg)
 
     assert label_range(1000.0) == label_range(0.0)

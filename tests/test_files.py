@@ -57,6 +57,7 @@ def test_rows_come_back_from_every_file_type_with_their_numbers(tmp_path: Path, 
     assert list(read_rows(path)) == list(enumerate(ROWS, start=1))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.dictionaries(TEXT, VALUES, max_size=4), min_size=1, max_size=5))
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".json.gz"])
@@ -250,6 +251,7 @@ def test_a_line_may_be_exactly_as_long_as_the_limit(tmp_path: Path, ending: str)
     assert failure(path, max_row_bytes=len(line) - 1).startswith(f", line 2: longer than {len(line) - 1} bytes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data.jsonl", "data.jsonl.gz"])
 def test_a_100_mb_line_is_refused_without_being_held(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

@@ -283,9 +283,9 @@ def test_a_model_is_not_saved_over_the_one_it_is_made_from(
     conversations: list[Record], preferences: list[Preference], base_folder: Path, in_tmp_path: Path
 ) -> None:
     shutil.copytree(base_folder, "base")
-    with pytest.raises(EntropylawError, match="the model to start from lies there; give --out another folder"):
+    with pytest.raises(EntropylawError, match="this folder holds the model to start from; give --out another folder"):
         train_sft(conversations, "base", SFT, in_tmp_path / "base")
-    with pytest.raises(EntropylawError, match="the model to start from lies there"):
+    with pytest.raises(EntropylawError, match="this folder holds the model to start from"):
         train_kto(preferences, "base", KTO, "./base")
     assert hash_folder("base") == hash_folder(base_folder)
 

@@ -456,6 +456,7 @@ JUNK = st.recursive(
 KEYS = sorted({key for _, row, _ in ROWS.values() for key in row})
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(row=st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=5), format=st.sampled_from(get_args(Format)))
 def test_any_row_is_a_record_or_a_data_error(row: dict[str, object], format: Format) -> None:

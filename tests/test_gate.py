@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from corpus.artifacts import write_json
 from monitor.gate import decide_gate
-from monitor.verdict import RuleId, RuleResult, RuleStatus, Status, Verdict, Version, worst
+from monitor.rules.registry import rule_ids
+from monitor.verdict import RuleResult, RuleStatus, Status, Verdict, Version, worst
 from monitor.waivers import Waiver
 
 HERE, ELSEWHERE = "a" * 32, "b" * 32
 TODAY = datetime.date(2026, 3, 31)
-RULES, RULE_STATUSES = get_args(RuleId), get_args(RuleStatus)
+RULES, RULE_STATUSES = rule_ids(), get_args(RuleStatus)
 
 
 def make_verdict(rules: list[tuple[Any, ...]], status: Status | None = None) -> Verdict:
@@ -54,10 +55,10 @@ def test_baseline_pass_and_warn_are_approved_and_strict_stops_a_warning(status: 
 
 
 def test_a_risky_version_is_stopped_with_its_rules_and_what_to_do() -> None:
-    verdict = make_verdict([("redundancy", "risky"), ("consistency", "risky"), ("agreement", "warn")])
+    verdict = make_verdict([("redundancy", "risky"), ("loss", "risky"), ("agreement", "warn")])
     decision = decide_gate(verdict, (), TODAY)
     assert (decision.approved, decision.exit_code, decision.waivers) == (False, 1, ())
-    assert decision.reason.startswith("x5 is risky: redundancy, consistency; ")
+    assert decision.reason.startswith("x5 is risky: redundancy, loss; ")
     assert "entropylaw waive" in decision.reason
 
 

@@ -19,7 +19,7 @@ from reports.report_data import ReportData, build_report_data
 FILES = {"sft": Path("data/sft.jsonl"), "preferences": Path("data/preferences.parquet")}
 # As GitLab documents them, the least grave first.
 SEVERITIES = ["info", "minor", "major", "critical", "blocker"]
-RISKY_RULES = ("redundancy", "consistency", "both_rise")
+RISKY_RULES = ("redundancy", "loss", "both_rise")
 
 
 def read_entries(verdict: Verdict, *waivers: Any, files: dict[str, Path] = FILES) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -26,9 +27,14 @@ def render(data: ReportData) -> str:
     return render_html(data, draw_figures(data))
 
 
-@pytest.fixture(scope="module")
+@cache
+def page_of(status: str) -> str:
+    return render(build(status))
+
+
+@pytest.fixture
 def risky_page() -> str:
-    return render(build("risky"))
+    return page_of("risky")
 
 
 def words_of(page: str) -> str:
@@ -39,7 +45,7 @@ def words_of(page: str) -> str:
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_page_opens_with_the_verdict_in_words(status: str) -> None:
     data = build(status)
-    page = render(data)
+    page = page_of(status)
     text = " ".join(read_tags(page[page.index("<body>") :]).text.split())
     verdict = text.index(f"{data.words.word} {data.headline} {data.summary}")
     steps = text.index("What to do first")
@@ -48,7 +54,7 @@ def test_the_page_opens_with_the_verdict_in_words(status: str) -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_tags_are_closed_in_order_and_anchors_lead_somewhere(status: str) -> None:
-    page = render(build(status))
+    page = page_of(status)
     empty = {"meta", "link", "br"}
     opened: list[str] = []
     for tag, *_ in read_tags(page).tags:
@@ -109,6 +115,7 @@ def test_colour_is_never_the_only_sign_of_a_status(risky_page: str) -> None:
     assert len({icon for _, icon, _ in statuses}) == len({word for _, _, word in statuses}) == 5
 
 
+@pytest.mark.slow
 def test_fifty_versions_stay_below_the_limits_of_size_and_time() -> None:
     draw_figures(build("baseline"))  # the drawing library is loaded once
     steps = tuple((i, 5 - 0.01 * i) for i in range(100))
@@ -167,6 +174,7 @@ def test_the_page_keeps_its_structure_with_hostile_data(data: ReportData) -> Non
     assert text.replace("\n", "").isprintable()
 
 
+@pytest.mark.slow
 def test_a_page_with_hostile_charts_has_no_script_handler_or_link_out() -> None:
     page = read_tags(render(report_with(*FRAGMENTS)))
     benign = {tag for tag, *_ in read_tags(render(report_with("plain"))).tags}

@@ -21,7 +21,7 @@ from corpus.params import parse_section
 from corpus.prepare import to_row
 from corpus.records import Record
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from training.launch import (
     CONFIGS,
     DISTRIBUTED_TYPES,
@@ -253,6 +253,7 @@ def test_two_processes_train_the_same_model_as_one(repository: Path, base_folder
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_users_error_of_several_workers_is_one_line_and_its_exit_code(repository: Path) -> None:
     set_launch(repository, strategy="ddp", processes=2)
     done = run_command(repository, "train", "sft", "nothing.jsonl", "--out", "model")

@@ -12,17 +12,11 @@ from sample_verdicts import history, sample_verdict
 from scipy import optimize, stats
 
 from corpus.artifacts import to_json
-from monitor.law.curves import (
-    MIN_RUNS,
-    LawCurve,
-    draw_band,
-    fit_law_curve,
-    fit_law_curves,
-    predict_left_out,
-    shuffle_p_value,
-)
-from monitor.law.entropy_law import LawPoint, describe_law, fit_entropy_law
-from monitor.law.forms import FORMS, MAX_BEND, Form, Vector, fit_form, list_forms, measure_spread, predict_form
+from monitor.law.curves import MIN_RUNS, draw_band, fit_law_curve, fit_law_curves, predict_left_out, shuffle_p_value
+from monitor.law.entropy_law import fit_entropy_law, summarise_law
+from monitor.law.forms import FORMS, MAX_BEND, Vector, fit_form, list_forms, measure_spread, predict_form
+from monitor.law.results import Form, LawCurve, LawPoint
+from monitor.verdict import verdict_from_json
 from reports.report_data import build_report_data
 
 # Long R of a calibration's twelve runs: most lie together, the repeated subsets far off.
@@ -136,6 +130,7 @@ def test_of_forms_that_fit_alike_the_simplest_is_taken() -> None:
     assert fit(x, TRUTHS["linear"](x)).form == "linear"
 
 
+@pytest.mark.slow
 def test_noise_alone_does_not_hold() -> None:
     generator = rng(3)
     curves = [fit(RATIOS, generator.normal(-5, 0.1, 12)) for _ in range(25)]
@@ -143,6 +138,7 @@ def test_noise_alone_does_not_hold() -> None:
     assert all("does not hold on your data" in curve.sentence for curve in curves)
 
 
+@pytest.mark.slow
 def test_the_p_value_counts_the_choice_among_forms_in() -> None:
     generator = rng(4)
     forms = list_forms(RATIOS)
@@ -318,8 +314,8 @@ def test_a_report_shows_the_curves_that_a_verdict_holds() -> None:
     points = [LawPoint(f"{i}", 2.8, *row) for i, row in enumerate(zip(RATIOS, LOSSES, z, strict=True))]
     curves = fit_law_curves(points, rng())
     assert {key: curve.holds for key, curve in curves.items()} == {"r": None, "r_long": True, "l": False}
-    document = json.loads(to_json(describe_law(fit_entropy_law(points), curves)))
-    law = build_report_data(replace(sample_verdict("pass"), law=document), history(), []).law
+    verdict = replace(sample_verdict("pass"), law=summarise_law(fit_entropy_law(points), curves))
+    law = build_report_data(verdict_from_json(json.loads(to_json(verdict))), history(), []).law
     assert [curve.sentence for curve in law.curves] == [curve.sentence for curve in curves.values()]
     assert [len(curve.steps) for curve in law.curves] == [0, 41, 41]
     assert law.curves[1].steps[0] == pytest.approx([column[0] for column in vars(curves["r_long"].band).values()])

@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 
 from corpus.artifacts import hash_folder
 from corpus.records import Preference, Record
-from entropylaw.init.command import render_pipeline, shipped_text
+from entropylaw.init.pipeline import render_pipeline
+from entropylaw.repository.shipped_files import shipped_text
 from training.fine_tuning import TrainingReport
 from training.kto import KtoParams, train_kto
 from training.sft import SftParams, train_sft

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from selection.budget import Budget
-from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, SelectionParams, select_rows
+from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, RowFacts, SelectionParams, select_rows
 from selection.report import LISTED_SOURCES, describe_selection
 from selection.zip_greedy import select_zip
 
@@ -37,13 +37,13 @@ def params(method: Method, rows: int = 2, **changes: Any) -> SelectionParams:
 def test_a_method_ranks_by_what_it_is_given(
     method: Method, scores: list[float], embeddings: list[list[float]] | None, expected: tuple[int, ...]
 ) -> None:
-    chosen = select_rows([], 4, params(method), scores=scores, embeddings=embeddings)
+    chosen = select_rows([], 4, params(method), RowFacts(scores=scores, embeddings=embeddings))
     assert chosen.positions == expected
     assert list(chosen.seconds) == ["select"] and chosen.seconds["select"] >= 0
 
 
 def test_cluster_takes_one_row_of_each_cluster() -> None:
-    first, second = select_rows([], 4, params("cluster"), embeddings=EMBEDDINGS).positions
+    first, second = select_rows([], 4, params("cluster"), RowFacts(embeddings=EMBEDDINGS)).positions
     assert {first // 2, second // 2} == {0, 1}
 
 
@@ -60,8 +60,8 @@ def test_only_random_and_cluster_depend_on_the_seed() -> None:
     texts = [b"%d" % (number * 7919) for number in range(200)]
 
     def select(method: Method, seed: int) -> tuple[int, ...]:
-        chosen = select_rows(texts, 200, params(method, rows=20, seed=seed), scores=scores, embeddings=vectors)
-        return chosen.positions
+        facts = RowFacts(scores=scores, embeddings=vectors)
+        return select_rows(texts, 200, params(method, rows=20, seed=seed), facts).positions
 
     methods: tuple[Method, ...] = ("random", "cluster", "zip", *NEED_SCORES)
     assert {method for method in methods if select(method, 0) != select(method, 1)} == {"random", "cluster"}
@@ -74,14 +74,14 @@ def test_a_method_without_one_value_for_each_row_is_refused(method: Method, coun
     scores = [1.0] * 4 if method not in NEED_SCORES or method in NEED_EMBEDDINGS else [1.0] * (count or 0)
     embeddings = None if count is None else EMBEDDINGS[:count]
     with pytest.raises(ValueError, match=f"{method} needs (scores|embeddings), one for each of the pool's 4 rows"):
-        select_rows(TEXTS, 4, params(method), scores=scores, embeddings=embeddings)
+        select_rows(TEXTS, 4, params(method), RowFacts(scores=scores, embeddings=embeddings))
 
 
 @pytest.mark.parametrize("method", ["random", "perplexity", "zip"])
 def test_every_method_takes_a_budget_in_tokens(method: Method) -> None:
     counts = [10, 20, 30, 40]
     settings = SelectionParams(method=method, tokens=45, k1=4, k2=4, k3=4)
-    chosen = select_rows(TEXTS, 4, settings, counts, scores=[1.0, 2.0, 3.0, 4.0])
+    chosen = select_rows(TEXTS, 4, settings, RowFacts(counts, scores=[1.0, 2.0, 3.0, 4.0]))
     assert 0 < sum(counts[row] for row in chosen.positions) <= 45
 
 

@@ -15,6 +15,9 @@ import pytest
 
 from entropylaw.own_packages import NAMES
 
+# Every test starts the command, or DVC, in a process of its own.
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -7,16 +7,23 @@ import numpy as np
 import pytest
 
 from corpus.records import Record, canonical_text
-from monitor.calibration.calibrate import BenignUpdate, Calibration, TopicSpread
+from monitor.calibration.benign_updates import BenignUpdate
+from monitor.calibration.calibrate import Calibration
 from monitor.calibration.own_updates import MAX_ROWS, OwnUpdates, measure_own_updates
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
 from monitor.rule_params import RuleParams
-from monitor.rules.apply import Comparison, apply_rules
+from monitor.rules.apply import apply_rules
+from monitor.rules.parent_comparison import ParentComparison
 from monitor.verdict import Measurements, RuleResult
+
+pytestmark = pytest.mark.slow
 
 Rows = list[tuple[Record, str]]
 COMPRESSION = CompressionParams()
+PARAMS = CalibrationParams()
 # Of data whose rows are so long that nothing moves their R.
 CALIBRATION = Calibration(
     400, (), 0.8, TopicSpread(0.1, 11), TopicSpread(0.1, 11), (BenignUpdate(0.1, "random", 1e-4, 1e-4),) * 12, (), ""
@@ -32,15 +39,15 @@ def measure(rows: Rows) -> Measurements:
 def judge(chats: Rows) -> Callable[[Rows], RuleResult]:
     """The redundancy rule on rows that are added to the first 400 conversations, or take the place of as many."""
     parent = chats[:400]
-    before, own = measure(parent), measure_own_updates(parent, COMPRESSION)
+    before, own = measure(parent), measure_own_updates(parent, COMPRESSION, PARAMS)
     nothing = np.zeros(0)
 
     def decide(added: Rows, replaced: bool = False, own: OwnUpdates | None = own) -> RuleResult:
         now = measure(parent[len(added) if replaced else 0 :] + added)
         counts = {"added": len(added), "removed": len(added) if replaced else 0, "kept": 400}
         now = Measurements(now.rows, now.r, now.r_long, now.l, now.c, **counts)
-        comparison = Comparison("sft", now, before, nothing, nothing, nothing, nothing, 0, 0, own_updates=own)
-        return apply_rules([comparison], CALIBRATION, fit_entropy_law(()), RuleParams())[0]
+        comparison = ParentComparison("sft", now, before, nothing, nothing, nothing, nothing, 0, 0, own_updates=own)
+        return apply_rules([comparison], CALIBRATION, fit_entropy_law(()), RuleParams())[0].result
 
     return decide
 
@@ -60,7 +67,7 @@ def test_copies_are_still_risky(chats: Rows, judge: Callable[..., RuleResult]) -
 
 
 def test_growth_is_the_slope_of_ln_r_between_half_of_the_rows_and_all(chats: Rows) -> None:
-    own = measure_own_updates(chats[:400], COMPRESSION)
+    own = measure_own_updates(chats[:400], COMPRESSION, PARAMS)
     assert own is not None and len(own.updates) == 12
     halves = [measure([chats[i] for i in range(start, 400, 2)]) for start in (0, 1)]
     slope = math.log(measure(chats[:400]).r_long / (sum(half.r_long for half in halves) / 2)) / math.log(2)
@@ -68,13 +75,15 @@ def test_growth_is_the_slope_of_ln_r_between_half_of_the_rows_and_all(chats: Row
 
 
 def test_the_same_data_gives_the_same_numbers_and_too_little_none(chats: Rows) -> None:
-    assert measure_own_updates(chats[:150], COMPRESSION) == measure_own_updates(chats[:150], COMPRESSION)
-    assert measure_own_updates(chats[:99], COMPRESSION) is None
+    assert measure_own_updates(chats[:150], COMPRESSION, PARAMS) == measure_own_updates(
+        chats[:150], COMPRESSION, PARAMS
+    )
+    assert measure_own_updates(chats[:99], COMPRESSION, PARAMS) is None
 
 
 def test_the_cost_does_not_grow_with_the_data(chats: Rows) -> None:
     many = [(record, f"{i:032x}") for i, (record, _) in enumerate(chats[:100] * (MAX_ROWS // 100 + 5))]
-    own = measure_own_updates(many, CompressionParams(level=1, long_level=1))
+    own = measure_own_updates(many, CompressionParams(level=1, long_level=1), PARAMS)
     assert own is not None
     # 5% of MAX_ROWS, less the rows held back.
     assert own.updates[0].share == pytest.approx(95 / (MAX_ROWS - 95))

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 ROWS = [list(range(1, 8)), list(range(20, 24)), [5, 3, 9, 30, 31, 32, 33, 2, 2]]
 SIZES = {
@@ -22,6 +21,8 @@ def token_losses(model: Any, **batch: Any) -> torch.Tensor:
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("config", [LlamaConfig, MistralConfig, Qwen2Config])
 def test_a_row_has_the_same_losses_packed_and_alone(config: Any, attention: str) -> None:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config(**SIZES), attn_implementation=attention)
     collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from hypothesis import given
@@ -40,6 +40,14 @@ class Sample:
 @dataclasses.dataclass(frozen=True)
 class Choice:
     level: Literal[1, 2] = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    RENAMED: ClassVar[dict[str, str]] = {"tails": "quantiles (one minus the old values)"}
+
+    quantiles: tuple[float, ...] = (0.98,)
+    level: int = 1
 
 
 GOOD = {
@@ -178,3 +186,23 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"a: \xff\n")
     with pytest.raises(EntropylawError, match=r"not YAML: .*utf-8"):
         read_params(path)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"tails": [0.02], "level": 1},  # as the old file has it: the new key is missing
+        {"level": 1, "quantiles": [0.98], "tails": [0.02]},  # beside the new one
+    ],
+)
+def test_an_old_key_is_refused_with_its_new_name(section: dict[str, object]) -> None:
+    message = "params.yaml: rules.tails: is now called quantiles (one minus the old values)"
+    with pytest.raises(ParamsError) as refused:
+        parse_section(Renamed, section, "params.yaml: rules")
+    assert str(refused.value) == message
+
+
+def test_names_of_old_keys_are_no_key_themselves() -> None:
+    assert parse_section(Renamed, {"quantiles": [0.9], "level": 2}, "p: s") == Renamed((0.9,), 2)
+    with pytest.raises(ParamsError, match=r"^p: s\.RENAMED: unknown key; known are quantiles, level$"):
+        parse_section(Renamed, {"RENAMED": {}}, "p: s")

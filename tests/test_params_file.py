@@ -5,42 +5,8 @@ import dataclasses
 import pytest
 
 from corpus.params import parse_section, read_params
-from corpus.prepare import PrepareParams
-from entropylaw.init.command import shipped_text
-from entropylaw.release.checks import ReleaseParams
-from monitor.calibration.calibrate import CalibrationParams
-from monitor.measures.compression import CompressionParams
-from monitor.measures.consistency import ConsistencyParams
-from monitor.rule_params import RuleParams
-from reports.report_params import ReportParams
-from selection.methods import SelectionParams
-from training.base_model import BaseModelParams
-from training.evaluation_params import EvaluationParams
-from training.judge_params import JudgeParams
-from training.kto import KtoParams
-from training.launch import LaunchParams
-from training.probe import ProbeParams
-from training.row_scores import RowScoreParams
-from training.sft import SftParams
-
-SECTIONS = {
-    "prepare": PrepareParams,
-    "compression": CompressionParams,
-    "consistency": ConsistencyParams,
-    "base_model": BaseModelParams,
-    "probe": ProbeParams,
-    "calibration": CalibrationParams,
-    "rules": RuleParams,
-    "report": ReportParams,
-    "row_scores": RowScoreParams,
-    "selection": SelectionParams,
-    "sft": SftParams,
-    "kto": KtoParams,
-    "launch": LaunchParams,
-    "evaluation": EvaluationParams,
-    "release": ReleaseParams,
-    "judge": JudgeParams,
-}
+from docs.reference.parameters import SECTIONS
+from entropylaw.repository.shipped_files import shipped_text
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from corpus.artifacts import hash_folder
 from corpus.files import write_rows
 from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
 
+pytestmark = pytest.mark.slow
+
 ROWS = 320
 TINY = {
     "base_model": {"vocabulary": 600, "hidden_size": 32, "layers": 1, "heads": 2, "max_length": 96, "steps": 60},

@@ -105,7 +105,7 @@ def test_the_loss_of_a_batch_is_trls(moved: str, pairs: list[Preference], base_f
 
     sides = [(pair.chosen, True) for pair in pairs[:5]] + [(pair.rejected, False) for pair in pairs[:6]]
     rows = [
-        {"prompt": to_chat(pairs[answer.place].prompt), "completion": to_chat(side), "label": label}
+        {"prompt": to_chat(pairs[answer.row_index].prompt), "completion": to_chat(side), "label": label}
         for answer, (side, label) in zip(answers, sides, strict=True)
     ]
     arguments = KTOConfig(
@@ -137,7 +137,7 @@ def test_the_kl_term_pairs_no_prompt_with_an_answer_of_its_own_row(pairs: list[P
     encoded = [encode_preference(tokenizer, pair, 64) for pair in pairs[:4]]
     answers = split_answers([row for row in encoded if row is not None])
     assert len(answers) == 8
-    assert all(answers[i - 1].place != answer.place for i, answer in enumerate(answers))
+    assert all(answers[i - 1].row_index != answer.row_index for i, answer in enumerate(answers))
 
 
 def test_before_the_first_step_every_loss_is_a_half(result: PreferenceProbeResult) -> None:

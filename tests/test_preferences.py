@@ -11,18 +11,19 @@ from scipy import stats
 
 from corpus.records import Message, Preference, Record, content_hash
 from monitor.measures.preferences import (
-    PairComparison,
     PairReference,
     PreferenceDirection,
     compare_answers,
-    compare_pairs,
     fit_direction,
     reverse_pair,
 )
 from monitor.measures.row_sketch import RowSketch
+from monitor.measures.row_split import RowSplit
 from monitor.rule_params import RuleParams
-from monitor.rules.apply import Comparison
-from monitor.rules.preference_rules import judge_pairs
+from monitor.rules import flipped, margin
+from monitor.rules.pairs import PairComparison, compare_pairs
+from monitor.rules.parent_comparison import ParentComparison
+from monitor.rules.rule import RuleInput
 from monitor.verdict import Measurements, RuleResult
 
 Rows = list[tuple[Record, str]]
@@ -52,15 +53,18 @@ def compare(
     sketch = RowSketch.of(row_hash for _, row_hash in hashed(parent))
     known = np.array(sketch.contains([row_hash for _, row_hash in hashed(version)]), dtype=bool)
     agreement = np.zeros((len(version), 2)) if agreement is None else agreement
-    return compare_pairs(hashed(version), agreement, sketch, reference, known, ~known)
+    split = RowSplit(known, ~known, np.ones(len(known), dtype=bool))
+    return compare_pairs(hashed(version), agreement, sketch, reference, split)
 
 
 def judge(pairs: PairComparison, rows: int, added: int) -> dict[str, RuleResult]:
     """The two rules' decisions when no other test is corrected for."""
     now = Measurements(rows, 2.0, 2.0, 0.5, 0.3, added, added, rows - added)
     nothing = np.zeros(0)
-    comparison = Comparison("preferences", now, now, nothing, nothing, nothing, nothing, 0, 0, pairs)
-    drafts = judge_pairs(comparison, pairs, PARAMS)
+    comparison = ParentComparison("preferences", now, now, nothing, nothing, nothing, nothing, 0, 0, pairs)
+    # Neither rule looks at the calibration or the law.
+    case = RuleInput(comparison, None, None, PARAMS)  # type: ignore[arg-type]
+    drafts = [rule.draft(case) for rule in (flipped, margin)]
     return {
         draft.result.id: draft.result if (p := draft.result.p_value) is None else draft.decide(p, 1, PARAMS)
         for draft in drafts
@@ -227,6 +231,7 @@ def test_fresh_pairs_with_exchanged_answers_are_seen(preference: float, share: f
     assert sum(seen) >= 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clarity", [1.0, 0.5, 0.0])
 def test_honest_pairs_alarm_at_the_nominal_rate_however_weak_their_preference(clarity: float) -> None:
     rng = np.random.default_rng(4)

@@ -300,6 +300,7 @@ def test_an_empty_prepared_file_is_an_error(tmp_path: Path) -> None:
         list(read_prepared(tmp_path / "out.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_prepared_file_of_12_mb_is_read_fast_and_made_in_constant_memory(tmp_path: Path) -> None:
     text = "Lorem ipsum dolor sit amet, consectetur. " * 9
     turns = [{"role": role, "content": text} for role in ("user", "assistant") * 4]

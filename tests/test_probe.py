@@ -24,6 +24,7 @@ def result(chats: Rows, base_folder: Path) -> ProbeResult:
     return probe_loss(model, tokenizer, chats[:300], PARAMS, card.trained_from)
 
 
+@pytest.mark.slow
 def test_versions_that_share_90_percent_of_their_rows_share_about_90_percent_of_their_probe(chats: Rows) -> None:
     for trained_from in (0.5, 1.0):
         before = choose_probe_rows(chats[:1000], 200, 0, trained_from)

@@ -18,12 +18,14 @@ from corpus.params import parse_section
 from corpus.prepare import to_row
 from corpus.records import Message, Preference, Record, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
-from monitor.calibration.calibrate import CalibrationParams, calibrate
-from monitor.calibration.law_runs import run_law_point
-from monitor.law.entropy_law import LawPoint
+from entropylaw.repository.shipped_files import shipped_text
+from monitor.calibration.calibrate import calibrate
+from monitor.calibration.law_runs import LawTraining, run_law_point
+from monitor.calibration.params import CalibrationParams
+from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams
-from training.base_model import CARD, BaseModelParams, build_base_model, load_base_model
+from training.base_model import CARD, build_base_model, load_base_model
+from training.base_model_params import BaseModelParams
 from training.preference_probe import PreferenceProbeResult
 from training.probe import ProbeParams, ProbeResult, choose_probe_rows, probe_loss
 from training.probed_model import copy_probed_model, load_probed_model
@@ -196,11 +198,11 @@ def test_a_calibration_by_adapters_probes_as_the_probe_does(adapted: Path, chats
 def test_a_run_of_the_law_by_adapters_starts_with_the_probe_and_leaves_the_model_as_it_is(
     adapted: Path, chats: Rows, by_adapters: ProbeResult
 ) -> None:
-    model, tokenizer, _ = load_probed_model(adapted)
+    base = load_probed_model(adapted)
 
     def run(learning_rate: float) -> LawPoint:
         chosen = choose_probe_rows(chats[:40], PROBE.steps * PROBE.batch_rows, PROBE.seed, 1.0)
-        return run_law_point("x", chosen, chats[40:56], model, tokenizer, PROBE, learning_rate, CompressionParams())
+        return run_law_point("x", chosen, chats[40:56], base, LawTraining(PROBE, learning_rate, CompressionParams()))
 
     slow, fast = run(1e-9), run(3e-2)
     assert slow.l == fast.l == pytest.approx(by_adapters.l)

@@ -98,7 +98,7 @@ def test_every_public_function_and_class_says_what_it_is() -> None:
     described = {name: thing.__doc__ or "" for name, thing in things.items() if hasattr(thing, "__module__")}
     # A dataclass without a docstring gets its signature as one.
     silent = {name for name, text in described.items() if not text or text.startswith(f"{name}(")}
-    assert {name for name in silent if not things[name].__module__.startswith("monitor.")} == set()
+    assert silent - {"Verdict"} == set()
 
 
 def test_importing_the_package_loads_nothing_yet() -> None:
@@ -271,6 +271,7 @@ def read_examples() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_guide_runs_as_it_is_written(
     small_params: Path, chats: Rows, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

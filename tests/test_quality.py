@@ -17,7 +17,7 @@ from corpus.errors import NotAssessedError
 from corpus.params import read_params
 from corpus.records import Conversation, Message, Preference, Record, content_hash
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from training.judge import Judge
 from training.judge_params import JudgeParams
 from training.quality import QualityParams, RatedRow, rate_rows, rating_requests

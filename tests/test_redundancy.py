@@ -10,7 +10,8 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from selection.redundancy import PLAIN, PYTHON_LIST, DictionaryState, Framing, StateKind, reference_text
+from selection.framing import PLAIN, PYTHON_LIST, Framing, reference_text
+from selection.redundancy import DictionaryState, StateKind
 
 WORDS = [b"entropy", b"law", b"data", b"user: ", b"assistant: ", b"the", b"of", b"\n", b" ", b"model"]
 VOCABULARY = [bytes(Random(number).choices(range(97, 123), k=3 + number % 5)) for number in range(20_000)]
@@ -43,6 +44,7 @@ def framed(members: list[bytes], framing: Framing) -> bytes:
     return framing.opening + framing.separator.join(members) + framing.closing
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(rows, max_size=6), st.lists(rows, min_size=1, max_size=3), framings, st.integers(1, 9))
 @example([text(1, 70_000)], [b"", text(1, 70_000)], PLAIN, 9)
@@ -59,6 +61,7 @@ def test_deflate_state_gives_the_size_of_compressing_the_whole_set_anew(
             state.add(members[count])
 
 
+@pytest.mark.slow
 def test_deflate_state_is_exact_across_many_block_boundaries() -> None:
     # A block of DEFLATE closes after 16,383 symbols; rows of a few hundred bytes end anywhere in a block.
     random = Random(3)
@@ -91,6 +94,7 @@ def test_the_size_of_a_single_row_is_that_of_plain_zstd_without_its_header(windo
     assert state.size_with(candidate) == pytest.approx(len(zstandard.compress(candidate, level)), rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_copy_of_any_row_of_a_large_set_shrinks_over_a_hundredfold_with_the_global_window() -> None:
     # 14 MB: beyond the 8 MiB that zstd indexes of a dictionary when its tables keep their usual size.
     random = Random(11)

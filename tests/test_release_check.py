@@ -22,14 +22,16 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import read_json, write_json
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
 from entropylaw.repository.lockfile import hash_as_dvc
+from entropylaw.repository.shipped_files import shipped_text
 from monitor.history import write_entry
 from monitor.measures.evidence import version_hash
 from monitor.waivers import Waiver, add_waiver
 from training.fine_tuning import TrainingReport
 from training.model_card import Provenance, TrainedOn, render_model_card
 from training.sft import SftParams
+
+pytestmark = pytest.mark.slow
 
 DATASETS = ("sft", "preferences")
 MODELS = {"sft": "models/sft", "preferences": "models/kto"}
@@ -276,7 +278,7 @@ def test_a_score_lower_by_the_tolerance_is_tolerated_and_null_compares_nothing(r
     edit("results/evaluation.json", z={"heldout": -4.931})
     assert invoke().stderr == ""
     lower_score()
-    replace_text("params.yaml", "heldout: 0.02,", "heldout: null,")
+    replace_text("params.yaml", "heldout: 0.02", "heldout: null")
     assert invoke().stderr == ""
 
 
@@ -312,6 +314,21 @@ def test_what_is_missing_is_no_pass(repository: Path, path: str) -> None:
     assert code == 3
     assert any(path in reason for reason in found.values())
     assert all("failed" not in reason for reason in found.values()), found
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("stages: [\n}\n", "dvc.lock, line 2: not YAML"),
+        ("stages: {release: {outs: [{path: results/release.md}]}}\n", "no record of MD5 hashes as DVC 3 writes it"),
+        ("stages: {}\n", "has no stage `release`"),
+    ],
+)
+def test_a_damaged_lock_is_no_pass_and_says_where(repository: Path, text: str, word: str) -> None:
+    Path("dvc.lock").write_text(text)
+    code, found = check()
+    assert code == 3 and found.keys() == {"lock"}
+    assert word in found["lock"] and "run `dvc repro`" in found["lock"]
 
 
 @pytest.mark.parametrize(("version", "word"), [(1, "--force release"), (99, "newer"), (None, "--force release")])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from entropylaw.init.command import render_pipeline
+from entropylaw.init.pipeline import render_pipeline
 from entropylaw.release.tag import parse_gto_tag
 from entropylaw.repository import layout
 

@@ -6,18 +6,20 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from sample_verdicts import STATUSES, data_hash, history, law, long_history, sample_verdict, waiver
 
 from corpus.artifacts import to_json
 from monitor.gate import decide_gate
-from monitor.verdict import RuleId, RuleResult, verdict_from_json
-from reports.report_data import ROWS_PER_RULE, ReportData, build_report_data
-from reports.words import RULES
+from monitor.law.results import LawSummary
+from monitor.rules.registry import list_rules
+from monitor.verdict import RuleResult, verdict_from_json
+from reports.law_view import LawView
+from reports.report_data import ReportData, build_report_data
+from reports.rule_view import ROWS_PER_RULE
 
-RISKY_RULES = ("redundancy", "consistency", "both_rise")
+RISKY_RULES = ("redundancy", "loss", "both_rise")
 
 
 def build(status: str, *waivers, today: datetime.date | None = None) -> ReportData:
@@ -39,9 +41,9 @@ def test_without_a_parent_or_a_value_there_is_no_change() -> None:
 
 
 def test_every_rule_has_a_name_a_question_and_advice_of_its_own() -> None:
-    assert set(RULES) == set(get_args(RuleId))
-    for words in zip(*((rule.title, rule.question, rule.advice) for rule in RULES.values()), strict=True):
-        assert len(set(words)) == len(RULES) and all(words)
+    rules = list_rules()
+    for words in zip(*((rule.title, rule.question, rule.advice) for rule in rules), strict=True):
+        assert len(set(words)) == len(rules) and all(words)
 
 
 def test_the_version_under_test_comes_last_and_once() -> None:
@@ -119,7 +121,7 @@ def test_blocked_is_what_the_gate_decides(status: str, waived: tuple[str, ...]) 
 def test_only_waivers_of_every_risky_rule_let_a_version_through() -> None:
     some, all_of_them = (build("risky", *map(waiver, rules)) for rules in (RISKY_RULES[:1], RISKY_RULES))
     assert some.blocked and some.headline == "Do not train on x5"
-    assert [command.split()[2] for command in some.steps[-1].commands] == ["consistency", "both_rise"]
+    assert [command.split()[2] for command in some.steps[-1].commands] == ["loss", "both_rise"]
     assert not all_of_them.blocked and "waiver" in all_of_them.headline
     assert all(rule.waiver for rule in all_of_them.rules if rule.status == "risky")
     assert not any("entropylaw waive" in command for step in all_of_them.steps for command in step.commands)
@@ -176,34 +178,26 @@ def test_z_is_shown_on_the_forecasts_scale_then_the_held_out_one_then_the_most_c
     assert benchmark("baseline", {"arc": 0.5}, {"heldout": -4.9, "arc": 0.6}) == "heldout"
 
 
-def test_a_law_with_missing_parts_is_shown_as_far_as_it_goes() -> None:
+def test_a_law_with_few_runs_or_curves_is_shown_as_far_as_it_goes() -> None:
     verdict = sample_verdict("pass")
 
-    def view(document: dict):
-        return build_report_data(replace(verdict, law=document), [], []).law
+    def view(summary: LawSummary) -> LawView:
+        return build_report_data(replace(verdict, law=summary), [], []).law
 
-    assert view({}).points == () and view({}).curves == () and view({}).sentence
-    assert view({"points": None, "curves": None}).points == ()
-    points = [{"name": "a", "z": -5.0}, {"name": "b", "z": None}, {"name": "c"}]
-    assert [(point.name, point.r_long) for point in view({"points": points}).points] == [("a", None)]
-    assert view({"points": points}).curves == ()
-
-    def steps(curve: dict | None) -> tuple:
-        measured = [{"name": "a", "r_long": 3.0, "z": -5.0}]
-        (shown,) = view({"points": measured, "curves": {"r_long": curve}}).curves
-        assert shown.symbol == "R long" and shown.sentence
-        return shown.steps
-
-    whole = law()["curves"]["r_long"]
-    band = whole["band"]
-    assert steps(whole) == tuple(zip(*band.values(), strict=True))
-    assert steps({**whole, "band": {**band, "low": [None, *band["low"][1:]]}}) == steps(whole)[1:]
-    assert steps({**whole, "band": {"x": [3.0, 4.0], "z": [-5.0, -5.1]}}) == ()
-    assert steps({**whole, "band": None}) == steps({}) == steps(None) == ()
+    nothing = view(replace(law(), holds=None, points=(), curves={}))
+    assert (nothing.points, nothing.curves, nothing.sentence) == ((), (), law().sentence)
+    curve = law().curves["r_long"]
+    band = curve.band
+    assert band is not None
+    shown = view(replace(law(), curves={"r_long": curve})).curves
+    assert [part.symbol for part in shown] == ["R", "R long", "L"] and all(part.sentence for part in shown)
+    steps = tuple(zip(band.x, band.z, band.low, band.high, band.run_low, band.run_high, strict=True))
+    assert [part.steps for part in shown] == [(), steps, ()]
+    assert view(replace(law(), curves={"r_long": replace(curve, band=None)})).curves[1].steps == ()
 
 
 def test_rendering_a_check_loads_no_heavy_library() -> None:
-    heavy = "{'jinja2', 'matplotlib', 'numpy', 'pandas', 'scipy', 'torch', 'zstandard'}"
+    heavy = "{'jinja2', 'matplotlib', 'pandas', 'scipy', 'sklearn', 'torch'}"
     program = f"import sys, reports.checks; print(sorted({heavy} & set(sys.modules)))"
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)

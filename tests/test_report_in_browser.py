@@ -27,7 +27,10 @@ CURVES = (
 PAGES = (*STATUSES, "fifty", "hostile")
 SCREENS = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_chromium() is None, reason="needs Chromium (Debian: apt-get install chromium)"),
+]
 
 
 def build(page: str) -> ReportData:

@@ -18,7 +18,7 @@ from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Conversation, Message
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from reports.excerpts import SHOWN_CHARACTERS, START_CHARACTERS, cut_excerpt
 
 FLAGGED, OTHER = "a text that was flagged", "a text that was not"

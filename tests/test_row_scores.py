@@ -99,6 +99,7 @@ def losses_by_hand(folder: Path, record: Record, max_length: int) -> tuple[float
     return float(np.mean(given)), float(np.mean(alone))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_length", [96, 30])
 @pytest.mark.parametrize("folder", ["base_folder", "begin_folder"])
 def test_answers_are_scored_as_written_out_by_hand(

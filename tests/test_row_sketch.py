@@ -68,6 +68,7 @@ def test_differences_are_the_exact_counts_within_a_hundredth_of_the_change(rows:
     assert difference.removed + difference.kept == len(old)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1_000, 90_000, 100_000, 1_000_000])
 def test_a_sketch_takes_about_ten_bits_a_row_up_to_a_ceiling(rows: int) -> None:
     sketch = RowSketch.of(random_hashes(rows, 1))

@@ -3,14 +3,20 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from corpus.params import read_params
 from entropylaw.cli import app
 from entropylaw.init.ci_files import CI_FILES, render_ci_file
-from entropylaw.init.command import RECIPES, render_pipeline, shipped_text
+from entropylaw.init.pipeline import render_pipeline
+from entropylaw.init.recipes import RECIPES
+from entropylaw.repository.shipped_files import shipped_text
+
+pytestmark = pytest.mark.slow
 
 
 def conversation(i):
@@ -165,13 +171,15 @@ def test_outside_git_or_dvc_it_says_what_to_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("recipe", [None, *RECIPES])
 def test_every_comment_survives_the_adaptation_but_those_of_the_section_left_out(recipe):
-    shipped = shipped_text(f"recipes/{recipe}.yaml" if recipe else "params.yaml")
+    both = {"sft": "data/sft.jsonl", "preferences": "data/preferences.jsonl"}
+    shipped = render_pipeline(both, recipe)["params.yaml"]
     adapted = render_pipeline({"sft": "data/chats.parquet"}, recipe)["params.yaml"]
     (left_out,) = [part for part in shipped.split("\n\n") if "\nkto:" in part]
-    comments = [line.partition("#")[2] for line in shipped.replace(left_out, "").splitlines()]
+    lines = [line for line in shipped.replace(left_out, "").splitlines() if not line.startswith("  preferences:")]
+    comments = [line.partition("#")[2] for line in lines]
     assert len([comment for comment in comments if comment]) > 50
     assert [comment for comment in comments if comment not in adapted] == []
-    assert "The paper: learning rate 1e-6" in left_out and "The paper: learning rate 1e-6" not in adapted
+    assert "KTO on preferences" in left_out and "KTO on preferences" not in adapted
     expected = YAML(typ="safe").load(shipped)
     del expected["kto"]
     assert YAML(typ="safe").load(adapted) == {**expected, "datasets": {"sft": "data/chats.parquet"}}
@@ -182,7 +190,10 @@ def test_a_recipe_is_the_params_of_the_new_repository(repository):
     both = ["--dataset", "sft=data/sft.jsonl", "--dataset", "preferences=data/preferences.jsonl"]
     result = init(*both, "--recipe", "llama-3-8b")
     assert result.exit_code == 0, result.stderr
-    assert (repository / "params.yaml").read_text() == shipped_text("recipes/llama-3-8b.yaml")
+    params = read_params(repository / "params.yaml")
+    assert params["base_model"]["pretrained"] == "meta-llama/Meta-Llama-3-8B"
+    assert params["sft"]["batch_rows"] == 128
+    assert params["rules"] == read_params(Path(__file__).parent.parent / "params.yaml")["rules"]
     before = snapshot(repository)
     result = init(*both, "--recipe", "qwen-small")
     assert result.exit_code == 2 and "params.yaml" in result.stderr

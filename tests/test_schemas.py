@@ -13,13 +13,13 @@ from jsonschema import Draft202012Validator
 from sample_verdicts import STATUSES, history, sample_verdict, waiver
 
 from corpus.artifacts import to_json
-from monitor.law.curves import CurveBand, LawCurve
-from monitor.law.entropy_law import LawPoint, describe_law, fit_entropy_law
+from monitor.law.entropy_law import fit_entropy_law, summarise_law
+from monitor.law.results import CurveBand, LawCurve, LawPoint
 from monitor.rules.flagged_rows import ROWS_PER_RULE
-from monitor.verdict import SCHEMA_VERSION, RuleId, RuleStatus, Status
+from monitor.verdict import SCHEMA_VERSION, RuleStatus, Status
 from reports.checks import CHECK_SCHEMA_VERSION, render_check
-from reports.report_data import ROWS_PER_RULE as ROWS_SHOWN
 from reports.report_data import build_report_data
+from reports.rule_view import ROWS_PER_RULE as ROWS_SHOWN
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
 SCHEMAS = {name: json.loads((FOLDER / f"{name}.schema.json").read_text()) for name in ("verdict", "check")}
@@ -29,7 +29,7 @@ def build_document(name: str, status: str) -> Any:
     verdict = sample_verdict(status)
     if name == "verdict":
         return json.loads(to_json(verdict))
-    waivers = [waiver("redundancy"), waiver("consistency", of=3)]
+    waivers = [waiver("redundancy"), waiver("loss", of=3)]
     return json.loads(render_check(build_report_data(verdict, history() if verdict.parent else [], waivers), "json"))
 
 
@@ -130,8 +130,9 @@ def test_a_value_of_another_kind_is_not_valid(name: str, key: str, value: Any) -
 
 def test_the_schemas_name_the_statuses_rules_and_numbers_of_the_code() -> None:
     verdict, check = SCHEMAS["verdict"], SCHEMAS["check"]
-    rule_ids = [verdict["$defs"]["rule_id"]["examples"], check["$defs"]["rule"]["properties"]["id"]["examples"]]
-    assert rule_ids == [list(get_args(RuleId))] * 2
+    for rule_id in (verdict["$defs"]["rule_id"], check["$defs"]["rule"]["properties"]["id"]):
+        # Listing them here would make every new rule a change of the schema.
+        assert "docs/reference/rules.md" in rule_id["description"] and "enum" not in rule_id
     for schema in (verdict, check):
         assert schema["properties"]["status"]["enum"] == list(get_args(Status))
         assert schema["$defs"]["rule"]["properties"]["status"]["enum"] == list(get_args(RuleStatus))
@@ -149,10 +150,10 @@ def test_the_law_as_the_code_describes_it_has_no_key_that_is_not_described(n_poi
         n_points, True, "It falls.", "power", (1.0, 2.0), 3.0, 0.1, 0.9, 0.8, 0.1, 0.01, {"power": -3.0},
         CurveBand(column, column, column, column, column, column),
     )  # fmt: skip
-    law = describe_law(fit_entropy_law(points), {"r": curve, "l": LawCurve(2, None, "Too few runs.")})
+    law = summarise_law(fit_entropy_law(points), {"r": curve, "l": LawCurve(2, None, "Too few runs.")})
     document = json.loads(to_json(replace(sample_verdict("pass"), law=law)))
     assert check_document(close(SCHEMAS["verdict"]), document) == []
-    assert ("slopes" in document["law"]) is (n_points == 12)
+    assert (document["law"]["slopes"] is not None) is (n_points == 12)
 
 
 def test_hostile_data_give_a_valid_document() -> None:

@@ -119,6 +119,7 @@ def chat_pool(chats: list[tuple[Record, str]], tmp_path: Path) -> tuple[Path, li
 # --- what is written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_zip_writes_the_pools_rows_whole_and_in_the_order_of_selection(run: Run, tmp_path: Path, suffix: str) -> None:
     rows = [conversation(seed) for seed in range(30)]
@@ -130,6 +131,7 @@ def test_zip_writes_the_pools_rows_whole_and_in_the_order_of_selection(run: Run,
     assert rows_of(tmp_path / f"out{suffix}") == [rows[index] for index in expected]
 
 
+@pytest.mark.slow
 def test_naming_zlib_means_its_own_window(run: Run, tmp_path: Path) -> None:
     rows = [conversation(seed) for seed in range(30)]
     write_rows(tmp_path / "pool.jsonl", rows)
@@ -274,6 +276,7 @@ def test_deita_takes_the_highest_grades_and_leaves_out_what_is_alike(
     assert "deita finds no more" in result.stdout
 
 
+@pytest.mark.slow
 def test_cluster_takes_rows_of_every_topic(run: Run, tmp_path: Path) -> None:
     topics = ["My dog barks at the cat, and the puppy plays", "The bank raised the interest on our mortgage loan",
               "Boil the pasta, then fry onions in olive oil"]  # fmt: skip
@@ -337,6 +340,7 @@ def test_a_token_budget_counts_both_answers_of_a_pair(run: Run, pairs: Path, tmp
 # --- edges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["zip", "random", "cluster"])
 @pytest.mark.parametrize(("asked", "expected"), [(0, 0), (1, 1), (30, 30), (31, 30)])
 def test_any_number_of_rows_may_be_asked_for(
@@ -390,6 +394,7 @@ def test_the_seed_of_zip_and_its_workers_change_nothing(run: Run, pool: Path, tm
     assert (tmp_path / "0.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_compat_reference_compresses_the_rows_as_they_stand_in_the_file(run: Run, pool: Path, tmp_path: Path) -> None:
     assert run("zip", pool, "--out", "out.jsonl", "--rows", 6, "--compat", "reference", *SMALL_K).exit_code == 0
     texts = [repr(conversation(seed)).encode() for seed in range(30)]
@@ -526,6 +531,7 @@ def large_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("older", [None, b"an older selection\n"])
 def test_ctrl_c_during_a_selection_writes_nothing_and_leaves_no_worker(
     large_pool: Path, tmp_path: Path, older: bytes | None

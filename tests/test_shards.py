@@ -15,9 +15,12 @@ import pytest
 from corpus.errors import EntropylawError
 from selection.budget import Budget
 from selection.engines import Processes, _hold_interrupts, count_cores, start_engine
-from selection.redundancy import StateKind, reference_text
+from selection.framing import reference_text
+from selection.redundancy import StateKind
 from selection.shards import ShardedPool
 from selection.zip_greedy import Selection, ZipParams, select_zip
+
+pytestmark = pytest.mark.slow
 
 KIND = StateKind("zlib", 9)
 

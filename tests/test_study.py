@@ -38,16 +38,18 @@ from corpus.prepare import to_row
 from corpus.records import canonical_text
 from entropylaw.cli import app
 from entropylaw.demo.chitchat import load_chat_logs, to_conversation
-from entropylaw.init.command import shipped_text
+from entropylaw.repository.shipped_files import shipped_text
 from entropylaw.study.command import lengths_file, load_study, result_file
 from entropylaw.study.params import StudyParams, read_study_params
 from entropylaw.study.run import run_method
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.law.forms import fit_form, predict_form
 from reports.study import Study, build_study, compare_means, find_variants, list_variants
-from reports.study_figures import NAME_HEIGHT, bin_lengths, draw_study, share_by_bin, spread_labels
+from reports.study_figures import draw_study
 from reports.study_law import list_law_points
+from reports.study_lengths_figure import bin_lengths, share_by_bin
 from reports.study_runs import MeasuredSelection, MethodResult, StudyRun
+from reports.study_scatter_figure import NAME_HEIGHT, spread_labels
 from reports.study_table import describe_study, render_study, render_study_text, summarise_study, tabulate_study
 from selection.methods import Method, SelectionParams
 
@@ -270,6 +272,7 @@ def test_the_metrics_name_every_entry_and_carry_the_sentences() -> None:
 # What is drawn.
 
 
+@pytest.mark.slow
 def test_figures_are_well_formed_and_the_same_bytes_each_time() -> None:
     figures = draw_study(study(*lost()))
     assert figures == draw_study(study(*lost()))
@@ -289,6 +292,7 @@ def test_every_method_of_the_table_is_named_in_every_comparing_figure() -> None:
         assert "zip-k1-200" not in words
 
 
+@pytest.mark.slow
 def test_the_numbers_behind_a_figure_are_those_of_the_study() -> None:
     built = study(*lost())
     figures = {figure.chart.name: list(csv.DictReader(io.StringIO(figure.csv))) for figure in draw_study(built)}
@@ -303,6 +307,7 @@ def test_the_numbers_behind_a_figure_are_those_of_the_study() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_curve_is_drawn_where_it_was_fitted_and_dashed_where_it_does_not_hold() -> None:
     built = study(*lost())
     charts = {figure.chart.name: figure.chart for figure in draw_study(built)}
@@ -320,6 +325,7 @@ def test_a_curve_is_drawn_where_it_was_fitted_and_dashed_where_it_does_not_hold(
     assert not any("FillBetween" in figure.chart.svg for figure in few)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_a_curve_are_beside_its_figure() -> None:
     built = study(*lost())
     band = built.curves["l"].band
@@ -566,6 +572,7 @@ def test_training_that_diverges_is_not_assessed(repository: Rows, in_tmp_path: P
         run_method("random", StudyParams(0.4, (0,), {"random": SelectionParams("random")}))
 
 
+@pytest.mark.slow
 def test_the_study_runs_as_a_pipeline_and_a_second_time_does_nothing(tmp_path: Path) -> None:
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}

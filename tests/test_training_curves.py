@@ -49,6 +49,7 @@ def test_thinning_keeps_both_ends_and_the_order(count: int, most: int) -> None:
     assert list(thin) == sorted(set(thin))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version_hash", "shown"), [(data_hash(6), True), (data_hash(5), False), (None, False)])
 def test_only_curves_of_this_version_are_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version_hash: str | None, shown: bool

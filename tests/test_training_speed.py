@@ -33,6 +33,7 @@ def test_the_kind_of_h100_decides_its_peak() -> None:
     assert find_peak_flops("NVIDIA H100 PCIe") < find_peak_flops("NVIDIA H100 NVL") < find_peak_flops("NVIDIA H100")
 
 
+@pytest.mark.slow
 def test_sides_that_train_differently_are_not_compared(tmp_path: Path) -> None:
     def train(loss: float):
         return lambda folder: Trained(loss, 0.1)

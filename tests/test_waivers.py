@@ -14,6 +14,7 @@ from monitor.waivers import Waiver, add_waiver, read_waivers, valid_waivers, wai
 
 HERE, ELSEWHERE = "a" * 32, "b" * 32
 DAY = datetime.date(2026, 3, 31)
+RULES = ("redundancy", "loss", "agreement", "both_rise", "forecast")
 
 HAND_WRITTEN = """\
 # Who may waive: the data lead.
@@ -34,18 +35,18 @@ def make_waiver(**changes: str) -> Waiver:
 
 
 def test_no_file_and_an_empty_list_are_no_waivers(tmp_path: Path) -> None:
-    assert read_waivers(tmp_path / "waivers.yaml") == ()
+    assert read_waivers(tmp_path / "waivers.yaml", RULES) == ()
     for text in ("", "# none\n", "waivers: []\n", "waivers:\n", "# none\nwaivers:\n"):
         (tmp_path / "waivers.yaml").write_text(text)
-        assert read_waivers(tmp_path / "waivers.yaml") == ()
+        assert read_waivers(tmp_path / "waivers.yaml", RULES) == ()
 
 
 def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "waivers.yaml"
     path.write_text(HAND_WRITTEN)
-    assert read_waivers(path) == (make_waiver(reason="short answers are meant"),)
+    assert read_waivers(path, RULES) == (make_waiver(reason="short answers are meant"),)
     path.write_text(HAND_WRITTEN.replace("2026-03-31", "'2026-03-31'"))
-    assert read_waivers(path) == (make_waiver(reason="short answers are meant"),)
+    assert read_waivers(path, RULES) == (make_waiver(reason="short answers are meant"),)
 
 
 @settings(max_examples=40)
@@ -53,7 +54,7 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
     st.lists(
         st.builds(
             make_waiver,
-            rule=st.sampled_from(["redundancy", "consistency", "agreement", "both_rise", "forecast"]),
+            rule=st.sampled_from(["redundancy", "loss", "agreement", "both_rise", "forecast"]),
             # Digits alone, or digits around one e, are numbers to YAML unless quoted.
             data_hash=st.sampled_from([HERE, "0" * 32, "1" * 32, "1e" + "0" * 30, "0b" * 16]),
             reason=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip),
@@ -67,20 +68,20 @@ def test_the_last_waiver_for_a_rule_and_its_data_is_the_one_read_back(tmp_path_f
     path = tmp_path_factory.mktemp("waivers") / "waivers.yaml"
     expected: dict[tuple[str, str], Waiver] = {}
     for waiver in waivers:
-        add_waiver(path, waiver)
+        add_waiver(path, waiver, RULES)
         expected[waiver.rule, waiver.data_hash] = waiver
-    assert read_waivers(path) == tuple(expected.values())
+    assert read_waivers(path, RULES) == tuple(expected.values())
 
 
 def test_adding_and_replacing_keep_every_comment(tmp_path: Path) -> None:
     path = tmp_path / "waivers.yaml"
     path.write_text(HAND_WRITTEN)
-    add_waiver(path, make_waiver(rule="redundancy", reason="copies are meant"))
-    add_waiver(path, make_waiver(owner="lee", expires="2026-06-30"))
+    add_waiver(path, make_waiver(rule="redundancy", reason="copies are meant"), RULES)
+    add_waiver(path, make_waiver(owner="lee", expires="2026-06-30"), RULES)
     text = path.read_text()
     for comment in ("# Who may waive: the data lead.", "# Seen by Kim in the March export.", "# The end."):
         assert comment in text
-    assert [(waiver.rule, waiver.owner) for waiver in read_waivers(path)] == [
+    assert [(waiver.rule, waiver.owner) for waiver in read_waivers(path, RULES)] == [
         ("agreement", "lee"),
         ("redundancy", "kim"),
     ]
@@ -90,7 +91,7 @@ def test_the_first_waiver_of_an_empty_list_is_written_as_a_block_under_the_comme
     path = tmp_path / "waivers.yaml"
     for text in ("# Waivers.\nwaivers: []  # none yet\n", "# Waivers.\nwaivers:  # none yet\n"):
         path.write_text(text)
-        add_waiver(path, make_waiver())
+        add_waiver(path, make_waiver(), RULES)
         # The column of a trailing comment is the YAML library's to choose.
         assert re.sub(" +#", "  #", path.read_text()) == (
             "# Waivers.\n"
@@ -107,8 +108,8 @@ def test_a_hash_of_digits_written_without_quotes_survives_another_waiver(tmp_pat
     path = tmp_path / "waivers.yaml"
     for digits in ("0" * 32, "0123456789" * 3 + "01", "1e" + "0" * 30):
         path.write_text(HAND_WRITTEN.replace(HERE, digits))
-        add_waiver(path, make_waiver(rule="forecast"))
-        assert [waiver.data_hash for waiver in read_waivers(path)] == [digits, HERE]
+        add_waiver(path, make_waiver(rule="forecast"), RULES)
+        assert [waiver.data_hash for waiver in read_waivers(path, RULES)] == [digits, HERE]
 
 
 def test_a_waiver_holds_through_its_last_day_for_its_own_data_only() -> None:
@@ -167,7 +168,7 @@ def test_an_ill_formed_file_is_an_error_that_names_the_entry_and_is_not_touched(
     assert old in HAND_WRITTEN
     path.write_text(HAND_WRITTEN.replace(old, new))
     before = path.read_bytes()
-    for attempt in (lambda: read_waivers(path), lambda: add_waiver(path, make_waiver(rule="forecast"))):
+    for attempt in (lambda: read_waivers(path, RULES), lambda: add_waiver(path, make_waiver(rule="forecast"), RULES)):
         with pytest.raises(ParamsError, match=rf"waivers\.yaml.*: {message}"):
             attempt()
     assert path.read_bytes() == before
@@ -177,5 +178,5 @@ def test_an_ill_formed_file_is_an_error_that_names_the_entry_and_is_not_touched(
 def test_an_ill_formed_waiver_is_refused_and_nothing_is_written(tmp_path: Path, changes: dict[str, str]) -> None:
     (key,) = changes
     with pytest.raises(ParamsError, match=rf"^waiver\.{key}: "):
-        add_waiver(tmp_path / "waivers.yaml", make_waiver(**changes))
+        add_waiver(tmp_path / "waivers.yaml", make_waiver(**changes), RULES)
     assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,8 @@ from entropylaw.cli import app
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from reports.markdown import COMMENT_MARKER
 
+pytestmark = pytest.mark.slow
+
 GITHUB = YAML(typ="safe").load(render_ci_file(CiSystem.github))
 GITLAB = YAML(typ="safe").load(render_ci_file(CiSystem.gitlab))
 JOBS: dict[str, Any] = GITHUB["jobs"]

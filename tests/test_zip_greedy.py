@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from corpus.errors import EntropylawError, ParamsError
 from corpus.params import parse_section
 from selection.budget import Budget
-from selection.redundancy import reference_text
+from selection.framing import reference_text
 from selection.zip_greedy import Selection, ZipParams, bottom_k, select_zip
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -68,6 +68,7 @@ rows = st.one_of(
 sizes = st.tuples(*[st.integers(1, 8)] * 3).map(lambda three: sorted(three, reverse=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(rows, max_size=25), st.integers(0, 30), sizes)
 def test_the_same_rows_in_the_same_order_as_recompressing_everything(
@@ -78,6 +79,7 @@ def test_the_same_rows_in_the_same_order_as_recompressing_everything(
     assert list(selected.indices) == algorithm_1(pool, budget, k1, k2, k3)
 
 
+@pytest.mark.slow
 def test_the_same_rows_as_recompressing_everything_when_the_set_outgrows_the_window() -> None:
     pool = prose_pool(180, words=600)
     selected = select_zip(pool, Budget(rows=90), ZipParams(k1=60, k2=20, k3=10))
@@ -179,6 +181,7 @@ def test_the_global_window_chooses_copies_that_zlib_cannot_see() -> None:
     assert far.selected_copies == 0
 
 
+@pytest.mark.slow
 def test_the_global_window_avoids_near_copies_of_far_rows() -> None:
     # Every row stands a second time with one word more, far apart: 32 KiB hold a dozen rows.
     originals = [prose(seed, 500) for seed in range(250)]

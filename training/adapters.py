@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA), also over weights in 4 bits, and the plain model that is made of them in the end."""
+"""Low-rank adapters (LoRA), also over weights in 4 bits, and the plain model they are merged into at the end."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
-# Below the checkpoints, where a killed run's leftovers may lie.
+# The adapter's folder within that of the run's checkpoints, where a killed run may leave it.
 ADAPTER = "adapter"
 
 
 def adapter_config(params: TrainerParams) -> LoraConfig | None:
-    """Adapters on every linear layer but the output layer, as TRL wants them; None where all weights are tuned."""
+    """The adapters that ``params`` asks for, as TRL takes them; None where all weights are tuned."""
     if params.tuning == "full":
         return None
     return linear_adapters(params.lora_rank, params.lora_alpha, params.lora_dropout)
 
 
 def linear_adapters(rank: int, alpha: int, dropout: float = 0.0) -> LoraConfig:
-    """Adapters of ``rank`` on every linear layer but the output layer; their output is scaled by ``alpha / rank``."""
+    """Adapters on every linear layer but the output layer; their output is multiplied by ``alpha / rank``."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -37,9 +37,11 @@ def linear_adapters(rank: int, alpha: int, dropout: float = 0.0) -> LoraConfig:
 
 
 def quantize_config(params: TrainerParams, stage: str) -> BitsAndBytesConfig | None:
-    """Weights as 4-bit normal floats, their scales quantised too (Dettmers et al., 2023, section 3); None for others.
+    """How weights are loaded in 4 bits for ``tuning: qlora``; None for other kinds of tuning.
 
-    Raises EntropylawError when there is no CUDA GPU or no bitsandbytes, and where the model is spread over devices.
+    Weights become 4-bit normal floats, and their scales are quantised too (Dettmers et al., 2023, section 3).
+    ``stage``: the section of params.yaml, for messages. Raises EntropylawError when there is no CUDA GPU or no
+    bitsandbytes, and where the model is spread over devices.
     """
     if params.tuning != "qlora":
         return None
@@ -64,8 +66,9 @@ def quantize_config(params: TrainerParams, stage: str) -> BitsAndBytesConfig | N
 
 
 def loading_device(params: TrainerParams) -> str:
-    """Where a model to be trained is loaded: main memory, from where the trainer deals it out; 4-bit weights cannot
-    be moved afterwards.
+    """The device that a model to be trained is loaded to: "cpu", from which the trainer moves it.
+
+    Weights in 4 bits cannot be moved later, so they are loaded to this process's GPU.
     """
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if params.tuning == "qlora" else "cpu"
 
@@ -80,8 +83,8 @@ def save_plain_model(
 ) -> None:
     """Save the trained model as a plain folder: safetensors, configuration and tokenizer.
 
-    An adapter is merged into the weights that ``reload`` gives, those before training in full precision. To be
-    called by all processes: sharded weights are gathered from them.
+    ``checkpoints``: the run's folder. ``reload`` gives the model as it was before training, in full precision; an
+    adapter is merged into its weights. To be called by all processes, because sharded weights are gathered from them.
     """
     folder = Path(folder)
     if params.tuning == "full":

@@ -1,4 +1,4 @@
-"""The fixed model every version is probed from: trained from scratch on the baseline version, or pretrained."""
+"""The fixed model that every version is probed from: trained from scratch on the baseline version, or pretrained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, canonical_text, hash_fraction
+from corpus.records import HashedRecord, Record, canonical_text, hash_fraction
+from training.base_model_params import BaseModelParams
 from training.chat import encode_conversation, training_messages
 from training.chat_templates import prepare_chat_template, read_chat_template
 from training.model_loading import load_pretrained
@@ -22,56 +23,20 @@ if TYPE_CHECKING:
 
 CARD = "entropylaw.json"
 
-# Rows whose content hash falls in the upper half train the base model, rows in the lower half are probed. The split
-# is by content, so in every later version no probed row has been seen by the base model: otherwise the rows of the
-# first version would look easier than any honest update.
+# Rows whose content hash falls in the upper half train the base model; rows in the lower half are probed. The split is
+# by content, so the base model has seen no probed row of any later version. Otherwise the rows of the first version
+# would look easier than those of any honest update.
 TRAINED_FROM = 0.5
 
 
 @dataclass(frozen=True)
-class BaseModelParams:
-    """``pretrained``: a local folder or a Hub id; None trains a small Llama-architecture model from scratch.
-
-    ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the model's own. ``weights`` and
-    ``lora_rank`` say how probe and calibration tune a pretrained model: all its weights, or low-rank adapters beside
-    them. The other fields describe the small model: enough capacity to tell real text from damaged text on two CPU
-    cores; ``seed`` is also that of the adapters.
-    """
-
-    pretrained: str | None = None
-    revision: str | None = None
-    chat_template: str | None = None
-    weights: Literal["float32", "bfloat16"] = "float32"
-    lora_rank: int | None = None
-    vocabulary: int = 2048
-    hidden_size: int = 96
-    layers: int = 3
-    heads: int = 4
-    max_length: int = 256
-    steps: int = 240
-    batch_rows: int = 8
-    learning_rate: float = 3e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        sizes = (self.hidden_size, self.layers, self.heads, self.max_length, self.steps, self.batch_rows)
-        if min(sizes) < 1 or self.vocabulary <= 300:
-            raise ValueError("vocabulary must exceed 300 (bytes and role tokens), and all sizes must be positive")
-        if self.hidden_size % self.heads or self.hidden_size // self.heads % 2:
-            raise ValueError("hidden_size must be an even multiple of heads")
-        if self.lora_rank is not None and self.lora_rank < 1:
-            raise ValueError("lora_rank must be positive, or null to tune all weights")
-        if self.pretrained is None and (self.weights != "float32" or self.lora_rank is not None):
-            raise ValueError("weights and lora_rank are for pretrained models; the small one is float32, tuned whole")
-
-
-@dataclass(frozen=True)
 class BaseModelCard:
-    """What the base model is, written beside it. ``identity`` enters the configuration fingerprint.
+    """What the base model is; the file lies in its folder.
 
-    ``trained_from``: rows with a content-hash fraction at or above it may have been trained on (1.0: none were).
-    ``chat_template``: the Jinja text given to a pretrained model; None where the model's files hold its template.
-    ``weights``, ``lora_rank`` and ``adapter_seed``: how ``load_probed_model`` prepares it.
+    ``identity``: part of the configuration fingerprint. ``trained_from``: rows whose content-hash fraction is at least
+    this may have been trained on (1.0: none were). ``rows`` and ``tokens``: what the small model was trained on.
+    ``chat_template``: the Jinja text given to a pretrained model, None where its own is used. ``weights``,
+    ``lora_rank`` and ``adapter_seed``: how ``load_probed_model`` prepares it.
     """
 
     identity: str
@@ -90,6 +55,7 @@ class BaseModelCard:
 
 
 def is_trained_row(row_hash: str) -> bool:
+    """Whether a row with this content hash trains the small base model, and so is never probed."""
     return hash_fraction(row_hash) >= TRAINED_FROM
 
 
@@ -102,36 +68,45 @@ def build_base_model(
 ) -> BaseModelCard:
     """Train the small model on the upper half of the baseline (by content hash), or point to a pretrained one.
 
-    ``records``: (record, content hash) of the baseline version, ``data_hash`` its identity. Writes model, tokenizer
-    and card to ``folder``. Raises EntropylawError when there is nothing to train on or the pretrained model cannot
-    be used.
+    ``records``: the rows of the baseline version; ``data_hash``: its identity. Writes model, tokenizer and card to
+    ``folder``; of a pretrained model only the card. Raises EntropylawError when there is nothing to train on or the
+    pretrained model cannot be used.
     """
     folder = Path(folder)
     template = None if params.chat_template is None else read_chat_template(params.chat_template)
     if params.pretrained:
         model, _ = load_pretrained(params.pretrained, params.revision, dtype=params.weights, chat_template=template)
-        card = card_of_pretrained(
-            model, params.pretrained, params.revision, template, params.weights, params.lora_rank, params.seed
-        )
-        write_json(folder / CARD, card)
-        return card
+        card = card_of_pretrained(model, params, template)
+    else:
+        upper = [record for record, row_hash in records if is_trained_row(row_hash)]
+        card = _train_small_model(upper, data_hash, params, template, folder, progress)
+    write_json(folder / CARD, card)
+    return card
 
-    mine = [record for record, row_hash in records if is_trained_row(row_hash)]
-    if not mine:
+
+def _train_small_model(
+    records: Sequence[Record],
+    data_hash: str,
+    params: BaseModelParams,
+    template: str | None,
+    folder: Path,
+    progress: Progress,
+) -> BaseModelCard:
+    if not records:
         raise EntropylawError(
             "the baseline has too few rows to train a base model on; add rows or set base_model.pretrained"
         )
-    tokenizer = train_tokenizer([canonical_text(record) for record in mine], params.vocabulary)
+    tokenizer = train_tokenizer([canonical_text(record) for record in records], params.vocabulary)
     prepare_chat_template(tokenizer, template)
     model = new_model(params, tokenizer)
-    rows = [encode_conversation(tokenizer, training_messages(record), params.max_length) for record in mine]
+    rows = [encode_conversation(tokenizer, training_messages(record), params.max_length) for record in records]
     usable = [row for row in rows if row is not None]
     if not usable:
         raise EntropylawError(f"no baseline row has a response within base_model.max_length={params.max_length} tokens")
     losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    card = BaseModelCard(
+    return BaseModelCard(
         identity=fingerprint({"params": _describe_params(params, template), "baseline": data_hash}),
         pretrained=None,
         revision=None,
@@ -142,14 +117,13 @@ def build_base_model(
         first_loss_nats=losses[0],
         last_loss_nats=sum(losses[-10:]) / len(losses[-10:]),
     )
-    write_json(folder / CARD, card)
-    return card
 
 
 def _describe_params(params: BaseModelParams, template: str | None) -> dict[str, Any]:
-    """The parameters as they enter the identity: a template by its text, which a file's name does not tell.
+    """The parameters that are part of the identity. A template counts by its text, because its file may change.
 
-    Without one the key is left out: models from before there was a choice keep their identity, and their history.
+    The key is left out where no template is given, so that models from before there was a choice keep their identity
+    and their history.
     """
     described = asdict(params)
     for field in ("chat_template", "weights", "lora_rank"):  # the last two are always the same for a small model
@@ -158,34 +132,31 @@ def _describe_params(params: BaseModelParams, template: str | None) -> dict[str,
 
 
 def card_of_pretrained(
-    model: PreTrainedModel,
-    name: str,
-    revision: str | None,
-    chat_template: str | None = None,
-    weights: Literal["float32", "bfloat16"] = "float32",
-    lora_rank: int | None = None,
-    seed: int = 0,
+    model: PreTrainedModel, params: BaseModelParams, chat_template: str | None = None
 ) -> BaseModelCard:
-    """The card of a model that was not made here. A local folder is known by its files, a Hub id by its commit.
+    """The card of the model that ``params.pretrained`` names. ``chat_template``: the Jinja text it was given, if any.
 
-    What else its losses depend on is part of its identity, where it was chosen: a chat template, the weights'
-    precision, and the adapters that are tuned in place of the weights.
+    A local folder is identified by its files, a Hub id by its commit. Where they were chosen, the chat template, the
+    weights' precision and the adapters that are tuned in place of the weights are part of the identity: its losses
+    depend on them.
     """
+    name = str(params.pretrained)
     if Path(name).is_dir():
         identity = hash_folder(name)
     else:
-        identity = fingerprint({"pretrained": name, "commit": getattr(model.config, "_commit_hash", None) or revision})
+        commit = getattr(model.config, "_commit_hash", None) or params.revision
+        identity = fingerprint({"pretrained": name, "commit": commit})
     chosen: dict[str, Any] = {}
     if chat_template is not None:
         chosen["chat_template"] = chat_template
-    if weights != "float32":
-        chosen["weights"] = weights
-    if lora_rank is not None:
-        chosen |= {"lora_rank": lora_rank, "adapter_seed": seed}
+    if params.weights != "float32":
+        chosen["weights"] = params.weights
+    if params.lora_rank is not None:
+        chosen |= {"lora_rank": params.lora_rank, "adapter_seed": params.seed}
     return BaseModelCard(
         identity=fingerprint({"model": identity, **chosen}) if chosen else identity,
         pretrained=name,
-        revision=revision,
+        revision=params.revision,
         trained_from=1.0,
         parameters=model.num_parameters(),
         rows=0,
@@ -193,9 +164,9 @@ def card_of_pretrained(
         first_loss_nats=None,
         last_loss_nats=None,
         chat_template=chat_template,
-        weights=weights,
-        lora_rank=lora_rank,
-        adapter_seed=0 if lora_rank is None else seed,
+        weights=params.weights,
+        lora_rank=params.lora_rank,
+        adapter_seed=0 if params.lora_rank is None else params.seed,
     )
 
 
@@ -214,9 +185,10 @@ def load_base_model(
     dtype: str = "float32",
     quantization: BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
-    """The base model of a repository, or any model folder or Hub id that has no card of ours.
+    """Load a base model with its tokenizer and card; ``folder`` may also be any model folder or Hub id without a card.
 
-    Those who train it or score with it choose ``dtype`` themselves; those who probe it use ``load_probed_model``.
+    To train it or to score with it, give the ``dtype``; to probe it, use ``load_probed_model``. Raises EntropylawError
+    when the model cannot be loaded.
     """
     if (Path(folder) / CARD).exists():
         card = read_card(folder)
@@ -225,5 +197,5 @@ def load_base_model(
         )
     else:
         model, tokenizer = load_pretrained(str(folder), None, device, dtype, quantization)
-        card = card_of_pretrained(model, str(folder), None)
+        card = card_of_pretrained(model, BaseModelParams(pretrained=str(folder)))
     return model, tokenizer, card

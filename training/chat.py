@@ -27,13 +27,13 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
-# Not just the word: nearly every template mentions add_generation_prompt.
+# The word alone would not do: nearly every template mentions add_generation_prompt.
 GENERATION_MARKER = re.compile(r"\{%[-+]?\s*generation\b")
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedRow:
-    """``ids``: token ids of one conversation. ``response``: for each, whether it is a token the model must produce."""
+    """One conversation as tokens. ``response``: for each of ``ids``, whether the model must produce it."""
 
     ids: tuple[int, ...]
     response: tuple[bool, ...]
@@ -41,13 +41,13 @@ class EncodedRow:
 
 @dataclass(frozen=True, slots=True)
 class EncodedAnswer:
-    """``prompt_ids``: what the model is given. ``answer_ids``: what it must produce, up to the end of the turn."""
+    """A prompt, which the model is given, and an answer, which it must produce up to the end of the turn, as tokens."""
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
 
     def after(self, prompt_ids: tuple[int, ...], max_length: int) -> EncodedRow:
-        """The answer after a prompt, its own or another, cut at ``max_length`` tokens.
+        """The answer after a prompt, its own or another one, cut at ``max_length`` tokens in all.
 
         >>> EncodedAnswer((1, 2), (3, 4, 5)).after((8,), 3)
         EncodedRow(ids=(8, 3, 4), response=(False, True, True))
@@ -57,11 +57,12 @@ class EncodedAnswer:
 
 
 def to_chat(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """The messages as chat templates and chat endpoints take them."""
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def training_messages(record: Record) -> tuple[Message, ...]:
-    """The messages a model would be trained on: a conversation, or a prompt with its chosen (else rejected) answer."""
+    """The messages a model is trained on: a conversation, or a prompt with its chosen answer, else the rejected one."""
     if isinstance(record, Preference):
         return record.prompt + (record.chosen or record.rejected)
     return record.messages
@@ -91,7 +92,7 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
 def encode_conversation(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_length: int
 ) -> EncodedRow | None:
-    """Apply the chat template and cut at ``max_length`` tokens; None when no response token is left.
+    """A conversation as tokens under the chat template, cut at ``max_length``; None when no response token is left.
 
     Raises EntropylawError when the template refuses the messages, as many do with a system or tool role.
     """
@@ -105,10 +106,11 @@ def encode_conversation(
 def encode_answer(
     tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], answer: Sequence[Message], max_length: int
 ) -> EncodedAnswer | None:
-    """Tell the answer's tokens from the prompt's, as TRL does: what comes after their common beginning is the answer.
+    """A prompt and its answer as tokens; None when the prompt leaves no room for the answer within ``max_length``.
 
-    Assistant turns of the prompt are part of the prompt. None when the prompt leaves no token within ``max_length``.
-    Raises EntropylawError when the template refuses the messages.
+    They are told apart as TRL does it: the tokens of the prompt alone and of both together begin alike, and what
+    follows is the answer. Assistant turns of the prompt belong to the prompt. Raises EntropylawError when the template
+    refuses the messages.
     """
     prompt_ids = _apply_template(tokenizer, prompt, add_generation_prompt=True)["input_ids"]
     ids = _apply_template(tokenizer, (*prompt, *answer))["input_ids"]
@@ -120,7 +122,10 @@ def encode_answer(
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
-    """What the model is given before it answers. Raises EntropylawError when the template refuses the messages."""
+    """The messages as tokens, up to where the model begins its answer.
+
+    Raises EntropylawError when the template refuses the messages.
+    """
     return tuple(_apply_template(tokenizer, messages, add_generation_prompt=True)["input_ids"])
 
 

@@ -1,6 +1,7 @@
-"""One OpenAI-compatible chat endpoint: a request is sent, waited for, and tried again where that can help.
+"""One OpenAI-compatible chat endpoint: requests are sent, waited for, and tried again where that can help.
 
-The standard library's client serves: a handful of requests a second at most, each of which takes the model seconds.
+The standard library's client is fast enough: there are a few requests a second at most, and the model takes seconds
+for each.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ from training.judge_params import JudgeParams, read_api_key
 if TYPE_CHECKING:
     import numpy as np
 
-# Waiting before the second, third, … attempt: 1, 2, 4 … seconds, less up to half of it by chance, so that programs
+# The wait before the second, third, … attempt is 1, 2, 4 … seconds, shortened by up to half at random, so that programs
 # that failed together do not come back together.
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
-# An endpoint that asks for more patience than this is better asked again by another run.
+# An endpoint that asks for a longer wait than this is better asked again by another run.
 LONGEST_RETRY_AFTER_SECONDS = 300.0
 MAX_BODY_BYTES = 4 * 2**20
 MAX_QUOTED_CHARACTERS = 300
 # Shorter keys are the placeholders that local servers are given ("none", "EMPTY") and no secrets.
 SHORTEST_SECRET = 8
 
-# What this one request got wrong; another one may do better.
+# Statuses that are about this one request; the endpoint may accept others.
 REQUEST_REFUSED = (400, 413, 422)
-# Settings that a request may lack.
+# Settings that a request may leave out.
 OPTIONAL_SETTINGS = ("temperature", "max_tokens")
-# What may pass: a timeout, a conflict, too early, too many requests, and every 5xx.
+# Statuses that may pass: a timeout, a conflict, too early, too many requests. Every 5xx counts too.
 PASSING = (408, 409, 425, 429)
 
 
 class UnusableAnswerError(NotAssessedError):
-    """The endpoint refused this request or answered it with something that is no answer; it may answer others."""
+    """The endpoint refused this request, or its answer cannot be used; other requests may be answered."""
 
 
 class _PassingError(Exception):
@@ -63,17 +64,17 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """``is_cut``: the answer ended because it reached the limit of its length."""
+class ChatAnswer:
+    """An answer of the endpoint. ``is_cut``: it ended because it reached the limit of its length."""
 
     text: str
     is_cut: bool
 
 
 class Pace:
-    """Turns at most ``requests_per_minute`` a minute, evenly spaced, for any number of threads.
+    """Lets threads send requests in turn, evenly spaced, at most ``requests_per_minute`` a minute.
 
-    ``clock`` gives seconds and ``sleep`` waits for some.
+    ``clock`` gives the time in seconds; ``sleep`` waits for a number of seconds.
     """
 
     def __init__(self, requests_per_minute: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
@@ -83,6 +84,7 @@ class Pace:
         self._lock = threading.Lock()
 
     def wait_turn(self) -> None:
+        """Return when the calling thread may send its request."""
         with self._lock:
             now = self._clock()
             turn = max(now, self._next)
@@ -90,7 +92,7 @@ class Pace:
         self._sleep(turn - now)
 
     def postpone(self, seconds: float) -> None:
-        """Give nobody a turn for so many seconds."""
+        """Let no thread send a request for this many seconds."""
         with self._lock:
             self._next = max(self._next, self._clock() + seconds)
 
@@ -115,12 +117,12 @@ class ChatEndpoint:
         self._pace = Pace(params.requests_per_minute, clock, sleep)
         self._opener = urllib.request.build_opener(_NoRedirects)
 
-    def complete(self, body: dict[str, Any]) -> Answer:
+    def complete(self, body: dict[str, Any]) -> ChatAnswer:
         """The answer to one chat request.
 
-        Raises UnusableAnswerError when this request was refused, or answered ``attempts`` times with no answer in it,
-        NotAssessedError when the endpoint cannot be reached or is too busy, and EntropylawError when it refuses the key
-        or the model.
+        Raises UnusableAnswerError when the endpoint refuses this request or gives no usable answer in ``attempts``
+        tries, NotAssessedError when it cannot be reached or is too busy, and EntropylawError when it refuses the key or
+        the model.
         """
         payload = json.dumps(body).encode()
         wait, last = FIRST_WAIT_SECONDS, _PassingError("")
@@ -186,7 +188,7 @@ class ChatEndpoint:
         return bytes(body)
 
     def _explain(self, error: urllib.error.HTTPError) -> Exception:
-        """What an HTTP status means: something that may pass, or an error that says what to set."""
+        """The error that an HTTP status stands for: one that may pass, or one that says what to set."""
         try:
             said = self._quote(_error_message(self._read(error)))
         except (OSError, http.client.HTTPException, _PassingError):
@@ -208,23 +210,23 @@ class ChatEndpoint:
         return EntropylawError(f"judge {self.url}: {reason}: check judge.endpoint and judge.model {self._params.model}")
 
     def _name_refused(self, said: str) -> str:
-        """What to leave out, where the endpoint speaks of a setting: some models take no temperature or limit."""
+        """A hint at the setting that the endpoint's message names: some models take no temperature or no limit."""
         named = [name for name in OPTIONAL_SETTINGS if name in said and getattr(self._params, name) is not None]
         return "".join(f"; judge.{name}: null sends none" for name in named)
 
-    def _parse(self, body: bytes) -> Answer:
+    def _parse(self, body: bytes) -> ChatAnswer:
         try:
             choice = json.loads(body)["choices"][0]
             text, reason = choice["message"]["content"], choice.get("finish_reason")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise _PassingError(self._quote(body.decode(errors="replace")) or "an empty body", True) from None
-        # null is the format's own way to say that the model wrote nothing.
+        # In this format null means that the model wrote nothing.
         if not isinstance(text, str | None):
             raise _PassingError(f"the content of the message is {self._quote(json.dumps(text))}", True)
-        return Answer(self._without_key(text or ""), reason == "length")
+        return ChatAnswer(self._without_key(text or ""), reason == "length")
 
     def _quote(self, text: str) -> str:
-        """Somebody else's text, fit for one line of an error message."""
+        """The endpoint's text, shortened to fit into one line of an error message."""
         words = " ".join(self._without_key(text).split())
         return words if len(words) <= MAX_QUOTED_CHARACTERS else words[:MAX_QUOTED_CHARACTERS] + "…"
 

@@ -1,4 +1,4 @@
-"""Which chat template a model reads: its own, a published format or a file; and which tokens end an answer under it."""
+"""Chat templates: a model's own, a published format or a file; and the tokens that end an answer under each."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 # The formats of the paper's two models (Appendix B): Vicuna's for Mistral-7B, Llama 3's for Llama-3-8B.
 PUBLISHED = ("vicuna", "llama-3")
 TEMPLATES = Path(__file__).parent / "templates"
-# How a published format writes a token of its own.
+# A control token as the published formats write it.
 CONTROL_TOKEN = re.compile(r"<\|\w+\|>")
-# The system message that Qwen 2.5's templates put where a conversation has none: TRL knows the chat models', which
-# begins with the model's name; the base models' does not, and is the same in everything else.
+# The system message that Qwen 2.5's templates add to a conversation without one. TRL knows the chat models' templates,
+# whose message begins with the model's name; the base models' templates differ from them in this alone.
 QWEN_SYSTEM, QWEN_NAME = "You are a helpful assistant.", "You are Qwen, created by Alibaba Cloud. "
 
 SYSTEM, QUESTION, ANSWER = Message("system", "s"), Message("user", "q"), Message("assistant", "a")
 
 
 def read_chat_template(choice: str) -> str:
-    """The Jinja text that ``base_model.chat_template`` names: a published format's or a file's.
+    """The Jinja text that ``base_model.chat_template`` names: that of a published format or of a file.
 
     Raises ParamsError when it is neither, or when the file does not mark the assistant's text.
 
@@ -56,11 +56,12 @@ def read_chat_template(choice: str) -> str:
 
 
 def prepare_chat_template(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
-    """Make the tokenizer use ``template``, or its own where that is None, with markers around the assistant's tokens.
+    """Make the tokenizer use a chat template with markers around the assistant's tokens.
 
-    A template of its own that lacks the markers gets them from TRL where TRL knows it. Under a given template that
-    does not write the tokenizer's end token, the token that ends answers becomes the end token.
-    Raises EntropylawError when there is no template, or none with markers, or when it does not suit the tokenizer.
+    It is ``template``, or the tokenizer's own where that is None. If its own lacks the markers and TRL knows the
+    template, TRL's form with markers is taken. If ``template`` does not use the tokenizer's end token, the token that
+    ends answers under it becomes the end token. Raises EntropylawError when there is no template with markers, or when
+    it does not suit the tokenizer.
     """
     if template is not None:
         _check_tokens(tokenizer, template)
@@ -103,8 +104,9 @@ def _check_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> None:
 def mark_known_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """The tokenizer's own template with generation markers, where TRL knows it (Qwen, Llama 3, Gemma, Phi…), else None.
 
-    It must write the same text when the answer comes last. In a longer conversation Qwen 3's also writes the empty
-    thinking block into earlier answers, where the model's own drops it: all of them are trained on, so all look alike.
+    Both forms must write the same text when the answer comes last. In a longer conversation, the marked form of Qwen 3
+    writes the empty thinking block into earlier answers too, where the model's own leaves it out: all answers are
+    trained on, so all of them should look alike.
     """
     own = str(tokenizer.chat_template)
     marked = _ask_trl(tokenizer, own)
@@ -142,10 +144,10 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tem
 
 
 def find_answer_ends(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Ids of the tokens that end an answer in the middle of a conversation and at its end, without repetition.
+    """Ids of the tokens that end an answer, in the middle of a conversation and at its end, each once.
 
-    What follows them in the template, such as a line break, is not theirs. Empty when an answer ends in plain text.
-    Raises EntropylawError when the template refuses a conversation of user and assistant.
+    A line break that follows them in the template does not count. Empty when answers end in plain text. Raises
+    EntropylawError when the template refuses a conversation of user and assistant.
     """
     row = encode_conversation(tokenizer, (QUESTION, ANSWER) * 2, maxsize)
     if row is None:
@@ -161,10 +163,10 @@ def find_answer_ends(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
 
 
 def stop_at_answer_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let ``model.generate`` stop where an answer ends under the chat template, beside where it stopped before.
+    """Let ``model.generate`` also stop at the tokens that end an answer under the chat template.
 
-    A base model's generation settings know the end of a text only: Llama 3's would go on past the end of its turn.
-    They are saved with the model.
+    A base model's generation settings know only the end of a text: Llama 3 would go on after its turn. The settings are
+    saved with the model.
     """
     settings = model.generation_config
     known = settings.eos_token_id

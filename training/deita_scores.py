@@ -1,4 +1,4 @@
-"""What DEITA's scorers say of a row: the complexity and the quality of its turns (Liu et al., 2023)."""
+"""DEITA's scores of a row: complexity and quality of its turns, as graded by two models (Liu et al., 2023)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.row_scores import RowScoreParams, batch_by_length
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# The prompts that the scorers were trained with (in their authors' program): every blank counts.
+# The prompts that the scorers were trained with, from their authors' program: every blank counts.
 COMPLEXITY_PROMPT = (
     "You are a helpful assistant. Please identify the complexity score of the following user query. \n"
     "##Query: {instruction}  \n##Complexity: "
@@ -35,7 +35,7 @@ SCORER_TOKENS = 2048
 
 
 class Turn(NamedTuple):
-    """One answer and the text that asked for it."""
+    """One answer (``output``) and the text that asked for it (``instruction``)."""
 
     instruction: str
     output: str
@@ -44,11 +44,11 @@ class Turn(NamedTuple):
 def score_turns(
     records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """DEITA's complexity and quality, from 1 to 6, of each record's turns: for each record an array of (turns,).
+    """Complexity and quality, from 1 to 6, of the turns of each record: two lists with an array (turns,) per record.
 
-    The expected grade under the scorer's probabilities of the six digits (Liu et al., 2023). ``progress`` is told
-    rows done and rows in all; a row counts once for each scorer.
-    Raises EntropylawError when a scorer cannot be loaded or has no digits.
+    A score is the expected grade under the scorer's probabilities of the six digits (Liu et al., 2023). ``progress`` is
+    told rows done and rows in all; each row counts once for each scorer. Raises EntropylawError when a scorer cannot be
+    loaded or has no digits.
     """
     # One after the other: two models of this size seldom fit in memory together.
     complexities = _grade_turns(params.complexity_scorer, COMPLEXITY_PROMPT, records, params, part_of(progress, 0, 2))
@@ -57,7 +57,7 @@ def score_turns(
 
 
 def split_turns(messages: Sequence[Message]) -> list[Turn]:
-    r"""Each assistant message with the user's and the tools' text since the one before it.
+    r"""Each assistant message with the text of user and tools since the assistant message before it.
 
     >>> split_turns([Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello!")])
     [Turn(instruction='Hi', output='Hello!')]
@@ -92,7 +92,7 @@ def _grade_turns(
 
 
 def _find_grade_ids(tokenizer: PreTrainedTokenizerBase, name: str) -> list[int]:
-    """The ids of the digits. Llama's tokenizer puts a blank before a digit, so the last id counts."""
+    """The token ids of the six digits. Llama's tokenizer puts a blank before a digit, so the last id counts."""
     ids = []
     for digit in GRADES:
         encoded = tokenizer.encode(digit, add_special_tokens=False)
@@ -106,9 +106,10 @@ def _find_grade_ids(tokenizer: PreTrainedTokenizerBase, name: str) -> list[int]:
 
 
 def _fit_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, turn: Turn, limit: int) -> list[int]:
-    """The filled prompt in at most ``limit`` tokens. The turn's texts are cut, not the end that asks for the grade.
+    """The filled prompt in at most ``limit`` tokens.
 
-    Both are cut to the same number of characters, the largest that fits.
+    To fit, both texts of the turn are cut to the same number of characters, the largest possible. The end of the
+    prompt, which asks for the grade, is always whole.
     """
 
     def encode(characters: int) -> list[int]:
@@ -126,7 +127,7 @@ def _fit_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, turn: Turn, lim
 def _expect_grades(
     model: PreTrainedModel, prompts: Sequence[list[int]], grade_ids: list[int], padding_id: int, batch_rows: int
 ) -> NDArray[np.float64]:
-    """The expected grade after each prompt: (prompts,)."""
+    """The expected grade that follows each prompt: (prompts,)."""
     import torch
 
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))

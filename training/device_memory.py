@@ -1,4 +1,4 @@
-"""Running out of memory, told as what to lower."""
+"""An error for running out of memory that says which settings to lower."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 from corpus.errors import EntropylawError
 
-# "CUDA error: out of memory", where other programs fill the GPU; "MPS backend out of memory".
+# As in "CUDA error: out of memory", when other programs fill the GPU, and "MPS backend out of memory".
 DEVICE_WORDS = "out of memory"
 MEMORY_WORDS = ("can't allocate memory", DEVICE_WORDS)
 
 
 @contextlib.contextmanager
 def explain_full_memory(what: str, settings: str) -> Iterator[None]:
-    """Turn a device's or the machine's full memory into an EntropylawError: ``what`` was done, ``settings`` to lower.
+    """Turn errors about full memory, of a device or the machine, into an EntropylawError.
+
+    ``what``: what was being done. ``settings``: which ones to lower.
 
     >>> with explain_full_memory("evaluate", "evaluation.batch_rows (now 16)"):
     ...     raise MemoryError
@@ -28,7 +30,7 @@ def explain_full_memory(what: str, settings: str) -> Iterator[None]:
     except torch.OutOfMemoryError:
         where = "GPU memory"
     except (MemoryError, RuntimeError) as error:
-        # What torch says of the machine's own memory is a plain RuntimeError, and so is what a driver says.
+        # torch reports full main memory, and drivers report a full device, by a plain RuntimeError.
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in MEMORY_WORDS):
             raise
         where = "GPU memory" if DEVICE_WORDS in str(error) else "memory"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MtBenchParams:
-    """MT-bench (Zheng et al., 2023), the paper's benchmark (section 5.1); off without a file of ``questions``.
+    """How MT-bench is run (Zheng et al., 2023; the paper's benchmark, section 5.1); off without ``questions``.
 
-    ``questions`` is a file in the form of FastChat's question.jsonl, ``references`` one in the form of its reference
-    answers; without it the questions carry their references themselves. An answer has at most ``max_new_tokens``
-    tokens. ``seed`` draws the answers of the categories whose temperature is above 0.
+    ``questions``: a file in the form of FastChat's question.jsonl. ``references``: one in the form of its reference
+    answers; None where the questions hold their references themselves. ``max_new_tokens``: the longest answer.
+    ``seed``: for answers in the categories whose temperature is above 0.
     """
 
     questions: str | None = None
@@ -26,10 +26,10 @@ class MtBenchParams:
 
 @dataclass(frozen=True)
 class LmEvalParams:
-    """Tasks and groups of lm-eval by name; off without any.
+    """Which ``tasks`` and groups of lm-eval are run, by name; off without any.
 
-    ``include_path`` is a folder of task files of one's own, ``limit`` the number of each task's documents that are
-    scored (None: all), ``few_shots`` the examples before each (None: the task's own number).
+    ``include_path``: a folder with your own task files. ``limit``: how many documents of each task are scored (None:
+    all). ``few_shots``: how many examples come before each document (None: the task's own number).
     """
 
     tasks: tuple[str, ...] = ()
@@ -46,9 +46,10 @@ class LmEvalParams:
 
 @dataclass(frozen=True)
 class EvaluationParams:
-    """At most ``rows`` held-out rows (the first ones of the file), each cut at ``max_length`` tokens.
+    """What a trained model is evaluated on.
 
-    ``batch_rows`` rows or questions are given to the model at once, on every benchmark.
+    ``rows``: how many held-out rows at most, from the start of the file. ``max_length``: tokens after which a row is
+    cut. ``batch_rows``: rows or questions that are given to the model at once, in every benchmark.
     """
 
     rows: int = 400

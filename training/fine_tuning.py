@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from transformers import Trainer
 
 
-# DVC deletes a stage's outputs before it runs it, so what a killed run can resume from lies elsewhere.
+# DVC deletes a stage's outputs before it runs the stage, so the checkpoints of a killed run must lie elsewhere.
 CHECKPOINTS = Path(".entropylaw") / "checkpoints"
 
-# What transformers and peft read from a model's folder, our own card among it.
+# The files that transformers and peft read from a model's folder, and our own card.
 MODEL_FILES = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -36,9 +36,10 @@ MIN_KTO_MICRO_BATCH_ROWS = 4
 class TrainerParams:
     """The settings that SFT and KTO share. The paper (Appendix B) uses batch 128, length 2048 and warm-up 0.1.
 
-    ``batch_rows`` is the batch of one optimiser step over all processes; ``micro_batch_rows`` fit on one device at
-    once. ``tuning``: all weights, or low-rank adapters (Hu et al., 2021) on every linear layer but the last, over
-    weights as they are or in 4 bits (qlora; Dettmers et al., 2023). ``weights``: what the model is loaded and saved in.
+    ``batch_rows``: rows of one optimiser step over all processes. ``micro_batch_rows``: rows that one device computes
+    at once. ``tuning``: all weights (``full``), or low-rank adapters (``lora``; Hu et al., 2021) on every linear layer
+    but the last, where ``qlora`` (Dettmers et al., 2023) holds the other weights in 4 bits. ``weights``: the precision
+    the model is loaded and saved in. Raises ValueError for settings that cannot be used.
     """
 
     epochs: float = 1.0
@@ -68,12 +69,12 @@ class TrainerParams:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """One fine-tuning run. ``rows_dropped``: rows with nothing to train on within ``max_length`` tokens.
+    """What a fine-tuning run did.
 
-    ``tokens``: input tokens of one epoch. ``heldout_loss``: nats per response token of the trained model, None where
-    nothing was held out. ``seconds`` and ``tokens_per_second`` are those of the training loop since it was last
-    started, evaluations included; None where a resumed run had nothing left to train.
-    ``curve``: (optimiser step, loss) as logged by the trainer.
+    ``rows_dropped``: rows with nothing to train on within ``max_length`` tokens. ``tokens``: input tokens of one epoch.
+    ``heldout_loss``: of the trained model, in nats per response token; None where nothing was held out. ``seconds`` and
+    ``tokens_per_second``: of the training loop since it was last started, evaluations included; the latter is None
+    where a resumed run had nothing left to train. ``curve``: (optimiser step, loss) as logged by the trainer.
     """
 
     method: str
@@ -91,7 +92,7 @@ class TrainingReport:
 
 
 def process_count() -> int:
-    """How many processes train together, as `accelerate launch` tells each of them; 1 without it."""
+    """How many processes train together, which `accelerate launch` tells each of them; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -107,7 +108,7 @@ def trainer_arguments(params: TrainerParams, stage: str) -> dict[str, Any]:
             f"{params.micro_batch_rows} times {process_count()} processes; change one of them"
         )
     return {
-        # The run's own folder is set once the model, which it is named by, has been loaded.
+        # Replaced by the run's own folder once the model is loaded, because the folder's name depends on it.
         "output_dir": str(CHECKPOINTS),
         "num_train_epochs": params.epochs,
         "per_device_train_batch_size": params.micro_batch_rows,
@@ -130,14 +131,14 @@ def trainer_arguments(params: TrainerParams, stage: str) -> dict[str, Any]:
         "data_seed": params.seed,
         "report_to": "none",
         "disable_tqdm": True,
-        # Every weight that is tuned takes part in every step; looking for others costs a walk over the graph.
+        # Every tuned weight takes part in every step; looking for unused ones would cost a walk over the graph.
         "ddp_find_unused_parameters": False,
         **hardware_arguments(),
     }
 
 
 def hardware_arguments() -> dict[str, Any]:
-    """Trainer arguments for the machine at hand: TRL's configurations refuse a CPU unless they are told of it."""
+    """Trainer arguments for this machine: TRL's configurations raise an error on a CPU unless they are told of it."""
     import torch
 
     if not torch.cuda.is_available():
@@ -146,9 +147,10 @@ def hardware_arguments() -> dict[str, Any]:
 
 
 def bind_arguments(arguments: Any, checkpoints: Path) -> None:
-    """Give the trainer's arguments the run's checkpoint folder, and one GPU where a single process sees several.
+    """Set the run's checkpoint folder in the trainer's arguments, and use one GPU where a process sees several.
 
-    The trainer would spread the model over them by DataParallel, which TRL refuses; several GPUs are for a launch.
+    The trainer would otherwise use all of them by DataParallel, which TRL refuses. To use several GPUs, launch several
+    processes.
     """
     arguments.output_dir = str(checkpoints)
     if arguments.n_gpu > 1:
@@ -156,9 +158,9 @@ def bind_arguments(arguments: Any, checkpoints: Path) -> None:
 
 
 def checkpoint_folder(stage: str, configuration: dict[str, Any]) -> Path:
-    """Where a run with this configuration (params, data, model) keeps its checkpoints until it has finished.
+    """The folder of a run's checkpoints until it has finished, named by its configuration (params, data, model).
 
-    How it is launched is part of the configuration: sharded checkpoints fit no other number of processes.
+    The number of processes and the strategy count as well, because sharded checkpoints fit no other number.
     """
     launch = {
         "processes": process_count(),
@@ -169,7 +171,7 @@ def checkpoint_folder(stage: str, configuration: dict[str, Any]) -> Path:
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The latest checkpoint that was written to its end: the trainer writes the state last, and so it must be whole."""
+    """The latest complete checkpoint, None without one. The trainer writes the state last, so that must be whole."""
     whole = [path.parent for path in checkpoints.glob("checkpoint-*/trainer_state.json") if _is_json(path)]
     return max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
@@ -183,26 +185,27 @@ def _is_json(path: Path) -> bool:
 
 
 def drop_checkpoints(trainer: Trainer, checkpoints: Path) -> None:
-    """The run is done and its results are written: nothing is left to resume."""
+    """Delete the checkpoints of a run whose results are written. To be called by all processes."""
     trainer.accelerator.wait_for_everyone()
     if is_first_process():
-        # First what makes them whole: a kill in between must not leave one without its weights to the next run.
+        # The states first, for without them no checkpoint counts as complete: after a kill in between, the next run
+        # must not resume from one whose weights are gone.
         for state in checkpoints.glob("checkpoint-*/trainer_state.json"):
             state.unlink()
         shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def refuse_start_as_output(folder: str | Path, *starts: str | Path | None) -> None:
-    """Raise EntropylawError when a model would be saved over one of those that it is made from."""
+    """Raise EntropylawError when a model would be saved over one that it is made from."""
     for start in starts:
         if start is not None and Path(start).is_dir() and Path(folder).resolve() == Path(start).resolve():
-            raise EntropylawError(f"{folder}: the model to start from lies there; give --out another folder")
+            raise EntropylawError(f"{folder}: this folder holds the model to start from; give --out another folder")
 
 
 def clear_old_model(trainer: Trainer, folder: str | Path) -> None:
-    """Take an earlier model out of ``folder``: what the new one does not overwrite would be loaded with it.
+    """Delete an earlier model in ``folder``: files that the new one does not overwrite would be loaded with it.
 
-    Where DVC links its outputs to its cache, it also keeps the cache from being written to.
+    This also protects DVC's cache where outputs are links into it. To be called by all processes.
     """
     trainer.accelerator.wait_for_everyone()
     if is_first_process():
@@ -213,7 +216,7 @@ def clear_old_model(trainer: Trainer, folder: str | Path) -> None:
 
 
 def name_savings(params: TrainerParams, stage: str) -> str:
-    """What takes less memory than these settings: numbers to lower, then what to set.
+    """Advice on saving memory under these settings: which numbers to lower, then what to set.
 
     >>> name_savings(TrainerParams(micro_batch_rows=1, gradient_checkpointing=True, tuning="qlora"), "sft")
     'sft.max_length (now 256), or set sft.weights: bfloat16'
@@ -232,13 +235,13 @@ def name_savings(params: TrainerParams, stage: str) -> str:
 
 
 def quiet_libraries() -> None:
-    """Our own progress bar and messages are the ones a user reads, and nobody else is told of the run."""
+    """Silence the libraries: users read our own progress bar and messages, and nobody else is told of the run."""
     import logging
     import warnings
 
-    # TRL reports model family, device and process count of every trainer to its makers unless it is told not to.
+    # TRL reports each trainer's model family, device and process count to its makers unless it is told not to.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # By its variable, because the library is slow to load and only SFT and KTO need it.
+    # By an environment variable, because the library is slow to load and only SFT and KTO need it.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     import huggingface_hub.constants
     import transformers

@@ -1,4 +1,4 @@
-"""Answers of a model to conversations, each drawn by its own random numbers: they do not depend on the batch."""
+"""Answers of a model to conversations. Each has random numbers of its own, so it does not depend on its batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """A conversation to be answered. At temperature 0 the most likely token is taken and ``random`` is not used."""
+    """A conversation to be answered. At temperature 0 the most likely tokens are taken and ``random`` is not used."""
 
     messages: tuple[Message, ...]
     temperature: float
@@ -26,7 +26,7 @@ class AnswerRequest:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """``is_cut``: the limit of new tokens, or of the model's own length, came before the end of the answer."""
+    """An answer. ``is_cut``: it reached the limit of new tokens, or of the model's own length, before its end."""
 
     text: str
     is_cut: bool
@@ -41,46 +41,48 @@ def generate_answers(
 ) -> list[GeneratedAnswer]:
     """One answer of at most ``max_new_tokens`` tokens to each request, drawn from the model's own distribution.
 
-    Penalties and cut-offs of the model's generation_config.json are left aside; its end tokens are heeded. A
-    conversation that leaves the model fewer tokens than that is answered by itself, in as many as are left.
+    Of the model's generation_config.json only the end tokens count; its penalties and cut-offs are ignored. When a
+    conversation leaves the model room for fewer tokens, it is answered in a batch of its own with as many as are left.
     Raises EntropylawError when the chat template refuses the messages.
     """
     prompts = [encode_prompt(tokenizer, request.messages) for request in requests]
     longest = getattr(model.config, "max_position_embeddings", None)
     limits = [max_new_tokens if longest is None else min(max_new_tokens, longest - len(prompt)) for prompt in prompts]
-    whole = [place for place, limit in enumerate(limits) if limit == max_new_tokens]
+    whole = [i for i, limit in enumerate(limits) if limit == max_new_tokens]
     batches = [whole[start : start + batch_rows] for start in range(0, len(whole), batch_rows)]
-    batches += [[place] for place, limit in enumerate(limits) if 0 < limit < max_new_tokens]
+    batches += [[i] for i, limit in enumerate(limits) if 0 < limit < max_new_tokens]
     stops = find_stop_tokens(model, tokenizer)
-    # What is in no batch has no room for a single token.
+    # Requests in no batch have no room for a single token.
     answers = [GeneratedAnswer("", is_cut=True)] * len(requests)
     model.eval()
     for batch in batches:
         drawn = _generate_batch(
             model,
-            [prompts[place] for place in batch],
-            [requests[place] for place in batch],
+            [prompts[i] for i in batch],
+            [requests[i] for i in batch],
             limits[batch[0]],
             stops,
             tokenizer.pad_token_id,
         )
-        for place, new in zip(batch, drawn, strict=True):
-            length = next((i for i, token in enumerate(new) if token in stops), None)
+        for i, new in zip(batch, drawn, strict=True):
+            length = next((count for count, token in enumerate(new) if token in stops), None)
             text = str(tokenizer.decode(new[:length], skip_special_tokens=True)).strip()
-            answers[place] = GeneratedAnswer(text, is_cut=length is None)
+            answers[i] = GeneratedAnswer(text, is_cut=length is None)
     return answers
 
 
 def find_stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokens that end an answer: those of the tokenizer and the model, and the one that the chat template ends a
-    turn with, which a base model that was trained with another's template does not name.
+    """Ids of the tokens that end an answer, ascending: those that tokenizer and model name, and that of the template.
+
+    The one with which the chat template ends a turn is added because a base model that was trained with another
+    model's template does not name it.
     """
     named = model.generation_config.eos_token_id if model.generation_config is not None else None
     stops = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
     row = encode_conversation(tokenizer, (Message("user", "Hi"), Message("assistant", "Hello")), max_length=2**20)
     if row is not None:
         last = [token for token, is_response in zip(row.ids, row.response, strict=True) if is_response][-1]
-        # A template that ends a turn with a line break has no token of its own for it.
+        # Only a token of its own: a template may also end a turn with ordinary text such as a line break.
         stops |= {last} & {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     return sorted(token for token in stops if token is not None)
 
@@ -93,15 +95,15 @@ def _generate_batch(
     stops: list[int],
     padding_id: int,
 ) -> list[list[int]]:
-    """New token ids of each prompt; after a stop token comes padding."""
+    """The new token ids for each prompt; padding follows the stop token."""
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
     width = max(map(len, prompts))
-    # Padded on the left: the answers all begin at the same place.
+    # Padded on the left, so that all answers begin at the same index.
     ids = torch.tensor([[padding_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    # Whatever is unset here is filled in from the model's own configuration, such as a penalty on repetitions.
+    # What is not set here would be taken from the model's own configuration, such as a penalty on repetitions.
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
@@ -124,9 +126,10 @@ def _generate_batch(
 
 
 def _noise(requests: Sequence[AnswerRequest], device: torch.device) -> Any:
-    """A logits processor after which the largest score is a draw at each row's temperature (the Gumbel trick).
+    """A logits processor after which taking the largest score is a draw at each row's temperature (the Gumbel trick).
 
-    The library's own sampling draws a batch from one stream, so that an answer would change with its neighbours.
+    The library's own sampling draws a whole batch from one stream of random numbers, so that an answer would change
+    with the other requests of its batch.
     """
     import torch
     from transformers import LogitsProcessor
@@ -139,10 +142,10 @@ def _noise(requests: Sequence[AnswerRequest], device: torch.device) -> Any:
     class AddNoise(LogitsProcessor):
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             scores = scores.float()
-            for place, (request, stream) in enumerate(zip(requests, streams, strict=True)):
+            for i, (request, stream) in enumerate(zip(requests, streams, strict=True)):
                 if stream is not None:
-                    exponential = torch.empty_like(scores[place]).exponential_(generator=stream)
-                    scores[place] = scores[place] / request.temperature - exponential.log()
+                    exponential = torch.empty_like(scores[i]).exponential_(generator=stream)
+                    scores[i] = scores[i] / request.temperature - exponential.log()
             return scores
 
     return AddNoise()

@@ -1,4 +1,4 @@
-"""Performance Z that needs no judge: minus the mean loss on held-out conversations."""
+"""Performance Z without a judge: minus the mean loss on held-out conversations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeldoutResult:
-    """``loss_nats`` per response token, ``z`` its negative (higher is better).
+    """The score of a model on held-out rows.
 
-    ``bits_per_byte``: the same loss over the ``response_bytes`` of UTF-8 text that the scored tokens spell out. It
-    compares models whose tokenizers differ; ``z`` compares models of one tokenizer.
+    ``loss_nats``: mean per response token. ``z``: its negative, so that higher is better; it compares models with the
+    same tokenizer. ``bits_per_byte``: the whole loss in bits over the ``response_bytes`` of UTF-8 text that the scored
+    tokens spell out; it also compares models with different tokenizers.
     """
 
     model: str
@@ -39,7 +40,7 @@ class HeldoutResult:
 
 
 def evaluate_heldout(model_folder: str | Path, records: Sequence[Record], params: EvaluationParams) -> HeldoutResult:
-    """Mean response-token loss of a saved model on held-out records.
+    """Measure the mean loss per response token of a saved model on held-out records.
 
     Raises NotAssessedError when no record has a response within ``max_length`` tokens.
     """
@@ -64,16 +65,16 @@ def evaluate_heldout(model_folder: str | Path, records: Sequence[Record], params
         z=-loss,
         perplexity=math.exp(min(loss, 700.0)),
         response_bytes=response_bytes,
-        # Where the length leaves nothing but marks of turns, there is no text to spread the loss over.
+        # Where max_length leaves nothing but the marks of turns, there is no text to divide the loss by.
         bits_per_byte=loss * tokens / math.log(2) / response_bytes if response_bytes else math.nan,
     )
 
 
 def count_response_bytes(tokenizer: PreTrainedTokenizerBase, row: EncodedRow) -> int:
-    """Bytes of UTF-8 text in the response tokens that carry a loss: not those beyond the cut, nor the first token.
+    """Bytes of UTF-8 text that the response tokens with a loss spell out; the row's first token has none.
 
-    Marks such as the end of a turn spell out nothing, although they carry a loss. A character that the cut divides
-    counts as the three bytes of U+FFFD.
+    Marks such as the end of a turn have a loss, but spell out nothing. A character that is divided by the cut at
+    ``max_length`` counts as the three bytes of U+FFFD.
     """
     scored = zip(row.ids[1:], row.response[1:], strict=True)
     turns = [[token for token, _ in part] for is_response, part in groupby(scored, lambda item: item[1]) if is_response]

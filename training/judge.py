@@ -1,4 +1,4 @@
-"""The judge: a model behind an OpenAI-compatible endpoint that grades texts, and that is never paid twice for one."""
+"""The judge: a model behind an OpenAI-compatible endpoint that grades texts. Each answer is kept and paid for once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-# A single request may be refused for what it holds; this many in a row tell of the endpoint or of its settings.
+# One request may be refused for its content. When this many in a row are, the endpoint or its settings are to blame.
 UNUSABLE_IN_A_ROW = 5
-# Of the endpoint's tokens, whose tokenizer is not known. English conversations measured 3.7.
+# For estimates: the endpoint's tokenizer is not known. English conversations measured 3.7.
 BYTES_PER_TOKEN = 4
 
 _GRADE = re.compile(r"\[\[\s*([0-9]+(?:\.[0-9]+)?)\s*\]\]")
@@ -34,7 +34,7 @@ _GRADE = re.compile(r"\[\[\s*([0-9]+(?:\.[0-9]+)?)\s*\]\]")
 
 @dataclass(frozen=True, slots=True)
 class JudgeRequest:
-    """What the judge is asked. ``about`` names the thing judged in the file of judgments; it is not sent."""
+    """A question to the judge. ``about`` names what is judged, for readers of the file of judgments; it is not sent."""
 
     messages: tuple[Message, ...]
     about: str
@@ -42,9 +42,10 @@ class JudgeRequest:
 
 @dataclass(frozen=True)
 class JudgeEstimate:
-    """``requests`` still to be made, ``kept`` answers that serve again, and about how many tokens will be sent.
+    """What asking the judge will take.
 
-    ``output_tokens``: at most so many come back; None where the endpoint alone limits them.
+    ``requests``: still to be made. ``kept``: answers from before that serve again. ``input_tokens``: to be sent, about.
+    ``output_tokens``: to be received, at most; None where only the endpoint limits them.
 
     >>> print(JudgeEstimate(160, 0, 98_000, 163_840))
     160 requests to make, 0 answers kept from before; about 98,000 tokens to send and at most 163,840 to receive
@@ -64,10 +65,11 @@ class JudgeEstimate:
 
 
 class Judge:
-    """The judge of ``params``, with its answers kept in the file ``judgments_path``.
+    """The judge that ``params`` names; its answers are kept in the file ``judgments_path``.
 
-    ``clock`` (seconds), ``sleep`` and ``random`` (which spreads the waits between attempts) are there to be replaced.
-    Raises EntropylawError when no judge is configured, its key cannot be sent, or the file is none of judgments.
+    ``clock`` (in seconds), ``sleep`` and ``random``, which spreads the waits between attempts, are parameters so that
+    tests can replace them. Raises EntropylawError when no judge is configured, when its key cannot be sent, and when
+    the file holds something else than judgments.
     """
 
     def __init__(
@@ -84,12 +86,12 @@ class Judge:
         self._params = params
         self._stopping = threading.Event()
         self._sleep = sleep or self._stopping.wait
-        # Waits are no part of a result, and two programs must not wait alike: no seed.
+        # No seed: waits do not change the result, and two programs must not wait equally long.
         self._endpoint = ChatEndpoint(params, clock, self._wait, random or np.random.default_rng())
         self._judgments = Judgments(judgments_path)
 
     def estimate(self, requests: Sequence[JudgeRequest]) -> JudgeEstimate:
-        """What ``ask`` would cost now, without asking."""
+        """What ``ask`` would take now; nothing is sent."""
         distinct = {self._key(request): request for request in requests}
         missing = [request for key, request in distinct.items() if self._find(key) is None]
         sent = sum(len(message.content.encode()) for request in missing for message in request.messages)
@@ -102,14 +104,14 @@ class Judge:
         )
 
     def ask(self, requests: Sequence[JudgeRequest], progress: Progress = ignore_progress) -> list[str | None]:
-        """The judge's answer to each request, in their order; None where it gave none that could be used.
+        """The judge's answers in the order of the requests; None where it gave no usable answer.
 
-        Equal requests are asked once; an answer is in the file before the next request starts in its place, so an
-        interrupted call goes on where it stopped. ``progress`` gets distinct requests done and their number.
+        Equal requests are asked once. Each thread writes its answer to the file before it sends another request, so an
+        interrupted call goes on where it stopped. ``progress`` gets the distinct requests done and their number.
 
         Raises EntropylawError when the endpoint refuses the key or the model, NotAssessedError when it cannot be
-        reached, and UnusableAnswerError when it has no usable answer to anything, or to UNUSABLE_IN_A_ROW requests in a
-        row.
+        reached, and UnusableAnswerError when it gives no usable answer at all, or none to UNUSABLE_IN_A_ROW requests in
+        a row.
         """
         keys = [self._key(request) for request in requests]
         distinct = dict(zip(keys, requests, strict=True))
@@ -132,7 +134,7 @@ class Judge:
                             raise
                     progress(done, len(distinct))
             except BaseException:
-                # Requests under way are paid for: they end and are kept. No further one starts, and nobody waits on.
+                # Requests under way are paid for: they end and are kept. No other request starts, and no wait goes on.
                 self._stopping.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -158,7 +160,7 @@ class Judge:
         except UnusableAnswerError:
             raise
         except EntropylawError:
-            # At once, and not when the thread that waits for all learns of it: by then another request would be out.
+            # At once: by the time the thread that waits for all of them knew, another request would have been sent.
             self._stopping.set()
             raise
 
@@ -167,7 +169,7 @@ class Judge:
         return {**self._question(request), **limit}
 
     def _question(self, request: JudgeRequest) -> dict[str, Any]:
-        """What an answer depends on, and is found by again."""
+        """The part of a request that its answer depends on; a kept answer is found by it."""
         question = {"model": self._params.model, "messages": to_chat(request.messages)}
         temperature = self._params.temperature
         return question if temperature is None else {**question, "temperature": temperature}
@@ -185,9 +187,9 @@ class Judge:
 
 
 def read_grade(answer: str | None, lowest: float, highest: float) -> float | None:
-    """The number in double brackets in a judge's answer (MT-bench's form, Zheng et al., 2023).
+    """The grade in a judge's answer: a number in double brackets (MT-bench's form, Zheng et al., 2023).
 
-    None where there is none within the bounds, or where several differ: a grade is never guessed.
+    None where there is no number from ``lowest`` to ``highest``, or several that differ: a grade is never guessed.
 
     >>> read_grade("Correct, but long-winded. Grade: [[3.5]]", 0, 5)
     3.5

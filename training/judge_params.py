@@ -10,22 +10,22 @@ from urllib.parse import urlsplit
 
 from corpus.errors import EntropylawError
 
-# Of a key that can be sent as a header. Quotes are no part of one: they come along from a file of settings.
+# The characters of a key that can be sent as a header. Quotes are not among them: they come from files of settings.
 _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctuation) - frozenset("\"'\\")
-# Capitals only, although systems allow others: so a key put here by mistake is refused, and never shown as a name.
+# Capitals only, although systems allow other names: a key that is put here by mistake is then refused, and not shown.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 LONGEST_TIMEOUT_SECONDS = 3600.0
-HIGHEST_TEMPERATURE = 2.0  # of the OpenAI chat format
+HIGHEST_TEMPERATURE = 2.0  # in the OpenAI chat format
 
 
 @dataclass(frozen=True)
 class JudgeParams:
-    """An OpenAI-compatible endpoint, hosted or local; without ``endpoint`` there is no judge.
+    """How to reach a judge at an OpenAI-compatible endpoint, hosted or local; without ``endpoint`` there is no judge.
 
-    ``endpoint`` is the address below which ``/chat/completions`` answers. The key is read from the environment variable
-    named ``api_key_variable`` and is never a parameter; a local server needs none. ``attempts`` counts the first try;
-    ``timeout_seconds`` bounds each of them; ``max_tokens`` bounds an answer. Without ``max_tokens`` or ``temperature``
-    the endpoint's own is taken: some models accept no other.
+    ``endpoint``: the address before ``/chat/completions``. ``api_key_variable``: the environment variable that holds
+    the key; a local server needs none. ``concurrent``: requests under way at once. ``attempts``: the first try counts.
+    ``timeout_seconds``: for each attempt. ``max_tokens``: the longest answer. Where ``max_tokens`` or ``temperature``
+    is None, the endpoint uses its own value; some models accept no other.
 
     Raises ValueError for an address or a number that cannot be used.
     """
@@ -57,7 +57,7 @@ class JudgeParams:
 
     @property
     def url(self) -> str:
-        """Where requests go. Raises EntropylawError when no judge is configured.
+        """The address that requests are sent to. Raises EntropylawError when no judge is configured.
 
         >>> JudgeParams("http://localhost:8000/v1/", "llama").url
         'http://localhost:8000/v1/chat/completions'
@@ -68,14 +68,14 @@ class JudgeParams:
 
 
 def _check_address(endpoint: str) -> None:
-    # None of the messages quotes the address: a key may have been put into it.
+    # No message quotes the address, because somebody may have put the key into it.
     try:
         parts = urlsplit(endpoint)
-        # Labels of a name that are empty or too long fail only here, and in the socket library.
+        # Labels of a host name that are empty or too long fail here; otherwise they would in the socket library.
         host, _ = (parts.hostname or "").encode("idna"), parts.port
     except ValueError:
         host = b""
-    # urlsplit drops tabs and line breaks without a word.
+    # urlsplit silently drops tabs and line breaks.
     is_plain = endpoint.isascii() and endpoint.isprintable() and " " not in endpoint
     if not (host and is_plain and parts.scheme in ("http", "https")):
         raise ValueError("endpoint is not an address such as https://api.openai.com/v1")

@@ -1,4 +1,4 @@
-"""Answers of a judge that were paid for once: one JSON line each, appended at once and never rewritten."""
+"""The file of the judge's answers, so that each is paid for once: one JSON line each, appended and never changed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Any
 
 from corpus.errors import DataError, EntropylawError
 
-# Every line begins like this, so what an interrupted run tore off can be told from a file that is none of ours.
+# Every line begins like this. By it a line that an interrupted run left unfinished differs from a file of other
+# content.
 _LINE_START = b'{"key": "'
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """One answer. ``key``: fingerprint of model, messages and temperature. ``about``: what was judged, for a reader.
+    """One answer of the judge.
 
-    ``is_cut``: the answer ended because it reached ``max_tokens``. The messages are not kept: they hold the data's
-    text. The answer may quote it.
+    ``key``: fingerprint of model, messages and temperature. ``about``: what was judged, for a reader. ``is_cut``: the
+    answer ended because it reached ``max_tokens``. The messages are not kept, because they hold text of the data; the
+    answer may quote from it.
     """
 
     key: str
@@ -33,10 +35,10 @@ class Judgment:
 
 
 class Judgments:
-    """The judgments in a file, by key; the file is made with the first one.
+    """The judgments in a file, by key. The file is made when the first one is kept.
 
-    A line that an interrupted run tore off is passed over: that answer is asked for again.
-    Raises DataError for a file of other content and EntropylawError for one that cannot be read.
+    A line that an interrupted run left unfinished is ignored, and its answer is asked for again. Raises DataError for a
+    file of other content and EntropylawError for one that cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,12 +60,12 @@ class Judgments:
                 raise DataError(path, "not a file of judgments; name another", number)
 
     def get(self, key: str, max_tokens: int | None) -> Judgment | None:
-        """The kept judgment, if it serves: one that was cut does so only under the ``max_tokens`` that cut it."""
+        """The kept judgment, or None. One that was cut serves only for the same ``max_tokens``."""
         judgment = self._by_key.get(key)
         return None if judgment is None or (judgment.is_cut and judgment.max_tokens != max_tokens) else judgment
 
     def keep(self, judgment: Judgment) -> None:
-        """Append one line and have it on the disk before returning. Raises EntropylawError when that fails."""
+        """Append a judgment; it is on the disk when this returns. Raises EntropylawError when that fails."""
         fields = {name: getattr(judgment, name) for name in Judgment.__slots__}
         line = json.dumps(fields).encode() + b"\n"
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
-from corpus.records import Message, Preference, content_hash, data_hash
-from training.adapters import adapter_config, loading_device, quantize_config, save_plain_model
+from corpus.records import Message, Preference
+from training.adapters import adapter_config, loading_device, quantize_config
 from training.base_model import load_base_model
 from training.chat import encode_answer, to_chat
 from training.device_memory import explain_full_memory
@@ -22,30 +22,30 @@ from training.fine_tuning import (
     TrainerParams,
     TrainingReport,
     bind_arguments,
-    checkpoint_folder,
-    clear_old_model,
-    drop_checkpoints,
     name_savings,
     quiet_libraries,
     refuse_start_as_output,
     trainer_arguments,
 )
-from training.launch import is_first_process
 from training.live_curves import draw_curves
-from training.model_card import Provenance, TrainedOn, write_model_card
+from training.model_card import Provenance
+from training.run_outputs import RunOutputs, plan_run, save_run
 from training.training_run import run_trainer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
-# The weighted numbers of desirable and undesirable rows shall be as 1:1 to 4:3 (Ethayarajh et al., 2024, equation 8).
+# Weighted desirable rows over weighted undesirable rows shall lie between 1 and 4/3 (Ethayarajh et al., 2024,
+# equation 8).
 MAX_WEIGHTED_RATIO = Fraction(4, 3)
 
 
 @dataclass(frozen=True)
 class KtoParams(TrainerParams):
-    """The paper's learning rate (Appendix B) is 1e-6, for an 8 B model; the small model on a CPU needs larger steps to
-    move at all. ``beta`` weighs the distance from the reference model.
+    """The section ``kto`` of params.yaml. ``beta`` weighs the distance from the reference model.
+
+    The paper's learning rate (Appendix B) is 1e-6, for a model of 8 billion weights; the small model on a CPU needs
+    larger steps to move at all.
     """
 
     beta: float = 0.1
@@ -56,15 +56,17 @@ class KtoParams(TrainerParams):
             raise ValueError("beta must be positive")
         if self.micro_batch_rows < MIN_KTO_MICRO_BATCH_ROWS:
             raise ValueError(
-                f"micro_batch_rows must be at least {MIN_KTO_MICRO_BATCH_ROWS}: KTO estimates its KL in it"
+                f"micro_batch_rows must be at least {MIN_KTO_MICRO_BATCH_ROWS}: KTO estimates its KL term within one"
             )
 
 
 @dataclass(frozen=True)
 class KtoReport(TrainingReport):
-    """A KTO run. ``rows`` are answers. ``desirable_share`` of them are chosen ones; ``one_label_batches`` of the
-    ``micro_batches`` of an epoch hold one label only, so that their gradient knows one direction. The losses of the two
-    labels count ``desirable_weight`` and ``undesirable_weight`` times.
+    """What a KTO run did; its ``rows`` are answers.
+
+    ``desirable_share``: the share of chosen answers among them. ``micro_batches``: of an epoch. ``one_label_batches``:
+    how many of these hold answers of one label only, so that their gradient pushes in one direction only.
+    ``desirable_weight`` and ``undesirable_weight``: how often the loss of a chosen and of a rejected answer counts.
     """
 
     desirable_share: float
@@ -75,7 +77,7 @@ class KtoReport(TrainingReport):
 
 
 @dataclass(frozen=True)
-class Answer:
+class KtoRow:
     """One row of KTO: an answer to a prompt, and whether it is desirable."""
 
     prompt: tuple[Message, ...]
@@ -83,13 +85,14 @@ class Answer:
     desirable: bool
 
 
-def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) -> list[Answer]:
-    """One row per answer, the chosen ones desirable, in random order; a record with one answer makes one row.
+def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) -> list[KtoRow]:
+    """One row per answer, in random order; chosen answers are desirable. A record with one answer makes one row.
 
-    TRL would put all chosen rows before all rejected ones and not shuffle them, so that batches carry one label.
+    TRL by itself would put all chosen answers before all rejected ones and not shuffle them, so that most batches would
+    hold one label only.
     """
     rows = [
-        Answer(record.prompt, answer, desirable)
+        KtoRow(record.prompt, answer, desirable)
         for record in records
         for answer, desirable in ((record.chosen, True), (record.rejected, False))
         if answer
@@ -98,9 +101,10 @@ def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) 
 
 
 def balance_labels(desirable: int, undesirable: int) -> tuple[float, float]:
-    """Weights of the two labels' losses that bring their weighted numbers into the ratio KTO asks for.
+    """Weights of the losses of desirable and undesirable rows, from their numbers.
 
-    One of them stays 1, and the other is the least that does.
+    They bring the weighted numbers into the ratio that KTO asks for. One weight stays 1; the other is the smallest that
+    will do.
 
     >>> balance_labels(100, 100), balance_labels(100, 400), balance_labels(400, 100)
     ((1.0, 1.0), (4.0, 1.0), (1.0, 3.0))
@@ -109,7 +113,9 @@ def balance_labels(desirable: int, undesirable: int) -> tuple[float, float]:
 
 
 def count_one_label_batches(labels: Sequence[bool], micro_batch_rows: int) -> tuple[int, int]:
-    """How many micro-batches of an epoch hold one label only, and how many there are; rows come in this order.
+    """How many micro-batches of an epoch hold one label only, and how many micro-batches there are.
+
+    ``labels``: of the rows in training order.
 
     >>> count_one_label_batches([True, True, True, False, False], 2)
     (2, 3)
@@ -132,23 +138,21 @@ def train_kto(
     """Align the SFT model in ``sft_folder`` on ``records`` and save a plain model with its card to ``folder``.
 
     The reference model is the SFT model as saved; with adapters it is the model without them. ``live``, ``provenance``
-    and ``finish`` are those of ``train_sft``. Raises EntropylawError when one of the two labels is missing, when memory
-    runs out and when the loss stops being a number.
+    and ``finish`` are those of ``train_sft``. Raises EntropylawError when one of the two labels is missing and when
+    memory runs out, and NotAssessedError when the loss stops being a number.
     """
     quiet_libraries()
+    outputs = RunOutputs(folder, live, provenance, finish)
     with explain_full_memory("kto", name_savings(params, "kto")):
-        return _train(records, sft_folder, params, folder, progress, live, provenance, finish)
+        return _train(records, sft_folder, params, outputs, progress)
 
 
 def _train(
     records: Sequence[Preference],
     sft_folder: str | Path,
     params: KtoParams,
-    folder: str | Path,
+    outputs: RunOutputs,
     progress: Progress,
-    live: str | Path | None,
-    provenance: Provenance | None,
-    finish: Callable[[KtoReport], None],
 ) -> KtoReport:
     from datasets import Dataset
     from transformers import set_seed
@@ -158,75 +162,77 @@ def _train(
     # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
     arguments = KTOConfig(beta=params.beta, **trainer_arguments(params, "kto"))
     model, tokenizer, card = load_base_model(sft_folder, loading_device(params), params.weights, quantization)
-    refuse_start_as_output(folder, sft_folder, card.pretrained)
-    unpaired = unpair_preferences(records, np.random.default_rng(params.seed))
-    measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
-    rows = [row for row, tokens in measured if tokens]
-    if not rows:
-        raise EntropylawError(
-            f"no preference row has a prompt shorter than kto.max_length={params.max_length} tokens; raise it"
-        )
-    labels = [row.desirable for row in rows]
-    if len(set(labels)) < 2:
-        raise EntropylawError("KTO needs both chosen and rejected answers; the selected preferences hold only one kind")
+    refuse_start_as_output(outputs.folder, sft_folder, card.pretrained)
+    answers = _prepare_answers(records, tokenizer, params)
+    labels = answers.labels
     # A last micro-batch of one or two rows has no KL estimate worth the name.
-    arguments.dataloader_drop_last = len(rows) > params.batch_rows
+    arguments.dataloader_drop_last = len(labels) > params.batch_rows
     arguments.desirable_weight, arguments.undesirable_weight = balance_labels(sum(labels), len(labels) - sum(labels))
-    data = data_hash(content_hash(record) for record in records)
-    checkpoints = checkpoint_folder("kto", {"params": params, "data": data, "sft": card.identity})
-    bind_arguments(arguments, checkpoints)
+    plan = plan_run("kto", params, sft_folder, card, records, outputs, {"sft": card.identity})
+    bind_arguments(arguments, plan.checkpoints)
     set_seed(params.seed)  # adapters are drawn before the trainer sets it
-
-    def load_sft_model() -> PreTrainedModel:
-        return load_base_model(sft_folder, "cpu", params.weights)[0]
-
     trainer = KTOTrainer(
         model=model,
-        ref_model=load_sft_model() if params.tuning == "full" else None,
+        ref_model=load_base_model(sft_folder, "cpu", params.weights)[0] if params.tuning == "full" else None,
         args=arguments,
-        train_dataset=Dataset.from_list([_to_trl(row) for row in rows]),
+        train_dataset=Dataset.from_list([_to_trl(row) for row in answers.rows]),
         processing_class=tokenizer,
         peft_config=adapter_config(params),
-        callbacks=[draw_curves(live)] if live else None,
+        callbacks=[draw_curves(outputs.live)] if outputs.live else None,
     )
-    run = run_trainer(trainer, checkpoints, "kto", progress)
-    clear_old_model(trainer, folder)
-    save_plain_model(trainer, tokenizer, params, folder, checkpoints, load_sft_model)
+    run = run_trainer(trainer, plan.checkpoints, "kto", progress)
     at_once = params.micro_batch_rows
     used = labels[: len(labels) // at_once * at_once] if arguments.dataloader_drop_last else labels
     one_label, batches = count_one_label_batches(used, at_once)
     report = KtoReport(
         method="kto",
-        rows=len(rows),
-        rows_dropped=len(unpaired) - len(rows),
-        tokens=sum(tokens for _, tokens in measured),
+        rows=len(labels),
+        rows_dropped=answers.dropped,
+        tokens=answers.tokens,
         epochs=params.epochs,
-        steps=run.steps,
-        first_loss=run.curve[0][1],
-        last_loss=run.curve[-1][1],
-        heldout_loss=run.heldout_loss,
-        seconds=run.seconds,
-        tokens_per_second=run.tokens_per_second,
-        curve=run.curve,
+        **asdict(run),
         desirable_share=sum(labels) / len(labels),
         micro_batches=batches,
         one_label_batches=one_label,
         desirable_weight=arguments.desirable_weight,
         undesirable_weight=arguments.undesirable_weight,
     )
-    if is_first_process():
-        trained_on = TrainedOn(data, len(records), card.pretrained or str(sft_folder), card.identity)
-        write_model_card(folder, report, params, trained_on, provenance)
-        finish(report)
-    drop_checkpoints(trainer, checkpoints)
+    save_run(trainer, tokenizer, plan, report)
     return report
 
 
-def count_tokens(tokenizer: PreTrainedTokenizerBase, row: Answer, max_length: int) -> int:
-    """Tokens of prompt and answer within ``max_length``; 0 when none of the answer is among them."""
+@dataclass(frozen=True)
+class _Answers:
+    """The rows to train on, in training order; how many were too long; and the tokens of those that were not."""
+
+    rows: tuple[KtoRow, ...]
+    dropped: int
+    tokens: int
+
+    @property
+    def labels(self) -> list[bool]:
+        return [row.desirable for row in self.rows]
+
+
+def _prepare_answers(records: Sequence[Preference], tokenizer: PreTrainedTokenizerBase, params: KtoParams) -> _Answers:
+    """Raises EntropylawError when no answer fits ``max_length``, or when those that do have one label only."""
+    unpaired = unpair_preferences(records, np.random.default_rng(params.seed))
+    measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
+    rows = tuple(row for row, tokens in measured if tokens)
+    if not rows:
+        raise EntropylawError(
+            f"no preference row has a prompt shorter than kto.max_length={params.max_length} tokens; raise it"
+        )
+    if len({row.desirable for row in rows}) < 2:
+        raise EntropylawError("KTO needs both chosen and rejected answers; the selected preferences hold only one kind")
+    return _Answers(rows, len(unpaired) - len(rows), sum(tokens for _, tokens in measured))
+
+
+def count_tokens(tokenizer: PreTrainedTokenizerBase, row: KtoRow, max_length: int) -> int:
+    """Tokens of prompt and answer within ``max_length``; 0 when no token of the answer fits."""
     encoded = encode_answer(tokenizer, row.prompt, row.answer, max_length)
     return min(len(encoded.prompt_ids) + len(encoded.answer_ids), max_length) if encoded else 0
 
 
-def _to_trl(row: Answer) -> dict[str, Any]:
+def _to_trl(row: KtoRow) -> dict[str, Any]:
     return {"prompt": to_chat(row.prompt), "completion": to_chat(row.answer), "label": row.desirable}

@@ -29,10 +29,11 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 @dataclass(frozen=True)
 class LaunchParams:
-    """``strategy``: the whole model on each device (ddp), or one model spread over all of them (fsdp, deepspeed).
+    """The section ``launch`` of params.yaml: how training uses several devices.
 
-    ``processes``: one for each device, over all machines; None: what ``config_file`` says, or the GPUs of this
-    machine. ``config_file``: an accelerate configuration instead of the shipped one.
+    ``strategy``: one process (single), the whole model on each device (ddp), or one model spread over all devices
+    (fsdp, deepspeed). ``processes``: on all machines together, one for each device; None: what ``config_file`` says, or
+    as many as this machine has GPUs. ``config_file``: an accelerate configuration in place of the shipped one.
     """
 
     strategy: Literal["single", "ddp", "fsdp", "deepspeed"] = "single"
@@ -47,7 +48,7 @@ class LaunchParams:
 
 
 def is_worker(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is one of several that train together, whoever started it: torch numbers them so.
+    """Whether this process is one of several that train together: torch sets their numbers in the environment.
 
     >>> is_worker({"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"}), is_worker({})
     (True, False)
@@ -56,7 +57,7 @@ def is_worker(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is the one that prints and writes files; alone, it is.
+    """Whether this process prints and writes files: the first of several, or the only one.
 
     >>> is_first_process({"RANK": "1"}), is_first_process({"RANK": "0"}), is_first_process({})
     (False, True, True)
@@ -65,16 +66,16 @@ def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def count_devices() -> int:
-    """The GPUs of this machine."""
+    """How many GPUs this machine has."""
     import torch
 
     return torch.cuda.device_count()
 
 
 def read_config(params: LaunchParams) -> ClusterConfig:
-    """The accelerate configuration of the strategy, shipped or the user's own.
+    """The accelerate configuration of the strategy, the shipped one or the user's own.
 
-    Raises EntropylawError when it is missing, is not one, or is for another strategy.
+    Raises EntropylawError when the file is missing, is no such configuration, or is for another strategy.
     """
     from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
 
@@ -97,12 +98,14 @@ def read_config(params: LaunchParams) -> ClusterConfig:
 
 
 def count_processes(params: LaunchParams, config: ClusterConfig, devices: int) -> int:
-    """How many processes train together, over all machines. ``devices``: the GPUs of this one.
+    """How many processes train together, on all machines. ``devices``: how many GPUs this machine has.
 
-    Raises EntropylawError when that cannot be told or this machine cannot run them.
+    Raises EntropylawError when that is not known, or when this machine cannot run its part of them.
     """
     if not devices and params.strategy != "ddp":
-        raise EntropylawError(f"launch.strategy: {params.strategy} needs GPUs, and there are none here; ddp does not")
+        raise EntropylawError(
+            f"launch.strategy: {params.strategy} needs GPUs, and there are none here; set ddp, which does not"
+        )
     machines = config.num_machines
     configured = config.num_processes if config.num_processes > 0 else None
     processes = params.processes or configured or devices * machines
@@ -118,10 +121,10 @@ def count_processes(params: LaunchParams, config: ClusterConfig, devices: int) -
 
 
 def launch_workers(params: LaunchParams, module: str, arguments: Sequence[str]) -> None:
-    """Run ``python -m module *arguments`` in as many processes as ``params`` says and wait for them.
+    """Run ``python -m module *arguments`` in as many processes as ``params`` says, and wait for them.
 
-    Raises EntropylawError, with the exit code of the worker that failed first, when one fails; its message is that of
-    the worker's user error (``report_failure``). Raises KeyboardInterrupt when the workers were stopped by Ctrl-C.
+    When workers fail, raises EntropylawError with the exit code of the first that did; the message is what that worker
+    handed to ``report_failure``. Raises KeyboardInterrupt when the workers were stopped by Ctrl-C.
     """
     if params.strategy == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
         raise EntropylawError("launch.strategy: deepspeed is not installed; run `pip install 'entropylaw[deepspeed]'`")
@@ -137,7 +140,7 @@ def launch_workers(params: LaunchParams, module: str, arguments: Sequence[str]) 
 
 
 def _run_agent(words: list[str]) -> None:
-    """`accelerate launch WORDS` in this process: only so does it tell which worker failed first, and why."""
+    """Run `accelerate launch WORDS` in this process: only so can one learn which worker failed first, and why."""
     import logging
 
     from accelerate.commands import launch
@@ -147,11 +150,11 @@ def _run_agent(words: list[str]) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
 
-    # The agent logs every failure and signal with a traceback of its own; all of it is in the exceptions below.
+    # The agent logs every failure and signal with a traceback; the exceptions below say the same.
     logging.disable(logging.CRITICAL)
     try:
-        # Without the current folder on their path: a data repository may well have a folder named `reports`. The level
-        # is that of torch's C++ side, which warns on stderr of what its own defaults cost.
+        # The workers' path must lack the current folder, because a data repository may have a folder named `reports`.
+        # The log level is that of torch's C++ side, which warns on stderr about its own defaults.
         level = os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")
         with patch_environment(PYTHONSAFEPATH="1", TORCH_CPP_LOG_LEVEL=level):
             launch.launch_command(launch.launch_command_parser().parse_args(words))
@@ -170,9 +173,9 @@ def _run_agent(words: list[str]) -> None:
 
 
 def end_with_launcher() -> None:
-    """Have Linux end this worker should the process that launched it be killed.
+    """Let Linux end this worker when the process that launched it is killed.
 
-    Otherwise it would go on, and write to the checkpoints that the next run resumes from.
+    Otherwise the worker would go on, and write to the checkpoints that the next run resumes from.
     """
     if sys.platform == "linux":
         import ctypes
@@ -181,7 +184,7 @@ def end_with_launcher() -> None:
 
 
 def report_failure(message: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Hand a worker's user error to the process that launched it, which says it once for all workers.
+    """Pass a worker's user error to the process that launched it, which prints it once for all workers.
 
     Returns whether there is such a process.
     """
@@ -193,7 +196,7 @@ def report_failure(message: str, environment: Mapping[str, str] = os.environ) ->
 
 
 def leave_process_group() -> None:
-    """End a worker's part in the group, which the communication libraries otherwise complain about at exit."""
+    """Leave the group of workers; otherwise the communication libraries complain at exit."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -201,7 +204,7 @@ def leave_process_group() -> None:
 
 
 def _explain_failure(rank: int, failure: Any) -> EntropylawError:
-    """The error of a launch whose worker ``rank`` failed first (torch's ProcessFailure)."""
+    """The error to raise for the worker that failed first. ``failure``: torch's ProcessFailure."""
     if os.path.isfile(failure.error_file):
         error = EntropylawError(failure.message)
     elif failure.exitcode < 0:
@@ -209,6 +212,6 @@ def _explain_failure(rank: int, failure: Any) -> EntropylawError:
         hint = "; most often the machine ran out of memory" if name == "SIGKILL" else ""
         error = EntropylawError(f"launch: process {rank} was ended by {name}{hint}")
     else:
-        error = EntropylawError(f"launch: process {rank} failed; what it said stands above")
+        error = EntropylawError(f"launch: process {rank} failed; its own message is above")
     error.exit_code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     return error

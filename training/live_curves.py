@@ -1,4 +1,4 @@
-"""The curves of a run as a DVCLive folder, which `dvc plots` and its friends read: also while it is being trained."""
+"""The curves of a run as a DVCLive folder, which `dvc plots` and editors can read while the model is being trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dvclive import Live
     from transformers import TrainerCallback
 
-# What depends on the machine or on where a run was resumed, and what the step says already.
+# These depend on the machine, or on where a run was resumed, or say what the step says already.
 _NOT_DRAWN = (
     "epoch",
     "step",
@@ -30,7 +30,7 @@ def name_curves(logs: Mapping[str, Any]) -> dict[str, float]:
     >>> name_curves({"eval_loss": 2.25, "eval_runtime": 0.5})
     {'eval/loss': 2.25}
     """
-    # The summary of the whole run, which ends the history, has no point of its own.
+    # The last entry of the history sums up the whole run, and is no point of a curve.
     if "train_runtime" in logs:
         return {}
     curves = {}
@@ -42,16 +42,16 @@ def name_curves(logs: Mapping[str, Any]) -> dict[str, float]:
 
 
 def open_live(folder: str | Path) -> Live:
-    """An empty DVCLive folder that touches nothing but itself.
+    """Start an empty DVCLive folder, and change nothing outside of it.
 
-    DVCLive's own start looks for a DVC repository, makes one where there is none, and reports to DVC Studio where that
-    is configured. Here DVC is what runs the stage.
+    By itself DVCLive looks for a DVC repository, makes one where there is none, and reports to DVC Studio where that is
+    configured. None of it is wanted here, because DVC runs this stage.
     """
     from dvclive import Live
 
     class QuietLive(Live):
         def _init_dvc(self) -> None:
-            self._dvc_file = "dvc.yaml"  # is asked for, never written
+            self._dvc_file = "dvc.yaml"  # DVCLive reads the name, but never writes the file
 
         def _init_studio(self) -> None:
             self._studio_events_to_skip = {"start", "data", "done"}
@@ -60,7 +60,7 @@ def open_live(folder: str | Path) -> Live:
 
 
 def draw_curves(folder: str | Path) -> TrainerCallback:
-    """A callback that writes every logged number; a resumed run starts with those that were logged before it."""
+    """A callback that writes every logged number to ``folder``; of a resumed run, also the earlier ones."""
     from transformers import TrainerCallback
 
     class DrawCurves(TrainerCallback):
@@ -68,7 +68,7 @@ def draw_curves(folder: str | Path) -> TrainerCallback:
 
         def draw(self, step: int, logs: Mapping[str, Any]) -> None:
             self.live.step = step
-            # In one order: that of a resumed run's history is another than that of a log.
+            # Sorted, because the order in the history of a resumed run differs from that in a log.
             for name, value in sorted(name_curves(logs).items()):
                 self.live.log_metric(name, value)
 

@@ -1,4 +1,4 @@
-"""Benchmarks of lm-eval, through its own library: its tasks, and task files of one's own."""
+"""Benchmarks of lm-eval, run by its own library: its tasks, and your own task files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from training.model_loading import load_pretrained
 
 @dataclass(frozen=True)
 class TaskScore:
-    """``value`` of the ``metric`` that the task reports first, as lm-eval names it, with its ``standard_error``.
+    """A model's score on one task.
 
-    ``z`` is the value, or minus the value where less of it is better, such as a perplexity. ``documents``: how many
-    were scored; None for a group.
+    ``metric``: the first one that the task reports, as lm-eval names it; ``value`` and ``standard_error`` belong to it.
+    ``z``: the value, or minus the value where lower is better, as for a perplexity. ``documents``: how many were
+    scored; None for a group.
     """
 
     metric: str
@@ -44,7 +45,7 @@ def open_tasks(params: LmEvalParams) -> Any:
         raise EntropylawError(f"evaluation.lm_eval.include_path: {params.include_path}: no such folder")
     _quiet()
     if params.include_path is not None:
-        # Its own thirteen thousand task files take it ten seconds to read; only a group could refer to them.
+        # lm-eval takes ten seconds to read its own thirteen thousand task files, which only a group could refer to.
         manager = TaskManager(include_path=params.include_path, include_defaults=False)
         if set(params.tasks) <= set(manager.all_subtasks):
             return manager
@@ -83,7 +84,7 @@ def score_tasks(model_folder: str | Path, manager: Any, params: LmEvalParams, ba
             )
     except EntropylawError:
         raise
-    except Exception as error:  # tasks are programs of their authors and fail as they please
+    except Exception as error:  # tasks are programs of many authors, and raise errors of any kind
         cause = next(iter(str(error).strip().splitlines()), "")
         names = ", ".join(params.tasks)
         raise NotAssessedError(f"lm-eval could not score {names}: {type(error).__name__}: {cause}") from None
@@ -92,7 +93,7 @@ def score_tasks(model_folder: str | Path, manager: Any, params: LmEvalParams, ba
 
 def _read_score(name: str, output: Mapping[str, Any]) -> TaskScore:
     numbers = output["results"].get(name, {})
-    # A key is the metric and the filter of the answers, as in "acc,none"; others describe the task.
+    # The key of a number is the metric and the filter of the answers, as in "acc,none"; other keys describe the task.
     keys = [key for key in numbers if "," in key and not key.partition(",")[0].endswith("_stderr")]
     # Infinity and NaN are null in JSON, and a Z of null would enter the history.
     if not keys or not isinstance(numbers[keys[0]], int | float) or not math.isfinite(numbers[keys[0]]):
@@ -111,7 +112,7 @@ def _read_score(name: str, output: Mapping[str, Any]) -> TaskScore:
 
 
 def _quiet() -> None:
-    """It logs every step, and says at length what the model's own arguments would have done."""
+    """Silence lm-eval, which logs every step and warns at length about arguments that have no effect here."""
     import logging
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)

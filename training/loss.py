@@ -1,4 +1,4 @@
-"""Token losses of encoded rows under a causal language model: the one place where L and held-out loss are computed."""
+"""Token losses of encoded rows under a causal language model. L and the held-out loss are both computed here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ IGNORED = -100  # the label index torch's cross entropy skips
 
 
 def collate_rows(rows: Sequence[EncodedRow], padding_id: int) -> dict[str, torch.Tensor]:
-    """Right-padded batch: ``input_ids``, ``attention_mask`` and ``labels``, each (rows, longest row)."""
+    """A batch padded on the right: ``input_ids``, ``attention_mask`` and ``labels``, each (rows, longest row).
+
+    Tokens without a loss have the label -100.
+    """
     import torch
 
     longest = max(len(row.ids) for row in rows)
@@ -33,9 +36,10 @@ def collate_rows(rows: Sequence[EncodedRow], padding_id: int) -> dict[str, torch
 
 @contextlib.contextmanager
 def _only_positions(model: PreTrainedModel, where: torch.Tensor) -> Iterator[None]:
-    """Show the model's last layer, the largest of a small model, only the positions that carry a loss.
+    """Let the model's last layer compute only the positions that carry a loss; it is the largest of a small model.
 
-    ``where``: shape (rows, longest row - 1). The logits then have the shape (positions, vocabulary).
+    ``where``: true at these positions, shape (rows, longest row - 1). The logits then have the shape (positions,
+    vocabulary). A model that has no such layer is left as it is.
     """
     head = model.get_output_embeddings()
     if head is None:
@@ -49,7 +53,10 @@ def _only_positions(model: PreTrainedModel, where: torch.Tensor) -> Iterator[Non
 
 
 def row_token_losses(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed loss in nats and number of response tokens of each row of a batch, both of shape (rows,)."""
+    """Summed loss in nats and number of response tokens of each row of a batch, both of shape (rows,).
+
+    ``batch``: as ``collate_rows`` makes it.
+    """
     import torch
 
     batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
@@ -67,7 +74,7 @@ def row_token_losses(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[tor
 
 
 def mean_token_loss(model: PreTrainedModel, rows: Sequence[EncodedRow], padding_id: int, batch_rows: int) -> float:
-    """Mean loss in nats per response token over all rows, without training; rows need not be sorted."""
+    """Mean loss in nats per response token over all rows, without training; NaN without a response token."""
     import torch
 
     # Similar lengths together: less padding. The mean does not depend on the order.

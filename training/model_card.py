@@ -1,4 +1,4 @@
-"""The README.md of a trained model: what it was made of, in the format that the Hub reads."""
+"""The README.md of a trained model: what it was made from, in the format that the Hub reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ NOT_CHECKED = "not checked"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The ``rows`` given and their ``data_hash``; ``started_from``: folder or Hub id, and the model's ``identity``."""
+    """What a model was trained on, and from which model.
+
+    ``data_hash`` and ``rows``: identity and number of the rows given. ``started_from``: folder or Hub id of the model
+    before training; ``identity``: as its card has it.
+    """
 
     data_hash: str
     rows: int
@@ -32,10 +36,11 @@ class TrainedOn:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the rows come from; each field only as far as hashes link it to exactly these rows, else None.
+    """Where the rows come from. A field is None unless hashes prove that it belongs to exactly these rows.
 
-    ``version_hash``: the data version that the rows were selected from, ``verdict``: what the gate approved it as,
-    ``waivers``: the rules that were let through for it.
+    ``method`` and ``pool_rows``: how they were selected, and from how many rows. ``version_hash``: the data version
+    that they were selected from. ``verdict``: the status under which the gate approved that version. ``waivers``: the
+    rules that were waived for it.
     """
 
     method: str | None = None
@@ -52,14 +57,14 @@ def write_model_card(
     trained_on: TrainedOn,
     provenance: Provenance | None = None,
 ) -> None:
-    """Write the card into the model's folder. The same run writes the same bytes: no date, no time, no machine."""
+    """Write the card into the model's folder. The same run writes the same bytes: no date, no time, no machine name."""
     write_text(Path(folder) / CARD_NAME, render_model_card(report, params, trained_on, provenance or Provenance()))
 
 
 def render_model_card(
     report: TrainingReport, params: TrainerParams, trained_on: TrainedOn, provenance: Provenance
 ) -> str:
-    """The card's text: metadata as YAML, then tables. A verdict stands there only where ``provenance`` has one."""
+    """The card's text: metadata as YAML, then tables. The verdict is "not checked" where ``provenance`` has none."""
     facts = {
         "Started from": f"{_name_model(trained_on.started_from)} (`{trained_on.identity}`)",
         "Rows": f"{trained_on.rows:,} (hash `{trained_on.data_hash}`)",
@@ -94,7 +99,7 @@ def render_model_card(
 
 
 def read_hub_base(folder: str | Path) -> str | None:
-    """The Hub model that the model in ``folder`` was made from, by its card; None where there is none."""
+    """The Hub model that the card in ``folder`` names as its base; None without such a card."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -109,7 +114,7 @@ def read_hub_base(folder: str | Path) -> str | None:
 def _render_metadata(method: str, started_from: str) -> str:
     from ruamel.yaml import YAML
 
-    # The Hub takes base_model for one of its own models, so a folder's name must not stand there.
+    # The Hub reads base_model as the id of one of its models, so a folder's name must not be written there.
     base = read_hub_base(started_from) if looks_like_folder(started_from) else started_from
     metadata: dict[str, Any] = {
         **({"base_model": base} if base else {}),
@@ -123,7 +128,7 @@ def _render_metadata(method: str, started_from: str) -> str:
 
 
 def _name_model(started_from: str) -> str:
-    """A folder by its last part: where it lay is this machine's business.
+    """A model's name for the card. Of a folder only the last part: the rest of the path concerns one machine alone.
 
     >>> _name_model("/home/me/models/base"), _name_model("Qwen/Qwen2.5-0.5B")
     ('`base`', '`Qwen/Qwen2.5-0.5B`')
@@ -150,7 +155,8 @@ def _render_table(title: str, rows: dict[str, str]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """
+    """A value as YAML writes it.
+
     >>> _plain(None), _plain(True), _plain(1e-06), _plain("full")
     ('null', 'true', '1e-06', 'full')
     """

@@ -1,4 +1,4 @@
-"""Models and tokenizers from a local folder or the Hub: loaded, checked, and refused where they would fail later."""
+"""Load models and tokenizers from a local folder or the Hub, and refuse those that would fail later."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def load_pretrained(
     quantization: BitsAndBytesConfig | None = None,
     chat_template: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model and a tokenizer that knows which tokens are the assistant's, as ``load_causal_model`` does.
+    """Load a causal model with a tokenizer that knows which tokens are the assistant's.
 
-    ``chat_template`` is Jinja text that replaces the model's own. ``model.generate`` stops at the end of an answer.
-    Raises EntropylawError when the model cannot be loaded or its chat template does not mark the assistant's tokens.
+    ``chat_template``: Jinja text that replaces the model's own. The other arguments are those of ``load_causal_model``.
+    ``model.generate`` stops at the end of an answer. Raises EntropylawError when the model cannot be loaded or its chat
+    template does not mark the assistant's tokens.
     """
     model, tokenizer = load_causal_model(name, revision, device, dtype, quantization)
     prepare_chat_template(tokenizer, chat_template)
@@ -39,12 +40,13 @@ def load_causal_model(
     dtype: str = "float32",
     quantization: BitsAndBytesConfig | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal model and its tokenizer from a local folder or a Hub id.
+    """Load a causal model and its tokenizer; ``name``: a local folder or a Hub id.
 
-    ``dtype`` is that of the weights, float32 or bfloat16. float32 is the default on every device: AdamW's updates at a
-    learning rate of 1e-5 are smaller than a bfloat16 weight can take up. Mixed precision is the trainer's business
-    (``hardware_arguments``). A model loaded with ``quantization`` stays where that puts it.
-    Hub code is never run and pickled weights are refused. Raises EntropylawError when it cannot be loaded.
+    ``device``: None takes a GPU where there is one. ``dtype``: of the weights, float32 or bfloat16. float32 is the
+    default on every device, because AdamW's updates at a learning rate of 1e-5 are too small for bfloat16 weights;
+    mixed precision is set in the trainer (``hardware_arguments``). A model loaded with ``quantization`` cannot be moved
+    to another device later. Code from the Hub is never run, and pickled weights are refused. Raises EntropylawError
+    when the model cannot be loaded.
     """
     import torch
 
@@ -71,16 +73,21 @@ def load_causal_model(
         raise EntropylawError(
             f"model {name}: {len(missing)} of its weights are missing, such as {missing[0]}; fetch or copy it anew"
         )
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
-        tokenizer.pad_token = tokenizer.eos_token
+    _set_padding(tokenizer, name)
     _check_vocabulary(model, tokenizer, name)
     return model if quantization else model.to(device), tokenizer
 
 
+def _set_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Let the end token serve as padding where there is no padding token. Raises EntropylawError without both."""
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise EntropylawError(f"model {name}: the tokenizer has neither a padding nor an end token; add one to it")
+        tokenizer.pad_token = tokenizer.eos_token
+
+
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-    """Raise EntropylawError when a token's id lies beyond the embeddings: it would crash deep inside a training run."""
+    """Raise EntropylawError when a token has no embedding: training would crash at it."""
     embeddings: Any = model.get_input_embeddings()
     rows = embeddings.num_embeddings  # weight.shape is empty where DeepSpeed spreads the model
     token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
@@ -92,7 +99,7 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def _explain_failure(error: Exception) -> str:
-    """A library's error as one line, and what to do where that is known."""
+    """A library's error as one line, with what to do where that is known."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     cause = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     if isinstance(error, OSError) and "file named" in cause and "safetensors" in cause:
@@ -114,7 +121,7 @@ def _explain_failure(error: Exception) -> str:
 
 
 def looks_like_folder(name: str) -> bool:
-    """Whether a model's name is meant as a path here rather than as a Hub id, which is ``name`` or ``owner/name``.
+    """Whether a model's name is a path on this machine, and not a Hub id, which is ``name`` or ``owner/name``.
 
     >>> looks_like_folder("./sft"), looks_like_folder("models/sft"), looks_like_folder("Qwen/Qwen2.5-0.5B")
     (True, True, False)

@@ -1,8 +1,8 @@
 """MT-bench (Zheng et al., 2023), the paper's benchmark (section 5.1): a judge grades two-turn answers from 1 to 10.
 
 The protocol is FastChat's single-answer grading: every turn is graded by itself, with a reference answer in math,
-reasoning and coding, and Z is the plain mean of all grades. The prompts are our own, so the numbers compare between
-models graded here by one judge, not with published ones.
+reasoning and coding, and Z is the plain mean of all grades. The prompts are our own. So scores can be compared between
+models that one judge graded here, and not with published scores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from training.mt_bench_answers import AnsweredQuestion
 from training.mt_bench_questions import TURNS
 
 LOWEST_GRADE, HIGHEST_GRADE = 1.0, 10.0
-# FastChat's mark of an answer of the judge that holds no grade.
+# FastChat writes this score where the judge's answer holds no grade.
 UNREADABLE_SCORE = -1
 PROMPT_NAME = "entropylaw-single-v1"
 
@@ -45,7 +45,7 @@ to 10 (could not be better), in double square brackets, like this: Grade: [[4]]"
 
 @dataclass(frozen=True, slots=True)
 class GradedTurn:
-    """One ``turn`` (1 or 2) of a question with the judge's words; ``grade`` is None where they hold no grade."""
+    """What the judge said (``judgment``) of one ``turn``, 1 or 2, of a question; ``grade``: None where it gave none."""
 
     question_id: int | str
     category: str
@@ -56,10 +56,12 @@ class GradedTurn:
 
 @dataclass(frozen=True)
 class MtBenchResult:
-    """``z``: the mean of all readable grades (higher is better), also by turn and by category.
+    """A model's score on MT-bench.
 
-    ``standard_error``: of ``z`` over the questions, each with the mean of its turns; None for a single question.
-    ``unreadable`` turns enter no mean; ``cut_turns``: answers that came to the limit of their length.
+    ``z``: the mean of all readable grades; higher is better. ``first_turn``, ``second_turn`` and ``categories``: the
+    means of parts of them. ``standard_error``: of ``z``, from the means of the questions; None for a single question.
+    ``graded``: turns with a readable grade. ``unreadable``: turns without one, which no mean includes. ``cut_turns``:
+    answers that reached the limit of their length.
     """
 
     model: str
@@ -76,7 +78,7 @@ class MtBenchResult:
 
 
 def grading_requests(answers: Sequence[AnsweredQuestion]) -> list[JudgeRequest]:
-    """Every request that ``grade_answers`` makes, for an estimate before the start: both turns of each question."""
+    """Every request that ``grade_answers`` makes, one for each turn; also used to estimate the cost beforehand."""
     return [
         JudgeRequest(
             (Message("user", grading_prompt(answer, turn)),),
@@ -88,9 +90,9 @@ def grading_requests(answers: Sequence[AnsweredQuestion]) -> list[JudgeRequest]:
 
 
 def grading_prompt(answer: AnsweredQuestion, turn: int) -> str:
-    """What the judge reads to grade the first or the second ``turn``."""
+    """The text from which the judge grades the first or the second ``turn``."""
     conversation = answer.messages(turn)
-    # FastChat's own questions have empty references where no answer is the right one: nothing to compare with.
+    # FastChat's references are empty where no answer is the right one: there is nothing to compare with.
     reference = [
         f"answer {i}: {text}" for i, text in enumerate(answer.question.reference[:turn], start=1) if text.strip()
     ]
@@ -109,9 +111,9 @@ def _between(tag: str, parts: Sequence[str]) -> str:
 def grade_answers(
     answers: Sequence[AnsweredQuestion], judge: Judge, progress: Progress = ignore_progress
 ) -> tuple[GradedTurn, ...]:
-    """Have every turn graded. ``progress`` gets judged turns and their number.
+    """Have the judge grade every turn. ``progress`` gets the turns graded and their number.
 
-    Raises EntropylawError when the judge fails; what it has answered by then is kept, and asked for no more.
+    Raises EntropylawError when the judge fails; the answers it gave before are kept and not asked for again.
     """
     judgments = iter(judge.ask(grading_requests(answers), progress))
     graded = []
@@ -126,7 +128,7 @@ def grade_answers(
 def summarise_grades(
     model: str, judge: str, answers: Sequence[AnsweredQuestion], graded: Sequence[GradedTurn]
 ) -> MtBenchResult:
-    """The means. ``model`` and ``judge`` are names. Raises NotAssessedError when no grade could be read."""
+    """Take the means. ``model`` and ``judge``: names. Raises NotAssessedError when no grade could be read."""
     by_turn, by_category, by_question = (defaultdict[object, list[float]](list) for _ in range(3))
     for turn in graded:
         if turn.grade is not None:
@@ -156,7 +158,7 @@ def summarise_grades(
 
 
 def to_judgment_row(graded: GradedTurn, model: str, judge: str) -> Row:
-    """A row of a judgment file in FastChat's form, which its own programs show.
+    """A graded turn as a row of a judgment file in FastChat's form, which FastChat's programs can show.
 
     >>> to_judgment_row(GradedTurn(81, "writing", 1, "Lively. Grade: [[8]]", 8.0), "sft", "grader")["score"]
     8.0

@@ -11,23 +11,23 @@ from corpus.files import Row, read_rows, row_error
 
 TURNS = 2
 
-# How freely the model answers, by category; FastChat answers categories that it does not know at 0.7.
+# The temperature of answers by category, as in FastChat, which takes 0.7 for any other category.
 TEMPERATURES = {
     **{"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1},
     **{"extraction": 0.0, "math": 0.0, "coding": 0.0, "reasoning": 0.0},
 }
 OTHER_TEMPERATURE = 0.7
 
-# A judge that does not know the answer itself grades these badly, so it is shown one.
+# In these categories the judge is shown a reference answer, because it may not know the right one itself.
 REFERENCE_CATEGORIES = ("math", "reasoning", "coding")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Two turns, the second of which builds on the answer to the first, and the category they belong to.
+    """A question of two turns; the second builds on the answer to the first.
 
-    ``reference``: an answer to each turn that the judge compares with, in REFERENCE_CATEGORIES only, else empty. One of
-    them may be an empty text: that turn has none.
+    ``reference``: the answer to each turn that the judge compares with; an empty text where a turn has none. It is an
+    empty tuple outside of REFERENCE_CATEGORIES.
     """
 
     id: int | str
@@ -37,7 +37,8 @@ class Question:
 
     @property
     def temperature(self) -> float:
-        """
+        """The temperature that the model answers at.
+
         >>> [Question(1, name, ("Why?", "And?")).temperature for name in ("roleplay", "math", "gardening")]
         [0.7, 0.0, 0.7]
         """
@@ -45,11 +46,11 @@ class Question:
 
 
 def read_questions(path: str | Path, references_path: str | Path | None = None) -> tuple[Question, ...]:
-    """The questions of a file in the form of question.jsonl, in its order.
+    """Read the questions of a file in the form of FastChat's question.jsonl, in file order.
 
-    ``references_path`` is a file in the form of a model's answers; where it answers a question it goes before the
-    references that the question carries. Raises DataError, naming file and line, for a row that is not of the form, a
-    question that comes twice, and one of REFERENCE_CATEGORIES without a reference.
+    ``references_path``: a file in the form of a model's answers, which are taken in place of the references that stand
+    in the questions. Raises DataError, naming file and line, for a row of another form, for a question that comes
+    twice, and for one of REFERENCE_CATEGORIES without a reference.
     """
     references = _read_references(references_path) if references_path is not None else {}
     questions: dict[int | str, Question] = {}
@@ -79,9 +80,9 @@ def read_questions(path: str | Path, references_path: str | Path | None = None) 
 
 
 def read_answer_rows(path: str | Path) -> Iterator[tuple[int | str, tuple[str, str], Row]]:
-    """Question id, the two answers, and the row as it stands, of a file in the form of a model's answers.
+    """Read a file of a model's answers in FastChat's form: question id, the two answers, and the whole row of each.
 
-    Raises DataError for a row that is not of the form.
+    Raises DataError for a row of another form.
     """
     for number, row in read_rows(path):
         choices = row.get("choices")

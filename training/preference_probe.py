@@ -1,4 +1,4 @@
-"""L of preferences: the KTO loss of a short first-epoch run from the base model, and each pair's margin under it."""
+"""L of preferences: the KTO loss of a short first-epoch run from the base model, and each pair's margin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Preference, Record
 from training.chat import EncodedAnswer, encode_answer
 from training.loss import collate_rows, row_token_losses
-from training.probe import ProbedRow, ProbeParams, ProbeResult, new_optimizer, take_probe_rows
+from training.probe_run import ProbedRow, ProbeParams, ProbeResult, new_optimizer, take_probe_rows
 
 if TYPE_CHECKING:
     import torch
@@ -23,12 +23,12 @@ BETA = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ProbedPreference(ProbedRow):
-    """One row of the probe; ``kto_loss`` is the mean over its answers, recorded before the step that uses them.
+    """One row of the probe.
 
-    ``loss_nats`` and ``tokens`` are of the chosen answer (of the rejected where there is no other), and
-    ``margin_nats`` is the mean log-probability of a token of the chosen answer minus that of the rejected, nan without
-    a pair; both under the base model. Per token, because whole answers differ in log-probability by their lengths
-    above all.
+    ``kto_loss``: mean over the row's answers, measured before the step that trains on them. The other numbers are the
+    base model's. ``loss_nats`` and ``tokens`` belong to the chosen answer, or to the rejected one in a row that has no
+    chosen answer. ``margin_nats``: mean log-probability per token of the chosen answer minus that of the rejected one,
+    NaN without a pair. It is per token because the log-probability of a whole answer depends mostly on its length.
     """
 
     kto_loss: float
@@ -37,9 +37,12 @@ class ProbedPreference(ProbedRow):
 
 @dataclass(frozen=True)
 class PreferenceProbeResult(ProbeResult):
-    """``l`` and ``curve`` are KTO losses, between 0 and 1 and 0.5 before training; ``l`` is the mean over the answers
-    after the skipped steps. ``chosen_loss_nats``: mean of the rows' ``loss_nats``, by token; ``margin_nats``: mean of
-    the rows' margins, None without pairs; both over all rows: the base model, which gives them, has no steps to skip.
+    """What a probe of preferences measured.
+
+    ``l``: mean KTO loss of the answers after the skipped steps. ``curve``: mean KTO loss of every step. A KTO loss lies
+    between 0 and 1 and is 0.5 before training. The base model's numbers are over all rows: ``chosen_loss_nats`` is the
+    mean of the rows' ``loss_nats``, weighted by tokens, and ``margin_nats`` the mean of their margins, None without
+    pairs.
     """
 
     rows: tuple[ProbedPreference, ...]
@@ -48,10 +51,10 @@ class PreferenceProbeResult(ProbeResult):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer of a micro-batch: the place of its row in the batch, its label, and its tokens."""
+class BatchedAnswer:
+    """One answer of a micro-batch: the index of its row in the batch, whether it is the chosen one, and its tokens."""
 
-    place: int
+    row_index: int
     chosen: bool
     encoded: EncodedAnswer
 
@@ -59,7 +62,10 @@ class Answer:
 def encode_preference(
     tokenizer: PreTrainedTokenizerBase, record: Record, max_length: int
 ) -> dict[bool, EncodedAnswer] | None:
-    """The row's answers by label, true for the chosen; None when its prompt leaves no room for one."""
+    """The row's answers as tokens: the chosen one under True, the rejected one under False.
+
+    None for a conversation, and for a row whose prompt leaves no room for an answer within ``max_length`` tokens.
+    """
     if not isinstance(record, Preference):
         return None
     answers = {}
@@ -70,20 +76,24 @@ def encode_preference(
     return answers or None
 
 
-def split_answers(rows: Sequence[dict[bool, EncodedAnswer]]) -> list[Answer]:
-    """The answers of a micro-batch: first all chosen, then all rejected, so that no two of a row are neighbours.
+def split_answers(rows: Sequence[dict[bool, EncodedAnswer]]) -> list[BatchedAnswer]:
+    """The answers of a micro-batch: all chosen ones, then all rejected ones.
 
-    The KL term pairs each prompt with the answer before it, and that one must belong to another prompt.
+    The KL term pairs each prompt with the answer that comes before it in this list. In this order, that answer belongs
+    to another prompt.
     """
-    return [Answer(i, label, row[label]) for label in (True, False) for i, row in enumerate(rows) if label in row]
+    return [
+        BatchedAnswer(i, label, row[label]) for label in (True, False) for i, row in enumerate(rows) if label in row
+    ]
 
 
 def answer_logps(
-    model: PreTrainedModel, answers: Sequence[Answer], padding_id: int, max_length: int, mismatched: bool
+    model: PreTrainedModel, answers: Sequence[BatchedAnswer], padding_id: int, max_length: int, mismatched: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability in nats and number of tokens of each answer, both of shape (answers,).
 
-    ``mismatched``: after each prompt stands the answer before, in a circle: TRL estimates the KL term on these.
+    ``mismatched``: each prompt is followed by the previous answer of the list, the first prompt by the last answer. TRL
+    estimates the KL term on such pairs.
     """
     rows = [
         (answers[i - 1] if mismatched else answer).encoded.after(answer.encoded.prompt_ids, max_length)
@@ -96,8 +106,8 @@ def answer_logps(
 def kto_losses(log_ratios: torch.Tensor, kl: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """KTO loss of each answer (equation 7 of the KTO paper, arXiv 2402.01306, as TRL weighs it), shape (answers,).
 
-    ``log_ratios``: log-probability under the policy minus that under the reference; ``kl``: how far the policy has
-    moved on the mismatched answers, not negative; ``chosen``: the labels.
+    ``log_ratios``: log-probability under the policy minus that under the reference. ``kl``: how far the policy has
+    moved on mismatched answers, at least 0. ``chosen``: true for chosen answers, false for rejected ones.
     """
     import torch
 
@@ -112,76 +122,91 @@ def probe_preferences(
     trained_from: float,
     progress: Progress = ignore_progress,
 ) -> PreferenceProbeResult:
-    """Run KTO from the base model, which is policy and reference, for a few steps. ``records``: (record, content hash).
+    """Measure L of preferences: run KTO for a few steps from the base model, which is both policy and reference.
 
     Rows, steps and learning rate are those of every probe. The reference's log-probabilities are taken before the
     first step, so that no second model is held. The model is trained in place: pass a fresh one. Raises
     NotAssessedError when fewer rows than one batch can be probed.
     """
-    import torch
-
     rows = take_probe_rows(
         records, params, trained_from, lambda record: encode_preference(tokenizer, record, params.max_length)
     )
     batches = [rows[i : i + params.batch_rows] for i in range(0, len(rows), params.batch_rows)]
     answers = [split_answers([row for _, _, row in batch]) for batch in batches]
-
-    def logps(step: int, mismatched: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        return answer_logps(model, answers[step], tokenizer.pad_token_id, params.max_length, mismatched)
-
+    policy = _Policy(model, tokenizer.pad_token_id, params.max_length)
     # Without dropout, as in TRL: it would be taken for a distance from the reference.
     model.eval()
-    reference, reference_kl = [], []
-    with torch.no_grad():
-        for step in range(len(batches)):
-            reference.append(logps(step, mismatched=False))
-            reference_kl.append(logps(step, mismatched=True)[0])
-            progress(step + 1, 2 * len(batches))
-
+    references = []
+    for step, part in enumerate(answers):
+        references.append(policy.take_reference(part))
+        progress(step + 1, 2 * len(batches))
     optimizer = new_optimizer(model, params)
+    losses: list[list[float]] = []
     probed: list[ProbedPreference] = []
-    curve: list[float] = []
-    counted: list[float] = []
-    for step, batch in enumerate(batches):
-        before, tokens = reference[step]
-        with torch.no_grad():
-            kl = (logps(step, mismatched=True)[0] - reference_kl[step]).mean().clamp(min=0)
-        chosen = torch.tensor([answer.chosen for answer in answers[step]], device=before.device)
-        losses = kto_losses(logps(step, mismatched=False)[0] - before, kl, chosen)
-        losses.mean().backward()
+    for step, (batch, part, reference) in enumerate(zip(batches, answers, references, strict=True)):
+        step_losses = policy.losses(part, reference)
+        step_losses.mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-        values = losses.tolist()
-        curve.append(sum(values) / len(values))
-        # With fewer steps than asked for, at least the last one counts.
-        if step >= min(params.skipped_steps, len(batches) - 1):
-            counted += values
-        probed += _record_rows(step, batch, answers[step], values, (before / tokens).tolist(), tokens.tolist())
+        losses.append(step_losses.tolist())
+        probed += _record_rows(step, batch, part, losses[-1], reference)
         progress(len(batches) + step + 1, 2 * len(batches))
-    total = sum(row.tokens for row in probed)
-    margins = [row.margin_nats for row in probed if not math.isnan(row.margin_nats)]
-    return PreferenceProbeResult(
-        l=sum(counted) / len(counted),
-        steps=len(batches),
-        tokens=total,
-        curve=tuple(curve),
-        rows=tuple(probed),
-        chosen_loss_nats=sum(row.loss_nats * row.tokens for row in probed) / total,
-        margin_nats=sum(margins) / len(margins) if margins else None,
-    )
+    return _summarise(losses, probed, params.first_counted_step(len(batches)))
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What the base model says of a micro-batch: (answers,) log-probabilities in nats, and tokens of each answer.
+
+    ``mismatched_logps``: of the answers after the wrong prompts, which the KL term is estimated from.
+    """
+
+    logps: torch.Tensor
+    tokens: torch.Tensor
+    mismatched_logps: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Policy:
+    """The model being trained."""
+
+    model: PreTrainedModel
+    padding_id: int
+    max_length: int
+
+    def take_reference(self, answers: Sequence[BatchedAnswer]) -> _Reference:
+        import torch
+
+        with torch.no_grad():
+            logps, tokens = self._logps(answers, mismatched=False)
+            return _Reference(logps, tokens, self._logps(answers, mismatched=True)[0])
+
+    def losses(self, answers: Sequence[BatchedAnswer], reference: _Reference) -> torch.Tensor:
+        """KTO loss of each answer under the model as it is now: (answers,), with gradients."""
+        import torch
+
+        with torch.no_grad():
+            moved = self._logps(answers, mismatched=True)[0] - reference.mismatched_logps
+            kl = moved.mean().clamp(min=0)
+        chosen = torch.tensor([answer.chosen for answer in answers], device=reference.logps.device)
+        return kto_losses(self._logps(answers, mismatched=False)[0] - reference.logps, kl, chosen)
+
+    def _logps(self, answers: Sequence[BatchedAnswer], mismatched: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        return answer_logps(self.model, answers, self.padding_id, self.max_length, mismatched)
 
 
 def _record_rows(
     step: int,
     batch: Sequence[tuple[Record, str, dict[bool, EncodedAnswer]]],
-    answers: Sequence[Answer],
+    answers: Sequence[BatchedAnswer],
     losses: Sequence[float],
-    logps_per_token: Sequence[float],
-    tokens: Sequence[int],
+    reference: _Reference,
 ) -> Iterator[ProbedPreference]:
-    """What is kept of each row of a batch; the last three arguments have one value for each answer."""
-    for place, (record, row_hash, _) in enumerate(batch):
-        own = {answer.chosen: i for i, answer in enumerate(answers) if answer.place == place}
+    """What is kept of each row of a micro-batch; ``losses``: one for each answer."""
+    tokens: list[int] = reference.tokens.tolist()
+    logps_per_token: list[float] = (reference.logps / reference.tokens).tolist()
+    for row_index, (record, row_hash, _) in enumerate(batch):
+        own = {answer.chosen: i for i, answer in enumerate(answers) if answer.row_index == row_index}
         first = own[True] if True in own else own[False]
         yield ProbedPreference(
             row=record.row,
@@ -193,3 +218,21 @@ def _record_rows(
             kto_loss=sum(losses[i] for i in own.values()) / len(own),
             margin_nats=logps_per_token[own[True]] - logps_per_token[own[False]] if len(own) == 2 else math.nan,
         )
+
+
+def _summarise(
+    losses: Sequence[Sequence[float]], probed: Sequence[ProbedPreference], first_counted_step: int
+) -> PreferenceProbeResult:
+    """``losses``: of each step, one for each answer."""
+    counted = [loss for step in losses[first_counted_step:] for loss in step]
+    tokens = sum(row.tokens for row in probed)
+    margins = [row.margin_nats for row in probed if not math.isnan(row.margin_nats)]
+    return PreferenceProbeResult(
+        l=sum(counted) / len(counted),
+        steps=len(losses),
+        tokens=tokens,
+        curve=tuple(sum(step) / len(step) for step in losses),
+        rows=tuple(probed),
+        chosen_loss_nats=sum(row.loss_nats * row.tokens for row in probed) / tokens,
+        margin_nats=sum(margins) / len(margins) if margins else None,
+    )

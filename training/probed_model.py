@@ -1,65 +1,73 @@
-"""The base model as probe and calibration train it: as a whole, or by adapters beside weights that stay as they are."""
+"""The base model as probe and calibration train it: all its weights, or adapters beside weights that do not change."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from training.adapters import linear_adapters
-from training.base_model import CARD, BaseModelCard, BaseModelParams, load_base_model, read_card
-from training.probe import ProbeParams
+from training.base_model import CARD, BaseModelCard, load_base_model, read_card
+from training.base_model_params import BaseModelParams
+from training.probe_run import ProbeParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Hu et al. (2021) fix alpha while they vary the rank; at twice the rank the learning rate need not move with it.
+# Alpha is this times the rank. Adapters are scaled by alpha over rank, so one learning rate serves every rank.
 ALPHA_OF_RANK = 2
 
 
-def load_probed_model(
-    folder: str | Path, device: str | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseModelCard]:
-    """The base model, with the precision and the adapters that its card asks for: what L is measured from.
+class ProbedModel(NamedTuple):
+    """A base model in memory, ready to be probed: what L is measured from."""
 
-    A model without a card of ours is in float32 and tuned whole. Raises EntropylawError as ``load_base_model`` does.
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    card: BaseModelCard
+
+
+def load_probed_model(folder: str | Path, device: str | None = None) -> ProbedModel:
+    """The base model, with the precision and the adapters that its card asks for.
+
+    A model without such a card is loaded in float32, and all its weights are tuned. Raises EntropylawError as
+    ``load_base_model`` does.
     """
     weights = read_card(folder).weights if (Path(folder) / CARD).exists() else "float32"
     model, tokenizer, card = load_base_model(folder, device, weights)
     if card.lora_rank is not None:
         attach_adapters(model, card.lora_rank, card.adapter_seed)
-    return model, tokenizer, card
+    return ProbedModel(model, tokenizer, card)
 
 
 def attach_adapters(model: PreTrainedModel, rank: int, seed: int) -> None:
     """Add float32 adapters to every linear layer but the last, and freeze all other weights, in place.
 
-    They add zero until they are trained, so the model computes what it did before. The same seed gives the same
-    adapters, whatever is drawn elsewhere.
+    Adapters add zero until they are trained, so the model still computes the same. The same seed gives the same
+    adapters, whatever else is drawn at random.
     """
     import torch
     from peft import inject_adapter_in_model
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # Unlike a PeftModel, the model keeps its class, and with it the shortcut of `loss` to its last layer.
+        # The model keeps its class, which a PeftModel would not, so that `training.loss` still finds its last layer.
         inject_adapter_in_model(linear_adapters(rank, ALPHA_OF_RANK * rank), model)
     for weight in model.parameters():
         if weight.requires_grad:
-            # peft gives adapters the precision of the weights beside them; in bfloat16 they would lose small steps.
+            # peft gives adapters the precision of the weights beside them; in bfloat16 small steps would be lost.
             weight.data = weight.data.float()
 
 
 def copy_probed_model(model: Any) -> Any:
-    """A copy to train, which leaves the model as it is. Frozen weights, which no run changes, are shared, not copied.
+    """A copy of the model to train. Frozen weights are shared and not copied, because no run changes them.
 
-    So many runs from a large model with adapters need room for one model.
+    So many runs from a large model with adapters need memory for one model only.
     """
     return copy.deepcopy(model, {id(weight): weight for weight in model.parameters() if not weight.requires_grad})
 
 
 def name_probe_savings(probe: ProbeParams, base: BaseModelParams) -> str:
-    """What takes less memory than these settings: numbers to lower, then what to set.
+    """Advice on saving memory under these settings: which numbers to lower, then what to set.
 
     >>> name_probe_savings(ProbeParams(batch_rows=1), BaseModelParams(pretrained="gpt2"))
     'probe.max_length (now 256), or set base_model.lora_rank: 16, base_model.weights: bfloat16'

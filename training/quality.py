@@ -1,7 +1,7 @@
-"""Quality of rows as a judge sees it: each answer graded from 0 to 5, after AlpaGasus (Chen et al., 2023).
+"""Quality of rows as a judge sees it: each answer is graded from 0 to 5, after AlpaGasus (Chen et al., 2023).
 
 The paper's Table 1 gives the mean of a selection; a row of several turns counts with the mean of its turns (section
-5.1.2). The prompt is our own, so grades compare between selections judged here, not with published ones.
+5.1.2). The prompt is our own. So grades can be compared between selections judged here, and not with published grades.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
 from training.chat import training_messages
 from training.judge import Judge, JudgeRequest, read_grade
-from training.probe import choose_probe_rows
+from training.probe_run import choose_probe_rows
 
 LOWEST_GRADE, HIGHEST_GRADE = 0.0, 5.0
 
@@ -44,9 +44,10 @@ CUT = "[…]"
 
 @dataclass(frozen=True)
 class QualityParams:
-    """At most ``rows`` rows are rated, taken in the order of hash(seed, content).
+    """How many rows are graded, and how much of each the judge reads.
 
-    A conversation and an answer of more than ``max_characters`` each are sent with their middles left out.
+    ``rows``: at most, taken in the order of hash(seed, content). ``max_characters``: a longer conversation or answer is
+    sent without its middle.
     """
 
     rows: int = 200
@@ -60,7 +61,7 @@ class QualityParams:
 
 @dataclass(frozen=True, slots=True)
 class RatedRow:
-    """``grade``: mean over the turns with a readable grade; None without any. ``unreadable``: turns without one."""
+    """A row and its ``grade``, the mean of its turns; None where all of them are ``unreadable``: without a grade."""
 
     row: int
     hash: str
@@ -72,9 +73,10 @@ class RatedRow:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """``mean`` grade over the ``rated`` rows and its standard error (None for a single row).
+    """The grades of a sample of rows.
 
-    ``unreadable`` counts answers without a readable grade; they enter no mean.
+    ``mean``: over the ``rated`` rows. ``standard_error``: of the mean, None for a single row. ``unreadable``: answers
+    without a readable grade, which no mean includes.
     """
 
     mean: float
@@ -85,7 +87,7 @@ class QualityReport:
 
 
 def rating_requests(records: Sequence[HashedRecord], params: QualityParams) -> list[JudgeRequest]:
-    """Every request that ``rate_rows`` makes, for an estimate before the start."""
+    """Every request that ``rate_rows`` makes; also used to estimate the cost beforehand."""
     return [
         request for record, row_hash in _sample(records, params) for request in _ask_turns(record, row_hash, params)
     ]
@@ -97,10 +99,11 @@ def rate_rows(
     params: QualityParams,
     progress: Progress = ignore_progress,
 ) -> QualityReport:
-    """Grade a sample of (record, content hash) rows: the mean over each row's turns, then over the rows.
+    """Have the judge grade a sample of rows, and take the mean over each row's turns, then over the rows.
 
-    Selections that share rows share most of their sample and all grades of the shared rows.
-    Raises NotAssessedError when there is no row or no readable grade, and EntropylawError when the judge fails.
+    The samples of selections that share rows share rows too, and a shared row is graded once. ``progress`` gets the
+    answers graded and their number. Raises NotAssessedError when there is no row or no readable grade, and
+    EntropylawError when the judge fails.
     """
     sample = _sample(records, params)
     requests = [list(_ask_turns(record, row_hash, params)) for record, row_hash in sample]
@@ -127,34 +130,36 @@ def _summarise(rows: Sequence[RatedRow]) -> QualityReport:
 
 
 def _sample(records: Sequence[HashedRecord], params: QualityParams) -> list[HashedRecord]:
-    with_answer = [item for item in records if _answer_places(item[0])]
+    with_answer = [item for item in records if _answer_indices(item[0])]
     return choose_probe_rows(with_answer, params.rows, params.seed, trained_from=1.0)
 
 
-def _answer_places(record: Record) -> list[int]:
-    """Where the answers to learn from stand: in a preference only among the chosen messages."""
+def _answer_indices(record: Record) -> list[int]:
+    """Indices of the answers to learn from among the training messages; in a preference, only of chosen ones."""
     messages = training_messages(record)
     first = 0
     if isinstance(record, Preference):
         first = len(record.prompt) if record.chosen else len(messages)
-    return [place for place in range(first, len(messages)) if messages[place].role == "assistant"]
+    return [i for i in range(first, len(messages)) if messages[i].role == "assistant"]
 
 
 def _ask_turns(record: Record, row_hash: str, params: QualityParams) -> Iterator[JudgeRequest]:
     """One request for each answer to learn from, with all that was said before it."""
     messages = training_messages(record)
-    for place in _answer_places(record):
-        conversation = "\n\n".join(f"{message.role}: {message.content}" for message in messages[:place])
+    for i in _answer_indices(record):
+        conversation = "\n\n".join(f"{message.role}: {message.content}" for message in messages[:i])
         prompt = PROMPT.format(
             cut=CUT,
             conversation=shorten(conversation, params.max_characters),
-            answer=shorten(messages[place].content, params.max_characters),
+            answer=shorten(messages[i].content, params.max_characters),
         )
-        yield JudgeRequest((Message("user", prompt),), about=f"quality of row {row_hash}, message {place + 1}")
+        yield JudgeRequest((Message("user", prompt),), about=f"quality of row {row_hash}, message {i + 1}")
 
 
 def shorten(text: str, max_characters: int) -> str:
-    """The text, or its two ends where it is longer: a task stands at one of them as a rule.
+    """The text, or only its two ends where it is longer than ``max_characters``.
+
+    The task of a prompt usually stands at one of them.
 
     >>> shorten("abcdefgh", 4)
     'ab[…]gh'

@@ -1,4 +1,4 @@
-"""What a model loses on single rows: for the baselines that rank rows by perplexity or by IFD."""
+"""Losses of a model on single rows, for the baselines that rank rows by perplexity or by IFD."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowScoreParams:
-    """``model``: a local folder or a Hub id; None is the repository's base model. ``max_length`` is in tokens.
+    """The section ``row_scores`` of params.yaml: the models that rows are scored with.
 
-    The scorers are causal language models that answer the two prompts with a grade. The default ones have only
-    pickled weights on their main branch, which are never loaded: transformers looks for the Hub's own conversion of
-    them to safetensors. Their tokenizers need the package sentencepiece.
+    ``model``: a local folder or a Hub id; None is the repository's base model. ``max_length``: tokens after which a row
+    is cut. ``complexity_scorer`` and ``quality_scorer``: causal language models that answer DEITA's two prompts with a
+    grade. The default ones have only pickled weights on their main branch, which are never loaded; transformers finds
+    the Hub's own conversion of them to safetensors. Their tokenizers need the package sentencepiece.
     """
 
     model: str | None = None
@@ -42,9 +43,9 @@ class RowScoreParams:
 
 @dataclass(frozen=True)
 class AnswerLosses:
-    """Mean losses of each row's answers, in nats per response token: after their prompts, and without them.
+    """Mean losses of each row's answers, in nats per response token: after their prompts, and without them (``alone``).
 
-    Both are (rows,) over the same tokens; NaN where a row has none within ``max_length``.
+    Both have the shape (rows,) and are over the same tokens; NaN where a row has no such token within ``max_length``.
     """
 
     given_prompt: NDArray[np.float64]
@@ -76,7 +77,7 @@ class AnswerLosses:
 def score_losses(
     model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
 ) -> NDArray[np.float64]:
-    """Mean loss of each record's answers in nats per response token: (rows,), NaN where it has none in reach.
+    """Mean loss of each record's answers in nats per response token: (rows,), NaN without one within ``max_length``.
 
     ``model``: a base model, a local folder or a Hub id. ``progress`` is told rows done and rows in all.
     Raises EntropylawError when the model cannot be loaded or its chat template cannot tell the answers.
@@ -93,11 +94,11 @@ def score_losses(
 def score_answers(
     model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
 ) -> AnswerLosses:
-    """Losses of each record's answers given their prompts, and alone, weighted by tokens over its turns.
+    """Losses of each record's answers given their prompts, and alone; all turns of a record count by their tokens.
 
-    An answer alone is the very tokens it has in the conversation, after the tokenizer's begin token. Where there is
-    none, an answer's first token has nothing to be predicted from and counts on neither side: counted on one it
-    would raise the ratio of short answers. Arguments and errors are those of ``score_losses``.
+    An answer alone has the same tokens as in the conversation, after the tokenizer's begin token. If the tokenizer has
+    no begin token, an answer's first token has nothing to be predicted from and is left out of both losses: left out of
+    one alone, it would raise the ratio of short answers. Arguments and errors are those of ``score_losses``.
     """
     scorer, tokenizer, _ = load_base_model(model)
     begin: tuple[int, ...] = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
@@ -111,7 +112,11 @@ def score_answers(
 
 
 def batch_by_length(records: Sequence[Record], batch_rows: int, progress: Progress) -> Iterator[list[int]]:
-    """Positions of rows of similar length, the longest first: what does not fit in memory fails at once."""
+    """Indices of rows of similar length, batch by batch.
+
+    The longest come first, so that a batch that does not fit in memory fails at once. ``progress`` gets rows done and
+    their number.
+    """
     lengths = [sum(len(message.content) for message in training_messages(record)) for record in records]
     order = sorted(range(len(records)), key=lambda i: -lengths[i])
     for start in range(0, len(order), batch_rows):
@@ -122,14 +127,14 @@ def batch_by_length(records: Sequence[Record], batch_rows: int, progress: Progre
 def _mean_losses(
     model: PreTrainedModel, rows: Sequence[Sequence[EncodedRow]], padding_id: int, batch_tokens: int
 ) -> NDArray[np.float64]:
-    """Mean loss over the response tokens of all parts of each row: (rows,), NaN where there are none."""
+    """Mean loss over the response tokens of all parts of each row: (rows,), NaN for a row without such a token."""
     import torch
 
     parts = sorted(((i, part) for i, row in enumerate(rows) for part in row), key=lambda item: -len(item[1].ids))
     sums, counts = np.zeros(len(rows)), np.zeros(len(rows))
     with torch.inference_mode():
         while parts:
-            # Answers alone are short: as many go together as fill the space of a batch of whole rows.
+            # Answers alone are short, so as many go into one batch as take the space of a batch of whole rows.
             size = max(1, batch_tokens // len(parts[0][1].ids))
             batch, parts = parts[:size], parts[size:]
             owners = [i for i, _ in batch]
@@ -142,7 +147,7 @@ def _mean_losses(
 
 
 def _split_answers(row: EncodedRow, begin: tuple[int, ...]) -> tuple[list[EncodedRow], list[EncodedRow]]:
-    """The conversation as one part, and each of its answers after the begin token, the same tokens marked in both."""
+    """The conversation, and each of its answers alone after ``begin``; the same tokens count in both."""
     scored = list(row.response)
     answers = []
     for is_answer, group in groupby(range(len(row.ids)), key=row.response.__getitem__):

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
-from corpus.records import Record, content_hash, data_hash
-from training.adapters import adapter_config, loading_device, quantize_config, save_plain_model
-from training.base_model import BaseModelCard, load_base_model
+from corpus.records import Record
+from training.adapters import adapter_config, loading_device, quantize_config
+from training.base_model import load_base_model
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.device_memory import explain_full_memory
 from training.fine_tuning import (
     TrainerParams,
     TrainingReport,
     bind_arguments,
-    checkpoint_folder,
-    clear_old_model,
-    drop_checkpoints,
     name_savings,
     quiet_libraries,
     refuse_start_as_output,
     trainer_arguments,
 )
-from training.launch import is_first_process
 from training.live_curves import draw_curves
-from training.model_card import Provenance, TrainedOn, write_model_card
+from training.model_card import Provenance
+from training.run_outputs import RunOutputs, plan_run, save_run
 from training.training_run import run_trainer
 
 if TYPE_CHECKING:
@@ -39,11 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SftParams(TrainerParams):
-    """Defaults suit the small model on a CPU. The paper (Appendix B) trains 4 epochs with packing, at a learning rate
-    of 4e-6 for Mistral-7B and 1e-5 for Llama-3-8B.
+    """The section ``sft`` of params.yaml. The defaults suit the small model on a CPU.
 
-    ``packing`` fills each row of a batch with several conversations that do not see each other. ``heldout_rows`` of the
-    held-out file are evaluated every ``evaluate_every_steps`` steps, None: at the end of each epoch.
+    The paper (Appendix B) trains 4 epochs with packing, at a learning rate of 4e-6 for Mistral-7B and 1e-5 for
+    Llama-3-8B. ``packing`` fills each row of a batch with several conversations that do not see each other. The first
+    ``heldout_rows`` of the held-out file are evaluated every ``evaluate_every_steps`` steps (None: at the end of each
+    epoch).
     """
 
     epochs: float = 2.0
@@ -72,26 +70,24 @@ def train_sft(
 ) -> TrainingReport:
     """Fine-tune the base model on ``records`` and save a plain model with its card to ``folder``.
 
-    ``live``: the DVCLive folder of the curves. ``provenance``: what is known of the records' origin. ``finish`` is
-    called with the report, by the first process only, once the model is saved and before the checkpoints are dropped.
-    Raises EntropylawError when no record has a response within ``max_length`` tokens, when memory runs out and when
-    the loss stops being a number.
+    ``held_out``: records to evaluate on. ``live``: the DVCLive folder of the curves. ``provenance``: what is known of
+    the records' origin. ``finish`` is called with the report, by the first process only, once the model is saved and
+    before the checkpoints are dropped. Raises EntropylawError when no record has a response within ``max_length``
+    tokens and when memory runs out, and NotAssessedError when the loss stops being a number.
     """
     quiet_libraries()
+    outputs = RunOutputs(folder, live, provenance, finish)
     with explain_full_memory("sft", name_savings(params, "sft")):
-        return _train(records, base_folder, params, folder, progress, held_out, live, provenance, finish)
+        return _train(records, base_folder, params, outputs, progress, held_out)
 
 
 def _train(
     records: Sequence[Record],
     base_folder: str | Path,
     params: SftParams,
-    folder: str | Path,
+    outputs: RunOutputs,
     progress: Progress,
     held_out: Sequence[Record],
-    live: str | Path | None,
-    provenance: Provenance | None,
-    finish: Callable[[TrainingReport], None],
 ) -> TrainingReport:
     from transformers import set_seed
     from trl import SFTConfig
@@ -100,16 +96,16 @@ def _train(
     # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
     arguments = SFTConfig(packing=params.packing, packing_strategy="bfd", **trainer_arguments(params, "sft"))
     model, tokenizer, card = load_base_model(base_folder, loading_device(params), params.weights, quantization)
-    refuse_start_as_output(folder, base_folder, card.pretrained)
+    refuse_start_as_output(outputs.folder, base_folder, card.pretrained)
     rows = _encode_rows(tokenizer, records, params.max_length)
     if not rows:
         raise EntropylawError(
             f"none of the {len(records)} selected rows has a response within sft.max_length={params.max_length} tokens"
         )
     unseen = _encode_rows(tokenizer, held_out[: params.heldout_rows], params.max_length)
-    data = data_hash(content_hash(record) for record in records)
-    checkpoints = checkpoint_folder("sft", _describe_run(params, data, card, unseen))
-    bind_arguments(arguments, checkpoints)
+    others = {"base": card.identity, "held_out": [row.ids for row in unseen]}
+    plan = plan_run("sft", params, base_folder, card, records, outputs, others)
+    bind_arguments(arguments, plan.checkpoints)
     set_seed(params.seed)  # adapters are drawn before the trainer sets it
     trainer = _heldout_trainer()(
         model=model,
@@ -118,38 +114,19 @@ def _train(
         eval_dataset=_to_dataset(unseen) if unseen else None,
         processing_class=tokenizer,
         peft_config=adapter_config(params),
-        callbacks=[draw_curves(live)] if live else None,
+        callbacks=[draw_curves(outputs.live)] if outputs.live else None,
     )
-    run = run_trainer(trainer, checkpoints, "sft", progress, params.evaluate_every_steps)
-    clear_old_model(trainer, folder)
-    save_plain_model(
-        trainer, tokenizer, params, folder, checkpoints,
-        lambda: load_base_model(base_folder, "cpu", params.weights)[0],
-    )  # fmt: skip
+    run = run_trainer(trainer, plan.checkpoints, "sft", progress, params.evaluate_every_steps)
     report = TrainingReport(
         method="sft",
         rows=len(rows),
         rows_dropped=len(records) - len(rows),
         tokens=sum(len(row.ids) for row in rows),
         epochs=params.epochs,
-        steps=run.steps,
-        first_loss=run.curve[0][1],
-        last_loss=run.curve[-1][1],
-        heldout_loss=run.heldout_loss,
-        seconds=run.seconds,
-        tokens_per_second=run.tokens_per_second,
-        curve=run.curve,
+        **asdict(run),
     )
-    if is_first_process():
-        trained_on = TrainedOn(data, len(records), card.pretrained or str(base_folder), card.identity)
-        write_model_card(folder, report, params, trained_on, provenance)
-        finish(report)
-    drop_checkpoints(trainer, checkpoints)
+    save_run(trainer, tokenizer, plan, report)
     return report
-
-
-def _describe_run(params: SftParams, data: str, card: BaseModelCard, unseen: Sequence[EncodedRow]) -> dict[str, Any]:
-    return {"params": params, "data": data, "base": card.identity, "held_out": [row.ids for row in unseen]}
 
 
 def _encode_rows(tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], max_length: int) -> list[EncodedRow]:
@@ -158,8 +135,10 @@ def _encode_rows(tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], 
 
 
 def _to_dataset(rows: Sequence[EncodedRow]) -> Dataset:
-    """Rows are tokenised here, by the same function as the probe's, so that L and the training loss are of one kind
-    and the rows without a response are counted; TRL folds assistant_masks into the labels.
+    """The rows as TRL reads them; it takes the labels from assistant_masks.
+
+    They come tokenised, by the probe's own function: so the training loss is of one kind with L, and rows without a
+    response are counted.
     """
     from datasets import Dataset
 
@@ -172,10 +151,10 @@ def _to_dataset(rows: Sequence[EncodedRow]) -> Dataset:
 
 
 def _heldout_trainer() -> type[SFTTrainer]:
-    """TRL's trainer, but the evaluation loss is the mean over response tokens, as ``evaluate`` measures it.
+    """TRL's trainer with another evaluation loss: the mean over response tokens, as ``evaluate`` measures it.
 
-    The trainer's own is a mean over batches of their means, in which a token of a short answer weighs more. With
-    several processes the last batch is filled up with rows that count twice.
+    The trainer's own averages the means of the batches, so that a token of a short answer weighs more. With several
+    processes the last batch is filled up with rows that then count twice.
     """
     import torch
     from trl import SFTTrainer

@@ -12,11 +12,11 @@ from training.loss import collate_rows, row_token_losses
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from training.base_model import BaseModelParams
+    from training.base_model_params import BaseModelParams
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:
-    """Byte-level BPE: any text can be encoded, so damaged text costs tokens instead of failing."""
+    """Train a byte-level BPE tokenizer. It can encode any text, so damaged text costs tokens and does not fail."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -36,6 +36,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def new_model(params: BaseModelParams, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """A model of the Llama architecture with random weights, which ``params.seed`` decides."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -59,7 +60,10 @@ def new_model(params: BaseModelParams, tokenizer: PreTrainedTokenizerBase) -> Pr
 def train_model(
     model: PreTrainedModel, rows: list[EncodedRow], padding_id: int, params: BaseModelParams, progress: Progress
 ) -> tuple[list[float], int]:
-    """AdamW with linear warm-up and decay. All tokens are predicted, prompts too: a base model knows both sides."""
+    """Train the model in place; the loss in nats per token of every step, and the number of tokens trained on.
+
+    AdamW with linear warm-up and decay. All tokens are predicted, those of prompts too: a base model knows both.
+    """
     import numpy as np
     import torch
 

@@ -1,4 +1,4 @@
-"""One run of a trainer: resumed where a killed one was, evaluated regularly, stopped when its loss is no number."""
+"""One run of a trainer: it resumes a killed run, is evaluated regularly, and stops when its loss is not a number."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What the trainer measured: see TrainingReport for the fields."""
+    """What the trainer measured; the fields are those of the same names in TrainingReport."""
 
     steps: int
+    first_loss: float
+    last_loss: float
     heldout_loss: float | None
     seconds: float
     tokens_per_second: float | None
@@ -36,8 +38,9 @@ def run_trainer(
 ) -> Run:
     """Train, continuing from the last checkpoint of an earlier, killed run.
 
-    With an evaluation set it is evaluated every so many steps, or at the end of each epoch, and at the end of all.
-    Raises NotAssessedError when the loss stops being a number.
+    A trainer with an evaluation set is evaluated every ``evaluate_every_steps`` steps (None: at the end of each epoch)
+    and at the end of the run. ``stage``: the section of params.yaml, for messages. Raises NotAssessedError when the
+    loss or the gradient stops being a number.
     """
     from transformers import PrinterCallback
 
@@ -45,7 +48,7 @@ def run_trainer(
     trainer.add_callback(_watch_loss(stage))
     if trainer.eval_dataset is not None:
         trainer.add_callback(_evaluate_regularly(evaluate_every_steps))
-    # Last: a progress that raises stops the run where a kill would.
+    # The last of the callbacks: a progress that raises an error then stops the run at the point where a kill would.
     trainer.add_callback(_report_progress(progress))
     last = last_checkpoint(checkpoints)
     start = time.perf_counter()
@@ -56,12 +59,15 @@ def run_trainer(
     # TRL counts the tokens of this process group since it was started.
     counted = [entry["num_tokens"] for entry in history if "num_tokens" in entry and entry["step"] > done_before]
     heldout = [float(entry["eval_loss"]) for entry in history if "eval_loss" in entry]
+    curve = tuple((int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry)
     return Run(
         steps=trainer.state.global_step,
+        first_loss=curve[0][1],
+        last_loss=curve[-1][1],
         heldout_loss=heldout[-1] if heldout else None,
         seconds=round(seconds, 3),
         tokens_per_second=round(counted[-1] / seconds, 1) if counted else None,
-        curve=tuple((int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry),
+        curve=curve,
     )
 
 
@@ -76,7 +82,7 @@ def _report_progress(progress: Progress) -> TrainerCallback:
 
 
 def _watch_loss(stage: str) -> TrainerCallback:
-    """Stops before the step is saved, so that no checkpoint holds weights that are not numbers."""
+    """Stops the run before the step is saved, so that no checkpoint holds weights that are not numbers."""
     from transformers import TrainerCallback
 
     class WatchLoss(TrainerCallback):
@@ -87,7 +93,7 @@ def _watch_loss(stage: str) -> TrainerCallback:
                     what = "loss" if name == "loss" else "gradient"
                     raise NotAssessedError(
                         f"{stage}: the {what} is not a number at step {state.global_step}; lower "
-                        f"{stage}.learning_rate ({args.learning_rate:g}), or look for odd rows with `entropylaw check`"
+                        f"{stage}.learning_rate ({args.learning_rate:g}), or look for outliers with `entropylaw check`"
                     )
 
     return WatchLoss()
@@ -97,8 +103,8 @@ def _evaluate_regularly(every_steps: int | None) -> TrainerCallback:
     from transformers import TrainerCallback
 
     class EvaluateRegularly(TrainerCallback):
-        # On the step and not on the epoch's end: that comes after the checkpoint, and a run that resumed from it
-        # would lack the evaluation.
+        # At the end of a step, not of an epoch: the epoch ends after the checkpoint is written, so a run that resumed
+        # from that checkpoint would lack the evaluation.
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if every_steps is None:
                 due = math.isclose(state.epoch, round(state.epoch))

@@ -5,7 +5,6 @@ from corpus.errors import DataError, EntropylawError, NotAssessedError, ParamsEr
 from corpus.prepare import DroppedRow, PrepareParams
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
 from entropylaw.api.measures import (
-    BaseModel,
     MeasuredDataset,
     build_base_model,
     calibrate_baseline,
@@ -19,7 +18,8 @@ from entropylaw.api.records import PreparedRecords, prepare_records, read_record
 from entropylaw.api.selecting import select_rows
 from entropylaw.api.settings import Settings, read_settings
 from entropylaw.api.verdicts import accept_version, assess_version, compare_versions
-from monitor.calibration.calibrate import Calibration, CalibrationParams
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.params import CalibrationParams
 from monitor.history import HistoryEntry, read_history
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
@@ -28,11 +28,12 @@ from monitor.rule_params import RuleParams
 from monitor.verdict import FlaggedRow, RuleResult, Verdict
 from monitor.version_diff import VersionComparison
 from selection.methods import SelectionParams
-from training.base_model import BaseModelCard, BaseModelParams
-from training.probe import ProbeParams
+from training.base_model import BaseModelCard
+from training.base_model_params import BaseModelParams
+from training.probe_run import ProbeParams
+from training.probed_model import ProbedModel
 
 __all__ = [
-    "BaseModel",
     "BaseModelCard",
     "BaseModelParams",
     "Calibration",
@@ -57,6 +58,7 @@ __all__ = [
     "PrepareParams",
     "PreparedRecords",
     "ProbeParams",
+    "ProbedModel",
     "Record",
     "RuleParams",
     "RuleResult",

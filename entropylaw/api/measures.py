@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from corpus.artifacts import read_json
 from corpus.errors import EntropylawError
@@ -20,15 +19,9 @@ from monitor.measures import measurement
 from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.measures.evidence import Evidence
 from training import base_model
-from training.base_model import BaseModelCard, BaseModelParams
-
-
-class BaseModel(NamedTuple):
-    """The fixed model that L is measured from, with its tokenizer, both of transformers. ``card.identity`` names it."""
-
-    model: Any
-    tokenizer: Any
-    card: BaseModelCard
+from training.base_model import BaseModelCard
+from training.base_model_params import BaseModelParams
+from training.probed_model import ProbedModel, load_probed_model, name_probe_savings
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +104,7 @@ def measure_rows(rows: Sequence[HashedRecord], settings: Settings | None = None)
     )
 
 
-def measure_loss(measured: MeasuredDataset, base: BaseModel, progress: Progress = ignore_progress) -> MeasuredDataset:
+def measure_loss(measured: MeasuredDataset, base: ProbedModel, progress: Progress = ignore_progress) -> MeasuredDataset:
     """The same measures with L: the mean loss of a short first-epoch run from a copy of the base model.
 
     How long the run is, ``settings.probe`` says. ``progress`` is told steps done and steps in all. Rows that the base
@@ -143,14 +136,12 @@ def build_base_model(
     return base_model.build_base_model(rows, identity, params or BaseModelParams(), folder, progress)
 
 
-def load_base_model(folder: str | Path, device: str | None = None) -> BaseModel:
+def load_base_model(folder: str | Path, device: str | None = None) -> ProbedModel:
     """The base model in a folder of `build_base_model`, or any causal language model by its folder or Hub id.
 
     ``device``: such as "cuda:1"; None takes a GPU where there is one. Raises EntropylawError when it cannot be loaded.
     """
-    from training.probed_model import load_probed_model
-
-    return BaseModel(*load_probed_model(folder, device))
+    return load_probed_model(folder, device)
 
 
 def calibrate_baseline(
@@ -187,6 +178,5 @@ def read_calibration(path: str | Path) -> Calibration:
 
 def _explain_memory(what: str, settings: Settings) -> AbstractContextManager[None]:
     from training.device_memory import explain_full_memory
-    from training.probed_model import name_probe_savings
 
     return explain_full_memory(what, name_probe_savings(settings.probe, settings.base_model))

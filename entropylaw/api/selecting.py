@@ -11,7 +11,7 @@ from corpus.errors import EntropylawError
 from corpus.records import HashedRecord, canonical_text
 from selection import methods
 from selection.engines import EngineName
-from selection.methods import NEED_EMBEDDINGS, SelectionParams
+from selection.methods import NEED_EMBEDDINGS, RowFacts, SelectionParams
 
 
 def select_rows(
@@ -52,11 +52,9 @@ def select_rows(
             (text.encode() for text in texts),
             len(rows),
             params,
-            token_counts,
-            workers,
+            RowFacts(token_counts, scores, embeddings),
+            workers=workers,
             engine=engine,
-            scores=scores,
-            embeddings=embeddings,
         )
     except ValueError as error:  # nothing to rank by
         raise EntropylawError(f"select_rows: {error}") from None

@@ -10,13 +10,13 @@ from pathlib import Path
 from corpus.errors import ParamsError
 from corpus.params import PARAMS_FILE, parse_section, read_params
 from corpus.prepare import PrepareParams
-from monitor.calibration.calibrate import CalibrationParams
+from monitor.calibration.params import CalibrationParams
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
 from monitor.rule_params import RuleParams
 from selection.methods import SelectionParams
-from training.base_model import BaseModelParams
-from training.probe import ProbeParams
+from training.base_model_params import BaseModelParams
+from training.probe_run import ProbeParams
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The command `backfill`: the past data versions of a repository into its history, measured as they would be today."""
+"""The command `backfill`: measures the past data versions of a repository and adds them to its history."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +12,15 @@ import typer
 
 from corpus.errors import DataError, NotAssessedError
 from corpus.params import read_section
-from entropylaw.measure import AsJson
+from entropylaw.options import AsJson
 from entropylaw.repository import layout
 from entropylaw.repository.rows import held_out_hashes
 from entropylaw.terminal import print_result, show_progress
 
 if TYPE_CHECKING:
-    from entropylaw.backfill.plan import BackfilledVersion
+    from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
     from entropylaw.backfill.run import Setting
+    from monitor.history import HistoryEntry
     from monitor.verdict import Measurements
 
 
@@ -49,40 +51,49 @@ def backfill(
 
     Example: entropylaw backfill --dry-run
     """
-    from entropylaw.backfill.past_versions import is_shallow, list_past_versions, number_main_line
-    from entropylaw.backfill.plan import plan_backfill, rehearse, state_cost
+    from entropylaw.backfill.plan import rehearse, state_cost
     from entropylaw.backfill.run import measure_versions
-    from entropylaw.init.command import require_repository
+    from entropylaw.repository.git import is_shallow, require_repository
     from monitor.history import read_history
 
     require_repository(Path())
     setting = load_setting()
-    fingerprint = setting.configuration.fingerprint()
     history = read_history(layout.HISTORY)
+    plan = plan_versions(setting, history, since, last)
+    if todo := plan.to_measure():
+        typer.echo(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}", err=True)
+    done = rehearse(plan, setting.datasets) if dry_run else measure_versions(plan, setting, history)
+    result = Backfill(setting.configuration.fingerprint(), is_shallow(), tuple(done))
+    print_result(result, json, render_backfill(result))
+
+
+def plan_versions(
+    setting: Setting, history: Sequence[HistoryEntry], since: str | None, last: int | None
+) -> BackfillPlan:
+    """The past versions in Git, and what is to be done with each. Raises EntropylawError as ``plan_backfill`` does."""
+    from entropylaw.backfill.past_versions import list_past_versions, number_main_line
+    from entropylaw.backfill.plan import BackfillPlan, plan_backfill
+
+    fingerprint = setting.configuration.fingerprint()
     comparable = [entry for entry in history if entry.config_fingerprint == fingerprint]
-    places = number_main_line()
+    indices = number_main_line()
     present = {dataset: hash_file(file) for dataset, file in setting.datasets.items()}
     with show_progress("versions in Git") as progress:
-        versions = list_past_versions(setting.datasets, places, since, progress)
+        versions = list_past_versions(setting.datasets, indices, since, progress)
     # A new beginning is compared with nothing that was before it.
     begun = {version.commit for version in versions}
     references = [entry for entry in comparable if since is None or entry.commit in begun]
     # What is here now is for the pipeline to judge and for a person to accept.
     past = [version for version in versions if {name: data.content for name, data in version.stored.items()} != present]
     past = past if last is None else past[-last:]
-    planned = plan_backfill(past, comparable, places)
-    if todo := [version for version, item in zip(past, planned, strict=True) if item.outcome == "to measure"]:
-        typer.echo(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}", err=True)
-    if dry_run:
-        done = [rehearse(version, item, setting.datasets) for version, item in zip(past, planned, strict=True)]
-    else:
-        done = measure_versions(past, planned, setting, history, references)
-    result = Backfill(fingerprint, is_shallow(), tuple(done))
-    print_result(result, json, render_backfill(result))
+    return BackfillPlan(past, plan_backfill(past, comparable, indices), references)
 
 
 def load_setting() -> Setting:
-    """Raises EntropylawError naming the command to run when the base model, the calibration or a file is missing."""
+    """Read what past versions are measured and judged by.
+
+    Raises EntropylawError naming the command to run when the base model, the calibration or a file is missing.
+    """
     from corpus.prepare import PrepareParams
     from entropylaw.backfill.run import Setting
     from entropylaw.repository.results import load_calibration, read_datasets
@@ -116,7 +127,7 @@ def load_setting() -> Setting:
 
 
 def hash_file(file: Path) -> str:
-    """The name of its content as ``StoredData`` has it."""
+    """The MD5 of a file, by which ``StoredData`` names its content. Raises DataError when there is no such file."""
     try:
         with file.open("rb") as handle:
             return hashlib.file_digest(handle, "md5").hexdigest()

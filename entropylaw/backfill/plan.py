@@ -1,4 +1,4 @@
-"""What is to be done with each past version before anything is measured, and what a dry run says of it."""
+"""Plans a backfill: which past versions are to be measured, what that takes, and what a dry run says of them."""
 
 from __future__ import annotations
 
@@ -36,16 +36,32 @@ class BackfilledVersion:
     measurements: Mapping[str, Measurements] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class BackfillPlan:
+    """``planned``: what is to be done with each of ``versions``, in their order, oldest first; ``references``: the
+    history entries that the first version to be measured may be compared with.
+    """
+
+    versions: list[PastVersion]
+    planned: list[BackfilledVersion]
+    references: list[HistoryEntry]
+
+    def to_measure(self) -> list[PastVersion]:
+        return [
+            version for version, item in zip(self.versions, self.planned, strict=True) if item.outcome == "to measure"
+        ]
+
+
 def plan_backfill(
-    versions: Sequence[PastVersion], comparable: Sequence[HistoryEntry], places: Mapping[str, int]
+    versions: Sequence[PastVersion], comparable: Sequence[HistoryEntry], indices: Mapping[str, int]
 ) -> list[BackfilledVersion]:
     """Which versions are to be measured: the history has to hold them in their order, so only what comes after all of
-    ``comparable``, its entries with the present configuration. ``places``: as ``number_main_line`` gives them.
+    ``comparable``, its entries with the present configuration. ``indices``: as ``number_main_line`` gives them.
 
     Raises EntropylawError when something is to be measured and an entry is not known to come before it.
     """
     recorded = {entry.commit: entry for entry in comparable if entry.commit}
-    latest = max((places.get(commit, -1) for commit in recorded), default=-1)
+    latest = max((indices.get(commit, -1) for commit in recorded), default=-1)
     planned = []
     for version in versions:
         item = BackfilledVersion(version.name, version.commit, version.date, "to measure")
@@ -56,23 +72,23 @@ def plan_backfill(
             )  # fmt: skip
         elif version.problem:
             item = replace(item, outcome="left out", reason=version.problem)
-        elif version.place < latest:
+        elif version.index < latest:
             item = replace(item, outcome="left out", reason="a later version is in the history already")
         planned.append(item)
     if any(item.outcome == "to measure" for item in planned):
         for entry in comparable:
-            require_place(entry, places)
+            require_order(entry, indices)
     return planned
 
 
-def require_place(entry: HistoryEntry, places: Mapping[str, int]) -> None:
+def require_order(entry: HistoryEntry, indices: Mapping[str, int]) -> None:
     """Raise EntropylawError where it cannot be told that an entry comes before what is recorded now."""
     if entry.commit is None:
         raise EntropylawError(
             f"{layout.HISTORY}: {entry.name} was accepted with this configuration, and a version recorded now would "
             "come after it; to begin further back, take its file out, run `entropylaw backfill` and accept it again"
         )
-    if entry.commit not in places:
+    if entry.commit not in indices:
         raise EntropylawError(
             f"{layout.HISTORY}: {entry.name} was found at commit {entry.commit[:7]}, which is not on the main line of "
             "HEAD, so what comes after it cannot be told; go back to the branch it was recorded on"
@@ -89,10 +105,18 @@ def state_cost(versions: Sequence[PastVersion], steps: int) -> str:
     return f"{count}{size} to measure{fetched}, each with a probe of {steps} steps"
 
 
-def rehearse(version: PastVersion, planned: BackfilledVersion, datasets: Mapping[str, Path]) -> BackfilledVersion:
-    """What a dry run says of a version: whether its data can be had, and its rows where counting them costs little."""
-    if planned.outcome != "to measure":
-        return planned
+def rehearse(plan: BackfillPlan, datasets: Mapping[str, Path]) -> list[BackfilledVersion]:
+    """What a dry run says of each version of the plan."""
+    return [
+        rehearse_version(version, item, datasets) if item.outcome == "to measure" else item
+        for version, item in zip(plan.versions, plan.planned, strict=True)
+    ]
+
+
+def rehearse_version(
+    version: PastVersion, planned: BackfilledVersion, datasets: Mapping[str, Path]
+) -> BackfilledVersion:
+    """Whether the data of a version can be had, and its rows where counting them costs little."""
     rows: int | None = 0
     try:
         for dataset, file in datasets.items():

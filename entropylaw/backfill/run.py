@@ -1,4 +1,4 @@
-"""Past versions measured: fetched and prepared as the pipeline would, judged one after another, and recorded."""
+"""Measures past versions one after another as the pipeline would: fetch, prepare, measure, judge, record."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from corpus.prepare import PrepareParams, prepare_file, read_prepared
 from corpus.progress import StageProgress
 from entropylaw import __version__
 from entropylaw.backfill.past_versions import PastVersion
-from entropylaw.backfill.plan import BackfilledVersion
-from entropylaw.measure import explain_probe_memory
+from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages
@@ -33,7 +33,7 @@ from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 
 if TYPE_CHECKING:
-    from monitor.measures.measurement import Base
+    from training.probed_model import ProbedModel
 
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 FETCH, READ = "fetch MiB", "read"
@@ -41,7 +41,7 @@ FETCH, READ = "fetch MiB", "read"
 
 @dataclass(frozen=True)
 class Setting:
-    """What the present version is measured and judged by, and the past ones too."""
+    """Everything that the present version is measured and judged by; past versions are measured and judged alike."""
 
     datasets: Mapping[str, Path]
     prepare: PrepareParams
@@ -51,22 +51,17 @@ class Setting:
     rules: RuleParams
 
 
-def measure_versions(
-    versions: Sequence[PastVersion],
-    planned: Sequence[BackfilledVersion],
-    setting: Setting,
-    history: Sequence[HistoryEntry],
-    references: Sequence[HistoryEntry],
-) -> list[BackfilledVersion]:
-    """Measure, judge and record what is planned, oldest first, each against the latest of ``references`` and of what
-    was recorded before it. After the first one stderr is told how long the others take.
+def measure_versions(plan: BackfillPlan, setting: Setting, history: Sequence[HistoryEntry]) -> list[BackfilledVersion]:
+    """Measure, judge and record what is planned, oldest first, each against the latest of the plan's references and of
+    what was recorded before it. After the first one stderr is told how long the others take.
     """
+    versions, planned = plan.versions, plan.planned
     todo = [i for i, item in enumerate(planned) if item.outcome == "to measure"]
     done = list(planned)
     if not todo:
         return done
     with explain_probe_memory("backfill", setting.configuration.probe):
-        recorder = Recorder(setting, history, references)
+        recorder = Recorder(setting, history, plan.references)
     labels = {
         f"{versions[i].commit} {stage}": f"{planned[i].name} ({count} of {len(todo)}): {stage}"
         for count, i in enumerate(todo, start=1)
@@ -96,7 +91,7 @@ class Recorder:
         from training.probed_model import load_probed_model
 
         quiet_libraries()
-        self.base: Base = load_probed_model(layout.BASE_MODEL)
+        self.base: ProbedModel = load_probed_model(layout.BASE_MODEL)
         self.setting = setting
         self.history = list(history)
         self.references = [entry for entry in references if not entry.waived]
@@ -113,19 +108,10 @@ class Recorder:
         try:
             with tempfile.TemporaryDirectory(prefix="entropylaw-") as name:
                 folder = Path(name)
-                files = {
-                    dataset: locate_data(version.name_file(file), dataset, folder / dataset, partial(follow, FETCH))
-                    for dataset, file in self.setting.datasets.items()
-                }
-                data_hash = self.prepare(files, folder, follow)
-                if data_hash == self.present:
-                    return replace(planned, outcome="left out", reason="its rows are those that are here now")
-                if same := self.find_recorded(data_hash):
-                    if not self.references and not same.waived:
-                        # Begun anew with data that had been there before.
-                        self.references = [same]
-                    return replace(planned, outcome="left out", reason=f"its rows are those of {same.name}")
-                evidence = [self.measure(dataset, folder, follow) for dataset in files]
+                data_hash = self.fetch(version, folder, follow)
+                if known := self.describe_same_rows(data_hash):
+                    return replace(planned, outcome="left out", reason=known)
+                evidence = [self.measure(dataset, folder, follow) for dataset in self.setting.datasets]
             verdict = assess_version(
                 evidence,
                 self.setting.calibration,
@@ -138,15 +124,40 @@ class Recorder:
             # One version that cannot be had, read or probed is no reason to do without the others.
             status = "not_assessed" if isinstance(error, NotAssessedError) else None
             return replace(planned, outcome="left out", reason=str(error), status=status)
+        return self.write(version, replace(planned, data_hash=data_hash), evidence, verdict)
+
+    def fetch(self, version: PastVersion, folder: Path, report: StageProgress) -> str:
+        """Get the data of a version and write its canonical rows into ``folder``; the version's hash."""
+        files = {
+            dataset: locate_data(version.name_file(file), dataset, folder / dataset, partial(report, FETCH))
+            for dataset, file in self.setting.datasets.items()
+        }
+        return self.prepare(files, folder, report)
+
+    def describe_same_rows(self, data_hash: str) -> str | None:
+        """Where a version's rows stand already, so that it need not be measured; None where they are new."""
+        if data_hash == self.present:
+            return "its rows are those that are here now"
+        same = self.find_recorded(data_hash)
+        if same is None:
+            return None
+        if not self.references and not same.waived:
+            # Begun anew with data that had been there before.
+            self.references = [same]
+        return f"its rows are those of {same.name}"
+
+    def write(
+        self, version: PastVersion, planned: BackfilledVersion, evidence: Sequence[Evidence], verdict: Verdict
+    ) -> BackfilledVersion:
+        """Add a judged version to the history and to the references, or say why it may not be there."""
         # The same data under another configuration: it keeps its name, and the waiver that it needed then.
-        known = next((entry for entry in reversed(self.history) if entry.data_hash == data_hash), None)
+        known = next((entry for entry in reversed(self.history) if entry.data_hash == planned.data_hash), None)
         waivers = known.waivers if known and known.waived else ()
         measured = replace(
             planned,
-            name=known.name if known else self.choose_name(version, data_hash),
+            name=known.name if known else self.choose_name(version, str(planned.data_hash)),
             status=verdict.status,
             rows=verdict.version.rows,
-            data_hash=data_hash,
             measurements=verdict.measurements,
         )
         if verdict.status == "not_assessed" or (verdict.status == "risky" and not waivers):
@@ -205,7 +216,7 @@ def prepared_file(folder: Path, dataset: str) -> Path:
 
 
 def explain(verdict: Verdict) -> str:
-    """Against what, and why, a version is not let into the history."""
+    """Why a version may not be recorded in the history, and with which version it was compared."""
     reasons = " ".join(rule.reason for rule in verdict.rules if rule.status == verdict.status)
     against = f"{verdict.status.replace('_', ' ')} against {verdict.parent.name}: " if verdict.parent else ""
     return against + (reasons or verdict.summary)

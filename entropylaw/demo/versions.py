@@ -1,4 +1,4 @@
-"""The demo's story as data: a careless first export, three honest repairs, a benign update and an accident."""
+"""The data versions of the demo: a careless first export, three honest repairs, a benign update, an accident."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from corpus.errors import EntropylawError
 from entropylaw import __version__
+from entropylaw.repository.git import find_subfolder, run_git
 
 
 class CiSystem(StrEnum):
@@ -23,7 +23,7 @@ CI_FILES = {
     CiSystem.github: Path(".github/workflows/data-risk.yml"),
     CiSystem.gitlab: Path(".gitlab/data-risk.gitlab-ci.yml"),
 }
-VERSION_PLACE = "__VERSION__"
+VERSION_PLACEHOLDER = "__VERSION__"
 
 
 def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
@@ -32,8 +32,7 @@ def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
     Both read their files at the root of the Git repository and run there. Below it the choice is none, and asking for
     another raises EntropylawError.
     """
-    inside = _git(folder, "rev-parse", "--show-prefix")
-    if inside:
+    if find_subfolder(folder):
         if wanted in CI_FILES:
             raise EntropylawError(
                 f"--ci {wanted}: {folder} is not the root of its Git repository, where {wanted} looks for its file; "
@@ -42,7 +41,8 @@ def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
         return CiSystem.none
     if wanted is not None:
         return wanted
-    return CiSystem.gitlab if "gitlab" in remote_host(_git(folder, "remote", "get-url", "origin")) else CiSystem.github
+    host = remote_host(run_git("remote", "get-url", "origin", folder=folder))
+    return CiSystem.gitlab if "gitlab" in host else CiSystem.github
 
 
 def remote_host(url: str) -> str:
@@ -63,10 +63,4 @@ def remote_host(url: str) -> str:
 def render_ci_file(system: CiSystem) -> str:
     """The system's file as `init` writes it; it installs this version of the tool. KeyError for none."""
     packaged = resources.files("entropylaw") / "workflows" / CI_FILES[system].name
-    return packaged.read_text(encoding="utf-8").replace(VERSION_PLACE, __version__)
-
-
-def _git(folder: Path, *words: str) -> str:
-    """What Git answers, or nothing where it has no answer."""
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return packaged.read_text(encoding="utf-8").replace(VERSION_PLACEHOLDER, __version__)

@@ -1,4 +1,4 @@
-"""What must hold of a release, check by check: each passes, fails, or could not be made, and says why."""
+"""The checks of a release: each passes, fails, or could not be made, and says why."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def find_verdict_problems() -> Finding:
 
 def find_waiver_problems(release: Mapping[str, Any], today: datetime.date) -> Finding:
     """Whether every risky rule is waived for this data today, by the waivers that the release was approved under."""
-    from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.gate import decide_gate
-    from monitor.waivers import read_waivers, valid_waivers
+    from monitor.waivers import valid_waivers
 
-    waivers = read_waivers(layout.WAIVERS)
+    waivers = load_waivers()
     decision = decide_gate(load_verdict(), waivers, today)
     if decision.exit_code == 3:
         raise NotAssessedError(decision.reason)

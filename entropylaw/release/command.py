@@ -1,4 +1,4 @@
-"""The commands `release` and `release check`: what binds a model to its data, selection, verdict and score."""
+"""The commands `release` and `release check`: they bind a model to its data, selection, verdict and score."""
 
 from __future__ import annotations
 

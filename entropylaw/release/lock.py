@@ -1,4 +1,4 @@
-"""dvc.lock as evidence: an unbroken chain of hashes from the data files to the release."""
+"""Checks by dvc.lock that hashes lead from the data files to the release without a gap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from corpus.errors import EntropylawError
 from corpus.params import PARAMS_FILE, read_params
 from entropylaw.release.checks import Finding
 from entropylaw.repository import layout
-from entropylaw.repository.lockfile import LOCK_FILE, hash_as_dvc, look_up
+from entropylaw.repository.lockfile import (
+    LOCK_FILE,
+    LockedStage,
+    hash_as_dvc,
+    list_upstream,
+    look_up,
+    read_lock,
+    read_tracked,
+)
 
 # Read by the pipeline, and free to grow after it ran: `accept` adds the released version to the history, and waivers
 # are held against the verdict by a check of their own.
@@ -20,76 +28,78 @@ _MAY_CHANGE = (layout.HISTORY.as_posix(), layout.WAIVERS.as_posix())
 def find_lock_problems(release: Mapping[str, Any]) -> Finding:
     """Whether every stage behind the release ran on what the stages before it made, with these files and parameters.
 
-    Followed upwards from the stage `release`. Files that are here must have the hash that dvc.lock has for them; of
+    It follows the stages back from `release`. Files that are here must have the hash that dvc.lock has for them; of
     data and models that are not, dvc.lock itself speaks, and for data files their .dvc files.
 
     Raises EntropylawError when dvc.lock, a result or an input cannot be read.
     """
-    stages = read_yaml(LOCK_FILE, "dvc repro").get("stages") or {}
-    if "release" not in stages:
+    stages = read_lock("run `dvc repro` first")
+    release_stage = next((stage for stage in stages if stage.name == "release"), None)
+    if release_stage is None:
         raise EntropylawError(f"{LOCK_FILE}: has no stage `release`; run `dvc repro`")
-    made = {
-        path: (stage, digest) for stage, entry in stages.items() for path, digest in _list_hashes(entry, "outs").items()
-    }
+    makers = {path: stage for stage in stages for path in stage.outs}
+    upstream = list(list_upstream(release_stage.outs, makers))
     params = read_params()
     # Hashed already by the check of the models, at the cost of reading gigabytes.
     models = {model["path"]: model["dvc_hash"] for model in release["models"].values()}
-    problems = _compare_outs(stages["release"], models)
-    waiting, seen = ["release"], {"release"}
-    files: dict[str, str] = {}
-    for stage in waiting:
-        entry = stages[stage]
-        problems += [
-            f"{PARAMS_FILE}: {key} is not what the stage `{stage}` ran with; run `dvc repro`"
-            for key, value in entry.get("params", {}).get(PARAMS_FILE, {}).items()
-            if look_up(params, key) != value
-        ]
-        for path, digest in _list_hashes(entry, "deps").items():
-            if path in _MAY_CHANGE:
-                continue
-            maker, made_digest = made.get(path, (None, digest))
-            if made_digest != digest:
-                problems.append(f"{path}: `{stage}` ran on another one than `{maker}` made; run `dvc repro`")
-            if maker is not None and maker not in seen:
-                seen.add(maker)
-                waiting.append(maker)
-            if path in models:
-                if digest != models[path]:
-                    problems.append(f"{path}: {LOCK_FILE} names another model than the release; run `dvc repro`")
-            elif maker is None:
-                problems += _find_input_problems(path, digest)
-            else:
-                files[path] = made_digest
-    for path, digest in files.items():
-        problems += _find_file_problems(path, digest)
-    return list(dict.fromkeys(problems)), f"{len(seen)} stages from the data to the release fit together"
+    problems = _compare_outs(release_stage, models)
+    for stage in upstream:
+        problems += _find_param_problems(stage, params) + _find_chain_problems(stage, makers, models)
+    for path in dict.fromkeys(path for stage in upstream for path in stage.deps):
+        if path in makers and path not in models and path not in _MAY_CHANGE:
+            problems += _find_file_problems(path, makers[path].outs[path])
+    return list(dict.fromkeys(problems)), f"{len(upstream)} stages from the data to the release fit together"
 
 
-def _list_hashes(stage: Mapping[str, Any], key: str) -> dict[str, str]:
-    """Hashes by path; what lies in a cloud has another kind of hash and is DVC's to check."""
-    return {entry["path"]: entry["md5"] for entry in stage.get(key, ()) if "md5" in entry}
+def _find_param_problems(stage: LockedStage, params: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{PARAMS_FILE}: {key} is not what the stage `{stage.name}` ran with; run `dvc repro`"
+        for key, value in stage.params.items()
+        if look_up(params, key) != value
+    ]
 
 
-def _compare_outs(release_stage: Mapping[str, Any], models: Mapping[str, str]) -> list[str]:
+def _find_chain_problems(stage: LockedStage, makers: Mapping[str, LockedStage], models: Mapping[str, str]) -> list[str]:
+    """Whether a stage read every file as the stage before had written it, and the release's inputs and models.
+
+    ``makers``: the stage that wrote a file, by path; ``models``: the release's hash of each of its models, by path.
+    """
+    problems = []
+    for path, digest in stage.deps.items():
+        if path in _MAY_CHANGE:
+            continue
+        maker = makers.get(path)
+        if maker is not None and maker.outs[path] != digest:
+            problems.append(f"{path}: `{stage.name}` ran on another one than `{maker.name}` made; run `dvc repro`")
+        if path in models:
+            if digest != models[path]:
+                problems.append(f"{path}: {LOCK_FILE} names another model than the release; run `dvc repro`")
+        elif maker is None:
+            problems += _find_input_problems(path, digest)
+    return problems
+
+
+def _compare_outs(release_stage: LockedStage, models: Mapping[str, str]) -> list[str]:
     """The release's own files, and whether it was made from all the models that it names."""
     problems = []
-    outs, deps = _list_hashes(release_stage, "outs"), _list_hashes(release_stage, "deps")
     for path in (layout.RELEASE_JSON.as_posix(), layout.RELEASE_MD.as_posix()):
         if not Path(path).is_file():
             raise EntropylawError(f"{path}: no such file; run `dvc repro release` first")
-        if hash_as_dvc(Path(path)) != outs.get(path):
+        if hash_as_dvc(Path(path)) != release_stage.outs.get(path):
             problems.append(f"{path}: is not what {LOCK_FILE} has for it; run `dvc repro release`")
     problems += [
-        f"{path}: the stage `release` does not depend on it in {LOCK_FILE}" for path in models if path not in deps
+        f"{path}: the stage `release` does not depend on it in {LOCK_FILE}"
+        for path in models
+        if path not in release_stage.deps
     ]
     return problems
 
 
 def _find_input_problems(path: str, digest: str) -> list[str]:
-    """A file that no stage makes: the same by its .dvc file, which is what Git holds of it, and by itself if here."""
+    """Whether a file that no stage makes is the one that was read: by its .dvc file, and by itself if it is here."""
     pointer = Path(f"{path}.dvc")
     if pointer.is_file():
-        if digest not in _list_hashes(read_yaml(pointer, "git checkout"), "outs").values():
+        if digest not in read_tracked(pointer, "run `git checkout` first").values():
             return [f"{pointer}: the release was not made from this version of the data; run `dvc repro`"]
     elif not Path(path).exists():
         raise EntropylawError(f"{path}: not here, and no {pointer} says which version it is; run `dvc pull {path}`")
@@ -105,19 +115,3 @@ def _find_file_problems(path: str, digest: str) -> list[str]:
     if hash_as_dvc(Path(path)) != digest:
         return [f"{path}: is not what {LOCK_FILE} has for it; restore it, or run `dvc repro`"]
     return []
-
-
-def read_yaml(path: Path, made_by: str) -> dict[str, Any]:
-    """A YAML file that DVC writes or reads. Raises EntropylawError when it is missing or not a mapping."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EntropylawError(f"{path}: no such file; run `{made_by}` first") from None
-    except (YAMLError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise EntropylawError(f"{path}: cannot be read as YAML; restore it from Git")
-    return found

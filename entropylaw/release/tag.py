@@ -1,4 +1,4 @@
-"""The Git tag of a release: a plain one, or one that GTO reads, at this commit and with these files in it."""
+"""Checks the Git tag of a release, a plain one or one that GTO reads: at this commit, and with these files in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from typing import Any
 from corpus.errors import EntropylawError
 from corpus.params import PARAMS_FILE
 from entropylaw.release.checks import Finding
-from entropylaw.release.lock import read_yaml
 from entropylaw.repository import layout
-from entropylaw.repository.lockfile import LOCK_FILE
-from entropylaw.repository.revisions import resolve_commit, run_git
-
-PIPELINE = Path("dvc.yaml")
+from entropylaw.repository.git import find_subfolder, hash_as_git, list_committed, resolve_commit
+from entropylaw.repository.lockfile import LOCK_FILE, PIPELINE_FILE, read_pipeline
 
 # GTO's grammar (gto.constants.tag_re), without importing what it needs to keep a registry: the folder of the dvc.yaml,
 # if it is not the root; the artifact; a version or a stage; `!` where the tag takes that back; a counter.
@@ -74,7 +71,7 @@ def find_tag_problems(tag: str, release: Mapping[str, Any]) -> Finding:
         found = head[:7] if head else "no commit"
         problems.append(f"{tag}: is at {commit[:7]}, and {found} is checked out; check out the tag, or move it")
     paths = release_files(release["datasets"])
-    committed, here = _list_committed(commit, paths), _hash_files(paths)
+    committed, here = list_committed(commit, paths), _hash_files(paths)
     for path in sorted(committed.keys() | here.keys()):
         if path not in committed:
             problems.append(f"{path}: is not committed in {tag}; commit it and tag again")
@@ -86,15 +83,15 @@ def find_tag_problems(tag: str, release: Mapping[str, Any]) -> Finding:
 
 
 def release_files(datasets: Iterable[str]) -> list[str]:
-    """What a tag must hold, relative to the current folder; of a folder all that is in it."""
+    """The files that a tag must hold, as seen from the current folder; a folder stands for all that is in it."""
     results = [layout.RELEASE_JSON, layout.RELEASE_MD, layout.VERDICT, layout.APPROVAL, layout.EVALUATION]
     results += [layout.result(dataset, f"{name}.json") for dataset in datasets for name in ("prepare", "selection")]
-    settings = [LOCK_FILE, PIPELINE, Path(PARAMS_FILE), layout.WAIVERS, layout.HISTORY]
+    settings = [LOCK_FILE, PIPELINE_FILE, Path(PARAMS_FILE), layout.WAIVERS, layout.HISTORY]
     return [path.as_posix() for path in (*results, *settings, *layout.DATA.glob("*.dvc"))]
 
 
 def _find_artifact_problems(tag: str, release: Mapping[str, Any]) -> list[str]:
-    artifacts = read_yaml(PIPELINE, "entropylaw init").get("artifacts") or {}
+    artifacts = read_pipeline("run `entropylaw init` first").get("artifacts") or {}
     parsed = parse_gto_tag(tag)
     known = ", ".join(artifacts) or "none"
     if parsed is None:
@@ -104,27 +101,20 @@ def _find_artifact_problems(tag: str, release: Mapping[str, Any]) -> list[str]:
         return []
     if not parsed.releases:
         return [f"{tag}: takes a version back and releases none; check the tags that register or assign one"]
-    folder = run_git("rev-parse", "--show-prefix").rstrip("/")
+    folder = find_subfolder()
     if parsed.artifact not in artifacts or parsed.folder.strip("./") != folder.strip("./"):
-        return [f"{tag}: {PIPELINE} here names no such artifact; its `artifacts` are: {known}"]
+        return [f"{tag}: {PIPELINE_FILE} here names no such artifact; its `artifacts` are: {known}"]
     path = artifacts[parsed.artifact].get("path")
     if path not in [model["path"] for model in release["models"].values()]:
-        return [f"{tag}: {PIPELINE} has {path} for {parsed.artifact}, which is no model of this release"]
+        return [f"{tag}: {PIPELINE_FILE} has {path} for {parsed.artifact}, which is no model of this release"]
     return []
 
 
-def _list_committed(commit: str, paths: list[str]) -> dict[str, str]:
-    """Git's ids of the files below these paths in a commit."""
-    lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths).split("\0")
-    entries = [line.partition("\t") for line in lines if line]
-    return {path: fields.split()[2] for fields, _, path in entries}
-
-
 def _hash_files(paths: list[str]) -> dict[str, str]:
-    """Git's ids of the same files as they are here."""
+    """Git's ids of the files at or below these paths, as they are here."""
     folders = [file for path in paths for file in Path(path).rglob("*") if file.is_file()]
     files = [path for path in paths if Path(path).is_file()] + [file.as_posix() for file in folders]
-    ids = run_git("hash-object", "--", *files).split()
-    if len(ids) != len(files):
+    found = hash_as_git(files)
+    if files and not found:
         raise EntropylawError("Git cannot read the files of the release here; look at `git status`")
-    return dict(zip(files, ids, strict=True))
+    return found

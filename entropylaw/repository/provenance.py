@@ -1,4 +1,4 @@
-"""Which selection and which verdict stand behind the rows a model is trained on, as far as hashes prove it."""
+"""Traces the rows a model is trained on to their selection and their verdict, as far as hashes prove it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results folder as the evidence a verdict is made of."""
+"""Reads the results folder: the measurements, the calibration and the verdict that the stages wrote."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from monitor.measures.compression import Compressed, CompressionParams, Compress
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.evidence import Configuration, Evidence
 from monitor.measures.probe_files import ProbeSummary, read_probe_rows, summary_from_json
+from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict, verdict_from_json
+from monitor.waivers import Waiver, read_waivers
 from training.probe import ProbeParams
 
 
@@ -112,7 +114,10 @@ def load_verdict(path: Path = layout.VERDICT) -> Verdict:
     """The verdict on disk. Raises NotAssessedError when it is missing or unreadable: never read as a pass."""
     try:
         document: dict[str, Any] = read_json(path, "dvc repro")
-        return verdict_from_json(document)
+        verdict = verdict_from_json(document)
+        if unknown := {rule.id for rule in verdict.rules} - set(rule_ids()):
+            raise ValueError(f"unknown rules {unknown}")
+        return verdict
     except (EntropylawError, KeyError, TypeError, ValueError) as error:
         cause = (
             str(error)
@@ -120,3 +125,8 @@ def load_verdict(path: Path = layout.VERDICT) -> Verdict:
             else f"{path}: not a verdict of this version; run `dvc repro`"
         )
         raise NotAssessedError(cause) from None
+
+
+def load_waivers() -> tuple[Waiver, ...]:
+    """The waivers of waivers.yaml. Raises ParamsError where one names no rule that there is, or is ill-formed."""
+    return read_waivers(layout.WAIVERS, rule_ids())

@@ -1,4 +1,4 @@
-"""Data files as a person names them: on disk, or at a Git revision, where Git or DVC keeps their data."""
+"""Finds the data file that a user names: on disk, or as it was at a Git revision, from Git or from DVC."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from corpus.errors import DataError, EntropylawError
 from corpus.files import SUFFIXES, file_suffix
 from corpus.params import PARAMS_FILE
 from corpus.progress import Progress, ignore_progress
+from entropylaw.repository.git import find_root, resolve_commit
 
 # A revision may itself hold colons, but only in braces, as in `HEAD@{2026-01-31 10:00}`.
 _WITH_FILE = re.compile(r"((?:[^:{]|\{[^}]*\})+):(.+)")
@@ -33,7 +33,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class StoredData:
-    """What a commit says of a data file without opening its data. ``content``: equal for equal data; ``size`` in bytes,
+    """What a commit says of a data file without opening its data. ``content``: a hash of the data; ``size`` in bytes,
     None where it is not noted; ``here``: in Git or in DVC's cache, so that no remote is asked for it.
     """
 
@@ -69,19 +69,6 @@ def locate_data(
     target = folder / Path(file).name
     _copy_from_revision(name, file, commit, target, progress)
     return DataFile(name, target, commit)
-
-
-def resolve_commit(revision: str) -> str | None:
-    """The full id of the commit that a revision names; None where there is no such commit, or no Git repository."""
-    if revision.startswith("-"):  # to Git that would be an option
-        return None
-    return run_git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or None
-
-
-def run_git(*words: str) -> str:
-    """What a Git command prints, stripped; nothing where it fails."""
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _unknown(argument: str, revision: str | None) -> EntropylawError:
@@ -155,7 +142,7 @@ def _at_commit(name: str, file: str, commit: str) -> Iterator[tuple[Any, str]]:
     """DVC's view of a commit, and the file's path in it."""
     from dvc.api import DVCFileSystem
 
-    root = run_git("rev-parse", "--show-toplevel")
+    root = find_root()
     path = os.path.relpath(file, root or None).replace(os.sep, "/")
     if not root or path.startswith("../"):
         raise EntropylawError(f"{name}: lies outside the working tree of the Git repository here")

@@ -1,19 +1,15 @@
-"""The command `select`: which rows to train on, by ZIP or one of the methods it is compared with."""
+"""The command `select`: selects the rows to train on, by ZIP or one of the methods it is compared with."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from corpus.errors import EntropylawError
+from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions, take_options
 
 if TYPE_CHECKING:
     from selection.engines import EngineName
@@ -21,87 +17,10 @@ if TYPE_CHECKING:
     from selection.report import SelectionReport
 
 app = typer.Typer(
-    help="Which rows to train on, by ZIP or one of the methods it is compared with.",
+    help="Select the rows to train on, by ZIP or one of the methods it is compared with.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-@dataclass(frozen=True)
-class Common:
-    """What every method is told."""
-
-    pool: Annotated[Path, typer.Argument(help="A data file in any accepted format.", show_default=False)]
-    out: Annotated[Path, typer.Option(help="Where the selected rows go, whole and in order.", show_default=False)]
-    report: Annotated[
-        Path | None, typer.Option(help="Write counts, R, tokens and seconds as JSON.", show_default=False)
-    ] = None
-    rows: Annotated[
-        int | None, typer.Option(help="Select this many rows.", show_default="selection.share of params.yaml")
-    ] = None
-    tokens: Annotated[
-        int | None, typer.Option(help="Select rows of at most this many tokens in all.", show_default=False)
-    ] = None
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with the tokenizer.json to count tokens by.", show_default="models/base for --tokens"
-        ),
-    ] = None
-    seed: Annotated[
-        int | None,
-        typer.Option(help="For random and cluster; the others make no random choice.", show_default=False),
-    ] = None
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False
-
-
-def _add_method(name: Method) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command: the fields of Common become options, the function's other parameters follow them."""
-
-    def add(function: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(Common, include_extras=True)
-        common = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
-                annotation=hints[field.name],
-            )
-            for field in dataclasses.fields(Common)
-        ]
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-
-        @functools.wraps(function)
-        def command(**options: Any) -> None:
-            function(Common(**{parameter.name: options.pop(parameter.name) for parameter in common}), **options)
-
-        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [*common, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
-        )
-        app.command(name)(command)
-        return function
-
-    return add
-
-
-class Window(StrEnum):
-    codec = "codec"
-    whole = "global"
-
-
-class CodecChoice(StrEnum):
-    zlib = "zlib"
-    zstd = "zstd"
-
-
-class Compat(StrEnum):
-    algorithm = "algorithm"
-    reference = "reference"
-
-
-class EngineChoice(StrEnum):
-    processes = "processes"
-    ray = "ray"
 
 
 Model = Annotated[
@@ -110,56 +29,43 @@ Model = Annotated[
 ]
 
 
-@_add_method("zip")
-def select_zip_rows(
-    common: Common,
-    k1: Annotated[int | None, typer.Option(help="Rows measured again in each round.", show_default=False)] = None,
-    k2: Annotated[int | None, typer.Option(help="Rows kept of these.", show_default=False)] = None,
-    k3: Annotated[int | None, typer.Option(help="Rows taken of these.", show_default=False)] = None,
-    window: Annotated[
-        Window | None,
-        typer.Option(help="How far back redundancy is seen; global: over all selected.", show_default=False),
-    ] = None,
-    codec: Annotated[CodecChoice | None, typer.Option(help="By default the window's own.", show_default=False)] = None,
-    level: Annotated[int | None, typer.Option(help="The codec's level.", show_default=False)] = None,
-    compat: Annotated[
-        Compat | None,
-        typer.Option(help="The paper's Algorithm 1, or its authors' program on ShareGPT rows.", show_default=False),
-    ] = None,
-    workers: Annotated[str, typer.Option(help="How many, or auto: one for each core of this machine.")] = "auto",
-    engine: Annotated[
-        EngineChoice, typer.Option(help="Workers are processes here, or actors of the Ray cluster at RAY_ADDRESS.")
-    ] = EngineChoice.processes,
-) -> None:
+@app.command("zip")
+@take_options
+def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
     """ZIP, the paper's Algorithm 1: rows that keep the compression ratio of the whole selection low.
 
     Example: entropylaw select zip pool.jsonl --out chosen.jsonl --rows 10000 --window global
     """
     from selection.engines import count_cores
 
+    workers = zip.workers
     if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
         raise EntropylawError(f"--workers {workers}: expected auto or a number of workers")
-    if window is None and (codec is CodecChoice.zlib or compat is Compat.reference):
+    window = zip.window
+    if window is None and (zip.codec is CodecChoice.zlib or zip.compat is Compat.reference):
         window = Window.codec  # zlib has no other
-    choices = {"window": window, "codec": codec, "compat": compat}
+    choices = {"window": window, "codec": zip.codec, "compat": zip.compat}
     changes = {
-        **{"k1": k1, "k2": k2, "k3": k3, "level": level},
+        **{"k1": zip.k1, "k2": zip.k2, "k3": zip.k3, "level": zip.level},
         **{name: choice.value for name, choice in choices.items() if choice},
     }
-    _select("zip", common, changes, workers=count_cores() if workers == "auto" else int(workers), engine=engine.value)
+    cores = count_cores() if workers == "auto" else int(workers)
+    _select("zip", common, changes, workers=cores, engine=zip.engine.value)
 
 
-@_add_method("random")
-def select_random_rows(common: Common) -> None:
-    """Rows in uniformly random order.
+@app.command("random")
+@take_options
+def select_random_rows(common: CommonOptions) -> None:
+    """Rows drawn at random, each as likely as any other.
 
     Example: entropylaw select random pool.jsonl --out chosen.jsonl --rows 10000 --seed 1
     """
     _select("random", common)
 
 
-@_add_method("cluster")
-def select_cluster_rows(common: Common) -> None:
+@app.command("cluster")
+@take_options
+def select_cluster_rows(common: CommonOptions) -> None:
     """K-means on text embeddings: the row nearest to the centre of each of as many clusters as rows are wanted.
 
     Example: entropylaw select cluster pool.jsonl --out chosen.jsonl --rows 1000
@@ -167,8 +73,9 @@ def select_cluster_rows(common: Common) -> None:
     _select("cluster", common)
 
 
-@_add_method("perplexity")
-def select_perplexity_rows(common: Common, model: Model = None) -> None:
+@app.command("perplexity")
+@take_options
+def select_perplexity_rows(common: CommonOptions, model: Model = None) -> None:
     """Rows with the highest loss of their answers.
 
     Example: entropylaw select perplexity pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
@@ -176,8 +83,9 @@ def select_perplexity_rows(common: Common, model: Model = None) -> None:
     _select("perplexity", common, scoring={"model": model})
 
 
-@_add_method("superfiltering")
-def select_superfiltering_rows(common: Common, model: Model = None) -> None:
+@app.command("superfiltering")
+@take_options
+def select_superfiltering_rows(common: CommonOptions, model: Model = None) -> None:
     """Rows whose prompt helps least with the answer: perplexity given the prompt over perplexity without, below 1.
 
     Example: entropylaw select superfiltering pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
@@ -185,8 +93,9 @@ def select_superfiltering_rows(common: Common, model: Model = None) -> None:
     _select("superfiltering", common, scoring={"model": model})
 
 
-@_add_method("superfiltering-loss")
-def select_superfiltering_loss_rows(common: Common, model: Model = None) -> None:
+@app.command("superfiltering-loss")
+@take_options
+def select_superfiltering_loss_rows(common: CommonOptions, model: Model = None) -> None:
     """Like superfiltering with mean losses in place of perplexities, as the IFD paper defines it.
 
     Example: entropylaw select superfiltering-loss pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
@@ -194,9 +103,10 @@ def select_superfiltering_loss_rows(common: Common, model: Model = None) -> None
     _select("superfiltering-loss", common, scoring={"model": model})
 
 
-@_add_method("deita")
+@app.command("deita")
+@take_options
 def select_deita_rows(
-    common: Common,
+    common: CommonOptions,
     complexity_scorer: Annotated[
         str | None, typer.Option(help="Folder or Hub id.", show_default="row_scores.complexity_scorer")
     ] = None,
@@ -211,8 +121,9 @@ def select_deita_rows(
     _select("deita", common, scoring={"complexity_scorer": complexity_scorer, "quality_scorer": quality_scorer})
 
 
-@_add_method("score")
-def select_score_rows(common: Common) -> None:
+@app.command("score")
+@take_options
+def select_score_rows(common: CommonOptions) -> None:
     """Preferences with the highest grade of the chosen answer.
 
     Example: entropylaw select score pairs.jsonl --out chosen.jsonl --rows 5000
@@ -222,7 +133,7 @@ def select_score_rows(common: Common) -> None:
 
 def _select(
     method: Method,
-    common: Common,
+    common: CommonOptions,
     changes: dict[str, Any] | None = None,
     scoring: dict[str, Any] | None = None,
     workers: int = 1,
@@ -243,7 +154,7 @@ def _select(
 
 def _write_selected_rows(
     method: Method,
-    common: Common,
+    common: CommonOptions,
     changes: dict[str, Any],
     scoring: dict[str, Any],
     workers: int,
@@ -287,7 +198,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _require_writable(common: Common) -> None:
+def _require_writable(common: CommonOptions) -> None:
     """Find out before the work, which may take hours, what would stop the result from being written."""
     from corpus.files import file_suffix
 

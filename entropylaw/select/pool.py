@@ -28,8 +28,8 @@ from entropylaw.repository.layout import BASE_MODEL
 from entropylaw.select.token_counts import load_token_counter
 from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
-from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, SelectionParams, select_rows
-from selection.redundancy import reference_text
+from selection.framing import reference_text
+from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, RowFacts, SelectionParams, select_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +42,8 @@ class Pool:
     """A data file to select from; the sequences hold one item for each of its rows, in file order.
 
     ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
-    contents. ``token_counts``: tokens
-    of the canonical texts, None where they were not counted. ``seconds``: what reading and counting took.
+    contents. ``token_counts``: tokens of the canonical texts, None where they were not counted. ``seconds``: what
+    reading and counting took.
     """
 
     path: Path
@@ -158,12 +158,10 @@ def select_from_pool(
         pool.stream_reference_texts() if params.compat == "reference" else pool.stream_texts(progress=progress),
         len(pool),
         params,
-        pool.token_counts,
-        workers,
-        lambda stage, done, total: progress(stage, done, total),
+        RowFacts(pool.token_counts, scores, embeddings),
+        workers=workers,
         engine=engine,
-        scores=scores,
-        embeddings=embeddings,
+        progress=progress,
     )
     return replace(chosen, seconds={**seconds, **chosen.seconds})
 

@@ -1,4 +1,4 @@
-"""The command `study`: the selection methods side by side at equal token budget, as a DVC pipeline of its own."""
+"""The command `study`: compares selection methods at an equal token budget, as a DVC pipeline of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import EntropylawError
+from entropylaw.options import AsJson
 from entropylaw.repository.layout import STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ STDERR = 2
 
 
 @app.callback(invoke_without_command=True)
-def study(
-    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False
-) -> None:
+def study(context: typer.Context, json: AsJson = False) -> None:
     """Compare selection methods on your data: train on what each selects, at equal tokens, and measure Z.
 
     Writes studies/selection/ where it is missing (edit its params.yaml to choose the methods), runs its stages with
@@ -42,7 +41,7 @@ def study(
         return
     from corpus.artifacts import read_json
     from corpus.params import read_params
-    from entropylaw.init.command import require_repository
+    from entropylaw.repository.git import require_repository
     from entropylaw.study.params import read_study_params
     from entropylaw.terminal import print_result
     from reports.study_table import render_study_text
@@ -63,7 +62,7 @@ def study(
 def write_pipeline() -> list[Path]:
     """Write the study's pipeline and parameters where they are missing; the paths of what was written."""
     from corpus.artifacts import write_text
-    from entropylaw.init.command import shipped_text
+    from entropylaw.repository.shipped_files import shipped_text
 
     missing = [path for path in (STUDY_PIPELINE, STUDY_PARAMS) if not path.exists()]
     for path in missing:
@@ -117,7 +116,7 @@ def run(name: Annotated[str, typer.Argument(help="An entry of study.methods.", s
 
 @app.command("report")
 def report() -> None:
-    """The last stage: Table 1 and the figures from the runs.
+    """The last stage: write the table and the figures from the runs.
 
     Example: entropylaw study report
     """

@@ -1,4 +1,4 @@
-"""What `entropylaw study` compares: the section `study` of studies/selection/params.yaml."""
+"""The parameters of `entropylaw study`: the section `study` of studies/selection/params.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One entry of a study: select, measure the selection, train on it from the base model with every seed, evaluate."""
+"""Runs one entry of a study: select rows, measure them, train on them with every seed, evaluate the models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from corpus.errors import EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.prepare import PrepareParams
 from corpus.records import HashedRecord, Record, canonical_text, content_hash, data_hash
-from entropylaw.measure import explain_probe_memory
+from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, HELDOUT, JUDGMENTS, SFT, STUDY_PARAMS, prepared
 from entropylaw.repository.rows import load_rows
 from entropylaw.select.pool import Pool, read_pool, select_from_pool
@@ -53,7 +53,7 @@ class _Sections:
 
 @dataclass(frozen=True)
 class _Selection:
-    """A selection's places in the pool, its rows, and what is known of them before training."""
+    """The pool indices of the selected rows, the rows, and what is known of them before training."""
 
     positions: tuple[int, ...]
     records: list[Record]
@@ -92,7 +92,7 @@ def run_method(name: str, params: StudyParams) -> tuple[MethodResult, Lengths]:
             selection = _select_and_measure(name, pool, budgeted, sections)
         z, tokens = _train_and_evaluate(f"{name}, seed {seed}", selection.records, seed, held_out, sections)
         runs.append(StudyRun(seed, z, tokens, selection.measured))
-        selected_lengths.update(lengths[place] for place in selection.positions)
+        selected_lengths.update(lengths[i] for i in selection.positions)
     return MethodResult(name, settings, budget_tokens, row_tokens, tuple(runs)), selected_lengths
 
 
@@ -105,8 +105,8 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
             f"{STUDY_PARAMS}: {name}: the budget of {settings.tokens} tokens pays for no row; raise study.share"
         )
     wanted = set(chosen.positions)
-    kept = {place: record for place, record in enumerate(pool.stream_records()) if place in wanted}
-    rows = [HashedRecord(kept[place], content_hash(kept[place])) for place in chosen.positions]
+    kept = {i: record for i, record in enumerate(pool.stream_records()) if i in wanted}
+    rows = [HashedRecord(kept[i], content_hash(kept[i])) for i in chosen.positions]
     texts = [canonical_text(record).encode() for record, _ in rows]
     measured = MeasuredSelection(
         identity=data_hash(sorted(row_hash for _, row_hash in rows)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from corpus.records import HashedRecord, Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BenignUpdate:
-    """Sequence[HashedRecord] replaced by held-back rows of the same data, drawn at random or from a single topic.
+    """What an update changed in which rows were replaced by held-back rows of the same data.
 
-    ``share`` of the rows; changes of R are natural logarithms of its ratio. ``change_l`` (nats per response token) and
-    ``change_c`` (cosine) are changes of two means over rows that were measured once, and None where none was: of C all
-    rows that have one, of L the rows that a probe would read, as far as an A/A run has read them. So they stand for
-    the exchange of rows, which is nearly all that such an update does. They do not stand for a probe of the updated
-    data: there the model trains on other rows, and reads rows that no A/A run has read.
+    - ``share``: of the rows that were replaced. ``kind``: whether the new rows were drawn at random or from one topic.
+    - ``change_log_r``, ``change_log_r_long``: ln(R after / R before), for both windows.
+    - ``change_l`` (nats per response token), ``change_c`` (cosine): changes of means over rows that were measured once;
+      None where no row was. C is over all rows that have an agreement, L over the rows that a probe would read, as far
+      as an A/A run has read them.
+
+    The changes of L and C come from the exchange of rows alone, which is nearly all that such an update does. A real
+    probe of the updated data would also train on other rows, and read rows that no A/A run has read.
     """
 
     share: float
@@ -37,10 +40,13 @@ class BenignUpdate:
 
 @dataclass(frozen=True)
 class RowMeasures:
-    """What is known of single rows. ``agreement``: shape (rows,), nan where a row has none. ``loss_nats`` per response
-    token and the number of these ``tokens``: shape (rows,), of the rows in ``probe_order`` (by position, in the order
-    in which a probe takes them). Of those that a version has, a probe reads the first ``probe_rows``, and the first
-    ``skipped_rows`` of them do not count for L.
+    """What is known of single rows.
+
+    - ``agreement``: shape (rows,), nan where a row has none.
+    - ``loss_nats``: per response token, and ``tokens``: how many response tokens; shape (rows,), known for the rows in
+      ``probe_order`` only.
+    - ``probe_order``: row indices in the order in which a probe takes them.
+    - ``probe_rows``: so many rows of a version a probe reads; the first ``skipped_rows`` of them do not count for L.
     """
 
     agreement: NDArray[np.float64]
@@ -53,7 +59,10 @@ class RowMeasures:
 
 @dataclass(frozen=True)
 class UpdateDraw:
-    """``before`` and ``after``: the rows of both versions by position, new ones last; ``size`` rows are exchanged."""
+    """An update before it is measured.
+
+    ``before``, ``after``: row indices of both versions, new rows last. ``size``: how many rows are exchanged.
+    """
 
     kind: Literal["random", "topic"]
     size: int
@@ -61,42 +70,17 @@ class UpdateDraw:
     after: NDArray[np.int64]
 
 
-def cluster_topics(records: Sequence[Record], topics: int, seed: int) -> NDArray[np.int64]:
-    """A topic number for each row, by the static embedding of its whole text, shape (rows,)."""
-    from corpus.embeddings import embed_texts, load_embedder
-
-    return cluster_vectors(embed_texts(load_embedder(), [canonical_text(record) for record in records]), topics, seed)
-
-
-def cluster_vectors(vectors: NDArray[np.float32], topics: int, seed: int) -> NDArray[np.int64]:
-    """K-means: a cluster's number for each vector, shape (rows,)."""
-    import warnings
-
-    from scipy.cluster.vq import kmeans2
-
-    # More centres than different rows cannot be seeded.
-    distinct = len(np.unique(vectors, axis=0))
-    with warnings.catch_warnings():
-        # A topic that has lost all its rows to others is one topic less, and no cause for alarm.
-        warnings.filterwarnings("ignore", message="One of the clusters is empty", category=UserWarning)
-        _, labels = kmeans2(
-            vectors.astype(np.float64), min(topics, distinct), rng=np.random.default_rng(seed), minit="++"
-        )
-    topic: NDArray[np.int64] = labels.astype(np.int64)
-    return topic
-
-
 def draw_updates(
     topics: NDArray[np.int64], shares: Iterable[float], draws: int, rng: np.random.Generator
 ) -> list[UpdateDraw]:
-    """``draws`` updates of each of the ``shares``; in every other one the new rows come from a single topic.
+    """Draw ``draws`` updates for each of the ``shares``. In every other one the new rows come from a single topic.
 
-    ``topics``: shape (rows,). A topic with too few rows is filled up with rows of the others.
+    ``topics``: a number for each row, shape (rows,). Where a topic has too few rows, rows of others are added.
     """
     n = len(topics)
     updates = []
     for share in shares:
-        # The rows held back are none of the version's own.
+        # As a share of the rows that are left after so many are held back.
         size = max(1, round(share * n / (1 + share)))
         for draw in range(draws):
             if draw % 2:
@@ -118,7 +102,7 @@ def measure_updates(
     compression: CompressionParams,
     measures: RowMeasures | None = None,
 ) -> tuple[BenignUpdate, ...]:
-    """What each update changes. ``records``: (record, content hash); L and C only with ``measures`` of these rows."""
+    """Measure what each update changes. L and C are measured only where ``measures`` of the same rows are given."""
     texts = [canonical_text(record).encode() for record, _ in records]
     found = []
     for update in updates:
@@ -138,10 +122,10 @@ def measure_updates(
 
 
 def predict_sd(changes: Sequence[float], shares: Sequence[float], share: float) -> float:
-    """Standard deviation of one more benign update's change, when ``share`` of the rows is exchanged.
+    """Standard deviation of the change by one more benign update, in which ``share`` of the rows is exchanged.
 
-    ``changes``: those of calibrated updates, of ``shares`` of the rows each. Its Student t has as many degrees of
-    freedom as there are changes, less one.
+    ``changes``: by the updates that were measured, which exchanged ``shares`` of the rows. For Student's t it has as
+    many degrees of freedom as there are changes, less one.
 
     >>> round(predict_sd([0.01, -0.01], [0.1, 0.1], 0.1), 4)
     0.0122
@@ -153,7 +137,7 @@ def predict_sd(changes: Sequence[float], shares: Sequence[float], share: float) 
 
 
 def describe_updates(updates: Sequence[BenignUpdate]) -> str:
-    """How far benign updates move each measure: root mean squares, of L and C where they are known.
+    """A sentence on how far benign updates move each measure: root mean squares, those of L and C where known.
 
     >>> describe_updates([BenignUpdate(0.1, "random", 0.001, x, 10 * x, x) for x in (0.003, -0.001)])
     'Benign updates move long R by ±0.2%, L by ±0.022 nats, C by ±0.0022.'

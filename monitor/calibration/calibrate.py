@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,70 +13,36 @@ from corpus.errors import NotAssessedError, ParamsError
 from corpus.params import parse_section
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Record
-from monitor.calibration.benign_updates import BenignUpdate, cluster_topics, draw_updates, measure_updates
+from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measure_updates
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.kept_runs import Run, find_run, finish_runs
-from monitor.calibration.law_runs import plan_law_runs, split_for_law
+from monitor.calibration.law_runs import LawTraining, plan_law_runs, split_for_law
 from monitor.calibration.noise_runs import gather_rows, plan_noise_runs
-from monitor.law.curves import LawCurve, LawMeasure, fit_law_curves
-from monitor.law.entropy_law import LawPoint
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import TopicSpread, cluster_topics, measure_topic_spread
+from monitor.law.curves import fit_law_curves
+from monitor.law.results import LawCurve, LawMeasure, LawPoint
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import row_agreement
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from training.probe import ProbeParams
-
-# Below this a topic has no variance to speak of.
-MIN_TOPIC_ROWS = 5
 
 Announce = Callable[[CalibrationCost], None]
 
 
 @dataclass(frozen=True)
-class CalibrationParams:
-    """``seeds``: probe runs on the same data. ``update_shares``: sizes of the benign updates, ``updates`` of each.
-    ``topics``: clusters that stand for new kinds of good data. ``law_runs``: whether to train the runs that the
-    entropy law is fitted on, at ``law_learning_rate`` after their probe, scored on ``heldout_rows`` unseen rows.
-    ``max_rows``: rows of the baseline used, so that the cost does not grow with the data.
-    """
-
-    seeds: int = 5
-    update_shares: tuple[float, ...] = (0.05, 0.1, 0.2)
-    updates: int = 4
-    topics: int = 12
-    law_runs: bool = True
-    law_learning_rate: float = 1e-3
-    heldout_rows: int = 128
-    max_rows: int = 4000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.seeds < 2 or self.updates < 2 or self.topics < 3:
-            raise ValueError("seeds and updates must be at least 2 and topics at least 3")
-        if self.heldout_rows < 1 or self.max_rows < 1 or self.law_learning_rate <= 0:
-            raise ValueError("heldout_rows, max_rows and law_learning_rate must be positive")
-        if not self.update_shares or not all(0 < share <= 0.5 for share in self.update_shares):
-            raise ValueError("update_shares must lie in (0, 0.5]")
-
-
-@dataclass(frozen=True)
-class TopicSpread:
-    """How far the mean of a kind of good data lies from the mean of the rest.
-
-    ``sd``: standard deviation between topics beyond sampling noise; ``degrees_of_freedom`` of that estimate.
-    """
-
-    sd: float
-    degrees_of_freedom: int
-
-
-@dataclass(frozen=True)
 class Calibration:
-    """``noise_l``: L of the unchanged baseline over several seeds, nats. Spreads: L in nats, agreement in cosine.
-    ``points``: the runs that the law is fitted on. ``curves``: of their Z over each measure alone; fitted
-    here, once, because of their thousands of shuffles.
+    """What is normal on one baseline and base model.
+
+    - ``noise_l``: L of the unchanged baseline over several seeds, in nats per token.
+    - ``loss_sd``: standard deviation of the loss between rows, in nats.
+    - ``topic_loss`` (nats) and ``topic_agreement`` (cosine): how far topics lie apart.
+    - ``updates``: what benign updates change.
+    - ``points``: the runs that the entropy law is fitted on. ``curves``: Z over one measure of these runs at a time.
+      They are fitted here, once, because a fit takes thousands of shuffles.
+    - ``base_identity``: the hash of the base model.
+    - ``params``: what it was made with. A verdict measures topics and updates of a later version by the same.
     """
 
     rows: int
@@ -89,24 +54,7 @@ class Calibration:
     points: tuple[LawPoint, ...]
     base_identity: str
     curves: dict[LawMeasure, LawCurve] = field(default_factory=dict)
-
-
-def topic_spread(values: NDArray[np.float64], topics: NDArray[np.int64]) -> TopicSpread:
-    """Between-topic standard deviation of a row measure, by the method of moments of a random-effects model.
-
-    ``values``: shape (rows,); ``topics``: shape (rows,), a cluster number each. Topics below MIN_TOPIC_ROWS rows say
-    nothing about their own mean and are left out.
-    """
-    values, topics = values[~np.isnan(values)], topics[~np.isnan(values)]
-    groups = [values[topics == topic] for topic in np.unique(topics)]
-    groups = [group for group in groups if len(group) >= MIN_TOPIC_ROWS]
-    if len(groups) < 3:
-        raise NotAssessedError("the baseline is too small to tell topics apart; calibrate on more rows")
-    means = np.array([group.mean() for group in groups])
-    sampling = np.array([group.var(ddof=1) / len(group) for group in groups])
-    between = max(float(means.var(ddof=1) - sampling.mean()), 0.0)
-    # A spread of zero is the estimator's floor, not knowledge: keep the sampling noise it could not see below.
-    return TopicSpread(math.sqrt(max(between, float(sampling.mean()) / 4)), len(groups) - 1)
+    params: CalibrationParams = field(default_factory=CalibrationParams)
 
 
 def calibrate(
@@ -119,12 +67,14 @@ def calibrate(
     kept_in: Path | None = None,
     announce: Announce | None = None,
 ) -> Calibration:
-    """Measure the baseline's own noise. ``records``: (record, content hash) of the baseline version.
+    """Measure what is normal on a baseline. ``records``: its rows, in file order.
 
-    Costs ``seeds`` probe runs and, with ``law_runs``, twelve runs of twice a probe's length; ``announce`` is told what
-    is left to do before it starts, ``progress`` the steps of training. Finished runs are kept in ``kept_in``: what was
-    interrupted goes on where it stopped, and gives the same bytes. Raises NotAssessedError when the baseline is too
-    small, before any run where that can be told, and when a run diverges.
+    It takes ``params.seeds`` probe runs and, with ``params.law_runs``, twelve runs of twice a probe's length.
+    ``announce`` is told the cost before the first run, and ``progress`` the training steps. Finished runs are kept in
+    the folder ``kept_in``, so that an interrupted calibration goes on where it stopped and gives the same bytes.
+
+    Raises NotAssessedError when the baseline is too small (before any run, if that is known by then), and when a run
+    diverges.
     """
     from training.probed_model import load_probed_model
 
@@ -134,29 +84,26 @@ def calibrate(
     # About fifteen rows of a topic in the probed half, or its mean says little.
     topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // 30)), params.seed)
     agreement = row_agreement(rows)[0]
-    topic_agreement = topic_spread(agreement, topics)
+    topic_agreement = measure_topic_spread(agreement, topics)
 
-    model, tokenizer, card = load_probed_model(base_folder)
-    base = (model, tokenizer, card.identity)
-    noise_runs = plan_noise_runs(records, *base, card.trained_from, probe, params.seeds)
+    base = load_probed_model(base_folder)
+    _, tokenizer, card = base
+    noise_runs = plan_noise_runs(records, base, probe, params.seeds)
     held_out, subsets = (
-        split_for_law(records, tokenizer, card.trained_from, probe, params.seeds, params.heldout_rows, rng)
+        split_for_law(records, tokenizer, card.trained_from, probe, compression, params, rng)
         if params.law_runs
         else ((), [])
     )
-    law_runs = plan_law_runs(subsets, held_out, *base, probe, params.law_learning_rate, compression)
-    noise_left, law_left = list_unfinished(noise_runs, kept_in), list_unfinished(law_runs, kept_in)
-    if announce and (left := [*noise_left, *law_left]):
-        seconds = time_step(model, tokenizer, records, probe, card.trained_from) * sum(run.steps for run in left)
-        kept = len(noise_runs) + len(law_runs) - len(left)
-        announce(CalibrationCost(len(noise_left), len(law_left), kept, seconds))
+    law_runs = plan_law_runs(subsets, held_out, base, LawTraining(probe, params.law_learning_rate, compression))
+    if announce:
+        announce_cost(announce, noise_runs, law_runs, kept_in, lambda: time_step(base, records, probe))
 
     noise_steps = sum(run.steps for run in noise_runs)
     steps = noise_steps + sum(run.steps for run in law_runs)
     noise = finish_runs(noise_runs, kept_in, lambda done: progress(done, steps))
     measures = gather_rows(records, noise, agreement, probe, card.trained_from)
     probed = measures.loss_nats[measures.probe_order]
-    topic_loss = topic_spread(probed, topics[measures.probe_order])
+    topic_loss = measure_topic_spread(probed, topics[measures.probe_order])
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     updates = measure_updates(records, draws, compression, measures)
     points = finish_runs(law_runs, kept_in, lambda done: progress(noise_steps + done, steps))
@@ -170,14 +117,15 @@ def calibrate(
         points=tuple(points),
         base_identity=card.identity,
         curves=fit_law_curves(points, np.random.default_rng(params.seed)),
+        params=params,
     )
 
 
 def choose_rows(records: Sequence[HashedRecord], most: int, rng: np.random.Generator) -> Sequence[HashedRecord]:
-    """The distinct rows in file order; of more than ``most``, as many drawn at random.
+    """The distinct rows in file order. Of more than ``most``, so many are drawn at random.
 
-    A careless baseline may repeat itself. What is usual must be measured on its distinct rows: an update that takes
-    the place of a copy is a repair, and would make every later copy look usual.
+    A careless baseline may repeat itself. What is normal must be measured on its distinct rows: an update that puts a
+    new row in the place of a copy is a repair, and would make every later copy look normal.
     """
     distinct: dict[str, Record] = {}
     for record, row_hash in records:
@@ -188,14 +136,28 @@ def choose_rows(records: Sequence[HashedRecord], most: int, rng: np.random.Gener
     return chosen
 
 
-def list_unfinished(runs: Sequence[Run[Any]], kept_in: Path | None) -> list[Run[Any]]:
-    return [run for run in runs if find_run(run, kept_in) is None]
+def announce_cost(
+    announce: Announce,
+    noise_runs: Sequence[Run[Any]],
+    law_runs: Sequence[Run[Any]],
+    kept_in: Path | None,
+    time_a_step: Callable[[], float],
+) -> None:
+    """Tell ``announce`` how many runs are left and how long they take. It is told nothing where all are done.
+
+    ``time_a_step``: measures the seconds of one training step. It is called only where runs are left.
+    """
+    noise_left, law_left = ([run for run in runs if find_run(run, kept_in) is None] for runs in (noise_runs, law_runs))
+    if left := [*noise_left, *law_left]:
+        seconds = time_a_step() * sum(run.steps for run in left)
+        kept = len(noise_runs) + len(law_runs) - len(left)
+        announce(CalibrationCost(len(noise_left), len(law_left), kept, seconds))
 
 
 def calibration_from_json(document: object, where: str) -> Calibration:
-    """The inverse of writing a calibration as JSON; ``where`` names its file.
+    """Read a calibration back from JSON. ``where``: the name of its file.
 
-    Raises NotAssessedError on a document of another shape, such as an older version's without the law's curves.
+    Raises NotAssessedError on a document of another shape, such as an older one without the law's curves.
     """
     try:
         return parse_section(Calibration, document, where)

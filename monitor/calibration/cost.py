@@ -1,25 +1,28 @@
-"""What a calibration is going to cost, said before it starts: runs to do, and how long they take on this machine."""
+"""What a calibration costs, said before it starts: how many runs there are, and how long they take on this machine."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from corpus.records import HashedRecord
 
 if TYPE_CHECKING:
     from training.probe import ProbeParams
+    from training.probed_model import ProbedModel
 
-# The first step pays for what is loaded and reserved once; the mean of three more is good to a quarter.
+# The first step is left out, because it also loads and reserves memory. The mean of three more is good to a quarter.
 TIMED_STEPS = 4
 
 
 @dataclass(frozen=True)
 class CalibrationCost:
-    """``noise_runs`` of the probe and ``law_runs`` of the law are still to do, ``kept_runs`` were done before an
-    interruption. ``seconds``: of those to do, estimated.
+    """The runs of a calibration.
+
+    ``noise_runs`` of the probe and ``law_runs`` of the law are still to do; ``kept_runs`` were done before an
+    interruption. ``seconds``: estimated for the runs to do.
     """
 
     noise_runs: int
@@ -28,10 +31,8 @@ class CalibrationCost:
     seconds: float
 
 
-def time_step(
-    model: Any, tokenizer: Any, records: Sequence[HashedRecord], probe: ProbeParams, trained_from: float
-) -> float:
-    """Seconds of one step of the probe on this machine. The model is left as it is.
+def time_step(base: ProbedModel, records: Sequence[HashedRecord], probe: ProbeParams) -> float:
+    """Seconds of one step of the probe on this machine. The base model is left as it is.
 
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
@@ -40,16 +41,17 @@ def time_step(
 
     short = replace(probe, steps=TIMED_STEPS, skipped_steps=0)
     times = [time.perf_counter()]
+    trained = copy_probed_model(base.model)
     probe_loss(
-        copy_probed_model(model), tokenizer, records, short, trained_from, lambda *_: times.append(time.perf_counter())
+        trained, base.tokenizer, records, short, base.card.trained_from, lambda *_: times.append(time.perf_counter())
     )
-    # Of a single step, that step with all that came before it.
+    # Where there is one step only, it is timed with all that came before it.
     counted = times[1:] if len(times) > 2 else times
     return (counted[-1] - counted[0]) / (len(counted) - 1)
 
 
 def describe_cost(cost: CalibrationCost) -> str:
-    """One line for whoever waits.
+    """The cost in one line, for whoever waits.
 
     >>> describe_cost(CalibrationCost(5, 12, 0, 184.0))
     '17 runs to go (5 of the probe, 12 of the law), about 3 minutes on this machine'
@@ -63,7 +65,8 @@ def describe_cost(cost: CalibrationCost) -> str:
 
 
 def describe_duration(seconds: float) -> str:
-    """
+    """A time as people say it.
+
     >>> [describe_duration(seconds) for seconds in (50, 60, 100, 5390, 5400, 86400)]
     ['under a minute', 'about a minute', 'about 2 minutes', 'about 90 minutes', 'about 1.5 hours', 'about 24 hours']
     """

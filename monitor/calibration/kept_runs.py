@@ -1,4 +1,4 @@
-"""Training runs of which none is done twice: each finished one is kept in a file until what needs them is complete."""
+"""Training runs that are not done twice: each finished one is kept in a file until the calibration is complete."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Run(Generic[Result]):
-    """A run that may have been done before. ``depends_on``: all that its result depends on, as JSON can hold it.
+    """A run that may have been done before.
 
-    ``steps`` of training, about: for progress and cost. ``measure`` does the run; ``shape``: the dataclass it returns.
+    - ``depends_on``: all that its result depends on, in a form that JSON can hold.
+    - ``steps``: about how many training steps it takes, for progress and cost.
+    - ``measure``: does the run. ``shape``: the dataclass that it returns.
     """
 
     depends_on: Any
@@ -38,15 +40,15 @@ class Run(Generic[Result]):
 
 @contextlib.contextmanager
 def keep_until_done(folder: Path) -> Iterator[Path]:
-    """A folder for finished runs that stays when the block is interrupted, and goes when it ends well."""
+    """A folder for finished runs. It stays when the block is interrupted, and is deleted when the block ends well."""
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish_runs(runs: Sequence[Run[Result]], folder: Path | None, progress: Advance = ignore_advance) -> list[Result]:
-    """The result of every run, in order: the kept one, or that of a run done now and then kept in ``folder``.
+    """The result of every run, in order. A run without a kept result in ``folder`` is done now, and its result kept.
 
-    ``progress`` is told the steps done, over all these runs.
+    ``progress`` is told the steps done so far, over all these runs.
     """
     results, before = [], 0
     for run in runs:
@@ -66,14 +68,14 @@ def _follow(progress: Callable[[int], None], before: int, steps: int) -> Progres
 
 
 def keep_run(run: Run[Result], result: Result, folder: Path) -> None:
-    """Write a finished run's result, every digit of it: a continued calibration gives the same bytes as an unbroken."""
+    """Write a finished run's result with all its digits, so that a continued calibration gives the same bytes."""
     document = asdict(result)  # type: ignore[call-overload]
     text = json.dumps({"key": run.key, "checksum": _checksum(document), "result": document})
     write_text(_file(run, folder), text + "\n")
 
 
 def find_run(run: Run[Result], folder: Path | None) -> Result | None:
-    """The kept result of a run; None where there is none, or one that is damaged or of another version."""
+    """The kept result of a run; None where there is none, or where it is damaged or written by another version."""
     if folder is None:
         return None
     try:

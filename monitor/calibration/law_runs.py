@@ -1,10 +1,10 @@
-"""The small training runs that the entropy law is fitted on: subsets of the baseline of different worth."""
+"""The small training runs that the entropy law is fitted on: one on each of twelve subsets of the baseline."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,33 @@ from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress, part_of
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
 from monitor.calibration.kept_runs import Run
-from monitor.law.entropy_law import LawPoint
+from monitor.calibration.params import CalibrationParams
+from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
     from training.probe import ProbeParams
+    from training.probed_model import ProbedModel
+
+
+# A subset's name and its rows.
+LawSubset = tuple[str, list[HashedRecord]]
+
+
+@dataclass(frozen=True)
+class LawTraining:
+    """How each of the law's runs is trained and measured.
+
+    ``probe``: of the first part of a run, which gives L. ``learning_rate``: of the second part, which gives Z.
+    """
+
+    probe: ProbeParams
+    learning_rate: float
+    compression: CompressionParams
 
 
 def scramble_words(record: Record, rng: np.random.Generator) -> Record:
-    """The same record with the words of its answers in random order: damage of a known kind."""
+    """The same record with the words of its answers in random order, as an example of damage."""
 
     def scrambled(messages: Sequence[Message]) -> tuple[Message, ...]:
         return tuple(
@@ -35,11 +53,11 @@ def scramble_words(record: Record, rng: np.random.Generator) -> Record:
     return replace(record, chosen=scrambled(record.chosen), rejected=scrambled(record.rejected))
 
 
-def law_subsets(
-    records: Sequence[HashedRecord], rows: int, rng: np.random.Generator
-) -> list[tuple[str, list[HashedRecord]]]:
-    """Twelve subsets of ``rows`` rows each that differ in redundancy and in damage, as the paper's methods differ."""
-    codec = CompressionParams().codec()
+def draw_law_subsets(
+    records: Sequence[HashedRecord], rows: int, compression: CompressionParams, rng: np.random.Generator
+) -> list[LawSubset]:
+    """Twelve subsets of ``rows`` rows each. They differ in redundancy and in damage, so the runs differ in R and L."""
+    codec = compression.codec()
     pool = [records[i] for i in rng.permutation(len(records))]
     by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
 
@@ -67,60 +85,54 @@ def split_for_law(
     tokenizer: Any,
     trained_from: float,
     probe: ProbeParams,
-    noise_seeds: int,
-    heldout_rows: int,
+    compression: CompressionParams,
+    params: CalibrationParams,
     rng: np.random.Generator,
-) -> tuple[Sequence[HashedRecord], list[tuple[str, list[HashedRecord]]]]:
-    """``heldout_rows`` rows to score on and the law's training subsets, of rows that the base model has not seen.
+) -> tuple[Sequence[HashedRecord], list[LawSubset]]:
+    """The rows to score on and the law's training subsets: (held-out rows, subsets).
 
-    They are drawn by the first seed after those of the ``noise_seeds`` probes that measure the noise of L. A small
-    baseline holds out a third of these rows at most, and one too small for eight steps gives no subsets at all: the
-    law is then not fitted, and says so.
+    All are rows that the base model has not seen, drawn by the first seed after those of the A/A runs.
+    ``params.heldout_rows`` rows are held out, but at most a third of these rows. A baseline too small for eight
+    training steps gives no subsets; the law is then not fitted, and its sentence says so.
     """
     from training.chat import encode_conversation, training_messages
     from training.probe import choose_probe_rows
 
     unseen = [
         row
-        for row in choose_probe_rows(records, len(records), probe.seed + noise_seeds, trained_from)
+        for row in choose_probe_rows(records, len(records), probe.seed + params.seeds, trained_from)
         if encode_conversation(tokenizer, training_messages(row.record), probe.max_length) is not None
     ]
-    heldout_rows = min(heldout_rows, len(unseen) // 3)
+    heldout_rows = min(params.heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
-    # Draws of the whole pool would all be the same draw, and look like a law without noise.
+    # Draws of the whole pool would all be the same rows: their runs would be equal, and the law would look exact.
     size = min(probe.steps * probe.batch_rows, len(pool) * 3 // 4)
     if size < 8 * probe.batch_rows:
         return (), []
-    return held_out, law_subsets(pool, size, rng)
+    return held_out, draw_law_subsets(pool, size, compression, rng)
 
 
 def plan_law_runs(
-    subsets: Sequence[tuple[str, list[HashedRecord]]],
-    held_out: Sequence[HashedRecord],
-    base: Any,
-    tokenizer: Any,
-    base_identity: str,
-    probe: ProbeParams,
-    learning_rate: float,
-    compression: CompressionParams,
+    subsets: Sequence[LawSubset], held_out: Sequence[HashedRecord], base: ProbedModel, training: LawTraining
 ) -> list[Run[LawPoint]]:
-    """The law's training runs, one on each subset, scored on the rows held out; ``base`` is left as it is."""
+    """The law's training runs: one on each subset, scored on the held-out rows. ``base`` is left as it is."""
+    probe = training.probe
     return [
         Run(
             depends_on={
                 "run": name,
                 "rows": data_hash(row_hash for _, row_hash in subset),
                 "held_out": data_hash(row_hash for _, row_hash in held_out),
-                "base": base_identity,
-                "device": str(base.device),
+                "base": base.card.identity,
+                "device": str(base.model.device),
                 "probe": probe,
-                "learning_rate": learning_rate,
-                "compression": compression,
+                "learning_rate": training.learning_rate,
+                "compression": training.compression,
             },
-            # To score a batch takes a third of the time of training on it.
+            # Scoring a batch takes a third of the time of training on it.
             steps=2 * (len(subset) // probe.batch_rows) + len(held_out) // (3 * probe.batch_rows),
             shape=LawPoint,
-            measure=partial(run_law_point, name, subset, held_out, base, tokenizer, probe, learning_rate, compression),
+            measure=partial(run_law_point, name, subset, held_out, base, training),
         )
         for name, subset in subsets
     ]
@@ -130,14 +142,11 @@ def run_law_point(
     name: str,
     subset: Sequence[HashedRecord],
     held_out: Sequence[HashedRecord],
-    base: Any,
-    tokenizer: Any,
-    probe: ProbeParams,
-    learning_rate: float,
-    compression: CompressionParams,
+    base: ProbedModel,
+    training: LawTraining,
     progress: Progress = ignore_progress,
 ) -> LawPoint:
-    """R, L and Z of one small training run from the base model, which is left as it is.
+    """Do one small training run and measure its R, L and Z. The base model is left as it is.
 
     Raises NotAssessedError when the training diverges.
     """
@@ -146,28 +155,28 @@ def run_law_point(
     from training.probe import choose_probe_rows, train_and_record
     from training.probed_model import copy_probed_model
 
+    tokenizer, probe = base.tokenizer, training.probe
+    padding_id = tokenizer.pad_token_id
+
     def encode(rows: Sequence[HashedRecord]) -> list[Any]:
         encoded = [
             (*item, encode_conversation(tokenizer, training_messages(item[0]), probe.max_length)) for item in rows
         ]
         return [item for item in encoded if item[2] is not None]
 
-    texts = [canonical_text(record).encode() for record, _ in subset]
-    training = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
-    trained = copy_probed_model(base)
-    measured = train_and_record(trained, tokenizer.pad_token_id, training, probe, part_of(progress, 0, 2))
-    # L comes from the probe as always; the run then goes on at a rate that makes the data matter.
-    train_and_record(
-        trained,
-        tokenizer.pad_token_id,
-        training,
-        replace(probe, learning_rate=learning_rate),
-        part_of(progress, 1, 2),
-    )
+    rows = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
+    trained = copy_probed_model(base.model)
+    measured = train_and_record(trained, padding_id, rows, probe, part_of(progress, 0, 2))
+    # L comes from a probe as always. The run then goes on at a rate at which the data makes a difference.
+    faster = replace(probe, learning_rate=training.learning_rate)
+    train_and_record(trained, padding_id, rows, faster, part_of(progress, 1, 2))
     unseen = [row for _, _, row in encode(held_out)]
-    z = -mean_token_loss(trained, unseen, tokenizer.pad_token_id, 2 * probe.batch_rows)
+    z = -mean_token_loss(trained, unseen, padding_id, 2 * probe.batch_rows)
     if not math.isfinite(measured.l) or not math.isfinite(z):
         raise NotAssessedError(
-            f"calibration: the training run {name!r} diverged; lower calibration.law_learning_rate ({learning_rate:g})"
+            f"calibration: the training run {name!r} diverged; "
+            f"lower calibration.law_learning_rate ({training.learning_rate:g})"
         )
-    return LawPoint(name, compression.codec().ratio(texts), compression.long_codec().ratio(texts), measured.l, z)
+    texts = [canonical_text(record).encode() for record, _ in subset]
+    r, r_long = (codec.ratio(texts) for codec in (training.compression.codec(), training.compression.long_codec()))
+    return LawPoint(name, r, r_long, measured.l, z)

@@ -1,4 +1,4 @@
-"""A/A runs: the probe of one and the same data under several seeds, and what they tell of single rows."""
+"""A/A runs: probes of the same data under several seeds, and what they tell about single rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.probe import ProbeParams
+    from training.probed_model import ProbedModel
 
 
 @dataclass(frozen=True)
 class NoiseRun:
-    """L of the unchanged data under one seed, and of each probed row its hash, loss in nats per token, and tokens."""
+    """One A/A run: its L, and for each probed row its hash, its loss in nats per token and its response tokens."""
 
     l: float  # noqa: E741 - the paper's letter
     row_hashes: tuple[str, ...]
@@ -33,15 +34,10 @@ class NoiseRun:
 
 
 def plan_noise_runs(
-    records: Sequence[HashedRecord],
-    model: Any,
-    tokenizer: Any,
-    base_identity: str,
-    trained_from: float,
-    probe: ProbeParams,
-    seeds: int,
+    records: Sequence[HashedRecord], base: ProbedModel, probe: ProbeParams, seeds: int
 ) -> list[Run[NoiseRun]]:
-    """A probe with each of ``seeds`` seeds, from the probe's own on; ``model`` is left as it is."""
+    """One probe for each of ``seeds`` seeds, the first of them the probe's own. ``base`` is left as it is."""
+    trained_from = base.card.trained_from
     unseen = sum(hash_fraction(row_hash) < trained_from for _, row_hash in records)
     seeded = [replace(probe, seed=probe.seed + k) for k in range(seeds)]
     return [
@@ -49,35 +45,31 @@ def plan_noise_runs(
             depends_on={
                 "run": "probe",
                 "rows": data_hash(row_hash for _, row_hash in records),
-                "base": base_identity,
-                "device": str(model.device),
+                "base": base.card.identity,
+                "device": str(base.model.device),
                 "trained_from": trained_from,
                 "probe": params,
             },
             steps=min(probe.steps, unseen // probe.batch_rows),
             shape=NoiseRun,
-            measure=partial(run_noise_probe, records, model, tokenizer, trained_from, params),
+            measure=partial(run_noise_probe, records, base, params),
         )
         for params in seeded
     ]
 
 
 def run_noise_probe(
-    records: Sequence[HashedRecord],
-    model: Any,
-    tokenizer: Any,
-    trained_from: float,
-    probe: ProbeParams,
-    progress: Progress = ignore_progress,
+    records: Sequence[HashedRecord], base: ProbedModel, probe: ProbeParams, progress: Progress = ignore_progress
 ) -> NoiseRun:
-    """One A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
+    """Do one A/A run. Raises NotAssessedError when too few rows can be probed, or the run diverges."""
     from training.probe import probe_loss
     from training.probed_model import copy_probed_model
 
-    result = probe_loss(copy_probed_model(model), tokenizer, records, probe, trained_from, progress)
+    trained = copy_probed_model(base.model)
+    result = probe_loss(trained, base.tokenizer, records, probe, base.card.trained_from, progress)
     if not math.isfinite(result.l):
         raise NotAssessedError(f"calibration: the probe diverged; lower probe.learning_rate ({probe.learning_rate:g})")
-    # A preference without a chosen answer has no loss of one.
+    # An unpaired row without a chosen answer has no loss of a chosen answer.
     rows = [row for row in result.rows if math.isfinite(row.loss_nats)]
     return NoiseRun(
         result.l,
@@ -94,19 +86,19 @@ def gather_rows(
     probe: ProbeParams,
     trained_from: float,
 ) -> RowMeasures:
-    """What the runs tell of each row of ``records``, beside its ``agreement``, shape (rows,).
+    """What the runs tell about each row of ``records``, together with its ``agreement``, shape (rows,).
 
-    Over several seeds a row may be probed twice; it counts once, with the last loss.
+    Several runs may probe the same row. It counts once, with its last loss.
     """
     from training.probe import choose_probe_rows
 
-    place = {row_hash: i for i, (_, row_hash) in enumerate(records)}
+    index_of = {row_hash: i for i, (_, row_hash) in enumerate(records)}
     losses = np.full(len(records), math.nan)
     tokens = np.zeros(len(records), dtype=np.int64)
     for run in runs:
-        rows = [place[row_hash] for row_hash in run.row_hashes]
+        rows = [index_of[row_hash] for row_hash in run.row_hashes]
         losses[rows], tokens[rows] = run.losses_nats, run.tokens
-    order = [place[row_hash] for _, row_hash in choose_probe_rows(records, len(records), probe.seed, trained_from)]
+    order = [index_of[row_hash] for _, row_hash in choose_probe_rows(records, len(records), probe.seed, trained_from)]
     return RowMeasures(
         agreement,
         losses,

@@ -1,4 +1,4 @@
-"""What benign updates do to R on data that the calibration was not made on, measured on the rows that stayed."""
+"""What benign updates do to R of data that the calibration was not made on, measured on its kept rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from corpus.records import HashedRecord, canonical_text
-from monitor.calibration.benign_updates import BenignUpdate, cluster_topics, draw_updates, measure_updates
-from monitor.calibration.calibrate import CalibrationParams
+from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measure_updates
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import cluster_topics
 from monitor.measures.compression import CompressionParams
 
-# Twelve updates of so many short rows take three seconds.
+# Twelve updates of this many short rows take three seconds.
 MAX_ROWS = 2000
 # Fewer rows cannot be divided into topics and updates.
 MIN_ROWS = 100
@@ -21,8 +22,10 @@ MIN_ROWS = 100
 
 @dataclass(frozen=True)
 class OwnUpdates:
-    """``updates`` of the data itself. ``growth``, ``growth_long``: by how much ln R rises, over either window, when
-    the data grows by a factor of e: more rows of the same kind have more to repeat.
+    """What benign updates and growth do to R of this data.
+
+    ``updates``: benign updates of the data itself. ``growth``, ``growth_long``: how much ln R rises, over either
+    window, when the data grows by a factor of e. It rises because more rows of one kind have more to repeat.
     """
 
     updates: tuple[BenignUpdate, ...]
@@ -30,18 +33,19 @@ class OwnUpdates:
     growth_long: float
 
 
-def measure_own_updates(records: Sequence[HashedRecord], compression: CompressionParams) -> OwnUpdates | None:
-    """Replace rows of this data by other rows of it, as calibration does, and compare it with its half.
+def measure_own_updates(
+    records: Sequence[HashedRecord], compression: CompressionParams, params: CalibrationParams
+) -> OwnUpdates | None:
+    """Measure benign updates as the calibration does, and growth by comparing all of the data with half of it.
 
-    ``records``: (record, content hash), without copies, in file order; of many, MAX_ROWS drawn at random. The same
-    draws each time: same data, same numbers. None with fewer than MIN_ROWS rows.
+    ``records``: in file order, without copies. Of more than MAX_ROWS rows, so many are drawn at random. All draws
+    follow from ``params.seed``: same data, same numbers. None with fewer than MIN_ROWS rows.
     """
     if len(records) < MIN_ROWS:
         return None
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(params.seed)
     if len(records) > MAX_ROWS:
         records = [records[i] for i in sorted(rng.permutation(len(records))[:MAX_ROWS])]
-    params = CalibrationParams()
     topics = cluster_topics([record for record, _ in records], min(params.topics, len(records) // 30), params.seed)
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     updates = measure_updates(records, draws, compression)

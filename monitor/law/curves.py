@@ -1,6 +1,6 @@
-"""Z over one measure of the data (the paper's Figures 3 and 4): the form that fits the runs best, and what it is worth.
+"""Curves of Z over one measure of the data (the paper's Figures 3 and 4): the best form, and how good it is.
 
-One measure alone is not the law: runs that differ in another one as well lie off its curve. The verdict's forecast
+One measure alone is not the law: a run that also differs in another measure lies off the curve. The verdict's forecast
 rests on two measures at once (`monitor.law.entropy_law`); these curves show them one by one.
 """
 
@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.law.entropy_law import HOLDS_P_VALUE, HOLDS_R_SQUARED, LawPoint
+from monitor.law.entropy_law import HOLDS_P_VALUE, HOLDS_R_SQUARED
 from monitor.law.forms import (
     COEFFICIENTS,
     FittedForm,
-    Form,
     Vector,
     count_places,
     explain_variation,
@@ -28,56 +25,19 @@ from monitor.law.forms import (
     predict_form,
     score_aicc,
 )
+from monitor.law.results import CurveBand, Form, LawCurve, LawMeasure, LawPoint
 
-LawMeasure = Literal["r", "r_long", "l"]
 SYMBOLS: dict[LawMeasure, str] = {"r": "R", "r_long": "long R", "l": "L"}
-# So many that a straight line can still be fitted, and compared by AICc, with any one run left out.
+# With so many, a straight line can still be fitted and compared by AICc when any one run is left out.
 MIN_RUNS, MIN_PLACES = 6, 4
+# Of both bands, the one for the curve and the one for one more run.
 CONFIDENCE = 0.95
 # A p-value of 1% then has a standard error of a fifth of itself.
 SHUFFLES = 1999
+# At so many places a curve is drawn.
 CURVE_POINTS = 41
-# A curve turns where it runs back by more than this share of its whole rise and fall.
+# A curve turns where it goes back by more than this share of its range.
 TURN_SHARE = 0.05
-
-
-@dataclass(frozen=True)
-class CurveBand:
-    """The curve over the range of its runs with two bands at 95%: ``low`` to ``high`` for the curve itself, ``run_low``
-    to ``run_high`` for one more run. Six sequences of one length.
-    """
-
-    x: tuple[float, ...]
-    z: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    run_low: tuple[float, ...]
-    run_high: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class LawCurve:
-    """Z over one measure. ``form`` has the lowest of the ``aicc``; ``coefficients`` and ``centre`` as in `FittedForm`.
-
-    ``residual_sd`` and ``error_loo`` in Z. ``error_loo``, a root mean square, and ``r_squared_loo`` are of each run
-    predicted by the form chosen and fitted without it. ``p_value``: how often shuffled runs are fitted as well by the
-    best of all forms. ``holds``, by the law's limits for chance and R²: None with too few runs, and then all else
-    is None or empty.
-    """
-
-    n_points: int
-    holds: bool | None
-    sentence: str
-    form: Form | None = None
-    coefficients: tuple[float, ...] = ()
-    centre: float | None = None
-    residual_sd: float | None = None
-    r_squared: float | None = None
-    r_squared_loo: float | None = None
-    error_loo: float | None = None
-    p_value: float | None = None
-    aicc: dict[Form, float] = field(default_factory=dict)
-    band: CurveBand | None = None
 
 
 def fit_law_curves(points: Sequence[LawPoint], rng: np.random.Generator) -> dict[LawMeasure, LawCurve]:
@@ -103,15 +63,8 @@ def fit_law_curve(x: ArrayLike, z: ArrayLike, symbol: str, rng: np.random.Genera
     """
     x, z = np.asarray(x, dtype=float), np.asarray(z, dtype=float)
     n = len(x)
-    if n < MIN_RUNS:
-        return LawCurve(
-            n, None, f"Too few points: {n} training runs were measured and a curve over {symbol} needs {MIN_RUNS}."
-        )
-    for values, name, needed in ((x, symbol, MIN_PLACES), (z, "Z", 2)):
-        if count_places(values) < needed:
-            return LawCurve(
-                n, None, f"Too few points: the training runs do not differ enough in {name} to draw it a curve."
-            )
+    if hindrance := explain_too_few(x, z, symbol):
+        return LawCurve(n, None, f"Too few points: {hindrance}")
     forms = list_forms(x)
     fits = [fit_form(form, x, z) for form in forms]
     best = min(fits, key=lambda fit: fit.aicc)
@@ -146,8 +99,18 @@ def fit_law_curve(x: ArrayLike, z: ArrayLike, symbol: str, rng: np.random.Genera
     )
 
 
+def explain_too_few(x: Vector, z: Vector, symbol: str) -> str:
+    """Why no curve can be drawn through these runs, as a sentence; empty where one can."""
+    if len(x) < MIN_RUNS:
+        return f"{len(x)} training runs were measured and a curve over {symbol} needs {MIN_RUNS}."
+    for values, name, needed in ((x, symbol, MIN_PLACES), (z, "Z", 2)):
+        if count_places(values) < needed:
+            return f"the training runs do not differ enough in {name} to draw it a curve."
+    return ""
+
+
 def predict_left_out(x: Vector, z: Vector, forms: Sequence[Form]) -> Vector:
-    """Z of each run, (n,), by the form of ``forms`` chosen and fitted on all the others."""
+    """Predict Z of each run, (n,), by the form that is chosen from ``forms`` and fitted on all the other runs."""
     predicted = np.empty_like(z)
     for i in range(len(x)):
         others_x, others_z = np.delete(x, i), np.delete(z, i)
@@ -157,10 +120,10 @@ def predict_left_out(x: Vector, z: Vector, forms: Sequence[Form]) -> Vector:
 
 
 def shuffle_p_value(x: Vector, z: Vector, forms: Sequence[Form], rng: np.random.Generator) -> float:
-    """How often runs with their Z shuffled have a best AICc as low: a permutation test that counts the choice in."""
+    """The share of shuffles of Z whose best AICc is as low: a permutation test that allows for the choice of a form."""
     samples = np.column_stack([z, rng.permuted(np.tile(z, (SHUFFLES, 1)), axis=1).T])
     n = len(x)
-    # Z enters by its squares around the mean, which shuffling leaves as they are: take them as one.
+    # Shuffling does not change the squares of Z around its mean, so they are taken as 1.
     best = np.min(
         [score_aicc(1 - explain_variation(form, x, samples), 1.0, n, COEFFICIENTS[form]) for form in forms], axis=0
     )
@@ -169,10 +132,11 @@ def shuffle_p_value(x: Vector, z: Vector, forms: Sequence[Form], rng: np.random.
 
 
 def draw_band(fits: Sequence[FittedForm], x: Vector) -> CurveBand:
-    """The best of the fits at each x with its bands.
+    """The best of the fits at each x, with its two bands.
 
-    Student's t around the delta method's standard error, which is widened by the doubt about the form: each form counts
-    with its Akaike weight, by its own error and its distance from the best (Burnham and Anderson 2002, section 4.3).
+    A band is Student's t times a standard error. The delta method gives the error of each form; the distance of a form
+    from the best is added to it, and the forms are averaged by their Akaike weights (Burnham and Anderson 2002, section
+    4.3). So the band is wider where the form is in doubt.
     """
     from scipy import stats
 
@@ -188,7 +152,7 @@ def draw_band(fits: Sequence[FittedForm], x: Vector) -> CurveBand:
 
 
 def describe_trend(z: Sequence[float]) -> str:
-    """Where a curve of one bend at most goes.
+    """Whether a curve with at most one turn rises or falls.
 
     >>> describe_trend([1.0, 0.5, 0.2]), describe_trend([1.0, 2.0, 1.2]), describe_trend([1.0, 0.0, 0.01])
     ('falls', 'rises, then falls', 'falls')

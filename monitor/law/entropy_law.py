@@ -1,37 +1,25 @@
-"""The entropy law on the user's own data: performance Z as a linear function of log R and L, with honest intervals."""
+"""The entropy law on the user's own data: performance Z as a linear function of ln(long R) and L, with intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from monitor.law.curves import LawCurve, LawMeasure
+from monitor.law.results import LawCurve, LawMeasure, LawPoint, LawSlopes, LawSummary
 
-# A plane has three coefficients; below this many runs its intervals are too wide to say anything.
+# A plane has three coefficients. With fewer runs its intervals are too wide to say anything.
 MIN_POINTS = 8
-# A law holds when chance does as well this rarely and, of the variation of runs left out, it predicts more than this.
+# A law holds when chance fits the runs as well more rarely than this,
 HOLDS_P_VALUE = 0.01
+# and when it predicts more than this share of the variation of runs left out.
 HOLDS_R_SQUARED = 0.5
-# It must also put runs left out in order, for which version is the better one is what a forecast is asked. With normal
-# errors a Spearman correlation of 0.8 orders four pairs of runs out of five (Kendall's tau 0.6). R² alone can come from
-# one run that lies far off.
+# It must also rank left-out runs, because a forecast is asked which of two versions is the better one. With normal
+# errors a Spearman correlation of 0.8 orders four pairs of runs out of five (Kendall's tau 0.6). A high R² alone can
+# come from one run that lies far off.
 HOLDS_RANK_CORRELATION = 0.8
-
-
-@dataclass(frozen=True)
-class LawPoint:
-    """One small training run: what was measured on its data and how the model performed (higher ``z`` is better)."""
-
-    name: str
-    r: float
-    r_long: float
-    l: float  # noqa: E741 - the paper's letter
-    z: float
 
 
 @dataclass(frozen=True)
@@ -39,9 +27,12 @@ class EntropyLaw:
     """Z = intercept + slope_log_r · ln(long R) + slope_l · L, by least squares over ``n_points`` runs.
 
     No sign is assumed: the paper contradicts itself on R against L, and a weak model need not follow either.
-    ``covariance``: (3, 3) of the coefficients; ``residual_sd`` in Z. Of each run predicted by the plane through all the
-    others: ``r_squared_loo``, 1 - PRESS / total, and ``rank_correlation``, Spearman's, of forecast and actual Z.
-    ``p_value`` of the F test against a constant; ``holds``: None with too few runs.
+
+    - ``covariance``: of the coefficients, shape (3, 3). ``residual_sd``: in units of Z.
+    - ``r_squared_loo``, ``rank_correlation``: how well each run is predicted by the plane through all the others: R²
+      (1 - PRESS / total), and Spearman's correlation of forecast and actual Z.
+    - ``p_value``: of the F test against a constant.
+    - ``holds``: None with too few runs.
     """
 
     n_points: int
@@ -64,7 +55,7 @@ class EntropyLaw:
 
 @dataclass(frozen=True)
 class PredictedChange:
-    """Predicted change of Z with its two-sided Student-t interval; ``sd`` of one new run's change."""
+    """A predicted change of Z with its interval (two-sided Student's t). ``sd``: of the change from run to run."""
 
     value: float
     low: float
@@ -74,10 +65,10 @@ class PredictedChange:
 
 
 def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
-    """Fit the plane and say in a sentence whether it explains the user's own runs.
+    """Fit the plane, and say in a sentence whether it holds.
 
-    It holds when it beats a constant (F test, 1%), predicts left-out runs better than their mean does by half, and
-    ranks them with a Spearman correlation of at least 0.8.
+    It holds when it beats a constant (F test, 1%), predicts left-out runs with R² above 0.5, and ranks them with a
+    Spearman correlation of at least 0.8.
     """
     from scipy import stats
 
@@ -90,12 +81,12 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
     residuals = z - design @ coefficients
     total = float(((z - z.mean()) ** 2).sum())
     too_alike = "the training runs do not differ enough in R and L to fit the law."
-    # The plane through equal Z is that constant, and its residuals are rounding errors.
+    # Where all Z are equal the plane is that constant, and its residuals are only rounding.
     if rank < 3 or np.ptp(z) == 0.0:
         return _unfitted(points, too_alike)
     inverse = np.linalg.inv(design.T @ design)
     leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
-    # One run alone decides a slope: without it there is no plane that could predict it.
+    # A leverage of 1: one run alone decides a slope, and no plane through the others could predict it.
     if leverage.max() > 1 - 1e-6:
         return _unfitted(points, too_alike)
     residual_square = float(residuals @ residuals)
@@ -107,12 +98,10 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
     p_value = float(stats.f.sf(f, 2, n - 3))
     slope_log_r, slope_l = float(coefficients[1]), float(coefficients[2])
     faults = describe_faults(p_value, r_squared_loo, rank_correlation)
-    sentence = (
-        f"The entropy law does not hold on your data: {faults} ({n} runs)."
-        if faults
-        else f"The entropy law holds on your data: Z {'falls' if slope_log_r < 0 else 'rises'} with long R and "
-        f"{'falls' if slope_l < 0 else 'rises'} with L; left-out runs are predicted with R² {r_squared_loo:.2f} and "
-        f"ranked with Spearman's correlation {rank_correlation:.2f} ({n} runs)."
+    trends = f"Z {'falls' if slope_log_r < 0 else 'rises'} with long R and {'falls' if slope_l < 0 else 'rises'} with L"
+    found = faults or (
+        f"{trends}; left-out runs are predicted with R² {r_squared_loo:.2f} and ranked with Spearman's correlation "
+        f"{rank_correlation:.2f}"
     )
     return EntropyLaw(
         n_points=n,
@@ -125,7 +114,7 @@ def fit_entropy_law(points: Sequence[LawPoint]) -> EntropyLaw:
         rank_correlation=rank_correlation,
         p_value=p_value,
         holds=not faults,
-        sentence=sentence,
+        sentence=f"The entropy law {'does not hold' if faults else 'holds'} on your data: {found} ({n} runs).",
         points=tuple(points),
     )
 
@@ -139,7 +128,7 @@ def _unfitted(points: Sequence[LawPoint], cause: str) -> EntropyLaw:
 
 
 def describe_faults(p_value: float, r_squared_loo: float, rank_correlation: float) -> str:
-    """Which of the three limits a law misses, as part of a sentence; empty where it holds.
+    """The limits that a law misses, as a part of a sentence; empty where it holds.
 
     >>> describe_faults(1e-6, 0.97, 0.93)
     ''
@@ -149,7 +138,7 @@ def describe_faults(p_value: float, r_squared_loo: float, rank_correlation: floa
     'left-out runs are predicted worse than by their mean, and chance fits as well with p = 0.02'
     """
     of_left_out = []
-    # Stated as what must be true: a number that is not one fails.
+    # Written with "not", so that nan fails.
     if not r_squared_loo > HOLDS_R_SQUARED:
         how_well = f"with R² {r_squared_loo:.2f} only" if r_squared_loo > 0 else "worse than by their mean"
         of_left_out.append(f"predicted {how_well}")
@@ -165,7 +154,7 @@ def describe_faults(p_value: float, r_squared_loo: float, rank_correlation: floa
 def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confidence: float = 0.95) -> PredictedChange:
     """Predicted change of Z between two versions, from the changes of ln(long R) and L; the intercept cancels.
 
-    Two runs each carry the residual noise, hence twice its variance beside the coefficients'.
+    Each of the two runs has the residual noise, so its variance counts twice, beside that of the coefficients.
     """
     from scipy import stats
 
@@ -176,19 +165,14 @@ def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confid
     return PredictedChange(value, value - half, value + half, sd, law.degrees_of_freedom)
 
 
-def describe_law(law: EntropyLaw, curves: Mapping[LawMeasure, LawCurve]) -> dict[str, Any]:
-    """The law as a verdict holds it and the reports show it: sentence, runs, slopes, and a curve for each measure."""
-    document: dict[str, Any] = {
-        "holds": law.holds,
-        "sentence": law.sentence,
-        "n_points": law.n_points,
-        "points": list(law.points),
-        "curves": dict(curves),
-    }
+def summarise_law(law: EntropyLaw, curves: Mapping[LawMeasure, LawCurve]) -> LawSummary:
+    """What a verdict keeps of the law: sentence, runs, slopes, and a curve for each measure."""
+    summary = LawSummary(law.holds, law.sentence, law.n_points, law.points, dict(curves))
     if law.holds is None:
-        return document
-    return document | {
-        "slopes": {"log_r_long": law.slope_log_r, "l": law.slope_l},
-        "r_squared_loo": law.r_squared_loo,
-        "rank_correlation": law.rank_correlation,
-    }
+        return summary
+    return replace(
+        summary,
+        slopes=LawSlopes(law.slope_log_r, law.slope_l),
+        r_squared_loo=law.r_squared_loo,
+        rank_correlation=law.rank_correlation,
+    )

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Vector = NDArray[np.float64]
-Form = Literal["linear", "quadratic", "exponential", "power"]
+from monitor.law.results import Form
 
-# In the order of preference where several fit alike.
+Vector = NDArray[np.float64]
+
+# Where several fit equally well, the first of them is preferred.
 FORMS: tuple[Form, ...] = ("linear", "quadratic", "exponential", "power")
 COEFFICIENTS: dict[Form, int] = {"linear": 2, "quadratic": 3, "exponential": 3, "power": 3}
-# The slope at one end of the runs is at most a thousand times that at the other. A curve that bends more is a step at
-# its first or last run, which fits that run's noise.
+# The slope at one end of the runs is at most a thousand times the slope at the other. A curve that bends more is a step
+# at its first or last run, and fits the noise of that run.
 MAX_BEND = math.log(1000)
-# Odd, so that no bend at all is among them.
+# An odd number of them, so that 0, a straight line, is among them.
 BENDS = np.linspace(-MAX_BEND, MAX_BEND, 71)
-# A curve that misses the runs by a millionth of their spread is exact; what is left is rounding.
+# A curve that misses the runs by a millionth of their spread counts as exact: the rest is rounding.
 EXACT = 1e-12
-# Values of x that differ by less than this share of their size are one.
+# Values of x that differ by less than this share of their size count as equal.
 SAME_X = 1e-9
 
 
 @dataclass(frozen=True)
 class FittedForm:
-    """A form through n runs, by least squares. With s = x - centre, or ln(x / centre) for a power:
+    """A form fitted through n runs by least squares. With s = x - centre, or ln(x / centre) for a power, Z is
 
     - linear: a + b·s
     - quadratic: a + b·s + c·s²
-    - exponential and power: a + b·(exp(c·s) - 1) / c, which is a' + b'·exp(c·x) and a' + b'·x^c in a form that stays
-      sound where c is near 0; c = 0 is their limit, a + b·s.
+    - exponential and power: a + b·(exp(c·s) - 1) / c. This is a' + b'·exp(c·x) and a' + b'·x^c, written so that it can
+      be computed where c is near 0; at c = 0 it is a + b·s.
 
-    So a is Z at the centre and b the slope there. ``coefficients``: (a, b) or (a, b, c). ``covariance``: of the
-    coefficients, (p, p); where c lies at the end of its range, as if it did not. ``aicc``: Akaike's criterion with the
-    small-sample term, lower is better.
+    So a is Z at the centre, and b is the slope there.
+
+    - ``coefficients``: (a, b) or (a, b, c). ``covariance``: theirs, shape (p, p). It does not allow for c being at the
+      end of its range.
+    - ``aicc``: Akaike's criterion with the small-sample term; lower is better.
     """
 
     form: Form
@@ -51,10 +53,10 @@ class FittedForm:
 
 
 def list_forms(x: ArrayLike) -> tuple[Form, ...]:
-    """The forms that runs at these x can tell from noise, and from one another.
+    """The forms that can be fitted to runs at these x.
 
-    A form needs three runs more than it has coefficients, or AICc has no value; one place x more, or nothing tests its
-    shape; and the power needs x above 0.
+    A form needs three more runs than it has coefficients, or AICc has no value. It needs one more value of x than it
+    has coefficients, or nothing tests its shape. And a power needs x above 0.
 
     >>> list_forms([1, 2, 3, 4, 5, 6])
     ('linear', 'quadratic', 'exponential', 'power')
@@ -86,7 +88,8 @@ def count_places(x: ArrayLike) -> int:
 def fit_form(form: Form, x: ArrayLike, z: ArrayLike) -> FittedForm:
     """Least squares of one form. ``x``, ``z``: (n,), for which ``list_forms`` names the form.
 
-    a and b are linear; c is profiled on a grid over its whole range, then refined, so no starting value matters.
+    For a given c, a and b follow by linear least squares. c itself is searched on a grid over its whole range and then
+    refined, so that there is no starting value to choose.
 
     >>> line = fit_form("linear", [0, 1, 2, 3, 4], [1, 3, 5, 7, 9])
     >>> line.centre, [round(value, 9) for value in line.coefficients]
@@ -94,7 +97,7 @@ def fit_form(form: Form, x: ArrayLike, z: ArrayLike) -> FittedForm:
     """
     x, z = np.asarray(x, dtype=float), np.asarray(z, dtype=float)
     centre = _middle(form, x)
-    s = _places(form, x, centre)
+    s = _offsets(form, x, centre)
     rate = _fit_rate(s, z) if form in ("exponential", "power") else None
     columns = [np.ones_like(s), s, s * s] if form == "quadratic" else [np.ones_like(s), _bend(s, rate or 0.0)]
     design = np.stack(columns, axis=1)
@@ -105,7 +108,7 @@ def fit_form(form: Form, x: ArrayLike, z: ArrayLike) -> FittedForm:
     degrees = len(x) - len(coefficients)
     variance = residual_square / degrees
     slopes = _gradient(form, coefficients, s)
-    # Columns of one length, so that the inverse does not depend on the unit of x.
+    # All columns are scaled to one length, so that the inverse does not depend on the unit of x.
     lengths = np.sqrt((slopes**2).sum(axis=0))
     lengths[lengths == 0] = 1.0
     unit = slopes / lengths
@@ -128,7 +131,7 @@ def predict_form(fitted: FittedForm, x: ArrayLike) -> Vector:
     >>> predict_form(fit_form("linear", [0, 1, 2, 3, 4], [1, 3, 5, 7, 9]), [10]).round(9).tolist()
     [21.0]
     """
-    s = _places(fitted.form, np.asarray(x, dtype=float), fitted.centre)
+    s = _offsets(fitted.form, np.asarray(x, dtype=float), fitted.centre)
     a, b, *rest = fitted.coefficients
     if fitted.form == "quadratic":
         return a + b * s + rest[0] * s * s
@@ -137,13 +140,13 @@ def predict_form(fitted: FittedForm, x: ArrayLike) -> Vector:
 
 def measure_spread(fitted: FittedForm, x: ArrayLike) -> Vector:
     """Standard error of the curve at each x, (m,), by the delta method; exact for linear and quadratic curves."""
-    slopes = _gradient(fitted.form, fitted.coefficients, _places(fitted.form, np.asarray(x, float), fitted.centre))
+    slopes = _gradient(fitted.form, fitted.coefficients, _offsets(fitted.form, np.asarray(x, float), fitted.centre))
     variance = np.einsum("ij,jk,ik->i", slopes, np.array(fitted.covariance), slopes)
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
 
 def score_aicc(residual_square: ArrayLike, total_square: ArrayLike, n: int, coefficients: int) -> Vector:
-    """Akaike's criterion with the small-sample term; the variance of the noise counts as a coefficient.
+    """Akaike's criterion with the small-sample term; lower is better. The noise's variance counts as a coefficient.
 
     >>> round(float(score_aicc(2.0, 10.0, n=12, coefficients=2)), 3)
     -12.501
@@ -154,11 +157,11 @@ def score_aicc(residual_square: ArrayLike, total_square: ArrayLike, n: int, coef
 
 
 def explain_variation(form: Form, x: Vector, z: Vector) -> Vector:
-    """The share of the squares of Z around its mean that a form explains with the best bend of the grid.
+    """R² of a form with the best bend of the grid, for each of m samples, shape (m,).
 
-    ``z``: (n, m), m samples at the same x, none of them constant. Returns (m,).
+    ``z``: (n, m), the samples at the same x, none of them constant.
     """
-    s = _places(form, x, _middle(form, x))
+    s = _offsets(form, x, _middle(form, x))
     centred = z - z.mean(axis=0)
     if form == "quadratic":
         axes, _ = np.linalg.qr(np.stack([np.ones_like(s), s, s * s], axis=1))
@@ -170,7 +173,10 @@ def explain_variation(form: Form, x: Vector, z: Vector) -> Vector:
 
 
 def _unit_columns(s: Vector, bends: Vector) -> Vector:
-    """One column for each bend, (n, len(bends)), of mean 0 and length 1: its product with Z is what it explains."""
+    """One column for each bend, (n, len(bends)), of mean 0 and length 1.
+
+    A column explains the square of its product with Z.
+    """
     columns = _bend(s[:, None], bends / np.ptp(s))
     columns = columns - columns.mean(axis=0)
     return np.asarray(columns / np.sqrt((columns**2).sum(axis=0)))
@@ -195,7 +201,8 @@ def _middle(form: Form, x: Vector) -> float:
     return math.sqrt(low * high) if form == "power" else (low + high) / 2
 
 
-def _places(form: Form, x: Vector, centre: float) -> Vector:
+def _offsets(form: Form, x: Vector, centre: float) -> Vector:
+    """s of `FittedForm`: how far each x lies from the centre."""
     return np.log(x / centre) if form == "power" else x - centre
 
 
@@ -217,7 +224,7 @@ def _gradient(form: Form, coefficients: tuple[float, ...], s: Vector) -> Vector:
         return np.stack([ones, s, s * s], axis=1)
     _, b, rate = coefficients
     u = rate * s
-    # The derivative of (exp(u) - 1) / u loses its digits near 0, where three terms of its series have them all.
+    # Near 0 this derivative loses its digits to rounding; three terms of its series have them all.
     near = np.abs(u) < 1e-3
     slope = np.where(near, 0.5 + u / 3 + u * u / 8, (np.exp(u) - special.exprel(u)) / np.where(near, 1.0, u))
     return np.stack([ones, _bend(s, rate), b * s * s * slope], axis=1)

@@ -1,4 +1,4 @@
-"""R: how redundant a data version is, as the paper measures it and over a window that sees far copies too."""
+"""R and long R: how redundant a data version is, in the paper's window of 32 KiB and in a long one for far copies."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL, Codec, Stream
 from corpus.cores import count_cores
 from corpus.records import Record, canonical_text
 
-# Each source keeps two compressors open at once; the rest share one entry, so that memory stays constant.
+# Each source keeps two compressors open. Further sources share one entry, so that memory stays constant.
 MAX_SOURCES = 8
 OTHER_SOURCES = "(other sources)"
 
-# Text goes to the codecs in pieces of 4 MiB: some 300 ms of zlib's work, long beside what it costs to hand one over
-# while another thread parses rows.
+# Text goes to the codecs in pieces of 4 MiB. zlib works on one for some 300 ms, much longer than handing it over to
+# another thread takes.
 PIECE_BYTES = 2**22
-# Pieces that may wait for one stream.
+# So many pieces may wait for one stream.
 WAITING_PIECES = 2
-# The same for a stream that is put off (see `_Meter.split`): the bytes that its window would take.
+# The same for a stream that is put off (see `_Meter.split`). They take as much memory as its window would.
 HELD_PIECES = 32
 
 
 @dataclass(frozen=True)
 class CompressionParams:
-    """``level``: zlib's, 9 in the authors' program. ``long_level``, ``long_window_log``: zstd's; the window is
-    2**long_window_log bytes.
+    """How R is measured.
 
-    zlib looks 32 KiB back, so a copied row further away than about ten rows costs it as much as a new one.
+    ``level``: zlib's, 9 in the authors' program. ``long_level``, ``long_window_log``: zstd's, whose window is
+    2**long_window_log bytes. zlib looks 32 KiB back: a copy of a row more than about ten rows away costs it as much as
+    a new row.
     """
 
     level: int = ZLIB_LEVEL
@@ -50,7 +51,7 @@ class CompressionParams:
 
 @dataclass(frozen=True)
 class Compressed:
-    """``r``, ``r_long``: raw bytes / compressed bytes, rows in file order as one stream."""
+    """Some rows in file order, compressed as one stream. ``r``, ``r_long``: raw bytes / compressed bytes."""
 
     rows: int
     raw_bytes: int
@@ -60,6 +61,8 @@ class Compressed:
 
 @dataclass(frozen=True)
 class CompressionProfile:
+    """R of a whole version, and of each of its sources; ``sources`` is empty where there is only one."""
+
     rows: int
     raw_bytes: int
     r: float
@@ -86,11 +89,11 @@ class _Lane:
 
 
 class _Crew:
-    """As many threads as cores, the reader's own among them, that compress what waits in the lanes.
+    """Threads that compress what waits in the lanes: one for each core, the reader's own among them.
 
-    zlib and zstd let other threads run while they compress. A thread for every stream would be simpler, but more
-    threads than cores would take turns with the slowest stream, and that one sets the pace. The reader reads on when
-    all lanes have room, so memory does not grow with the text.
+    zlib and zstd let other threads run while they compress. A thread for every stream would be simpler. But with more
+    threads than cores the slowest stream would have to share its core, and it sets the pace. The reader reads on only
+    when all lanes have room, so memory does not grow with the text.
     """
 
     def __init__(self) -> None:
@@ -105,7 +108,7 @@ class _Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """After a bad row or Ctrl-C, too, only the pieces at hand are compressed to their end."""
+        """Stop the threads. Each finishes its piece at most, also after a bad row or Ctrl-C."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
@@ -122,7 +125,7 @@ class _Crew:
         return lane
 
     def compress(self, piece: bytes, lanes: Iterable[_Lane]) -> None:
-        """Let the piece wait in these lanes; help until no lane has more than it has room for."""
+        """Put a piece into these lanes, and help to compress until every lane has room."""
         with self._changed:
             for lane in lanes:
                 lane.pieces.append(piece)
@@ -130,7 +133,7 @@ class _Crew:
         self._help(lambda: all(len(lane.pieces) <= lane.room for lane in self._lanes))
 
     def finish(self, lanes: Iterable[_Lane]) -> None:
-        """Help until nothing waits in these lanes."""
+        """Help to compress until nothing waits in these lanes."""
         awaited = list(lanes)
         self._help(lambda: all(lane.is_done() for lane in awaited))
 
@@ -148,7 +151,7 @@ class _Crew:
                 self._changed.notify_all()
 
     def _work(self, done: Callable[[], bool]) -> None:
-        """Compress piece after piece; wait while others have all the lanes in hand that have pieces."""
+        """Compress piece after piece until ``done``. Wait while other threads hold every lane that has pieces."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._over or done() or any(lane.is_ready() for lane in self._lanes))
@@ -164,9 +167,9 @@ class _Crew:
 
 
 class _Meter:
-    """The two lanes of the same rows, and their sizes.
+    """Measures some rows: their number and size, and a lane for each window.
 
-    ``spare`` is for the long window of the version's first source, see `split`.
+    ``spare``: a second lane for the long window, for the version's first source; see `split`.
     """
 
     def __init__(self, crew: _Crew, short: _Lane, long: _Lane, spare: _Lane | None = None) -> None:
@@ -184,10 +187,11 @@ class _Meter:
         self._pending_bytes += len(text)
 
     def split(self) -> _Meter:
-        """The meter of the first source, from the whole's, when a second source appears.
+        """The meter of the first source, made from the whole version's when a second source appears.
 
-        Until then their streams are equal. zlib's is copied now. zstd's cannot be copied, so a second one got the same
-        pieces; it was put off as long as memory allowed, because most versions have one source only.
+        Until now both have the same rows, so their streams are equal. zlib's stream is copied. zstd's cannot be copied,
+        so a spare lane was given the same pieces from the start. It compresses them only when it must, because most
+        versions have one source and never need it.
         """
         assert self._spare is not None
         self._crew.finish([self._short])
@@ -208,7 +212,7 @@ class _Meter:
         return Compressed(self.rows, self.raw_bytes, r, r_long)
 
     def send(self) -> None:
-        """Let what is pending be compressed."""
+        """Hand the pending text to the lanes."""
         text = b"".join(self._pending)
         lanes = [lane for lane in (self._short, self._long, self._spare) if lane is not None]
         # A single row may be longer than a piece.
@@ -218,7 +222,7 @@ class _Meter:
 
 
 def profile_compression(records: Iterable[Record], params: CompressionParams) -> CompressionProfile:
-    """R and long-window R of a version and of each of its sources, in one pass, constant memory and on all cores.
+    """R and long R of a version and of each of its sources, in one pass, in constant memory and on all cores.
 
     >>> from corpus.records import Conversation, Message
     >>> row = Conversation((Message("user", "Hi"), Message("assistant", "Hello!")))

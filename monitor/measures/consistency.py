@@ -1,4 +1,4 @@
-"""C: whether answers belong to their prompts. The paper names it and leaves it unmeasured; this is our estimate."""
+"""C: do answers belong to their prompts? The paper names consistency and leaves it unmeasured; this is our estimate."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from corpus.records import HashedRecord, Message, Preference, Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# At a similarity of 0.8 the estimate then has a standard error of 0.035.
 MINHASH_PERMUTATIONS = 128
+# Two rows are compared by their runs of so many words.
 SHINGLE_WORDS = 3
-# Rows named of each kind; the counts are of all.
+# So many rows of each kind are named; the counts are of all.
 NAMED_ROWS = 50
-# Rows of one prompt that are compared with all others of it at once: memory grows with their number, not its square.
+# So many rows of one prompt are compared with all its rows at once: memory grows with their number, not its square.
 COMPARED_ROWS = 256
 
 
 @dataclass(frozen=True)
 class ConsistencyParams:
-    """``near_duplicate_jaccard``: similarity of word 3-shingles from which two rows are near-duplicates.
-    ``contradiction_cosine``: two answers to the same prompt contradict each other below it.
+    """When two rows are alike, and when they contradict each other.
+
+    ``near_duplicate_jaccard``: two rows are near-duplicates if the Jaccard similarity of their runs of three words is
+    at least this. ``contradiction_cosine``: two answers to the same prompt contradict each other if the cosine of their
+    embeddings is below this.
     """
 
     near_duplicate_jaccard: float = 0.8
@@ -40,14 +45,19 @@ class ConsistencyParams:
 
 @dataclass(frozen=True)
 class ConsistencyProfile:
-    """``agreement``: mean cosine of a row's prompt and response (C), over ``measured`` rows, with its deviation.
+    """C of a version, and counts of rows that repeat or contradict others.
 
-    ``exact_duplicates``, ``near_duplicates``: rows that repeat an earlier row. ``contradictions``: rows whose prompt
-    stands elsewhere with an unrelated answer. For preferences, ``chosen_margin`` is the mean agreement of the chosen
-    minus that of the rejected answer; ``flipped_pairs`` counts the rows that other rows contradict (see
-    ``flag_flipped_pairs``) and ``equal_pairs`` those whose two answers are the same. ``flipped_rows`` and
-    ``equal_rows`` are the numbers of the first NAMED_ROWS of each in the input file. For conversations all four say
-    nothing.
+    - ``agreement``, ``agreement_sd``: mean (this is C) and standard deviation of the cosine of prompt and response,
+      over the ``measured`` rows that have one.
+    - ``exact_duplicates``, ``near_duplicates``: rows that repeat an earlier row.
+    - ``contradictions``: rows whose prompt stands elsewhere with an unrelated answer.
+
+    Of preferences only, None or empty otherwise:
+
+    - ``chosen_margin``: mean agreement of the chosen answers minus that of the rejected ones.
+    - ``flipped_pairs``: rows that other rows contradict (see ``flag_flipped_pairs``). ``equal_pairs``: rows whose two
+      answers are the same.
+    - ``flipped_rows``, ``equal_rows``: the first NAMED_ROWS of each, by their numbers in the input file.
     """
 
     rows: int
@@ -65,7 +75,7 @@ class ConsistencyProfile:
 
 
 def prompt_and_response(record: Record) -> tuple[str, str]:
-    """All text the model is given, and all text it should give (the chosen, else the rejected answer)."""
+    """The text that a model is given, and the text that it should give (the chosen answer, else the rejected one)."""
 
     def text(messages: Sequence[Message], answers: bool) -> str:
         return "\n".join(m.content for m in messages if (m.role == "assistant") == answers)
@@ -77,7 +87,7 @@ def prompt_and_response(record: Record) -> tuple[str, str]:
 
 
 def normalise_text(text: str) -> str:
-    """Lower-case words only: copies in other case, spacing and punctuation become the same text.
+    """The words in lower case. Texts that differ only in case, spacing and punctuation become the same.
 
     >>> normalise_text("Hello,   WORLD!")
     'hello world'
@@ -88,12 +98,13 @@ def normalise_text(text: str) -> str:
 def row_agreement(
     records: Sequence[Record], advance: Advance = ignore_advance
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Cosine of prompt and response of each row, shape (rows,), nan where one of them is blank; and the response
-    embeddings, shape (rows, 256). Where all prompts, or all responses, are the same text, every cosine is 0.
+    """The agreement of each row, shape (rows,), and the response embeddings, shape (rows, 256).
 
-    Both sides are centred on the version's mean first. What all prompts, or all answers, have in common says nothing
-    about whether two of them belong together, and long texts share more of it than short ones: on chit-chat centring
-    doubles the distance between true and swapped pairs, measured in standard deviations between topics.
+    Agreement is the cosine of the embeddings of prompt and response, nan where one of them is blank. First the mean of
+    all prompts, and of all responses, is subtracted. What all prompts have in common says nothing about which answer
+    belongs to which prompt, and long texts share more of it than short ones. On chit-chat this doubles the distance
+    between true and swapped pairs, in standard deviations between topics. Where all prompts, or all responses, are the
+    same text, every cosine is 0.
     """
     from corpus.embeddings import embed_texts, load_embedder
 
@@ -108,10 +119,10 @@ def row_agreement(
 
 
 def centre_vectors(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Vectors of unit length after the mean of the ``known`` ones is taken off, shape (rows, 256)."""
+    """The vectors minus the mean of the ``known`` ones, scaled to unit length, shape (rows, 256)."""
     if not known.any():
         return vectors
-    # Summed in double precision: the mean of equal vectors must be that vector, or their difference is only noise.
+    # Summed in double precision: the mean of equal vectors must be that vector, or rounding is left where 0 should be.
     centred = vectors - vectors[known].mean(axis=0, dtype=np.float64).astype(np.float32)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1e-6)
@@ -119,7 +130,7 @@ def centre_vectors(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> ND
 
 
 def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Advance = ignore_advance) -> list[bool]:
-    """For each row, whether an earlier row has about the same words (MinHash over word 3-shingles)."""
+    """For each row, whether an earlier row has about the same words (MinHash over runs of three words)."""
     from rensa import RMinHash, RMinHashDeduplicator
 
     deduplicator = RMinHashDeduplicator(
@@ -128,7 +139,7 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Adv
     flags = []
     for i, record in enumerate(records):
         text = "\n".join(message.content for _, message in record.turns())
-        # Rows of symbols only have no words, and are not alike for that.
+        # Rows of symbols only have no words; that alone does not make them alike.
         words = normalise_text(text).split() or [text]
         shingles = {" ".join(words[j : j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))}
         sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
@@ -139,7 +150,9 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Adv
 
 
 def _count_bands(jaccard: float) -> int:
-    """The fewest bands of the sketch with which two rows just that similar meet in one of them nine times in ten.
+    """The fewest bands of a MinHash sketch in which two rows of this similarity are compared nine times in ten.
+
+    Two rows are compared when one band of their sketches is equal. More bands find more pairs and take longer.
 
     >>> _count_bands(0.8), _count_bands(0.5)
     (16, 64)
@@ -153,8 +166,9 @@ def _count_bands(jaccard: float) -> int:
 def flag_contradictions(records: Sequence[Record], responses: NDArray[np.float32], cosine: float) -> list[bool]:
     """For each row, whether its prompt stands elsewhere and no answer given there resembles this row's.
 
-    ``responses``: unit response embeddings, shape (rows, 256). A row whose prompt is blank, or whose embedding is the
-    zero vector (a blank answer, or the one that all rows have), contradicts nothing.
+    ``responses``: unit response embeddings, shape (rows, 256). ``cosine``: below it, two answers do not resemble each
+    other. A row with a blank prompt contradicts nothing, nor does one whose embedding is the zero vector: its answer is
+    blank, or all rows have the same one.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(records):
@@ -186,11 +200,11 @@ def flag_equal_pairs(records: Sequence[Record]) -> list[bool]:
 
 
 def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
-    """For each row, whether its rejected answer stands chosen, or its chosen one rejected, elsewhere for its prompt.
+    """For each row, whether another row with its prompt rejects its chosen answer or chooses its rejected one.
 
-    Unpaired rows count as well. Rows whose two answers are the same contradict nothing. Ranked answers contradict
-    each other where every one of them is paired with better and with worse ones: it is the change of the count that
-    tells.
+    Unpaired rows count as well. Rows whose two answers are the same contradict nothing. Answers that were ranked
+    contradict each other anyway, because each is paired with better and with worse ones; there only a change of the
+    count says something.
     """
     keys: list[tuple[int | None, int | None]] = []
     for record, equal in zip(records, flag_equal_pairs(records), strict=True):
@@ -198,7 +212,7 @@ def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
         if isinstance(record, Preference) and not equal:
             prompt = "\n".join(m.content for m in record.prompt)
             prompt = normalise_text(prompt) or prompt
-            # Hashes, so that a million pairs fit: two texts share one with a chance of one in 2**64.
+            # Hashes, so that a million pairs fit into memory. Two texts share one with a chance of one in 2**64.
             chosen = hash((prompt, _answer_text(record.chosen))) if record.chosen else None
             rejected = hash((prompt, _answer_text(record.rejected))) if record.rejected else None
         keys.append((chosen, rejected))
@@ -215,8 +229,10 @@ def _answer_text(messages: Sequence[Message]) -> str:
 def answer_agreement(
     records: Sequence[Record], advance: Advance = ignore_advance
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """As ``row_agreement``, but the agreement of preferences has shape (rows, 2): that of the chosen answer (the
-    rejected where there is no other) and that of the rejected one, nan where there is only one answer.
+    """As ``row_agreement``, but of preferences the agreement of both answers, shape (rows, 2).
+
+    The first column is of the chosen answer, or of the rejected one in an unpaired row without a chosen answer. The
+    second is of the rejected answer, nan in a row with only one answer.
     """
     agreement, responses = row_agreement(records, advance)
     if not any(isinstance(record, Preference) for record in records):
@@ -233,9 +249,9 @@ def profile_consistency(
     params: ConsistencyParams,
     progress: Progress = ignore_progress,
 ) -> tuple[ConsistencyProfile, NDArray[np.float64]]:
-    """The profile of a version, and each row's agreement as ``answer_agreement`` has it, nan where it has none.
+    """The profile of a version, and the agreement of each row as in ``answer_agreement``, nan where it has none.
 
-    ``records``: (record, content hash). ``progress`` counts each row three times: prompt, response, near-duplicates.
+    ``progress`` counts each row three times: for its prompt, its response, and the search for near-duplicates.
     """
     done = 0
 

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything measured on one dataset of the version under test.
+    """Everything that was measured on one dataset of the version under test.
 
-    ``records``: (record, content hash) in file order; ``agreement``: shape (records,), nan where a row has none, and
-    of preferences (records, 2), for both answers. ``probe_hashes``, ``probe_rows``, ``probe_losses``: the probed rows,
-    by row number and content hash, in nats; of preferences their chosen answers, while ``l`` is a KTO loss.
+    - ``records``: in file order.
+    - ``agreement``: shape (records,), nan where a row has none; of preferences (records, 2), for both answers.
+    - ``l``: mean probe loss in nats per response token; of preferences a KTO loss.
+    - ``probe_rows``, ``probe_hashes``, ``probe_losses``: row number, content hash and loss of each probed row, in nats
+      per token; of preferences, the loss of the chosen answer.
     """
 
     dataset: str
@@ -43,7 +45,7 @@ class Evidence:
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:
-        """Of the answer that a model would be trained on, shape (records,)."""
+        """The agreement of the answer that a model would be trained on, shape (records,)."""
         return self.agreement if self.agreement.ndim == 1 else self.agreement[:, 0]
 
 
@@ -61,7 +63,7 @@ class Configuration:
 
 
 def version_hash(data_hashes: dict[str, str]) -> str:
-    """The identity of a version of several datasets, as 32 hex digits; of one dataset, that dataset's own."""
+    """The identity of a version, as 32 hex digits. A version of one dataset has the hash of that dataset."""
     if len(data_hashes) == 1:
         return next(iter(data_hashes.values()))
     joined = "\n".join(f"{name}={digest}" for name, digest in sorted(data_hashes.items()))
@@ -80,12 +82,12 @@ def first_copies(row_hashes: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def locate_probe_rows(item: Evidence) -> NDArray[np.int64]:
-    """Positions in ``item.records`` of the probed rows, shape (probed,), in the order they were trained on.
+    """Indices into ``item.records`` of the probed rows, shape (probed,), in the order they were trained on.
 
     Raises NotAssessedError when a probed row is not among the records.
     """
-    place = {(record.row, row_hash): i for i, (record, row_hash) in enumerate(item.records)}
-    probed = [place.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
+    index_of = {(record.row, row_hash): i for i, (record, row_hash) in enumerate(item.records)}
+    probed = [index_of.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
     if None in probed:
         raise NotAssessedError(f"{item.dataset}: the probe is of other data; run `dvc repro probe` again")
     return np.array(probed, dtype=np.int64)

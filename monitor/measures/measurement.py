@@ -1,10 +1,10 @@
-"""One dataset measured in memory, as the stages measure it from file to file."""
+"""Measure one dataset in memory, as the stages of the pipeline do from file to file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,15 +15,12 @@ from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
 
 if TYPE_CHECKING:
-    from training.base_model import BaseModelCard
     from training.probe import ProbeParams
-
-    # Model, tokenizer and card, as `training.probed_model.load_probed_model` returns them.
-    Base = tuple[Any, Any, BaseModelCard]
+    from training.probed_model import ProbedModel
 
 
 COMPRESSION, CONSISTENCY, PROBE = "compression", "consistency", "probe"
-# Rows between two reports of progress: compression takes some ten thousand rows a second.
+# Rows between two reports of progress. Compression takes some ten thousand rows a second.
 PROGRESS_STEP = 1000
 
 
@@ -34,7 +31,7 @@ def measure_dataset(
     consistency: ConsistencyParams,
     progress: StageProgress = ignore_stages,
 ) -> Evidence:
-    """R and C of a dataset. ``records``: (record, content hash). L is nan until ``probe_dataset`` has measured it."""
+    """Measure R and C of a dataset. L is nan until ``probe_dataset`` has measured it."""
 
     def stream() -> Iterator[Record]:
         for done, (record, _) in enumerate(records):
@@ -62,24 +59,23 @@ def measure_dataset(
 
 def probe_dataset(
     evidence: Evidence,
-    base: Base,
+    base: ProbedModel,
     params: ProbeParams,
     progress: StageProgress = ignore_stages,
 ) -> Evidence:
-    """The same evidence with L, from a copy of the base model, which stays as it is.
+    """Measure L, and return the evidence with it. A copy of the base model is trained; the model stays as it is.
 
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
     from training.probe import probe_loss
     from training.probed_model import copy_probed_model
 
-    model, tokenizer, card = base
     result = probe_loss(
-        copy_probed_model(model),
-        tokenizer,
+        copy_probed_model(base.model),
+        base.tokenizer,
         evidence.records,
         params,
-        card.trained_from,
+        base.card.trained_from,
         lambda done, total: progress(PROBE, done, total),
     )
     return replace(

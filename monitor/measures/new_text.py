@@ -1,4 +1,4 @@
-"""How much new information some rows bring: what they compress to once the other rows are known."""
+"""How much new text some rows bring: the bytes that they compress to once the other rows are known."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from monitor.measures.compression import CompressionParams
 
 @dataclass(frozen=True)
 class RowText:
-    """The text of some rows. ``new_bytes``: what they add to the compressed size, over the long window, once the other
-    rows are known; ``r_long`` = ``raw_bytes`` / ``new_bytes``. Of fresh rows of the same kind it is about the
-    version's own long R, of copies it is far above.
+    """The text of some rows.
+
+    ``new_bytes``: what they add to the compressed size, over the long window, once the other rows are known.
+    ``r_long``: ``raw_bytes`` / ``new_bytes``. Fresh rows of the same kind have about the long R of the whole version,
+    copies far more.
     """
 
     raw_bytes: int
@@ -26,9 +28,9 @@ class RowText:
 def measure_new_text(
     records: Sequence[HashedRecord], kept: Sequence[bool], params: CompressionParams
 ) -> RowText | None:
-    """How much the rows that are not ``kept``, shape (records,), say beyond those that are; None without such rows.
+    """How much new text the rows bring that are not ``kept``; None where all are.
 
-    ``records``: (record, content hash), in file order.
+    ``records``: in file order. ``kept``: shape (records,).
     """
     texts = [canonical_text(record).encode() for record, _ in records]
     others = [text for text, is_kept in zip(texts, kept, strict=True) if not is_kept]

@@ -1,4 +1,4 @@
-"""How a probe is kept on disk: a summary, the curve, and one line a row without its text or source."""
+"""The files of a probe: a summary, its loss curve, and one line for each row, without text or source."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from training.probe import ProbedRow, ProbeResult
 
 ROW_FIELDS = ("row", "hash", "step", "tokens", "loss_nats")
-# Of preferences, after the columns that every probe has.
+# Further columns, of preferences only.
 PREFERENCE_FIELDS = ("kto_loss", "margin_nats")
 
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """``l`` in nats per response token; ``base_identity`` names the base model it was measured from."""
+    """A probe in numbers. ``l``: in nats per response token. ``base_identity``: the hash of the base model."""
 
     l: float  # noqa: E741 - the paper's letter
     rows: int
@@ -38,8 +38,9 @@ class ProbeSummary:
 
 @dataclass(frozen=True)
 class PreferenceProbeSummary(ProbeSummary):
-    """``l`` is a KTO loss. ``chosen_loss_nats`` and ``margin_nats`` (None without pairs) are nats per token, both under
-    the base model.
+    """A probe of preferences in numbers. ``l``: a KTO loss.
+
+    ``chosen_loss_nats``, ``margin_nats`` (None without pairs): in nats per token, by the base model before training.
     """
 
     chosen_loss_nats: float
@@ -54,12 +55,12 @@ def summarise_probe(result: ProbeResult, base_identity: str) -> ProbeSummary:
 
 
 def summary_from_json(document: dict[str, Any]) -> ProbeSummary:
-    """The inverse of writing a summary as JSON. Raises TypeError on a document of another shape."""
+    """Read a summary back from JSON. Raises TypeError on a document of another shape."""
     return PreferenceProbeSummary(**document) if "margin_nats" in document else ProbeSummary(**document)
 
 
 def write_probe_rows(path: str | Path, rows: Sequence[ProbedRow]) -> None:
-    """One line a row; of preferences also its KTO loss and its margin, left empty where it has none."""
+    """Write one line for each row. Preferences also have a KTO loss, and a margin that is empty where there is none."""
     preferences = any(isinstance(row, ProbedPreference) for row in rows)
     with atomic_writer(path) as handle:
         writer = csv.writer(handle, lineterminator="\n")
@@ -100,8 +101,9 @@ def write_step_curve(path: str | Path, name: str, curve: Iterable[tuple[int, flo
 
 
 def write_probe_curve(path: str | Path, result: ProbeResult) -> None:
-    """Mean loss of each step, from 1, in nats per token; of preferences that of the answers in ``write_probe_rows``
-    and, beside it, the KTO loss.
+    """Write the mean loss of each step, from 1, in nats per token.
+
+    Of preferences it is the loss of the answers in ``write_probe_rows``, with the KTO loss in a second column.
     """
     if not isinstance(result, PreferenceProbeResult):
         write_step_curve(path, "loss_nats", enumerate(result.curve, start=1))

@@ -1,4 +1,4 @@
-"""How long the rows of a version are (the paper's Figure 2 shows it in tokens), for groups of its rows."""
+"""How long the rows of a version are, by groups of rows. (The paper's Figure 2 shows lengths in tokens.)"""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 
 def measure_lengths(records: Sequence[HashedRecord], groups: Mapping[str, NDArray[np.bool_]]) -> RowLengths:
-    """Histograms of the rows' lengths in characters, two bins to each doubling. ``groups``: shape (records,) each.
+    """Histograms of the rows' lengths in characters, with two bins for each doubling of the length.
 
-    Characters, because a verdict is made without a tokenizer, and not every language has spaces between its words.
+    ``groups``: by name, whether a row is in the group, shape (records,) each. Lengths are in characters because a
+    verdict is made without a tokenizer, and because not every language puts spaces between words.
     """
     lengths = np.array([sum(len(message.content) for _, message in record.turns()) for record, _ in records])
     chosen = np.logical_or.reduce(list(groups.values()))
     edges = choose_edges(lengths[chosen])
     counts, medians = {}, {}
     for group, is_in in groups.items():
-        places = np.searchsorted(edges, lengths[is_in], side="right") - 1
-        counts[group] = tuple(np.bincount(places, minlength=len(edges) - 1).tolist())
+        bins = np.searchsorted(edges, lengths[is_in], side="right") - 1
+        counts[group] = tuple(np.bincount(bins, minlength=len(edges) - 1).tolist())
         medians[group] = float(np.median(lengths[is_in])) if is_in.any() else None
     return RowLengths(edges, counts, medians)
 
 
 def choose_edges(lengths: NDArray[np.int64]) -> tuple[int, ...]:
-    """The powers of the square root of 2, rounded, around all lengths.
+    """The edges of the bins: powers of the square root of 2, rounded, from below the shortest to above the longest.
 
     >>> choose_edges(np.array([9, 20]))
     (8, 11, 16, 23)

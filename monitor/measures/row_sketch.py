@@ -1,4 +1,4 @@
-"""Which rows a past data version had, in about ten bits a row: enough to tell added rows without the old data."""
+"""A row sketch: which rows a past version had, in about ten bits a row. It tells added rows without the old data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A row that was not there is taken for an old one with a chance of 2**-8 to 2**-7.
+# A new row is taken for an old one with a chance of 2**-8 to 2**-7.
 FALSE_POSITIVE_BITS = 7
-# At about nine and a half bits a key, 107 KB, or 140 KB as base64: it fits a history file of 200 KB beside the probe.
+# They take 107 KB at about nine and a half bits a key, and 140 KB as base64. With the probe, a history file stays below
+# 200 KB.
 MAX_KEYS = 90_000
 
 Keys = npt.NDArray[np.uint64]
@@ -22,11 +23,13 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class RowDifference:
-    """Rows of a new version against an old one: ``added + kept`` is the new one, ``removed + kept`` the old one.
+    """How many rows a new version has added to an old one, removed from it, and kept.
 
-    Copies count singly: a row that occurs once in the old version and three times in the new adds two.
-    The counts are estimates. While the sketch holds every row they are exact for equal versions and off by a few
-    thousandths of the added rows otherwise; where it is a sample, by about a hundredth.
+    The new version has ``added + kept`` rows, the old one ``removed + kept``. Copies count singly: a row that stands
+    once in the old version and three times in the new one adds two.
+
+    From a sketch the counts are estimates. Where it holds every row, they are exact for equal versions and otherwise
+    off by a few thousandths of the added rows; where it is a sample, by about a hundredth.
     """
 
     added: int
@@ -36,11 +39,12 @@ class RowDifference:
 
 @dataclass(frozen=True)
 class RowSketch:
-    """An approximate multiset of row content hashes.
+    """The content hashes of a version's rows in short, as an approximate multiset.
 
-    The k-th copy of a row has a key of its own, of ceil(log2 rows) + 7 ``bits``. The ``kept`` keys are those below
-    ``limit``: all of them up to 90,000 rows, above that a sampled fraction ``limit / 2**bits``. ``packed`` is base64
-    of the sorted keys as Elias and Fano code them: the low 7 bits as they are, the high bits as gaps in unary.
+    Each row has a key of ceil(log2 rows) + 7 ``bits``, and each copy of it another one. The sketch holds the ``kept``
+    keys below ``limit``: all keys of up to 90,000 rows, and of more rows a sample, the fraction ``limit / 2**bits``.
+    ``packed``: the sorted keys in the code of Elias and Fano, as base64: the low 7 bits as they are, the high bits as
+    gaps in unary.
 
     >>> old = RowSketch.of(["00" * 16, "11" * 16])
     >>> old.contains(["11" * 16, "11" * 16, "00" * 16])
@@ -70,7 +74,7 @@ class RowSketch:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> RowSketch:
-        """The inverse of writing a sketch as JSON. Raises TypeError or ValueError on a damaged one."""
+        """Read a sketch back from JSON. Raises TypeError or ValueError on a damaged one."""
         sketch = cls(**document)
         keys = sketch._keys()
         if keys.size and int(keys[-1]) >= sketch.limit:
@@ -78,7 +82,7 @@ class RowSketch:
         return sketch
 
     def thinned(self, max_keys: int) -> RowSketch:
-        """The same sketch where it has at most ``max_keys`` keys, otherwise one of about as many."""
+        """A sketch of the same rows with about ``max_keys`` keys at most."""
         if self.kept <= max_keys:
             return self
         return self._from_keys(self.rows, self.bits, self.limit * max_keys // self.kept, self._keys())
@@ -86,19 +90,19 @@ class RowSketch:
     def contains(self, row_hashes: Sequence[str]) -> list[bool | None]:
         """For each row of another version, in file order: was it in this one?
 
-        None where the row is outside the sampled fraction. The n-th copy of a row is contained when this version
-        had at least n copies. True is wrong for less than one new row in a hundred, False never is.
+        None where the row is not in the sample. The n-th copy of a row is contained if this version had at least n
+        copies. True is wrong for fewer than one new row in a hundred. False is never wrong.
         """
         sampled, known = self._look_up(row_hashes)
         return [bool(known[i]) if sampled[i] else None for i in range(len(row_hashes))]
 
     def difference(self, row_hashes: Sequence[str]) -> RowDifference:
-        """How many rows of another version were added to this one and how many of this one are gone from it."""
+        """How many rows another version has added to this one, removed from it, and kept."""
         sampled, known = self._look_up(row_hashes)
         looked_up, found = int(sampled.sum()), int(known.sum())
         if looked_up == 0:
             return RowDifference(added=len(row_hashes), removed=self.rows, kept=0)
-        # Of the rows that are new, a share equal to the density of the keys is found by chance.
+        # Some new rows are found by chance: as large a share of them as the keys fill of their range.
         chance = np.unique(self._keys()).size / self.limit
         share = max(0.0, (found - chance * looked_up) / (1 - chance) / looked_up)
         kept = min(round(share * len(row_hashes)), self.rows, len(row_hashes))
@@ -117,7 +121,7 @@ class RowSketch:
 
 
 def _occurrence_keys(row_hashes: Sequence[str]) -> Keys:
-    """64 uniform bits per row, different for each copy of the same row, aligned with the rows."""
+    """64 uniform bits for each row, in the order of the rows. Copies of a row get different bits."""
     raw = bytes.fromhex("".join(row_hashes))
     if len(raw) != 16 * len(row_hashes):
         raise ValueError("row hashes must have 32 hex digits each")
@@ -127,9 +131,9 @@ def _occurrence_keys(row_hashes: Sequence[str]) -> Keys:
     order = np.lexsort((low, high))
     is_first = np.ones(order.size, dtype=bool)
     is_first[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
-    places = np.arange(order.size)
+    indices = np.arange(order.size)
     copy = np.empty(order.size, dtype=np.uint64)
-    copy[order] = places - np.maximum.accumulate(np.where(is_first, places, 0))
+    copy[order] = indices - np.maximum.accumulate(np.where(is_first, indices, 0))
     return mix_bits(high + mix_bits(copy))
 
 
@@ -142,7 +146,7 @@ def mix_bits(values: Keys) -> Keys:
 
 
 def _pack(keys: Keys) -> bytes:
-    """Elias-Fano code of sorted keys: the low 7 bits of each, then one bit vector with a 1 at (high bits + index)."""
+    """Elias-Fano code of sorted keys: the low 7 bits of each, then bits with a 1 at (high bits + index) of each key."""
     low = (keys & np.uint64(2**FALSE_POSITIVE_BITS - 1)).astype(np.uint8)
     ones = (keys >> np.uint64(FALSE_POSITIVE_BITS)).astype(np.int64) + np.arange(keys.size)
     high = np.zeros(int(ones[-1]) + 1 if keys.size else 0, dtype=np.uint8)

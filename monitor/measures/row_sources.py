@@ -1,4 +1,4 @@
-"""Where the rows of a version come from: how many each source has, and what was added to it and taken from it."""
+"""Where the rows of a version come from: how many rows each source has, and how many were added and removed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# The largest are told apart, the rest are one; with names cut to a length, a history entry stays small.
+# So many sources, the largest, are told apart; the rest count as one, so that a history entry stays small.
 MAX_SOURCES = 50
+# Longer names of sources are cut, for the same reason.
 NAME_CHARACTERS = 100
 
 
 def count_sources(sources: Iterable[str]) -> dict[str, int]:
-    """Rows by source, the largest first; those beyond the 50th together, under a name of their own.
+    """Rows by source, the largest source first. All sources beyond the 50th share one entry.
 
     >>> count_sources(["forum", "mail", "forum"])
     {'forum': 2, 'mail': 1}
@@ -39,10 +40,10 @@ def compare_sources(
     is_added: NDArray[np.bool_] | None = None,
     parent: Mapping[str, int] | None = None,
 ) -> tuple[SourceRows, ...]:
-    """What changed in each source, most first; then the unchanged ones, largest first.
+    """The rows of each source, and what changed: the most changed source first, then unchanged ones by size.
 
-    ``is_kept``, ``is_added``: shape (records,), of rows the parent had and had not; neither is set of rows of which
-    this is not known, and their source's known ones stand for them. ``parent``: its rows by source, as counted here.
+    ``is_kept``, ``is_added``: shape (records,). Where neither is set, it is not known whether the parent had the row;
+    the known rows of its source stand for it. ``parent``: the parent's rows by source, from ``count_sources``.
     """
     names = [record.source[:NAME_CHARACTERS] for record, _ in records]
     rows = count_sources(names)
@@ -62,7 +63,7 @@ def compare_sources(
 
 
 def _gone(rows: Mapping[str, int], parent: Mapping[str, int] | None) -> list[str]:
-    """Sources of the parent that this version has not; where it has more than are told apart, that is not known."""
+    """The parent's sources that are gone; empty where this version has too many sources to know."""
     return [] if parent is None or OTHER_SOURCES in rows else [source for source in parent if source not in rows]
 
 
@@ -71,5 +72,5 @@ def _rows_in_parent(source: str, rows: Mapping[str, int], parent: Mapping[str, i
         return None
     if source != OTHER_SOURCES:
         return parent.get(source, None if OTHER_SOURCES in parent else 0)
-    # The same name stands for other sources in each version.
+    # The shared entry stands for other sources in each version.
     return None if OTHER_SOURCES in parent else sum(count for name, count in parent.items() if name not in rows)

@@ -1,4 +1,4 @@
-"""Whether an answer belongs to its own prompt rather than to another row's, learnt from the kept rows themselves."""
+"""Answer mismatch: does an answer fit another row's prompt better than its own? Learnt from the kept rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-# Fewer rows to learn from say nothing.
+# The fewest kept rows that a regression can learn from.
 MIN_ROWS = 30
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Prompts and responses of rows: their texts, and the unit vectors of these, shape (rows, 256)."""
+    """The prompts and the responses of rows: their texts, and a unit vector of each text, shape (rows, 256)."""
 
     prompts: tuple[str, ...]
     responses: tuple[str, ...]
@@ -30,6 +30,7 @@ class Sides:
 
 
 def embed_sides(records: Sequence[Record]) -> Sides:
+    """Take each row apart into its prompt and its response, and embed both."""
     from corpus.embeddings import embed_texts, load_embedder
 
     embedder = load_embedder()
@@ -37,14 +38,16 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     return Sides(prompts, responses, embed_texts(embedder, prompts), embed_texts(embedder, responses))
 
 
-def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]:
+def measure_answer_mismatch(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]:
     """Log-odds that a row's answers are another row's, shape (rows,), nan where its prompts or answers are blank.
 
-    A logistic regression is fitted on the kept rows against the same rows with their answers exchanged among rows that
-    answer about as long. It looks at two things, and at what both mean at the lengths at hand: the cosine of the
-    embeddings, and that of the words, weighted by how rare they are among rows (inverse document frequency). Long texts
-    have more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... of kept rows, each of which is scored
-    without its own fold, −1 of others. All nan with fewer than MIN_ROWS kept rows.
+    0 is undecided, 3 is twenty to one for another row. All nan with fewer than MIN_ROWS kept rows.
+
+    A logistic regression tells the kept rows from the same rows with their answers exchanged among rows that answer
+    about as long. Its features are the cosine of the embeddings; the cosine of the words, weighted by how rare they are
+    among rows (inverse document frequency); both lengths; and each cosine times each length, because long texts have
+    more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... for kept rows, −1 for others. A kept row is
+    scored by a regression that has not seen its fold.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -52,9 +55,9 @@ def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]
     known = np.logical_and(sides.prompt_vectors.any(axis=1), sides.response_vectors.any(axis=1))
     is_kept = known & (fold >= 0)
     kept = np.flatnonzero(is_kept)
-    misfit = np.full(rows, np.nan)
+    mismatch = np.full(rows, np.nan)
     if len(kept) < MIN_ROWS:
-        return misfit
+        return mismatch
     prompts = centre_vectors(sides.prompt_vectors, is_kept)
     responses = centre_vectors(sides.response_vectors, is_kept)
     prompt_lengths, response_lengths = (
@@ -63,7 +66,7 @@ def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]
     prompt_words, response_words = _weigh_words(sides.prompts, sides.responses, kept)
 
     def look(of_prompt: NDArray[np.int64], of_response: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Features of the pairs, shape (pairs, 8)."""
+        """The regression's features of the pairs, shape (pairs, 8). ``of_prompt``, ``of_response``: row indices."""
         cosine = np.einsum("ij,ij->i", prompts[of_prompt], responses[of_response]).astype(np.float64)
         overlap = np.asarray(prompt_words[of_prompt].multiply(response_words[of_response]).sum(axis=1)).ravel()
         lengths = prompt_lengths[of_prompt], response_lengths[of_response]
@@ -81,12 +84,12 @@ def measure_misfit(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]
         if np.count_nonzero(learnt) >= MIN_ROWS // 2:
             features = np.concatenate([own[kept][learnt], exchanged[learnt]])
             is_exchanged = np.repeat([0, 1], np.count_nonzero(learnt))
-            misfit[scored] = LogisticRegression().fit(features, is_exchanged).decision_function(own[scored])
-    return np.where(known, misfit, np.nan)
+            mismatch[scored] = LogisticRegression().fit(features, is_exchanged).decision_function(own[scored])
+    return np.where(known, mismatch, np.nan)
 
 
 def _exchange(rows: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each row another one whose answers are about as long: the next in this order, the first for the last."""
+    """For each row another one whose answers are about as long: the next longer, and for the longest the shortest."""
     order = np.argsort(length[rows], kind="stable")
     other = np.empty_like(rows)
     other[order] = rows[np.roll(order, -1)]
@@ -96,11 +99,13 @@ def _exchange(rows: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[n
 def _weigh_words(
     prompts: Sequence[str], responses: Sequence[str], kept: NDArray[np.int64]
 ) -> tuple[csr_matrix, csr_matrix]:
-    """Unit vectors of the words in each text, in the weights of inverse document frequency among kept rows."""
+    """A unit vector of the words of each text. A word weighs more the fewer kept rows have it (inverse document
+    frequency).
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]+", binary=True)
     words.fit(f"{prompts[i]} {responses[i]}" for i in kept)
-    # Without the one that is added to every weight: what all rows say ties no answer to its prompt.
+    # The library adds 1 to every weight. It is taken off: a word that all rows have ties no answer to its prompt.
     words.idf_ = words.idf_ - 1
     return words.transform(prompts), words.transform(responses)

@@ -1,4 +1,4 @@
-"""How surprising each character is to the rows that the data already had: an n-gram model, read out of sample."""
+"""The surprisal of each character by an n-gram model of the kept rows; a kept row is read by a model without it."""
 
 from __future__ import annotations
 
@@ -16,68 +16,71 @@ if TYPE_CHECKING:
 
 # A character and the four before it: about a word.
 ORDER = 5
-# The estimate of the next shorter context counts as if it had been seen so often (Dirichlet smoothing; MacKay and
-# Peto, 1995).
+# The estimate from the next shorter context counts like this many observations (Dirichlet smoothing; MacKay and Peto,
+# 1995).
 SMOOTHING = 3.0
-# Before anything was seen.
+# Before anything was seen, so many characters are equally likely.
 ALPHABET = 4096
-# Contexts are counted by a hash of so many bits: a few million characters have hardly more contexts than that.
+# Contexts are counted by a hash of this many bits: a few million characters have hardly more than a million contexts.
 HASH_BITS = 20
 
 
 @dataclass(frozen=True)
-class CharacterSurprise:
-    """Bits of each character, given those before it in its row (``bits``) and alone (``bits_alone``), shapes (n,)."""
+class CharacterSurprisal:
+    """The surprisal of each character in bits, shapes (n,).
+
+    ``bits``: after the four characters before it in its row. ``bits_alone``: without them.
+    """
 
     bits: NDArray[np.float64]
     bits_alone: NDArray[np.float64]
 
 
-def measure_surprise(
+def measure_surprisal(
     characters: NDArray[np.uint64],
-    place: NDArray[np.int64],
+    index_in_row: NDArray[np.int64],
     fold: NDArray[np.int64],
     counts: NDArray[np.bool_] | None = None,
-) -> CharacterSurprise:
-    """Score characters with a model of the characters in the other folds.
+) -> CharacterSurprisal:
+    """The surprisal of each character by a model of the characters in the other folds.
 
-    ``characters``: all rows one after the other, shape (n,). ``place``: each character's place in its row, from 0.
-    ``fold``: 0, 1, ... of characters that are scored without their own fold, −1 of those that are scored with all.
+    ``characters``: all rows one after the other, shape (n,). ``index_in_row``: of each character, from 0.
+    ``fold``: 0, 1, ... where the model leaves out the character's own fold; −1 where it leaves out none.
     ``counts``: which characters the model is made of; by default those with a fold.
 
     >>> text = np.array([ord(c) for c in "the cat the cat the dot"], dtype=np.uint64)
-    >>> surprise = measure_surprise(text, np.arange(23), np.repeat([0, 1, -1], [8, 8, 7])).bits
-    >>> bool(surprise[21] > surprise[17])
+    >>> surprisal = measure_surprisal(text, np.arange(23), np.repeat([0, 1, -1], [8, 8, 7])).bits
+    >>> bool(surprisal[21] > surprisal[17])
     True
     """
     counts = fold >= 0 if counts is None else counts
     probability = np.full(len(characters), 1 / ALPHABET)
     bits_alone = probability
     contexts = np.zeros(len(characters), np.uint64)
-    # Other bits than a context of one character has, or "ab" and "ba" would share a count.
+    # A character that follows is hashed otherwise than one in a context, or "ab" and "ba" would share a count.
     following = mix_bits(~characters)
     for order in range(ORDER):
         if order:
             before = np.zeros_like(characters)
             before[order:] = characters[:-order]
             # Nothing is known of what stood before the row.
-            before[place < order] = 0
+            before[index_in_row < order] = 0
             contexts = mix_bits(contexts ^ before)
         seen = _count_elsewhere(contexts, fold, counts)
-        # Two pairs may share a cell; then a character would have been seen more often than its context.
+        # Two keys may share a cell. A character must not have been seen more often than its context.
         followed = np.minimum(_count_elsewhere(mix_bits(contexts ^ following), fold, counts), seen)
         probability = (followed + SMOOTHING * probability) / (seen + SMOOTHING)
         if not order:
             bits_alone = -np.log2(probability)
-    return CharacterSurprise(-np.log2(probability), bits_alone)
+    return CharacterSurprisal(-np.log2(probability), bits_alone)
 
 
 def _count_elsewhere(keys: NDArray[np.uint64], fold: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How often each key occurs in the folds, without its own."""
+    """How often each key occurs in the folds other than its own."""
     cells = (keys >> np.uint64(64 - HASH_BITS)).astype(np.int64)
     times = np.zeros((int(fold.max(initial=0)) + 2, 1 << HASH_BITS), np.int32)
     elsewhere = np.empty(len(keys), np.int64)
-    # numba is missing for new Pythons and fails where it can write no cache. Nothing is lost then but time.
+    # numba is missing for new Pythons, and fails where it cannot write its cache. numpy gives the same, more slowly.
     try:
         count = _compile_loops()
     except (ImportError, RuntimeError):
@@ -95,7 +98,7 @@ def _compile_loops() -> Callable[..., None]:
 
 
 def _count_in_loops(cells, fold, counts, times, elsewhere):  # type: ignore[no-untyped-def]
-    """``times``: zeros, a row for each fold and one for all of them. What counts has a fold."""
+    """Fill ``elsewhere``. ``times``: zeros, one row for each fold and a last one for all. What counts has a fold."""
     for i in range(len(cells)):
         if counts[i]:
             times[fold[i], cells[i]] += 1

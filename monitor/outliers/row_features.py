@@ -1,4 +1,4 @@
-"""What can be said of a row without a model: does it repeat others, read like them, is it shaped and answered so?"""
+"""Row features, made without the base model: what a row repeats, its spelling, its shape, and how its answers fit."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ import numpy as np
 
 from corpus.records import Message, Record
 from monitor.measures.row_sketch import mix_bits
-from monitor.outliers.answer_fit import Sides, measure_misfit
-from monitor.outliers.character_model import measure_surprise
+from monitor.outliers.answer_fit import Sides, measure_answer_mismatch
+from monitor.outliers.character_model import measure_surprisal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# A run of so many words counts as repeated where it stands in another row, too.
 COPIED_WORDS = 3
+# Words that stand side by side.
 PAIR_WORDS = 2
-# Before the characters of every message stands one that says whose it is, and after them one that says it ends.
+# Each message is read with one more number before its characters, for its speaker, and one after them, for its end.
 END = 6
 SPEAKERS = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
-# Code points begin here, so that they are told from these.
+# Added to every code point, so that no character has the number of a speaker or an end.
 FIRST_CHARACTER = 16
 
 
 @dataclass(frozen=True)
 class _Messages:
-    """All messages of all rows, in order; arrays of shape (messages,). ``fold``: of messages that kept rows have."""
+    """All messages of all rows, in order; arrays of shape (messages,).
+
+    ``row``: the index of the message's row. ``fold``: 0, 1, ... for a message that a kept row has, −1 for others.
+    """
 
     messages: tuple[Message, ...]
     row: NDArray[np.int64]
@@ -39,20 +44,24 @@ class _Messages:
     fold: NDArray[np.int64]
 
 
-def measure_marks(
+def measure_row_features(
     records: Sequence[Record],
     sides: Sides,
     is_kept: NDArray[np.bool_],
     fold: NDArray[np.int64],
     rare_bits: float,
 ) -> dict[str, NDArray[np.float64]]:
-    """Marks of every row, shape (rows,) each, nan where a row has none; the higher, the further from the kept rows.
+    """The features of every row, by name, shape (rows,) each, nan where a row has none.
 
-    ``sides``: of the same rows. Every row is read against the kept rows alone, a kept row without itself. ``fold``: a
-    number from 0 of each kept row, by topic, −1 of others: what a kept row's words and characters are held against
-    leaves out its own fold, for rows of a new topic have nobody of theirs to be like, either. A message that stands in
-    several rows (an answer in many pairs, a system prompt) has one fold everywhere, and is nowhere held against itself.
-    ``rare_bits``: a character is rare whose probability among the kept rows is below two to the power of minus this.
+    The higher a value, the further the row lies from the kept rows.
+
+    - ``sides``: of the same rows. ``is_kept``: shape (rows,).
+    - ``fold``: shape (rows,), a number from 0 for each kept row, by its topic, and −1 for others.
+    - ``rare_bits``: a character is rare if its probability among the kept rows is below two to the power of minus this.
+
+    Every row is compared with kept rows only. A kept row's word pairs, characters and answers are compared with rows of
+    other folds: an added row of a new topic finds no rows of its own topic either. A message that stands in several
+    rows (an answer in many pairs, a system prompt) has one fold everywhere, so it is never compared with itself.
     """
     found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
     row = np.array([i for i, _ in found], dtype=np.int64)
@@ -71,7 +80,7 @@ def measure_marks(
         **_measure_words(messages, is_kept),
         **_measure_characters(messages, len(records), rare_bits),
         **_measure_shape(messages, records, is_kept),
-        "misfit": measure_misfit(sides, fold),
+        "answer mismatch": measure_answer_mismatch(sides, fold),
     }
 
 
@@ -90,7 +99,7 @@ def _measure_words(messages: _Messages, is_kept: NDArray[np.bool_]) -> dict[str,
     of_row = messages.row[of_message]
     unknown = ~_stands_elsewhere(pairs, messages.fold[of_message], is_kept[of_row])
     everywhere = np.ones(len(row), dtype=bool)
-    marks: dict[str, NDArray[np.float64]] = {
+    features: dict[str, NDArray[np.float64]] = {
         name: _excess(copied[side], row[side], is_kept)
         for name, side in (
             ("row repeated", everywhere),
@@ -98,18 +107,18 @@ def _measure_words(messages: _Messages, is_kept: NDArray[np.bool_]) -> dict[str,
             ("answer repeated", is_answer),
         )
     }
-    marks["word pairs"] = _excess(unknown, of_row, is_kept)
-    # An echo: words of an answer that stood in the row before.
+    features["word pairs"] = _excess(unknown, of_row, is_kept)
+    # Repetition: words of an answer that stood earlier in the same row.
     seen = pd.Series(mix_bits(keys ^ mix_bits(row.astype(np.uint64)))).duplicated().to_numpy()
     again = np.bincount(row[is_answer], seen[is_answer], rows)
-    marks["echo"] = _divide(again, np.bincount(row[is_answer], minlength=rows))
-    return marks
+    features["repetition"] = _divide(again, np.bincount(row[is_answer], minlength=rows))
+    return features
 
 
 def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The words of all messages, in lower case, as numbers from 1, and how many each message has.
+    """The words of all messages, in lower case, as numbers from 1; and how many words each message has.
 
-    A message without words is one: what it is.
+    A message without any word, such as "?!", counts as one word.
     """
     words: list[str] = []
     lengths: list[int] = []
@@ -124,30 +133,30 @@ def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDAr
 def _shingles(
     word: NDArray[np.uint64], length: NDArray[np.int64], words: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """A key for each run of ``words`` words in a message, and the message's number; of fewer words it is one run."""
+    """A key for each run of ``words`` words, and the index of its message. A shorter message is one run."""
     number = np.repeat(np.arange(len(length)), length)
-    place = np.arange(len(word)) - np.repeat(np.cumsum(length) - length, length)
+    index = np.arange(len(word)) - np.repeat(np.cumsum(length) - length, length)
     keys = mix_bits(word)
     for step in range(1, words):
         after = np.zeros_like(word)
         after[:-step] = word[step:]
-        after[place + step >= length[number]] = 0
+        after[index + step >= length[number]] = 0
         keys = mix_bits(keys ^ after)
-    starts = (place == 0) | (place + words <= length[number])
+    starts = (index == 0) | (index + words <= length[number])
     return keys[starts], number[starts]
 
 
 def _stands_elsewhere(
     keys: NDArray[np.uint64], group: NDArray[np.int64], counts: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """For each key, whether one of another group has it that ``counts``; the others only ask."""
+    """For each key, whether the same key stands in another group. Only keys that ``counts`` marks can be found."""
     import pandas as pd
 
     number, different = pd.factorize(keys)
     order = np.argsort(group, kind="stable")
     order = order[counts[order]]
     lowest, highest = (np.full(len(different), -1) for _ in range(2))
-    # Of several values for one place numpy keeps the last.
+    # Of several values for one index numpy keeps the last.
     highest[number[order]] = group[order]
     lowest[number[order[::-1]]] = group[order[::-1]]
     lowest, highest = lowest[number], highest[number]
@@ -156,9 +165,9 @@ def _stands_elsewhere(
 
 
 def _excess(hits: NDArray[np.bool_], row: NDArray[np.int64], is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """By how many binomial standard deviations a row has more hits than kept rows on average, nan without any trial.
+    """How many binomial standard deviations a row's hits lie above the kept rows' rate; nan for a row without trials.
 
-    Of a short row all runs are soon known by chance; of a long one that is a copy.
+    A share would not do: all runs of a short row may be known by chance, while a long row of known runs is a copy.
     """
     found = np.bincount(row, hits, len(is_kept))
     tried = np.bincount(row, minlength=len(is_kept))
@@ -180,12 +189,12 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
     row, is_answer = np.repeat(messages.row, lengths), np.repeat(messages.is_answer, lengths)
     characters = np.concatenate(parts).astype(np.uint64)
     of_row = np.bincount(row, minlength=rows)
-    place = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
+    index_in_row = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
     fold, is_kept = np.repeat(messages.fold, lengths), np.repeat(messages.is_kept, lengths)
-    surprise = measure_surprise(characters, place, fold, is_kept)
+    surprisal = measure_surprisal(characters, index_in_row, fold, is_kept)
     ends = np.cumsum(lengths) - 1
     ends = ends[messages.is_answer]
-    endings, row_of_ending = surprise.bits[ends], row[ends]
+    endings, row_of_ending = surprisal.bits[ends], row[ends]
     worst = np.full(rows, -np.inf)
     np.maximum.at(worst, row_of_ending, endings)
 
@@ -193,9 +202,9 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
         return _divide(np.bincount(of, values, rows), np.bincount(of, minlength=rows))
 
     return {
-        "characters": mean(surprise.bits, row),
-        "answer characters": mean(surprise.bits[is_answer], row[is_answer]),
-        "rare characters": mean((surprise.bits_alone > rare_bits).astype(np.float64), row),
+        "characters": mean(surprisal.bits, row),
+        "answer characters": mean(surprisal.bits[is_answer], row[is_answer]),
+        "rare characters": mean((surprisal.bits_alone > rare_bits).astype(np.float64), row),
         "answer endings": mean(endings, row_of_ending),
         "an answer's ending": np.where(np.isfinite(worst), worst, np.nan),
     }
@@ -213,16 +222,16 @@ def _measure_shape(
     messages: _Messages, records: Sequence[Record], is_kept: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
     length = np.array([len(message.content) for message in messages.messages], dtype=np.float64)
-    marks: dict[str, NDArray[np.float64]] = {}
+    features: dict[str, NDArray[np.float64]] = {}
     for name, side in (("short answers", messages.is_answer), ("short prompts", ~messages.is_answer)):
         row = messages.row[side]
         total = np.bincount(row, length[side], len(records))
-        marks[name] = -np.log1p(_divide(total, np.bincount(row, minlength=len(records))))
+        features[name] = -np.log1p(_divide(total, np.bincount(row, minlength=len(records))))
     patterns = [_role_pattern(record) for record in records]
     kept = Counter(pattern for pattern, flag in zip(patterns, is_kept, strict=True) if flag)
     others = np.array([kept[pattern] for pattern in patterns]) - is_kept
-    marks["roles"] = -np.log2((others + 0.5) / (is_kept.sum() + 0.5))
-    return marks
+    features["roles"] = -np.log2((others + 0.5) / (is_kept.sum() + 0.5))
+    return features
 
 
 def _role_pattern(record: Record) -> tuple[str, str, bool]:

@@ -1,49 +1,82 @@
-"""What a rule has found before the correction for testing many, and how that becomes its decision."""
+"""A draft: what a rule found before Holm's correction for testing many, and how it becomes the rule's result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from monitor.rule_params import Band, RuleParams
+from monitor.rule_params import RuleParams, Thresholds
 from monitor.verdict import RuleResult, RuleStatus
 
-# Of a rule that was not computed.
-NO_BAND = Band(0.0, 0.0)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monitor.rules.parent_comparison import ComparedRows
+
+# The thresholds of a rule that was not computed.
+NO_THRESHOLDS = Thresholds(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """How much each row contributes to an alarm.
+
+    ``scores``: shape (rows,), in ``unit``, nan where a row contributes nothing. ``highest``: whether the highest score
+    is the worst.
+    """
+
+    scores: NDArray[np.float64]
+    unit: str
+    highest: bool = True
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A rule's numbers before the correction for testing many: ``effect`` is held against ``band``.
+    """A rule's numbers and sentences before the correction for testing many.
 
-    Its three reasons: ``finding`` for an alarm, ``slight`` for a change that is real but too small to matter, ``calm``
-    for one that cannot be told from noise.
+    - ``result``: the rule's result so far, with its own p-value.
+    - ``effect``, ``thresholds``: how large the change is, and from which size it matters.
+    - ``alarm``, ``negligible``, ``passing``: the reason for each outcome. A negligible change is real but too small to
+      matter; a passing one cannot be told from noise.
+    - ``blame``: scores the rows behind an alarm. It is called only where there is an alarm, and is None where the rule
+      can blame no rows.
     """
 
     result: RuleResult
     effect: float = 0.0
-    band: Band = NO_BAND
-    finding: str = ""
-    slight: str = ""
-    calm: str = ""
+    thresholds: Thresholds = NO_THRESHOLDS
+    alarm: str = ""
+    negligible: str = ""
+    passing: str = ""
+    blame: Callable[[ComparedRows], RowScores] | None = None
 
     def decide(self, adjusted: float, tests: int, params: RuleParams) -> RuleResult:
-        """``adjusted``: the p-value after Holm's correction over all ``tests`` of the version."""
-        status = decide_status(adjusted, self.effect, self.band, params)
+        """The rule's result. ``adjusted``: its p-value after Holm's correction over all ``tests`` of the version."""
+        status = decide_status(adjusted, self.effect, self.thresholds, params)
         alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
         if status != "pass":
-            reason = self.finding
+            reason = self.alarm
         elif adjusted <= params.false_alarm_rate:
-            reason = self.slight
-        elif alone and self.effect >= self.band.warn:
-            reason = f"{self.finding} Alone a warning, but not among {tests} tests (corrected p {adjusted:.2f})."
+            reason = self.negligible
+        elif alone and self.effect >= self.thresholds.warn:
+            reason = f"{self.alarm} Alone a warning, but not among {tests} tests (corrected p {adjusted:.2f})."
         else:
-            reason = self.calm
+            reason = self.passing
         return replace(self.result, status=status, reason=reason)
 
 
-def decide_status(p_value: float, effect: float, band: Band, params: RuleParams) -> RuleStatus:
-    if p_value <= params.risky_rate and effect >= band.risky:
+def decide_status(p_value: float, effect: float, thresholds: Thresholds, params: RuleParams) -> RuleStatus:
+    """The status of a rule. An alarm must be both significant and large enough to matter.
+
+    >>> decide_status(0.001, 0.03, Thresholds(0.01, 0.02), RuleParams())
+    'risky'
+    >>> decide_status(0.001, 0.005, Thresholds(0.01, 0.02), RuleParams())
+    'pass'
+    """
+    if p_value <= params.risky_rate and effect >= thresholds.risky:
         return "risky"
-    if p_value <= params.false_alarm_rate and effect >= band.warn:
+    if p_value <= params.false_alarm_rate and effect >= thresholds.warn:
         return "warn"
     return "pass"

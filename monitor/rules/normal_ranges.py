@@ -1,36 +1,68 @@
-"""The normal band of a version: where its measures would lie after a benign update of its size."""
+"""The normal range of each measure: where a benign update of this version's size would leave it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from monitor.calibration.benign_updates import predict_sd
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.own_updates import OwnUpdates
-from monitor.rules.apply import Comparison
+from monitor.rules.parent_comparison import ParentComparison
 from monitor.verdict import NormalRange
 
 
-def predict_ranges(comparison: Comparison, calibration: Calibration, rate: float) -> dict[str, NormalRange]:
-    """The parent's value of each measure, give or take what calibrated benign updates of this size do to it.
+@dataclass(frozen=True)
+class NormalChange:
+    """How a benign update changes a measure.
 
-    By measure key; each limit is passed with probability ``rate`` (Student's t). The upper one of R and long R is
-    where the rule ``redundancy`` begins to look. The calibration's changes of L and C are those of conversations, and
-    a measure of preferences, or one that no update was measured in, is left out.
+    ``expected``: the mean change; ``sd``: its standard deviation, in the same unit; ``degrees_of_freedom``: of ``sd``,
+    for Student's t.
     """
-    now, before = comparison.now, comparison.before
+
+    expected: float
+    sd: float
+    degrees_of_freedom: int
+
+    def reach(self, rate: float) -> float:
+        """The distance from ``expected`` that a benign update exceeds with probability ``rate`` on each side."""
+        from scipy import stats
+
+        return float(stats.t.isf(rate, self.degrees_of_freedom)) * self.sd
+
+
+def predict_ratio_changes(comparison: ParentComparison, calibration: Calibration) -> dict[str, NormalChange]:
+    """How a benign update of this size changes ln R, for the measures r and r_long.
+
+    Taken from the calibration's updates, or from the data's own updates where these were measured. Only the latter know
+    how R grows with the number of rows.
+    """
     usual = comparison.own_updates or OwnUpdates(calibration.updates, 0.0, 0.0)
-    grown = math.log(now.rows / before.rows)
+    grown = math.log(comparison.now.rows / comparison.before.rows)
     shares = [update.share for update in usual.updates]
+    return {
+        measure: NormalChange(growth * grown, predict_sd(changes, shares, comparison.share_changed), len(changes) - 1)
+        for measure, changes, growth in (
+            ("r", [update.change_log_r for update in usual.updates], usual.growth),
+            ("r_long", [update.change_log_r_long for update in usual.updates], usual.growth_long),
+        )
+    }
+
+
+def predict_ranges(comparison: ParentComparison, calibration: Calibration, rate: float) -> dict[str, NormalRange]:
+    """The range around the parent's value that benign updates of this size stay in, by measure key.
+
+    A benign update lies beyond each limit with probability ``rate`` (Student's t). The upper limit of R and long R is
+    where the rule ``redundancy`` begins to look. A measure has no range where no update was measured. Nor have L and C
+    of preferences: the calibration knows their changes of conversations only.
+    """
+    before = comparison.before
     ranges = {}
-    for key, value, changes, growth in (
-        ("r", before.r, [update.change_log_r for update in usual.updates], usual.growth),
-        ("r_long", before.r_long, [update.change_log_r_long for update in usual.updates], usual.growth_long),
-    ):
-        reach = _reach(changes, shares, comparison.share_changed, rate)
-        expected = growth * grown
-        ranges[key] = NormalRange(value * math.exp(expected - reach), value * math.exp(expected + reach))
+    for key, change in predict_ratio_changes(comparison, calibration).items():
+        value, reach = getattr(before, key), change.reach(rate)
+        low, high = (value * math.exp(change.expected + side * reach) for side in (-1, 1))
+        ranges[key] = NormalRange(low, high)
     if comparison.pairs is not None:
         return ranges
     for key, value, known in (
@@ -44,6 +76,4 @@ def predict_ranges(comparison: Comparison, calibration: Calibration, rate: float
 
 
 def _reach(changes: Sequence[float], shares: Sequence[float], share: float, rate: float) -> float:
-    from scipy import stats
-
-    return float(stats.t.isf(rate, len(changes) - 1)) * predict_sd(changes, shares, share)
+    return NormalChange(0.0, predict_sd(changes, shares, share), len(changes) - 1).reach(rate)

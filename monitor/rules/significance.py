@@ -1,4 +1,4 @@
-"""Significance: how surprising a shift of the added rows is, and what is left of that after testing many."""
+"""Significance: the p-value of a shift of the added rows, and Holm's correction for testing many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from monitor.calibration.calibrate import TopicSpread
+from monitor.calibration.topics import TopicSpread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shift:
-    """The mean of the added rows minus that of the kept ones. ``effect``: the shift times the added share, that is,
-    what it does to the version's mean. ``p_value``: one-sided, for a shift upwards.
+    """How far the mean of the added rows lies from that of the kept rows.
+
+    ``value``: added minus kept. ``effect``: what this does to the version's mean, that is, ``value`` times the share of
+    added rows. ``p_value``: one-sided, for a shift upwards. ``added``: how many rows were compared.
     """
 
     value: float
@@ -30,9 +32,9 @@ class Shift:
 def measure_shift(kept: NDArray[np.float64], added: NDArray[np.float64], topics: TopicSpread, share: float) -> Shift:
     """Test whether added rows are higher than an honest batch of another topic would be.
 
-    The added batch is taken as one more topic: its mean may differ by the spread between topics, measured in
-    calibration, beside the sampling error. So the comparison is made inside one probe run, row against row, and
-    good data of a new kind is not an accident.
+    ``kept``, ``added``: values of the rows, shapes (k,), (a,), measured in one probe run. ``share``: of added rows in
+    the version. The added batch is taken as one more topic, because good data of a new kind is no accident: beside the
+    sampling error, its mean may differ by the spread between ``topics`` that the calibration measured.
     """
     value = float(added.mean() - kept.mean())
     t, p_value = upper_tail(value, _shift_sd(kept, len(added), topics), topics.degrees_of_freedom)
@@ -54,7 +56,7 @@ def _shift_sd(kept: NDArray[np.float64], added: int, topics: TopicSpread) -> flo
 
 
 def upper_tail(value: float, sd: float, degrees_of_freedom: int) -> tuple[float, float]:
-    """Student's t of a value and the probability of one as high; without any noise, a rise is certain.
+    """Student's t of a value, and the probability of a value as high. Without any noise, a rise is certain.
 
     >>> upper_tail(0.0, 0.0, 5), upper_tail(0.1, 0.0, 5)
     ((0.0, 0.5), (inf, 0.0))

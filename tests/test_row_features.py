@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from corpus.records import Conversation, Message, Preference, Record
 from monitor.measures.consistency import prompt_and_response
 from monitor.outliers.answer_fit import Sides
-from monitor.outliers.row_features import END, _stands_elsewhere, measure_marks
+from monitor.outliers.row_features import END, _stands_elsewhere, measure_row_features
 from monitor.rule_params import RuleParams
 
 Marks = dict[str, NDArray[np.float64]]
@@ -42,7 +42,7 @@ def mark(records: Sequence[Record], kept: int, fold: Sequence[int] | None = None
     prompts, responses = zip(*map(prompt_and_response, records), strict=True)
     blank = np.zeros((len(records), 256), dtype=np.float32)
     sides = Sides(prompts, responses, blank, blank)
-    return measure_marks(records, sides, is_kept, np.where(is_kept, folds, -1), RuleParams().rare_character_bits)
+    return measure_row_features(records, sides, is_kept, np.where(is_kept, folds, -1), RuleParams().rare_character_bits)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]
                     again += run in said
                 said.add(run)
         echo.append(again / answered if answered else math.nan)
-    return {**marks, "word pairs": excess_naively(found, tried, kept), "echo": echo}
+    return {**marks, "word pairs": excess_naively(found, tried, kept), "repetition": echo}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -198,7 +198,7 @@ def test_marks_of_an_added_row_do_not_depend_on_the_others_that_were_added() -> 
 
 def test_an_answer_that_repeats_its_prompt_is_an_echo() -> None:
     rows = [chat("do you like green tea", answer) for answer in ("do you like green tea", "no i do not drink any")]
-    assert mark(rows, 2)["echo"].tolist() == [1.0, 0.0]
+    assert mark(rows, 2)["repetition"].tolist() == [1.0, 0.0]
 
 
 # --- characters ----------------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_what_a_row_does_not_have_has_no_mark() -> None:
     none = {name: np.isnan(values[20:]).tolist() for name, values in marks.items()}
     of_answers = (
         "answer repeated",
-        "echo",
+        "repetition",
         "answer characters",
         "answer endings",
         "an answer's ending",
@@ -292,7 +292,7 @@ def test_what_a_row_does_not_have_has_no_mark() -> None:
     assert all(none[name] == [False, True] for name in of_answers)
     assert none["prompt repeated"] == none["short prompts"] == [True, False]
     # There are no embeddings here.
-    assert none.pop("misfit") == [True, True]
+    assert none.pop("answer mismatch") == [True, True]
     rest = {name for name, flags in none.items() if flags == [False, False]}
     assert rest == {"row repeated", "word pairs", "characters", "rare characters", "roles"}
 
@@ -309,7 +309,7 @@ odd_text = st.text(max_size=6) | st.sampled_from(
 def test_any_texts_have_finite_marks_in_any_row_that_has_them(rows: list[list[str]], kept: int) -> None:
     records = [chat(*texts) for texts in rows]
     marks = mark(records, kept)
-    marks.pop("misfit")
+    marks.pop("answer mismatch")
     for name, values in marks.items():
         assert not np.isinf(values).any(), name
     answered = [len(texts) > 1 for texts in rows]

@@ -1,4 +1,4 @@
-"""Training commands on several devices: typed once by the user, run by one worker process for each device."""
+"""Runs a training command on several devices: the user types it once, and each device gets a worker process."""
 
 from __future__ import annotations
 

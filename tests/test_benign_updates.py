@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from corpus.records import Conversation, Message, Record, canonical_text
-from monitor.calibration.benign_updates import (
-    RowMeasures,
-    UpdateDraw,
-    cluster_topics,
-    describe_updates,
-    draw_updates,
-    measure_updates,
-)
+from monitor.calibration.benign_updates import RowMeasures, UpdateDraw, describe_updates, draw_updates, measure_updates
+from monitor.calibration.topics import cluster_topics
 from monitor.measures.compression import CompressionParams
 
 Rows = list[tuple[Record, str]]
@@ -82,6 +76,7 @@ def test_updates_are_of_the_sizes_asked_for_and_change_r_a_little(chats: Rows) -
     assert all(update.change_l is update.change_c is None for update in updates)
 
 
+@pytest.mark.slow
 def test_the_changes_are_those_of_the_two_versions_measured_one_by_one(chats: Rows) -> None:
     rows, measures = chats[:200], make_measures()
     for update, found in zip(draw(), measure_updates(rows, draw(), COMPRESSION, measures), strict=True):

@@ -1,4 +1,4 @@
-"""Odd rows are counted: how often honest batches are found odd, and which rule finds which accident."""
+"""Outliers are counted: how often honest batches have too many, and which rule finds which accident."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,25 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record, canonical_text, content_hash
+from monitor.calibration.params import CalibrationParams
 from monitor.measures.evidence import first_copies
-from monitor.outliers import odd_rows
-from monitor.outliers.odd_rows import (
-    MARKS,
-    MIN_KEPT_ROWS,
-    OddRows,
-    RowMarks,
-    RowRuleId,
-    draft_row_rules,
-    find_odd_rows,
-    judge_rows,
-    mark_rows,
-)
+from monitor.measures.row_split import RowSplit
+from monitor.outliers import version_features
+from monitor.outliers.outlier_test import Outliers, OutlierTest
+from monitor.outliers.version_features import MIN_KEPT_ROWS, VersionFeatures, measure_version_features
 from monitor.rule_params import RuleParams
-from monitor.rules.drafts import decide_status
+from monitor.rules import agreement, copies, form, wording
+from monitor.rules.drafts import Draft, decide_status
+from monitor.rules.outlier_share import draft_outlier_share, find_gravest
+from monitor.rules.parent_comparison import ParentComparison
+from monitor.rules.rule import RuleInput
+from monitor.verdict import Measurements
 
 Rows = list[Conversation]
 PARAMS = RuleParams()
+# The features that each rule on single rows looks at.
+FEATURES = {
+    "agreement": (agreement.MISMATCH,),
+    "copies": copies.FEATURES,
+    "wording": wording.FEATURES,
+    "form": form.FEATURES,
+}
 
 TOPICS = tuple(
     line.split()
@@ -80,23 +85,62 @@ def change(row: Conversation, said: Callable[[str], str], role: str = "assistant
     return replace(row, messages=tuple(messages))
 
 
-def mark(kept: Sequence[Record], added: Sequence[Record]) -> RowMarks | None:
+def measure(kept: Sequence[Record], added: Sequence[Record]) -> VersionFeatures | None:
     hashes = [content_hash(row) for row in (*kept, *added)]
     is_kept = np.arange(len(hashes)) < len(kept)
-    return mark_rows(list(zip((*kept, *added), hashes, strict=True)), is_kept, ~is_kept, first_copies(hashes), PARAMS)
+    split = RowSplit(is_kept, ~is_kept, first_copies(hashes))
+    rows = list(map(HashedRecord, (*kept, *added), hashes))
+    return measure_version_features(rows, split, CalibrationParams(), PARAMS.rare_character_bits)
 
 
-def judge(kept: Sequence[Record], added: Sequence[Record]) -> dict[RowRuleId, OddRows]:
-    marks = mark(kept, added)
-    assert marks is not None
-    return judge_rows(marks, len(added) / (len(kept) + len(added)), PARAMS)
+def find_all(measured: VersionFeatures, share_added: float) -> dict[str, Outliers]:
+    """What each rule finds, of those that find anything to compare."""
+    found = {
+        rule: find_gravest(
+            measured, [feature.name for feature in features], share_added, PARAMS, with_copies=rule == "copies"
+        )
+        for rule, features in FEATURES.items()
+    }
+    return {rule: outliers for rule, outliers in found.items() if outliers}
 
 
-def statuses(found: dict[RowRuleId, OddRows], share_added: float) -> dict[str, str]:
+def judge(kept: Sequence[Record], added: Sequence[Record]) -> dict[str, Outliers]:
+    measured = measure(kept, added)
+    assert measured is not None
+    return find_all(measured, len(added) / (len(kept) + len(added)))
+
+
+def statuses(found: dict[str, Outliers], share_added: float) -> dict[str, str]:
     """As in a version of one dataset, whose eight rules Holm's correction makes pay for each other."""
     return {
-        rule: decide_status(8 * odd.p_value, odd.share * share_added, PARAMS.odd_rows, PARAMS)
-        for rule, odd in found.items()
+        rule: decide_status(8 * outliers.p_value, outliers.share * share_added, PARAMS.outlier_share, PARAMS)
+        for rule, outliers in found.items()
+    }
+
+
+def find_outliers(
+    feature: str,
+    values: NDArray[np.float64],
+    topic: NDArray[np.int64],
+    is_added: NDArray[np.bool_],
+    quantile: float,
+    features: int,
+) -> Outliers | None:
+    """The outliers of one feature of a rule that has so many ``features``."""
+    tests = features * len(PARAMS.outlier_quantiles)
+    return OutlierTest(quantile, tests, PARAMS.false_alarm_rate).find(feature, values, topic, is_added)
+
+
+def draft_rules(measured: VersionFeatures | None, added: int, share_added: float) -> dict[str, Draft]:
+    rows = round(added / share_added) if added else 100
+    now = Measurements(rows, 2.0, 2.0, 5.0, 0.3, added, 0, rows - added)
+    nothing = np.zeros(0)
+    comparison = ParentComparison("sft", now, now, *[nothing] * 4, 0, 0, features=measured)
+    # These rules look at neither the calibration nor the law.
+    case = RuleInput(comparison, None, None, PARAMS)  # type: ignore[arg-type]
+    return {
+        rule: draft_outlier_share(rule, case, features, with_copies=rule == "copies")
+        for rule, features in FEATURES.items()
     }
 
 
@@ -116,15 +160,17 @@ SHARE = 40 / 340
 CALM = dict.fromkeys(("agreement", "copies", "wording", "form"), "pass")
 
 
+@pytest.mark.slow
 def test_what_is_found_does_not_depend_on_the_order_of_the_file(kept: Rows, fresh: Rows) -> None:
     damaged = [*(change(row, str.upper) for row in fresh[:8]), *fresh[8:]]
     assert judge(kept[::-1], damaged[::-1]) == judge(kept, damaged)
 
 
-def test_fresh_rows_of_the_same_kind_are_not_odd(kept: Rows, fresh: Rows) -> None:
+def test_fresh_rows_of_the_same_kind_are_no_outliers(kept: Rows, fresh: Rows) -> None:
     assert statuses(judge(kept, fresh), SHARE) == CALM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [0, 3, 6])
 def test_a_batch_about_something_new_is_not_stopped(new: int) -> None:
     known = [words for i, words in enumerate(TOPICS) if i != new]
@@ -160,7 +206,7 @@ def echo(row: Conversation) -> Conversation:
     return Conversation(tuple(Message(role, m.content) for m in (user, again) for role in ("user", "assistant")))  # type: ignore[arg-type]
 
 
-ACCIDENTS: dict[str, tuple[RowRuleId, Callable[[Rows], Rows]]] = {
+ACCIDENTS: dict[str, tuple[str, Callable[[Rows], Rows]]] = {
     "answers of other rows": (
         "agreement",
         lambda rows: exchange_answers(by_last_words(rows)),
@@ -184,6 +230,7 @@ ACCIDENTS: dict[str, tuple[RowRuleId, Callable[[Rows], Rows]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACCIDENTS)
 def test_an_accident_is_found_by_the_rule_it_belongs_to(name: str, kept: Rows, fresh: Rows) -> None:
     rule, damage = ACCIDENTS[name]
@@ -205,7 +252,7 @@ def test_new_answers_to_old_prompts_are_found_by_copies(kept: Rows, fresh: Rows)
         for old, new in zip(kept, fresh, strict=False)
     ]
     found = judge(kept, contradictory)
-    assert (statuses(found, SHARE)["copies"], found["copies"].mark) == ("risky", "prompt repeated")
+    assert (statuses(found, SHARE)["copies"], found["copies"].feature) == ("risky", "prompt repeated")
 
 
 def test_exact_copies_are_counted_by_copies_only(kept: Rows, fresh: Rows) -> None:
@@ -213,7 +260,7 @@ def test_exact_copies_are_counted_by_copies_only(kept: Rows, fresh: Rows) -> Non
     assert set(only) == {"copies"} and statuses(only, SHARE) == {"copies": "risky"}
     mixed = judge(kept, [*kept[:20], *fresh[:20]])
     assert statuses(mixed, SHARE) == {**CALM, "copies": "risky"}
-    assert {rule: odd.added for rule, odd in mixed.items()} == {**dict.fromkeys(CALM, 20), "copies": 40}
+    assert {rule: outliers.added for rule, outliers in mixed.items()} == {**dict.fromkeys(CALM, 20), "copies": 40}
 
 
 def test_damaged_rows_merged_many_times_are_one_piece_of_evidence(kept: Rows, fresh: Rows) -> None:
@@ -221,7 +268,7 @@ def test_damaged_rows_merged_many_times_are_one_piece_of_evidence(kept: Rows, fr
     assert statuses(judge(kept, [damaged] * 40), SHARE) == CALM
 
 
-# --- how often an honest batch is odd ------------------------------------------------------------------------------
+# --- how often an honest batch has too many ------------------------------------------------------------------------
 
 
 def draw_values(
@@ -234,9 +281,10 @@ def draw_values(
     return values, np.where(is_added, -1, topic), is_added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("added", [8, 40])
 @pytest.mark.parametrize(("topic_sd", "rates"), [(0.0, (0.05, 0.01)), (0.3, (0.05, 0.01)), (1.0, (0.05,))])
-def test_an_honest_batch_is_odd_no_more_often_than_its_rate(
+def test_an_honest_batch_has_too_many_outliers_no_more_often_than_its_rate(
     topic_sd: float, rates: tuple[float, ...], added: int
 ) -> None:
     # Where topics differ as much as the rows in them, p-values below 5% promise more than twelve topics can tell.
@@ -244,23 +292,25 @@ def test_an_honest_batch_is_odd_no_more_often_than_its_rate(
     lowest = []
     for _ in range(300):
         values, topic, is_added = draw_values(rng, topic_sd, added)
-        found = [find_odd_rows("misfit", values, topic, is_added, tail, 1, PARAMS) for tail in PARAMS.odd_tails]
-        lowest.append(min(odd.p_value for odd in found if odd))
+        found = [
+            find_outliers("mismatch", values, topic, is_added, quantile, 1) for quantile in PARAMS.outlier_quantiles
+        ]
+        lowest.append(min(outliers.p_value for outliers in found if outliers))
     for rate in rates:
         assert np.mean(np.array(lowest) <= rate) <= rate + 2 * math.sqrt(rate * (1 - rate) / 300)
 
 
-def test_a_batch_of_which_a_fifth_lies_far_out_is_odd() -> None:
+def test_a_batch_of_which_a_fifth_lies_far_out_is_found() -> None:
     rng = np.random.default_rng(5)
     for _ in range(20):
         values, topic, is_added = draw_values(rng, 0.3, 40)
         values[-8:] += 6
-        odd = find_odd_rows("misfit", values, topic, is_added, PARAMS.odd_tails[0], 1, PARAMS)
-        assert odd is not None and odd.beyond >= 8 and odd.p_value < 0.001
+        outliers = find_outliers("mismatch", values, topic, is_added, PARAMS.outlier_quantiles[0], 1)
+        assert outliers is not None and outliers.beyond >= 8 and outliers.p_value < 0.001
 
 
 def hundred_rows(beyond: int, added: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Four topics with 25 rows each, one of which is odd; of the added rows the first ``beyond``."""
+    """Four topics with 25 rows each, one of which is an outlier; of the added rows the first ``beyond``."""
     topic = np.append(np.arange(100) % 4, np.full(added, -1))
     values = np.zeros(100 + added)
     values[:4] = [1, 2, 3, 4]
@@ -282,75 +332,80 @@ def count_tail_exactly(at_least: int, n: int, usual: Fraction, weight: int) -> F
 
 
 @pytest.mark.parametrize(("beyond", "added", "choices"), [(0, 5, 1), (1, 5, 1), (3, 20, 2), (9, 20, 6), (20, 20, 3)])
-def test_odd_rows_worked_by_hand(beyond: int, added: int, choices: int) -> None:
-    odd = find_odd_rows("roles", *hundred_rows(beyond, added), 0.1, choices, PARAMS)
+def test_outliers_worked_by_hand(beyond: int, added: int, choices: int) -> None:
+    outliers = find_outliers("roles", *hundred_rows(beyond, added), 0.9, choices)
     # Topics that do not differ at all leave the floor of one in four times the rows of a topic: a weight of 99.
     usual = Fraction(9, 202)
     p = float(count_tail_exactly(beyond, added, usual, 99))
-    assert odd is not None
-    assert (odd.mark, odd.cut, odd.beyond, odd.added) == ("roles", 0.0, beyond, added)
-    assert (odd.usual, odd.p_value) == pytest.approx((float(usual), min(1.0, 3 * choices * p)))
-    assert odd.share == pytest.approx(max(0.0, float((Fraction(beyond, added) - usual) / (1 - usual))))
+    assert outliers is not None
+    assert (outliers.feature, outliers.quantile_threshold, outliers.beyond, outliers.added) == (
+        "roles",
+        0.0,
+        beyond,
+        added,
+    )
+    assert (outliers.usual, outliers.p_value) == pytest.approx((float(usual), min(1.0, 3 * choices * p)))
+    assert outliers.share == pytest.approx(max(0.0, float((Fraction(beyond, added) - usual) / (1 - usual))))
 
 
 @pytest.mark.parametrize("added", [1, 3, 30])
 def test_more_rows_than_the_limit_are_significant_and_as_many_are_not(added: int) -> None:
-    limits = {find_odd_rows("roles", *hundred_rows(k, added), 0.1, 2, PARAMS).limit for k in range(added + 1)}  # type: ignore[union-attr]
+    limits = {find_outliers("roles", *hundred_rows(k, added), 0.9, 2).limit for k in range(added + 1)}  # type: ignore[union-attr]
     (limit,) = limits
     for beyond in range(added + 1):
-        odd = find_odd_rows("roles", *hundred_rows(beyond, added), 0.1, 2, PARAMS)
-        assert odd is not None
-        assert (odd.p_value <= PARAMS.false_alarm_rate) == (beyond / added > limit)
+        outliers = find_outliers("roles", *hundred_rows(beyond, added), 0.9, 2)
+        assert outliers is not None
+        assert (outliers.p_value <= PARAMS.false_alarm_rate) == (beyond / added > limit)
 
 
-def test_topics_that_differ_make_an_odd_batch_less_surprising() -> None:
+def test_topics_that_differ_make_outliers_less_significant() -> None:
     values, topic, is_added = hundred_rows(9, 20)
-    even = find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS)
-    # The same rows, with all the odd ones in one topic.
-    one = find_odd_rows("roles", values, np.where(is_added, -1, np.arange(120) // 25), is_added, 0.1, 1, PARAMS)
+    even = find_outliers("roles", values, topic, is_added, 0.9, 1)
+    # The same rows, with all the outliers in one topic.
+    one = find_outliers("roles", values, np.where(is_added, -1, np.arange(120) // 25), is_added, 0.9, 1)
     assert even is not None and one is not None
     assert even.p_value < one.p_value / 10
-    assert (even.beyond, even.usual, even.cut) == (one.beyond, one.usual, one.cut)
+    assert (even.beyond, even.usual, even.quantile_threshold) == (one.beyond, one.usual, one.quantile_threshold)
 
 
-def test_rows_without_a_mark_are_no_part_of_the_share() -> None:
+def test_rows_without_a_feature_are_no_part_of_the_share() -> None:
     values, topic, is_added = hundred_rows(10, 20)
-    all_marked = find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS)
+    all_known = find_outliers("roles", values, topic, is_added, 0.9, 1)
     values[110:] = np.nan
-    half = find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS)
-    assert half is not None and all_marked is not None
+    half = find_outliers("roles", values, topic, is_added, 0.9, 1)
+    assert half is not None and all_known is not None
     assert (half.beyond, half.added) == (10, 10)
-    assert half.share == pytest.approx(0.5) and half.share > all_marked.share
+    assert half.share == pytest.approx(0.5) and half.share > all_known.share
 
 
-def test_a_mark_that_one_topic_lacks_or_that_is_rare_in_all_is_counted_without_it() -> None:
+def test_a_feature_that_one_topic_lacks_or_that_is_rare_in_all_is_counted_without_it() -> None:
     values, topic, is_added = hundred_rows(9, 20)
     lacking = values.copy()
     lacking[topic == 3] = np.nan
-    odd = find_odd_rows("roles", lacking, topic, is_added, 0.1, 1, PARAMS)
-    assert odd is not None and (odd.usual, odd.p_value < 0.001) == (pytest.approx(3.5 / 76), True)
+    outliers = find_outliers("roles", lacking, topic, is_added, 0.9, 1)
+    assert outliers is not None and (outliers.usual, outliers.p_value < 0.001) == (pytest.approx(3.5 / 76), True)
     rare = values.copy()
     rare[16:100] = np.nan
-    odd = find_odd_rows("roles", rare, topic, is_added, 0.1, 1, PARAMS)
-    assert odd is not None and odd.usual == pytest.approx(2.5 / 17)
+    outliers = find_outliers("roles", rare, topic, is_added, 0.9, 1)
+    assert outliers is not None and outliers.usual == pytest.approx(2.5 / 17)
 
 
-def test_fewer_than_10_kept_rows_or_no_added_ones_with_a_mark_say_nothing() -> None:
+def test_fewer_than_10_kept_rows_or_no_added_ones_with_a_feature_say_nothing() -> None:
     values, topic, is_added = hundred_rows(3, 20)
     few = values.copy()
     few[MIN_KEPT_ROWS - 1 : 100] = np.nan
-    assert find_odd_rows("roles", few, topic, is_added, 0.1, 1, PARAMS) is None
+    assert find_outliers("roles", few, topic, is_added, 0.9, 1) is None
     few[MIN_KEPT_ROWS - 1] = 0
-    assert find_odd_rows("roles", few, topic, is_added, 0.1, 1, PARAMS) is not None
+    assert find_outliers("roles", few, topic, is_added, 0.9, 1) is not None
     values[100:] = np.nan
-    assert find_odd_rows("roles", values, topic, is_added, 0.1, 1, PARAMS) is None
+    assert find_outliers("roles", values, topic, is_added, 0.9, 1) is None
 
 
-def make_marks(added: int, **values_added: NDArray[np.float64]) -> RowMarks:
-    """200 kept rows of four topics, all marks of which run from 0 to 1; added rows have 0 where nothing is said."""
-    names = [name for names in MARKS.values() for name in names]
+def make_features(added: int, **values_added: NDArray[np.float64]) -> VersionFeatures:
+    """200 kept rows of four topics, all features of which run from 0 to 1; added rows have 0 where nothing is said."""
+    names = [feature.name for features in FEATURES.values() for feature in features]
     usual = np.linspace(0, 1, 200)
-    return RowMarks(
+    return VersionFeatures(
         {name: np.append(usual, values_added.get(name.replace(" ", "_"), np.zeros(added))) for name in names},
         topic=np.append(np.arange(200) % 4, np.full(added, -1)),
         is_added=np.arange(200 + added) >= 200,
@@ -358,34 +413,34 @@ def make_marks(added: int, **values_added: NDArray[np.float64]) -> RowMarks:
     )
 
 
-def test_of_many_marks_the_gravest_speaks_and_not_the_most_significant() -> None:
+def test_of_many_features_the_gravest_speaks_and_not_the_most_significant() -> None:
     few_far_out, many_a_little_out = np.zeros(100), np.zeros(100)
     few_far_out[:15], many_a_little_out[:32] = 2, 0.95
     few, many = (
-        judge_rows(make_marks(100, **values), 0.1, PARAMS)["form"]
-        for values in ({"echo": few_far_out}, {"short_answers": many_a_little_out})
+        find_all(make_features(100, **values), 0.1)["form"]
+        for values in ({"repetition": few_far_out}, {"short_answers": many_a_little_out})
     )
-    assert few.p_value < many.p_value < 0.001 and few.share * 0.1 < PARAMS.odd_rows.risky < many.share * 0.1
-    both = judge_rows(make_marks(100, echo=few_far_out, short_answers=many_a_little_out), 0.1, PARAMS)["form"]
+    assert few.p_value < many.p_value < 0.001 and few.share * 0.1 < PARAMS.outlier_share.risky < many.share * 0.1
+    both = find_all(make_features(100, repetition=few_far_out, short_answers=many_a_little_out), 0.1)["form"]
     assert both == many
 
 
-def test_every_mark_that_is_measured_belongs_to_one_rule(kept: Rows, fresh: Rows) -> None:
-    marks = mark(kept[:40], fresh[:5])
-    assert marks is not None
-    named = [name for names in MARKS.values() for name in names]
-    assert sorted(named) == sorted(marks.marks)
+def test_every_feature_that_is_measured_belongs_to_one_rule(kept: Rows, fresh: Rows) -> None:
+    measured = measure(kept[:40], fresh[:5])
+    assert measured is not None
+    named = [feature.name for features in FEATURES.values() for feature in features]
+    assert sorted(named) == sorted(measured.features)
 
 
 # --- which rows are looked at --------------------------------------------------------------------------------------
 
 
-def test_marks_of_kept_rows_do_not_change_when_rows_are_added(kept: Rows, fresh: Rows) -> None:
-    few, more = mark(kept[:120], fresh[:3]), mark(kept[:120], [*fresh, *kept[:5]])
+def test_features_of_kept_rows_do_not_change_when_rows_are_added(kept: Rows, fresh: Rows) -> None:
+    few, more = measure(kept[:120], fresh[:3]), measure(kept[:120], [*fresh, *kept[:5]])
     assert few is not None and more is not None
     assert (few.topic[:120] == more.topic[:120]).all()
-    for name, values in few.marks.items():
-        assert more.marks[name][:120] == pytest.approx(values[:120], rel=1e-3, abs=1e-3, nan_ok=True), name
+    for name, values in few.features.items():
+        assert more.features[name][:120] == pytest.approx(values[:120], rel=1e-3, abs=1e-3, nan_ok=True), name
 
 
 def test_few_rows_of_one_topic_are_read_without_a_part_of_themselves(kept: Rows) -> None:
@@ -394,16 +449,16 @@ def test_few_rows_of_one_topic_are_read_without_a_part_of_themselves(kept: Rows)
     assert statuses(honest, 10 / 55) == CALM
     swapped = judge(few, exchange_answers(by_last_words(kept[100:110])))
     assert statuses(swapped, 10 / 55)["agreement"] == "risky"
-    marks = mark(few, kept[100:110])
-    assert marks is not None and set(marks.topic[:45].tolist()) == {0}
+    measured = measure(few, kept[100:110])
+    assert measured is not None and set(measured.topic[:45].tolist()) == {0}
     # Some of their word pairs are known from the others.
-    assert len(set(marks.marks["word pairs"][:45].tolist())) > 40
+    assert len(set(measured.features["word pairs"][:45].tolist())) > 40
 
 
 def test_a_row_that_was_there_before_is_looked_at_once(kept: Rows, fresh: Rows) -> None:
-    marks = mark([*kept[:40], *kept[:40]], fresh[:5])
-    assert marks is not None
-    assert (marks.topic >= 0).tolist() == [True] * 40 + [False] * 45
+    measured = measure([*kept[:40], *kept[:40]], fresh[:5])
+    assert measured is not None
+    assert (measured.topic >= 0).tolist() == [True] * 40 + [False] * 45
 
 
 def lengths(rows: Sequence[Record]) -> list[int]:
@@ -415,13 +470,13 @@ def lengths(rows: Sequence[Record]) -> list[int]:
 def test_the_rows_looked_at_are_those_of_the_lowest_hashes_in_any_file_order(sizes: list[int], random: object) -> None:
     rows = [Conversation((Message("assistant", chr(97 + i % 26) * size),)) for i, size in enumerate(sizes)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(odd_rows, "MAX_CHARACTERS", 200)
-        patch.setattr(odd_rows, "MAX_ROW_CHARACTERS", 50)
+        patch.setattr(version_features, "MAX_CHARACTERS", 200)
+        patch.setattr(version_features, "MAX_ROW_CHARACTERS", 50)
 
         def take(records: Sequence[Record]) -> list[Record]:
             hashes = [content_hash(record) for record in records]
-            places = odd_rows._take_rows(records, hashes, np.ones(len(records), dtype=bool))
-            return [records[i] for i in places]
+            indices = version_features._take_rows(records, hashes, np.ones(len(records), dtype=bool))
+            return [records[i] for i in indices]
 
         taken = take(rows)
         shuffled = rows.copy()
@@ -441,29 +496,29 @@ def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) 
     # The endless one comes first in the order of hashes.
     hashes = ["00" * 16 if row is endless else content_hash(row) for row in rows]
     is_kept = np.arange(101) < 61
-    marks = mark_rows(list(zip(rows, hashes, strict=True)), is_kept, ~is_kept, np.ones(101, dtype=bool), PARAMS)
-    assert marks is not None
-    assert np.count_nonzero(marks.topic >= 0) == 60 and marks.topic[60] == -1
+    split = RowSplit(is_kept, ~is_kept, np.ones(101, dtype=bool))
+    hashed = list(map(HashedRecord, rows, hashes))
+    measured = measure_version_features(hashed, split, CalibrationParams(), PARAMS.rare_character_bits)
+    assert measured is not None
+    assert np.count_nonzero(measured.topic >= 0) == 60 and measured.topic[60] == -1
 
 
-def test_of_much_data_a_sample_is_marked(kept: Rows, fresh: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(odd_rows, "MAX_CHARACTERS", sum(lengths(kept)) // 3)
-    marks = mark([*kept], fresh)
-    assert marks is not None
-    looked_at = marks.topic >= 0
+def test_of_much_data_a_sample_is_read(kept: Rows, fresh: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version_features, "MAX_CHARACTERS", sum(lengths(kept)) // 3)
+    measured = measure([*kept], fresh)
+    assert measured is not None
+    looked_at = measured.topic >= 0
     assert 80 < looked_at.sum() < 120 and not looked_at[300:].any()
-    assert (np.isfinite(marks.marks["characters"]) == (looked_at | marks.is_added)).all()
-    assert marks.is_added[300:].all()
+    assert (np.isfinite(measured.features["characters"]) == (looked_at | measured.is_added)).all()
+    assert measured.is_added[300:].all()
 
 
 # --- what cannot be judged -----------------------------------------------------------------------------------------
 
 
 def draft(kept: Sequence[Record], added: Sequence[Record]) -> dict[str, tuple[str, str]]:
-    marks = mark(kept, added)
     share = len(added) / max(1, len(kept) + len(added))
-    found = judge_rows(marks, share, PARAMS) if marks else None
-    drafts = draft_row_rules("sft", len(added), found, share, PARAMS)
+    drafts = draft_rules(measure(kept, added), len(added), share)
     return {rule: (item.result.status, item.result.reason) for rule, item in drafts.items()}
 
 
@@ -487,15 +542,13 @@ def test_where_all_added_rows_are_copies_the_other_rules_have_nothing_to_compare
 
 
 def test_the_reason_gives_the_numbers() -> None:
-    marks = make_marks(40, echo=np.append(np.full(10, 2.0), np.zeros(30)))
-    found = judge_rows(marks, 0.2, PARAMS)
-    item = draft_row_rules("sft", 40, found, 0.2, PARAMS)["form"]
-    assert item.finding.startswith(
-        "10 of the 40 added rows measured repeat themselves in their answers (25.0%, against"
-    )
-    assert item.finding.endswith("): about 4.9% of the version.")
-    assert item.effect == pytest.approx(found["form"].share * 0.2) and item.band == PARAMS.odd_rows
-    assert (item.result.statistic, item.result.threshold) == (0.25, found["form"].limit)
+    measured = make_features(40, repetition=np.append(np.full(10, 2.0), np.zeros(30)))
+    found = find_all(measured, 0.2)["form"]
+    item = draft_rules(measured, 40, 0.2)["form"]
+    assert item.alarm.startswith("10 of the 40 added rows measured repeat themselves in their answers (25.0%, against")
+    assert item.alarm.endswith("): about 4.9% of the version.")
+    assert item.effect == pytest.approx(found.share * 0.2) and item.thresholds == PARAMS.outlier_share
+    assert (item.result.statistic, item.result.threshold) == (0.25, found.limit)
 
 
 # --- data that nobody expects --------------------------------------------------------------------------------------
@@ -531,6 +584,7 @@ STRANGE: dict[str, DrawRow] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRANGE)
 @pytest.mark.parametrize("rows", [12, 130])
 def test_strange_data_is_no_alarm_where_it_was_strange_before(name: str, rows: int) -> None:
@@ -541,7 +595,7 @@ def test_strange_data_is_no_alarm_where_it_was_strange_before(name: str, rows: i
     assert set(statuses(found, 15 / (rows + 15)).values()) == {"pass"}
 
 
-ODD: dict[str, tuple[RowRuleId, DrawRow]] = {
+OUTLYING: dict[str, tuple[str, DrawRow]] = {
     "no prompt, and a blank answer": ("form", lambda rng, i: ask("", " " * i)),
     "punctuation": ("form", lambda rng, i: ask("?", "." * i)),
     "one foreign character": ("wording", lambda rng, i: ask(chr(0x4E00 + 2 * i), chr(0x4E01 + 2 * i))),
@@ -549,8 +603,9 @@ ODD: dict[str, tuple[RowRuleId, DrawRow]] = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OUTLYING)
 def test_strange_rows_are_found_where_there_were_none_before(name: str, kept: Rows) -> None:
-    rule, draw = ODD[name]
+    rule, draw = OUTLYING[name]
     rng = np.random.default_rng(7)
     assert statuses(judge(kept, [draw(rng, i) for i in range(30)]), 30 / 330)[rule] == "risky"

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from corpus.artifacts import write_json
 from corpus.errors import NotAssessedError
 from entropylaw.cli import app
-from entropylaw.repository.lockfile import hash_as_dvc, verify_results
+from entropylaw.repository.lockfile import hash_as_dvc
+from entropylaw.repository.verify_results import verify_results
 from monitor.history import write_entry
 
 VERDICT = Path("results/verdict.json")
@@ -107,6 +108,7 @@ def verify() -> None:
     verify_results(VERDICT, sample_verdict("risky").version.data_hash)
 
 
+@pytest.mark.slow
 def test_the_hashes_are_those_that_dvc_records_of_files_and_folders(repository, monkeypatch) -> None:
     monkeypatch.chdir(repository)
     stages = YAML(typ="safe").load(Path("dvc.lock"))["stages"]
@@ -115,6 +117,7 @@ def test_the_hashes_are_those_that_dvc_records_of_files_and_folders(repository, 
     assert {path: hash_as_dvc(Path(path)) for path in recorded} == recorded
 
 
+@pytest.mark.slow
 def test_one_run_verifies_with_its_data_and_without(repository, clone, monkeypatch) -> None:
     verify()
     monkeypatch.chdir(repository)

@@ -1,0 +1,76 @@
+"""The files of the pipeline as `init` writes them: those that ship, with the datasets of one repository."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from entropylaw.init.recipes import apply_recipe, new_yaml, set_value
+from entropylaw.repository import layout
+from entropylaw.repository.shipped_files import shipped_text
+
+PIPELINE_FILES = ("dvc.yaml", "params.yaml", "waivers.yaml")
+
+
+def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict[str, str]:
+    """The pipeline's files for these datasets, by name: comments kept, what a missing dataset would need left out.
+
+    ``recipe``: one of RECIPES, whose values take the place of those in the shipped params.yaml.
+    """
+    yaml = new_yaml()
+
+    def dump(document: Any) -> str:
+        buffer = io.StringIO()
+        yaml.dump(document, buffer)
+        return buffer.getvalue()
+
+    shipped = {name: shipped_text(name) for name in PIPELINE_FILES}
+    if recipe:
+        name = f"recipes/{recipe}.yaml"
+        shipped["params.yaml"] = apply_recipe(shipped["params.yaml"], shipped_text(name), name)
+    params = yaml.load(shipped["params.yaml"])
+    pipeline = yaml.load(shipped["dvc.yaml"])
+    if dict(params["datasets"]) == datasets:
+        return shipped
+    for name, path in datasets.items():
+        set_value(params["datasets"], name, path)
+    text = dump(params)
+    if layout.PREFERENCES not in datasets:
+        _remove_preferences(pipeline)
+        text = _remove_section(_remove_dataset(text, layout.PREFERENCES), "kto")
+    return {**shipped, "params.yaml": text, "dvc.yaml": dump(pipeline)}
+
+
+# The YAML library takes the comment above a section for the end of the section before, and would take it out together
+# with the last key there. So both are removed from the text. Sections are divided by blank lines.
+
+
+def _remove_section(text: str, name: str) -> str:
+    """A params.yaml without one section and the comment above it."""
+    return "\n\n".join(part for part in text.split("\n\n") if f"\n{name}:\n" not in f"\n{part}")
+
+
+def _remove_dataset(text: str, name: str) -> str:
+    """A params.yaml without the line of one dataset."""
+    before, heading, after = text.partition("\ndatasets:\n")
+    section, blank, rest = after.partition("\n\n")
+    lines = [line for line in section.splitlines() if not line.startswith(f"  {name}:")]
+    return before + heading + "\n".join(lines) + blank + rest
+
+
+def _remove_preferences(pipeline: Any) -> None:
+    def needs_preferences(path: object) -> bool:
+        return f"/{layout.PREFERENCES}" in str(path) or str(path) == layout.trained_model(layout.PREFERENCES).as_posix()
+
+    del pipeline["stages"]["kto"]
+    for name in [name for name, artifact in pipeline["artifacts"].items() if needs_preferences(artifact["path"])]:
+        del pipeline["artifacts"][name]
+    for stage in pipeline["stages"].values():
+        if "deps" in stage:
+            for i in reversed([i for i, path in enumerate(stage["deps"]) if needs_preferences(path)]):
+                del stage["deps"][i]
+    for plot in pipeline["plots"]:
+        for settings in plot.values():
+            for path in [path for path in settings["y"] if needs_preferences(path)]:
+                del settings["y"][path]
+    pipeline["plots"] = [plot for plot in pipeline["plots"] if all(settings["y"] for settings in plot.values())]

@@ -1,0 +1,92 @@
+"""Git, asked in one place: what it knows about the repository in the current folder or in another one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from corpus.errors import EntropylawError
+
+
+def run_git(*words: str, folder: Path = Path()) -> str:
+    """What a Git command prints, stripped; empty where it fails, and the caller then says what that means.
+
+    ``folder``: where Git runs. Raises EntropylawError when Git is not installed.
+    """
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise EntropylawError(
+            "git: no such command on the PATH; install Git, where this repository keeps its data versions"
+        ) from None
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def require_repository(folder: Path) -> None:
+    """Raise EntropylawError unless ``folder`` is the root of a DVC repository inside a Git one."""
+    if not run_git("rev-parse", "--is-inside-work-tree", folder=folder):
+        raise EntropylawError(f"{folder}: not inside a Git repository; run `git init` there first")
+    if not (folder / ".dvc").is_dir():
+        raise EntropylawError(f"{folder}: not the root of a DVC repository; run `dvc init` there first")
+
+
+def find_root() -> str:
+    """The root of the Git repository here; empty where there is none."""
+    return run_git("rev-parse", "--show-toplevel")
+
+
+def find_subfolder(folder: Path = Path()) -> str:
+    """Where a folder lies below the root of its Git repository, such as ``teams/chat``; empty for the root itself."""
+    return run_git("rev-parse", "--show-prefix", folder=folder).rstrip("/")
+
+
+def resolve_commit(revision: str) -> str | None:
+    """The full id of the commit that a revision names; None where there is no such commit, or no Git repository."""
+    if revision.startswith("-"):  # to Git that would be an option
+        return None
+    return run_git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or None
+
+
+def list_main_line(start: str | None = None) -> list[str]:
+    """The commits of the main line up to HEAD, oldest first; empty where there is no commit.
+
+    It follows first parents, so a branch counts from its merge on. ``start``: a commit; only what came after it.
+    """
+    since = [] if start is None else [f"^{start}"]
+    return run_git("rev-list", "--first-parent", "--reverse", "HEAD", *since).split()
+
+
+def list_tags() -> dict[str, str]:
+    """One tag for each commit that has any: of several the first in the order of version numbers."""
+    listed = run_git("for-each-ref", "--sort=version:refname", "refs/tags",
+                     "--format=%(refname:strip=2) %(*objectname) %(objectname)")  # fmt: skip
+    tags: dict[str, str] = {}
+    for line in listed.splitlines():
+        # An annotated tag is an object of its own, which names its commit; that of another one is empty.
+        name, of_annotated, of_plain = line.split(" ")
+        tags.setdefault(of_annotated or of_plain, name)
+    return tags
+
+
+def is_shallow() -> bool:
+    """Whether this clone leaves out old commits."""
+    return run_git("rev-parse", "--is-shallow-repository") == "true"
+
+
+def is_tracked(path: Path, folder: Path = Path()) -> bool:
+    """Whether Git itself, and not DVC, keeps this file; ``path`` as seen from ``folder``."""
+    return bool(run_git("ls-files", "--error-unmatch", str(path), folder=folder))
+
+
+def list_committed(commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """Git's content ids of the files at or below these paths in a commit, by path."""
+    lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths).split("\0")
+    entries = [line.partition("\t") for line in lines if line]
+    return {path: fields.split()[2] for fields, _, path in entries}
+
+
+def hash_as_git(files: list[str]) -> dict[str, str]:
+    """Git's content ids of files as they are here, by path; empty where Git cannot read one of them."""
+    ids = run_git("hash-object", "--", *files).split()
+    return dict(zip(files, ids, strict=True)) if len(ids) == len(files) else {}

@@ -1,0 +1,90 @@
+"""The results of fitting the entropy law: its runs, its curves over one measure, and the summary in a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+LawMeasure = Literal["r", "r_long", "l"]
+Form = Literal["linear", "quadratic", "exponential", "power"]
+
+
+@dataclass(frozen=True)
+class LawPoint:
+    """One small training run: R, long R and L of its data, and Z of its model (higher is better)."""
+
+    name: str
+    r: float
+    r_long: float
+    l: float  # noqa: E741 - the paper's letter
+    z: float
+
+
+@dataclass(frozen=True)
+class CurveBand:
+    """A curve over the range of its runs, with two bands at 95%.
+
+    ``low`` to ``high`` is the band of the curve itself; ``run_low`` to ``run_high`` is the band of one more run. All
+    six sequences have the same length.
+    """
+
+    x: tuple[float, ...]
+    z: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    run_low: tuple[float, ...]
+    run_high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LawCurve:
+    """Z over one measure: the form that fits the runs best, and how good it is.
+
+    ``holds`` is None with too few runs. Then every field after ``sentence`` is None or empty.
+
+    - ``form``: the form with the lowest value in ``aicc``. ``coefficients``, ``centre``: as in `FittedForm`.
+    - ``r_squared``, and ``residual_sd`` in units of Z: how well the form fits the runs.
+    - ``r_squared_loo``, and ``error_loo`` (root mean square, in units of Z): how well a run is predicted by a form that
+      was chosen and fitted without it.
+    - ``p_value``: how often the best form fits as well when Z is shuffled among the runs.
+    """
+
+    n_points: int
+    holds: bool | None
+    sentence: str
+    form: Form | None = None
+    coefficients: tuple[float, ...] = ()
+    centre: float | None = None
+    residual_sd: float | None = None
+    r_squared: float | None = None
+    r_squared_loo: float | None = None
+    error_loo: float | None = None
+    p_value: float | None = None
+    aicc: dict[Form, float] = field(default_factory=dict)
+    band: CurveBand | None = None
+
+
+@dataclass(frozen=True)
+class LawSlopes:
+    """How Z changes with each measure: ``log_r_long`` per unit of ln(long R), ``l`` per nat per token."""
+
+    log_r_long: float
+    l: float  # noqa: E741 - the paper's letter
+
+
+@dataclass(frozen=True)
+class LawSummary:
+    """The entropy law as a verdict holds it and reports show it.
+
+    ``holds``: None where there were too few runs to fit it; ``slopes``, ``r_squared_loo`` and ``rank_correlation``
+    are then None too. ``curves``: Z over one measure at a time.
+    """
+
+    holds: bool | None
+    sentence: str
+    n_points: int
+    points: tuple[LawPoint, ...]
+    curves: dict[LawMeasure, LawCurve]
+    slopes: LawSlopes | None = None
+    r_squared_loo: float | None = None
+    rank_correlation: float | None = None

@@ -1,0 +1,92 @@
+"""Pairs of preferences against the parent's: which have their answers exchanged, and what the others prefer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.records import HashedRecord, content_hash
+from monitor.measures.preferences import (
+    MIN_KEPT_PAIRS,
+    PairReference,
+    PreferenceDirection,
+    compare_answers,
+    fit_direction,
+    reverse_pair,
+)
+from monitor.measures.row_split import RowSplit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from monitor.measures.row_sketch import RowSketch
+
+# Fewer pairs say too little about what is normal, or about their own mean.
+MIN_PAIRS = 10
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """The pairs of a version against those of its parent. A row and its copies count once.
+
+    - ``is_reversed``: whether the parent had the row with its answers exchanged, shape (rows,).
+    - ``kept``, ``added``: for how many rows that is known; ``kept_reversed``, ``added_reversed``: for how many of them
+      it is true.
+    - ``direction``: what tells chosen from rejected answers in the kept pairs; None where nothing does.
+    - ``scores``: how clearly each row prefers in that direction, shape (rows,), nan where a row is no pair;
+      ``scores_added``: the scores of the added rows.
+    """
+
+    is_reversed: NDArray[np.bool_]
+    kept: int
+    kept_reversed: int
+    added: int
+    added_reversed: int
+    direction: PreferenceDirection | None
+    scores: NDArray[np.float64]
+    scores_added: NDArray[np.float64]
+
+
+def compare_pairs(
+    records: Sequence[HashedRecord],
+    agreement: NDArray[np.float64],
+    sketch: RowSketch,
+    reference: PairReference | None,
+    split: RowSplit,
+) -> PairComparison:
+    """Compare the added pairs of a version with the kept ones. A row and its copies count once.
+
+    ``agreement``: of both answers, shape (rows, 2). ``sketch``: of the parent's rows. ``reference``: what the history
+    keeps of the parent's pairs; it takes the place of the kept rows where a version has almost none.
+    """
+    rows = [record for record, _ in records]
+    is_kept, is_added = split.kept_once, split.added_once
+    mirrored = [reverse_pair(record) for record in rows]
+    found = sketch.contains(
+        [content_hash(pair) if pair else own for pair, (_, own) in zip(mirrored, records, strict=True)]
+    )
+    # A row whose answers are the same is its own mirror image.
+    is_known = np.array([pair is not None and flag is not None for pair, flag in zip(mirrored, found, strict=True)])
+    is_reversed = is_known & np.array([flag is True for flag in found])
+    kept, kept_reversed = (int(np.count_nonzero(is_kept & flags)) for flags in (is_known, is_reversed))
+    differences = compare_answers(rows, agreement)
+    direction = fit_direction(differences[is_kept])
+    if kept < MIN_KEPT_PAIRS and reference is not None:
+        # An upper bound: every pair that stands both ways round is contradicted, and others are too.
+        kept, kept_reversed = reference.pairs, reference.flipped
+    if direction is None and reference is not None:
+        direction = reference.direction
+    scores = direction.score(differences) if direction else np.full(len(rows), np.nan)
+    return PairComparison(
+        is_reversed=is_reversed,
+        kept=kept,
+        kept_reversed=kept_reversed,
+        added=int(np.count_nonzero(is_added & is_known)),
+        added_reversed=int(np.count_nonzero(is_added & is_reversed)),
+        direction=direction,
+        scores=scores,
+        scores_added=scores[is_added & ~np.isnan(scores)],
+    )
