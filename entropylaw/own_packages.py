@@ -39,8 +39,8 @@ def find_own_packages_first() -> None:
     """Make the names of our packages mean ours, in this process and in those it starts."""
     if not any(isinstance(finder, OwnPackages) for finder in sys.meta_path):
         sys.meta_path.insert(0, OwnPackages())
-    if STAND_INS not in sys.path:
-        sys.path.insert(0, STAND_INS)
+    if sys.path[:1] != [STAND_INS]:
+        sys.path[:] = [STAND_INS, *(folder for folder in sys.path if folder != STAND_INS)]
 
 
 def import_own(name: str) -> None:

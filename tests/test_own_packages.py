@@ -152,6 +152,15 @@ def test_a_process_pool_of_a_notebook_finds_our_packages_too(theirs: UsersReposi
     assert theirs.run_python(program) == "[0.5]\n"
 
 
+def test_the_workers_of_a_notebook_find_our_packages_whatever_it_put_on_the_path(theirs: UsersRepository) -> None:
+    printed = theirs.run_python(
+        "import entropylaw, sys; sys.path.insert(0, '.'); "
+        "rows = entropylaw.prepare_records(entropylaw.read_records('pool.jsonl')).rows; "
+        "print(len(entropylaw.select_rows(rows, entropylaw.SelectionParams(rows=7), workers=2)))"
+    )
+    assert printed == "7\n"
+
+
 def test_importing_entropylaw_makes_the_names_ours_whatever_is_put_on_the_path_later(theirs: UsersRepository) -> None:
     program = (
         "import entropylaw, importlib, sys; sys.path.insert(0, '.'); "

@@ -25,6 +25,7 @@ from corpus.records import canonical_text, data_hash
 from entropylaw import api
 from entropylaw.cli import app
 from entropylaw.init.command import shipped_text
+from entropylaw.own_packages import NAMES
 
 Rows = list[entropylaw.HashedRecord]
 
@@ -99,6 +100,12 @@ def test_every_public_function_and_class_says_what_it_is() -> None:
     # A dataclass without a docstring gets its signature as one.
     silent = {name for name, text in described.items() if not text or text.startswith(f"{name}(")}
     assert silent - {"Verdict"} == set()
+
+
+def test_every_package_says_that_its_types_can_be_used() -> None:
+    """The wheel holds whole packages, and with them this file, without which a type checker takes all for Any."""
+    for package in ("entropylaw", *NAMES):
+        assert (REPOSITORY / package / "py.typed").is_file()
 
 
 def test_importing_the_package_loads_nothing_yet() -> None:

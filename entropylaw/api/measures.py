@@ -49,7 +49,7 @@ class MeasuredDataset:
 
     @property
     def r_long(self) -> float:
-        """R over a long window (128 MiB by default), which sees copies that zlib is too short-sighted for."""
+        """R over a long window (128 MiB by default), by zstd. It sees copies that lie too far apart for zlib."""
         return self.evidence.compression.r_long
 
     @property
@@ -79,8 +79,8 @@ def measure_compression(records: Iterable[Record], params: CompressionParams | N
 def measure_rows(rows: Sequence[HashedRecord], settings: Settings | None = None) -> MeasuredDataset:
     """R and C of the rows of a dataset, as `prepare_records` gives them; `measure_loss` adds L.
 
-    Takes some ten thousand rows a second. Conversations are named the dataset `sft`, preferences `preferences`.
-    Raises EntropylawError when there is no row, and when conversations and preferences are mixed.
+    The dataset is called `sft` when the rows are conversations, and `preferences` when they are preferences. Raises
+    EntropylawError when there is no row, and when conversations and preferences are mixed.
 
     >>> from entropylaw import Conversation, Message, measure_rows, prepare_records
     >>> questions = ["How do I boil an egg?", "Where is the nearest station?"]
@@ -107,8 +107,8 @@ def measure_rows(rows: Sequence[HashedRecord], settings: Settings | None = None)
 def measure_loss(measured: MeasuredDataset, base: ProbedModel, progress: Progress = ignore_progress) -> MeasuredDataset:
     """The same measures with L: the mean loss of a short first-epoch run from a copy of the base model.
 
-    How long the run is, ``settings.probe`` says. ``progress`` is told steps done and steps in all. Rows that the base
-    model may have been trained on are passed over.
+    ``settings.probe`` says how long the run is. ``progress`` is called with the steps done and the steps in all. Rows
+    that the base model may have been trained on are passed over.
 
     Raises NotAssessedError when fewer rows than one batch can be probed, and EntropylawError when memory is full.
     """
@@ -127,8 +127,8 @@ def build_base_model(
 ) -> BaseModelCard:
     """Make the base model once, from the rows of the first version, and keep it: every version is probed from it.
 
-    Without ``params.pretrained`` this trains a model of half a million weights on half of the rows, chosen by their
-    hashes (a minute on two cores); with it, the folder only says which pretrained model to use, and how.
+    Without ``params.pretrained`` this trains a small model (half a million weights by default) on half of the rows,
+    chosen by their hashes. With it, the folder only says which pretrained model to use, and how.
 
     Raises EntropylawError when the rows are too few, or when the pretrained model cannot be loaded.
     """
@@ -154,8 +154,9 @@ def calibrate_baseline(
     """Measure once what is normal: how L varies by chance, and what benign updates of the first version do.
 
     ``rows``: of the first version. ``base``: folder of the base model. Costs several probe runs, and with
-    ``settings.calibration.law_runs`` twelve training runs more; ``progress`` is told steps done and steps in all. With
-    ``kept_in``, a folder, finished runs are kept there and an interrupted calibration goes on where it stopped.
+    ``settings.calibration.law_runs`` twelve training runs more; ``progress`` is called with the steps done and the
+    steps in all. Finished runs are kept in the folder ``kept_in``, if given, so that an interrupted calibration goes on
+    where it stopped.
 
     Keep the result with `write_json`, and read it with `read_calibration`. Raises NotAssessedError when the version is
     too small to tell, or a run diverges.

@@ -24,8 +24,8 @@ def read_records(path: str | Path, params: PrepareParams | None = None) -> Itera
     """The training records of a data file, one after the other; memory does not grow with the file.
 
     The file may be .jsonl, .json, .jsonl.gz, .json.gz or .parquet, in any of the formats that the README lists.
-    ``params``: the format, if it is not to be recognised, and the size that one row may have, in bytes. A record's
-    ``row`` is its number in the file, from 1.
+    ``params``: its ``format``, which by default is recognised from the rows, and ``max_row_bytes``, the largest size of
+    one row. A record's ``row`` is its number in the file, from 1.
 
     Raises DataError, which names the file, the row and the cause, at the first row that is not a training record, and
     for a file that is missing, empty or damaged.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from corpus.embeddings import embed_texts, load_embedder
 from corpus.errors import EntropylawError
 from corpus.records import HashedRecord, canonical_text
+from entropylaw.own_packages import find_own_packages_first
 from selection import methods
 from selection.engines import EngineName
 from selection.methods import NEED_EMBEDDINGS, RowFacts, SelectionParams
@@ -40,6 +41,8 @@ def select_rows(
     >>> sorted(record.row for record, hash in select_rows(rows, SelectionParams(rows=2)))
     [1, 3]
     """
+    # Since entropylaw was imported, a notebook may have put a folder of its own first on the path, which workers get.
+    find_own_packages_first()
     params = params or SelectionParams()
     if params.compat == "reference":
         raise EntropylawError("select_rows: compat reference needs the rows as they stand in the file; use the command")
