@@ -85,7 +85,7 @@ def content_hash(record: Record) -> str:
     >>> content_hash(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
     '3d2c4d70bce98d71d0d92789f03bf59d'
     """
-    # JSON, not canonical_text: a content that itself contains "\nuser: " must not collide with two messages.
+    # JSON, not canonical_text: a message that contains "\nuser: " must not get the hash of two messages.
     tagged = [(tag, message.content) for tag, message in record.turns()]
     payload = json.dumps(tagged, ensure_ascii=False, separators=(",", ":")).encode()
     return hashlib.blake2b(payload, digest_size=16).hexdigest()

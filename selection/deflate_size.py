@@ -208,7 +208,7 @@ def _write(source, target, start):
 
 @_compiled
 def _count_with(text, numbers, heads, links, counts, work, row):
-    """Bytes of the set with ``row``; the set is left as it was."""
+    """Count the bytes of the set with ``row`` at its end; the set stays as it is."""
     start, end = numbers[_POSITION], numbers[_END]
     own_numbers, own_counts = work[_OWN_NUMBERS], work[_OWN_COUNTS]
     _write(numbers, own_numbers, 0)
@@ -455,8 +455,9 @@ def _end_block(numbers, counts, work):
 
 @_compiled
 def _code_lengths(counts, extra, longest, lengths, work):
-    """The Huffman code of zlib: writes the bits of every symbol into ``lengths``; all bits it takes, last symbol used.
+    """Write the bits of every symbol in zlib's Huffman code into ``lengths``.
 
+    Returns the bits that all symbols take, as often as they occur, and the last symbol used.
     ``extra``: bits that follow the code of each symbol. No code is longer than ``longest`` bits.
     """
     size, last, added = _collect_symbols(counts, work)
@@ -473,9 +474,10 @@ def _code_lengths(counts, extra, longest, lengths, work):
 
 @_compiled
 def _collect_symbols(counts, work):
-    """Put the symbols that occur into the heap; how many these are, the last of them, and how many were added.
+    """Put the symbols that occur into the heap.
 
-    A code has at least two symbols. Those added to reach that number are never written.
+    A code has at least two symbols; those that are added to reach that number are never written. Returns the number of
+    symbols, the last of them, and how many were added.
     """
     # A node's count and, in the lower eight bits, its depth: of equal counts the shallow tree comes first.
     weight, heap = work[_WEIGHT], work[_HEAP]
@@ -548,7 +550,7 @@ def _measure_depths(symbols, merges, longest, work):
 
 @_compiled
 def _shorten_codes(symbols, longest, overflow, work):
-    """Make room for ``overflow`` nodes that were too deep by lengthening shorter codes, then deal the lengths out."""
+    """Lengthen shorter codes to make room for ``overflow`` nodes that are too deep; then set each symbol's length."""
     merged, own, at_length = work[_MERGED], work[_OWN_LENGTH], work[_AT_LENGTH]
     while overflow > 0:
         length = longest - 1

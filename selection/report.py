@@ -106,7 +106,7 @@ def _describe_rows(
     token_counts: Sequence[int] | None,
     hashes: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """What the report says of the pool and of the selection alike, by the ends of its fields' names."""
+    """What the report says of a pool or a selection; the keys are names of its fields without their beginnings."""
     r, r_long = _measure_ratios(texts)
     return {
         "hash": None if hashes is None else data_hash(hashes),

@@ -11,8 +11,7 @@ from typing import Any
 
 from corpus.errors import DataError, EntropylawError
 
-# Every line begins like this. By it a line that an interrupted run left unfinished differs from a file of other
-# content.
+# Every line begins like this, so that one which an interrupted run left unfinished is known from other content.
 _LINE_START = b'{"key": "'
 
 

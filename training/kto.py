@@ -165,7 +165,7 @@ def _train(
     refuse_start_as_output(outputs.folder, sft_folder, card.pretrained)
     answers = _prepare_answers(records, tokenizer, params)
     labels = answers.labels
-    # A last micro-batch of one or two rows has no KL estimate worth the name.
+    # A last micro-batch of one or two rows would give no usable estimate of the KL term.
     arguments.dataloader_drop_last = len(labels) > params.batch_rows
     arguments.desirable_weight, arguments.undesirable_weight = balance_labels(sum(labels), len(labels) - sum(labels))
     plan = plan_run("kto", params, sft_folder, card, records, outputs, {"sft": card.identity})
@@ -203,7 +203,7 @@ def _train(
 
 @dataclass(frozen=True)
 class _Answers:
-    """The rows to train on, in training order; how many were too long; and the tokens of those that were not."""
+    """The ``rows`` to train on, in training order, and their ``tokens``; ``dropped``: how many answers did not fit."""
 
     rows: tuple[KtoRow, ...]
     dropped: int
@@ -215,7 +215,7 @@ class _Answers:
 
 
 def _prepare_answers(records: Sequence[Preference], tokenizer: PreTrainedTokenizerBase, params: KtoParams) -> _Answers:
-    """Raises EntropylawError when no answer fits ``max_length``, or when those that do have one label only."""
+    """The answers that fit ``max_length``. Raises EntropylawError when there are none, or of one label only."""
     unpaired = unpair_preferences(records, np.random.default_rng(params.seed))
     measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
     rows = tuple(row for row, tokens in measured if tokens)

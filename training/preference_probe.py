@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# TRL's default, and what the authors of KTO use. Not the training's own: L must not move with how the data is used.
+# TRL's default, and that of KTO's authors. It is not kto.beta, because L must not depend on how the data is used later.
 BETA = 0.1
 
 
@@ -223,7 +223,7 @@ def _record_rows(
 def _summarise(
     losses: Sequence[Sequence[float]], probed: Sequence[ProbedPreference], first_counted_step: int
 ) -> PreferenceProbeResult:
-    """``losses``: of each step, one for each answer."""
+    """The result of a probe. ``losses``: of each step, one for each answer."""
     counted = [loss for step in losses[first_counted_step:] for loss in step]
     tokens = sum(row.tokens for row in probed)
     margins = [row.margin_nats for row in probed if not math.isnan(row.margin_nats)]

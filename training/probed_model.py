@@ -27,7 +27,7 @@ class ProbedModel(NamedTuple):
 
 
 def load_probed_model(folder: str | Path, device: str | None = None) -> ProbedModel:
-    """The base model, with the precision and the adapters that its card asks for.
+    """Load the base model in the precision and with the adapters that its card names.
 
     A model without such a card is loaded in float32, and all its weights are tuned. Raises EntropylawError as
     ``load_base_model`` does.
