@@ -153,6 +153,8 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Version:
+    """A data version. ``name``: the one it was accepted under, before that the first 8 digits of its hash."""
+
     name: str
     data_hash: str
     rows: int
@@ -160,6 +162,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Verdict:
+    """What was decided about a data version, with all that a report shows of it; results/verdict.json holds one.
+
+    - ``status`` and ``summary``: the decision and its reason in a sentence. ``rules``: what each rule found.
+    - ``version``, and the ``parent`` it was compared with, None without one.
+    - ``measurements``, ``parent_measurements``, ``changes``: by dataset.
+    - ``forecast``: of Z, where the entropy law holds and the parent was scored. ``law``: the law and its runs.
+    - ``rows``: the added rows behind every rule that warns or worse, the gravest rule's first.
+    - ``config_fingerprint``: only versions of the same one are compared.
+    """
+
     status: Status
     summary: str
     version: Version

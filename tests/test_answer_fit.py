@@ -1,4 +1,4 @@
-"""Misfit: answers of other rows have more of it than a row's own, whatever rows are added."""
+"""Answer mismatch: answers of other rows have more of it than a row's own, whatever rows are added."""
 
 import math
 from dataclasses import replace

@@ -93,8 +93,8 @@ def test_before_anything_was_seen_all_characters_are_alike() -> None:
 def test_the_probabilities_of_all_that_may_follow_sum_to_one() -> None:
     known = "the cat sat on the mat. the dog sat on the log."
     following = [f"the{chr(code)}" for code in range(1, ALPHABET + 1)]
-    surprise = measure_texts([known, *following], [0, *[-1] * ALPHABET])
-    for bits in (surprise.bits, surprise.bits_alone):
+    surprisal = measure_texts([known, *following], [0, *[-1] * ALPHABET])
+    for bits in (surprisal.bits, surprisal.bits_alone):
         last = bits[len(known) :].reshape(ALPHABET, 4)[:, 3]
         assert np.exp2(-last).sum() == pytest.approx(1, rel=1e-6)
 
@@ -115,8 +115,8 @@ def test_what_stood_in_the_row_before_says_nothing_of_the_next() -> None:
 def test_text_in_other_letters_or_another_order_is_more_surprising() -> None:
     known = ["the cat sat on the mat. the dog sat on the log."] * 3
     texts = ["the cat sat on the log.", "eht tac tas no eht gol.", "жгд кфт цфт он ждг лог."]
-    surprise = measure_texts([*known, *texts], [0, 1, 2, -1, -1, -1])
-    same, scrambled, foreign = surprise.bits[-3 * 23 :].reshape(3, 23).mean(axis=1)
+    surprisal = measure_texts([*known, *texts], [0, 1, 2, -1, -1, -1])
+    same, scrambled, foreign = surprisal.bits[-3 * 23 :].reshape(3, 23).mean(axis=1)
     assert same < scrambled < foreign
 
 

@@ -157,7 +157,7 @@ def fresh() -> Rows:
 # --- honest batches and accidents ----------------------------------------------------------------------------------
 
 SHARE = 40 / 340
-CALM = dict.fromkeys(("agreement", "copies", "wording", "form"), "pass")
+ALL_PASS = dict.fromkeys(("agreement", "copies", "wording", "form"), "pass")
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_what_is_found_does_not_depend_on_the_order_of_the_file(kept: Rows, fres
 
 
 def test_fresh_rows_of_the_same_kind_are_no_outliers(kept: Rows, fresh: Rows) -> None:
-    assert statuses(judge(kept, fresh), SHARE) == CALM
+    assert statuses(judge(kept, fresh), SHARE) == ALL_PASS
 
 
 @pytest.mark.slow
@@ -259,13 +259,13 @@ def test_exact_copies_are_counted_by_copies_only(kept: Rows, fresh: Rows) -> Non
     only = judge(kept, kept[:40])
     assert set(only) == {"copies"} and statuses(only, SHARE) == {"copies": "risky"}
     mixed = judge(kept, [*kept[:20], *fresh[:20]])
-    assert statuses(mixed, SHARE) == {**CALM, "copies": "risky"}
-    assert {rule: outliers.added for rule, outliers in mixed.items()} == {**dict.fromkeys(CALM, 20), "copies": 40}
+    assert statuses(mixed, SHARE) == {**ALL_PASS, "copies": "risky"}
+    assert {rule: outliers.added for rule, outliers in mixed.items()} == {**dict.fromkeys(ALL_PASS, 20), "copies": 40}
 
 
 def test_damaged_rows_merged_many_times_are_one_piece_of_evidence(kept: Rows, fresh: Rows) -> None:
     damaged = change(fresh[0], lambda text: "<p>")
-    assert statuses(judge(kept, [damaged] * 40), SHARE) == CALM
+    assert statuses(judge(kept, [damaged] * 40), SHARE) == ALL_PASS
 
 
 # --- how often an honest batch has too many ------------------------------------------------------------------------
@@ -446,7 +446,7 @@ def test_features_of_kept_rows_do_not_change_when_rows_are_added(kept: Rows, fre
 def test_few_rows_of_one_topic_are_read_without_a_part_of_themselves(kept: Rows) -> None:
     few = kept[:45]
     honest = judge(few, kept[100:110])
-    assert statuses(honest, 10 / 55) == CALM
+    assert statuses(honest, 10 / 55) == ALL_PASS
     swapped = judge(few, exchange_answers(by_last_words(kept[100:110])))
     assert statuses(swapped, 10 / 55)["agreement"] == "risky"
     measured = measure(few, kept[100:110])

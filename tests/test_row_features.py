@@ -62,9 +62,9 @@ def excess_naively(found: list[int], tried: list[int], kept: int) -> list[float]
 
 
 def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]) -> dict[str, list[float]]:
-    """The marks of words by sets of tuples, row against row."""
+    """The features of words by sets of tuples, row against row."""
     sides = {"row repeated": (False, True), "prompt repeated": (False,), "answer repeated": (True,)}
-    marks: dict[str, list[float]] = {}
+    features: dict[str, list[float]] = {}
     for name, answers in sides.items():
         found, tried = [], []
         for i, record in enumerate(records):
@@ -79,8 +79,8 @@ def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]
             ]
             found.append(sum(run in elsewhere for run in runs))
             tried.append(len(runs))
-        marks[name] = excess_naively(found, tried, kept)
-    found, tried, echo = [], [], []
+        features[name] = excess_naively(found, tried, kept)
+    found, tried, repetition = [], [], []
     # A message has the fold of the first kept row that has it, everywhere.
     fold_of: dict[str, int] = {}
     for j in range(kept):
@@ -109,8 +109,8 @@ def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]
                     answered += 1
                     again += run in said
                 said.add(run)
-        echo.append(again / answered if answered else math.nan)
-    return {**marks, "word pairs": excess_naively(found, tried, kept), "repetition": echo}
+        repetition.append(again / answered if answered else math.nan)
+    return {**features, "word pairs": excess_naively(found, tried, kept), "repetition": repetition}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -148,16 +148,16 @@ def test_a_copy_is_marked_above_all_rows_that_are_none() -> None:
 def test_a_copy_in_other_case_and_punctuation_is_a_copy() -> None:
     records = draw_chats(np.random.default_rng(1), 40, [f"word{i}" for i in range(400)])
     recased = [chat(*(m.content.upper().replace(" ", " - ") for _, m in r.turns())) for r in records[:5]]
-    marks = mark([*records, *records[:5], *recased], 40)["row repeated"]
-    assert (marks[40:45] == marks[45:]).all()
+    features = mark([*records, *records[:5], *recased], 40)["row repeated"]
+    assert (features[40:45] == features[45:]).all()
 
 
 def test_no_row_is_held_against_itself() -> None:
     records = [chat(f"alpha{i} beta{i} gamma{i}", f"delta{i} epsilon{i} zeta{i}") for i in range(20)]
-    marks = mark(records, 20)
+    features = mark(records, 20)
     # Nothing repeats: all rows have as few runs in common with others, and no pair is known.
-    assert set(marks["row repeated"]) == {marks["row repeated"].min()} and marks["row repeated"][0] < 0
-    assert set(marks["word pairs"]) == {marks["word pairs"].max()} and marks["word pairs"][0] > 0
+    assert set(features["row repeated"]) == {features["row repeated"].min()} and features["row repeated"][0] < 0
+    assert set(features["word pairs"]) == {features["word pairs"].max()} and features["word pairs"][0] > 0
 
 
 def test_copies_within_a_fold_do_not_make_each_other_known_but_copies_in_another_fold_do() -> None:
@@ -207,9 +207,9 @@ def test_an_answer_that_repeats_its_prompt_is_an_echo() -> None:
 def test_foreign_letters_are_rare_characters_counted_by_hand() -> None:
     kept = draw_chats(np.random.default_rng(0), 40)
     # Four of six letters; beside these stands who speaks, and where the message ends, twice.
-    marks = mark([*kept, chat("жуки", "ab")], 40)
-    assert marks["rare characters"][40] == pytest.approx(4 / (6 + 4))
-    assert marks["rare characters"][:40].max() == 0
+    features = mark([*kept, chat("жуки", "ab")], 40)
+    assert features["rare characters"][40] == pytest.approx(4 / (6 + 4))
+    assert features["rare characters"][:40].max() == 0
 
 
 def test_answers_broken_off_end_where_answers_do_not_end() -> None:
@@ -219,25 +219,27 @@ def test_answers_broken_off_end_where_answers_do_not_end() -> None:
     broken_once = [
         chat(*(m.content if i != 3 else m.content[:-3] for i, (_, m) in enumerate(row.turns()))) for row in fresh
     ]
-    marks = mark([*kept, *fresh, *cut, *broken_once], 60)
+    features = mark([*kept, *fresh, *cut, *broken_once], 60)
     for name in ("answer endings", "an answer's ending"):
-        assert marks[name][70:80].min() > 3 > marks[name][:70].max(), name
-    assert marks["an answer's ending"][80:].min() > 3
-    assert (marks["answer endings"][80:] < marks["answer endings"][70:80]).all()
+        assert features[name][70:80].min() > 3 > features[name][:70].max(), name
+    assert features["an answer's ending"][80:].min() > 3
+    assert (features["answer endings"][80:] < features["answer endings"][70:80]).all()
 
 
 def test_answers_in_other_letters_are_surprising_and_prompts_in_them_are_none_of_the_answers() -> None:
     kept = draw_chats(np.random.default_rng(0), 60)
-    marks = mark([*kept, chat("жуки едят", "amber basil."), chat("amber basil?", "жуки едят")], 60)
-    assert marks["characters"][60:].min() > marks["characters"][:60].max()
-    assert marks["answer characters"][61] > marks["answer characters"][:60].max() > marks["answer characters"][60]
+    features = mark([*kept, chat("жуки едят", "amber basil."), chat("amber basil?", "жуки едят")], 60)
+    assert features["characters"][60:].min() > features["characters"][:60].max()
+    assert (
+        features["answer characters"][61] > features["answer characters"][:60].max() > features["answer characters"][60]
+    )
 
 
 def test_the_same_words_from_another_speaker_are_more_surprising() -> None:
     kept = draw_chats(np.random.default_rng(0), 60)
     kept = [chat(*(("Q " if m.role == "user" else "A ") + m.content for _, m in row.turns())) for row in kept]
-    marks = mark([*kept, chat("Q amber.", "A basil."), chat("A amber.", "Q basil.")], 60)["characters"]
-    assert marks[60] < marks[61]
+    features = mark([*kept, chat("Q amber.", "A basil."), chat("A amber.", "Q basil.")], 60)["characters"]
+    assert features[60] < features[61]
 
 
 # --- shape ---------------------------------------------------------------------------------------------------------
@@ -247,11 +249,11 @@ def test_lengths_and_roles_worked_by_hand() -> None:
     usual = [chat("four", "eight888", "sixsix", "ten1010101") for _ in range(9)]
     swapped = Conversation((Message("assistant", "abc"), Message("user", "")))
     system = Conversation((Message("system", "s"), Message("user", "uuu"), Message("assistant", "a")))
-    marks = mark([*usual, swapped, system], 9)
-    assert marks["short answers"] == pytest.approx([-math.log(1 + 9)] * 9 + [-math.log(1 + 3), -math.log(1 + 1)])
-    assert marks["short prompts"] == pytest.approx([-math.log(1 + 5)] * 9 + [-math.log(1), -math.log(1 + 2)])
+    features = mark([*usual, swapped, system], 9)
+    assert features["short answers"] == pytest.approx([-math.log(1 + 9)] * 9 + [-math.log(1 + 3), -math.log(1 + 1)])
+    assert features["short prompts"] == pytest.approx([-math.log(1 + 5)] * 9 + [-math.log(1), -math.log(1 + 2)])
     kept_alike, nobody_alike = -math.log2(8.5 / 9.5), -math.log2(0.5 / 9.5)
-    assert marks["roles"] == pytest.approx([kept_alike] * 9 + [nobody_alike] * 2)
+    assert features["roles"] == pytest.approx([kept_alike] * 9 + [nobody_alike] * 2)
 
 
 def test_roles_know_who_begins_who_ends_and_whether_they_take_turns_but_not_how_often() -> None:
@@ -262,25 +264,25 @@ def test_roles_know_who_begins_who_ends_and_whether_they_take_turns_but_not_how_
         Conversation((*turns, *turns[:1])),
         Conversation((turns[0], turns[0], turns[1])),
     ]
-    marks = mark([*usual, chat("q", "a", "q", "a", "q", "a"), *odd], 20)["roles"]
-    assert marks[20] == pytest.approx(-math.log2(20.5 / 20.5))
-    assert (marks[21:] == -math.log2(0.5 / 20.5)).all()
+    features = mark([*usual, chat("q", "a", "q", "a", "q", "a"), *odd], 20)["roles"]
+    assert features[20] == pytest.approx(-math.log2(20.5 / 20.5))
+    assert (features[21:] == -math.log2(0.5 / 20.5)).all()
 
 
 def test_the_label_of_an_unpaired_answer_is_part_of_who_speaks() -> None:
     prompt, answer = (Message("user", "q"),), (Message("assistant", "a"),)
     liked: list[Record] = [Preference(prompt, answer) for _ in range(20)]
-    marks = mark([*liked, Preference(prompt, answer), Preference(prompt, (), answer)], 20)
-    assert marks["roles"][20:] == pytest.approx([-math.log2(20.5 / 20.5), -math.log2(0.5 / 20.5)])
-    assert marks["short answers"] == pytest.approx([-math.log(2)] * 22)
+    features = mark([*liked, Preference(prompt, answer), Preference(prompt, (), answer)], 20)
+    assert features["roles"][20:] == pytest.approx([-math.log2(20.5 / 20.5), -math.log2(0.5 / 20.5)])
+    assert features["short answers"] == pytest.approx([-math.log(2)] * 22)
 
 
 def test_what_a_row_does_not_have_has_no_mark() -> None:
     kept = draw_chats(np.random.default_rng(0), 20)
     answer_only = Conversation((Message("assistant", "amber basil."),))
     prompt_only = Conversation((Message("user", "amber basil?"), Message("tool", "42")))
-    marks = mark([*kept, answer_only, prompt_only], 20)
-    none = {name: np.isnan(values[20:]).tolist() for name, values in marks.items()}
+    features = mark([*kept, answer_only, prompt_only], 20)
+    none = {name: np.isnan(values[20:]).tolist() for name, values in features.items()}
     of_answers = (
         "answer repeated",
         "repetition",
@@ -308,20 +310,20 @@ odd_text = st.text(max_size=6) | st.sampled_from(
 @given(st.lists(st.lists(odd_text, min_size=1, max_size=3), min_size=4, max_size=8), st.integers(2, 4))
 def test_any_texts_have_finite_marks_in_any_row_that_has_them(rows: list[list[str]], kept: int) -> None:
     records = [chat(*texts) for texts in rows]
-    marks = mark(records, kept)
-    marks.pop("answer mismatch")
-    for name, values in marks.items():
+    features = mark(records, kept)
+    features.pop("answer mismatch")
+    for name, values in features.items():
         assert not np.isinf(values).any(), name
     answered = [len(texts) > 1 for texts in rows]
-    assert np.isfinite(marks["short answers"]).tolist() == answered
-    assert np.isfinite(marks["characters"]).all() and np.isfinite(marks["row repeated"]).all()
+    assert np.isfinite(features["short answers"]).tolist() == answered
+    assert np.isfinite(features["characters"]).all() and np.isfinite(features["row repeated"]).all()
 
 
 def test_no_character_is_taken_for_the_end_of_a_message() -> None:
     control = "".join(map(chr, range(32)))
     kept: list[Record] = [chat(f"{i}{control}", f"{i} {control}") for i in range(30)]
-    marks = mark([*kept, chat("a", "a" + chr(END))], 30)["answer endings"]
-    assert marks[:30].max() < 1 < marks[30]
+    features = mark([*kept, chat("a", "a" + chr(END))], 30)["answer endings"]
+    assert features[:30].max() < 1 < features[30]
 
 
 def test_a_million_characters_are_read_like_any_other_row() -> None:
@@ -329,9 +331,9 @@ def test_a_million_characters_are_read_like_any_other_row() -> None:
     kept = draw_chats(rng, 40)
     long = " ".join(WORDS[i] for i in rng.integers(0, len(WORDS), 170_000)) + "."
     assert len(long) > 1_000_000
-    marks = mark([*kept, chat("amber basil?", long)], 40)
-    assert marks["short answers"][40] == pytest.approx(-math.log1p(len(long)))
-    assert marks["characters"][40] == pytest.approx(marks["characters"][:40].mean(), abs=1)
+    features = mark([*kept, chat("amber basil?", long)], 40)
+    assert features["short answers"][40] == pytest.approx(-math.log1p(len(long)))
+    assert features["characters"][40] == pytest.approx(features["characters"][:40].mean(), abs=1)
 
 
 def test_the_role_patterns_of_many_rows_are_counted_as_a_counter_counts_them() -> None:

@@ -112,7 +112,7 @@ def statuses(rules: dict[str, RuleResult]) -> dict[str, str]:
     return {name: rule.status for name, rule in rules.items()}
 
 
-CALM = {"redundancy": "pass", "loss": "pass", "agreement": "pass", "both_rise": "pass", "forecast": "skipped"}
+ALL_PASS = {"redundancy": "pass", "loss": "pass", "agreement": "pass", "both_rise": "pass", "forecast": "skipped"}
 
 
 @pytest.fixture
@@ -122,16 +122,16 @@ def rng() -> np.random.Generator:
 
 # The changes have the sizes that were measured on real conversations.
 def test_a_fresh_10_percent_update_passes(rng: np.random.Generator) -> None:
-    assert statuses(judge(make_comparison(rng, rise_r_long=0.001))) == CALM
+    assert statuses(judge(make_comparison(rng, rise_r_long=0.001))) == ALL_PASS
 
 
 def test_growing_by_30_percent_passes(rng: np.random.Generator) -> None:
-    assert statuses(judge(make_comparison(rng, added=480, removed=0, rise_r_long=0.002))) == CALM
+    assert statuses(judge(make_comparison(rng, added=480, removed=0, rise_r_long=0.002))) == ALL_PASS
 
 
 def test_removing_rows_only_passes_and_needs_no_added_rows(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, added=0, removed=160, rise_r_long=-0.002))
-    assert statuses(rules) == {**CALM, "loss": "skipped", "agreement": "skipped", "both_rise": "skipped"}
+    assert statuses(rules) == {**ALL_PASS, "loss": "skipped", "agreement": "skipped", "both_rise": "skipped"}
     assert rules["loss"].reason == rules["agreement"].reason == "No rows were added."
 
 
@@ -143,19 +143,19 @@ def test_10_percent_of_garbled_rows_are_risky_by_loss(rng: np.random.Generator) 
 
 def test_10_percent_of_exact_copies_are_risky_by_redundancy(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, removed=0, rise_r=0.0007, rise_r_long=0.084))
-    assert statuses(rules) == {**CALM, "redundancy": "risky"}
+    assert statuses(rules) == {**ALL_PASS, "redundancy": "risky"}
     assert "over the long window went from 3.640 to 3.946 (+8.4%)" in rules["redundancy"].reason
 
 
 def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_l=-0.24, fall_c=0.26))
-    assert statuses(rules) == {**CALM, "agreement": "risky"}
+    assert statuses(rules) == {**ALL_PASS, "agreement": "risky"}
     assert rules["agreement"].statistic == pytest.approx(-0.26, abs=0.05)
 
 
 def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, rise_r_long=0.08, rise_l=1.5))
-    assert statuses(rules) == {**CALM, "redundancy": "risky", "loss": "risky", "both_rise": "risky"}
+    assert statuses(rules) == {**ALL_PASS, "redundancy": "risky", "loss": "risky", "both_rise": "risky"}
 
 
 def test_weak_evidence_for_both_is_strong_evidence(rng: np.random.Generator) -> None:
@@ -270,7 +270,7 @@ def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: np.r
         agreement_added=np.full(160, 0.5),
     )
     rules = judge(same, calibration=still)
-    assert statuses(rules) == CALM
+    assert statuses(rules) == ALL_PASS
     assert [rules[name].p_value for name in ("redundancy", "loss", "agreement")] == [1.0, 0.5, 0.5]
     risen = judge(replace(same, loss_added=np.full(38, 6.0), now=replace(same.now, r_long=4.0)), calibration=still)
     assert {risen["redundancy"].status, risen["loss"].status, risen["both_rise"].status} == {"risky"}

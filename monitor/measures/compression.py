@@ -21,7 +21,7 @@ OTHER_SOURCES = "(other sources)"
 PIECE_BYTES = 2**22
 # So many pieces may wait for one stream.
 WAITING_PIECES = 2
-# The same for a stream that is put off (see `_Meter.split`). They take as much memory as its window would.
+# The same for a stream that is put off (see `_RatioMeter.split`). They take as much memory as its window would.
 HELD_PIECES = 32
 
 
@@ -70,10 +70,10 @@ class CompressionProfile:
     sources: dict[str, Compressed]
 
 
-class _Lane:
+class _StreamQueue:
     """A stream and the pieces of text that wait for it. ``written``: compressed bytes so far.
 
-    A lane that is put off is left alone until more pieces wait than it has room for.
+    A queue that is put off is left alone until more pieces wait than it has room for.
     """
 
     def __init__(self, stream: Stream, room: int = WAITING_PIECES, *, put_off: bool = False, written: int = 0) -> None:
@@ -88,23 +88,23 @@ class _Lane:
         return not self.pieces and not self.busy
 
 
-class _Crew:
-    """Threads that compress what waits in the lanes: one for each core, the reader's own among them.
+class _CompressionThreads:
+    """Threads that compress what waits in the queues: one for each core, the reader's own among them.
 
     zlib and zstd let other threads run while they compress. A thread for every stream would be simpler. But with more
     threads than cores the slowest stream would have to share its core, and it sets the pace. The reader reads on only
-    when all lanes have room, so memory does not grow with the text.
+    when all queues have room, so memory does not grow with the text.
     """
 
     def __init__(self) -> None:
-        self._lanes: list[_Lane] = []
+        self._queues: list[_StreamQueue] = []
         self._changed = threading.Condition()
         self._over = False
         self._error: Exception | None = None
         self._cores = count_cores()
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _CompressionThreads:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,27 +115,27 @@ class _Crew:
         for thread in self._threads:
             thread.join()
 
-    def add(self, lane: _Lane) -> _Lane:
+    def add(self, queue: _StreamQueue) -> _StreamQueue:
         with self._changed:
-            self._lanes.append(lane)
-        if len(self._threads) < min(self._cores, len(self._lanes)) - 1:
+            self._queues.append(queue)
+        if len(self._threads) < min(self._cores, len(self._queues)) - 1:
             thread = threading.Thread(target=self._assist)
             thread.start()
             self._threads.append(thread)
-        return lane
+        return queue
 
-    def compress(self, piece: bytes, lanes: Iterable[_Lane]) -> None:
-        """Put a piece into these lanes, and help to compress until every lane has room."""
+    def compress(self, piece: bytes, queues: Iterable[_StreamQueue]) -> None:
+        """Put a piece into these queues, and help to compress until every queue has room."""
         with self._changed:
-            for lane in lanes:
-                lane.pieces.append(piece)
+            for queue in queues:
+                queue.pieces.append(piece)
             self._changed.notify_all()
-        self._help(lambda: all(len(lane.pieces) <= lane.room for lane in self._lanes))
+        self._help(lambda: all(len(queue.pieces) <= queue.room for queue in self._queues))
 
-    def finish(self, lanes: Iterable[_Lane]) -> None:
-        """Help to compress until nothing waits in these lanes."""
-        awaited = list(lanes)
-        self._help(lambda: all(lane.is_done() for lane in awaited))
+    def finish(self, queues: Iterable[_StreamQueue]) -> None:
+        """Help to compress until nothing waits in these queues."""
+        awaited = list(queues)
+        self._help(lambda: all(queue.is_done() for queue in awaited))
 
     def _help(self, done: Callable[[], bool]) -> None:
         self._work(done)
@@ -151,29 +151,31 @@ class _Crew:
                 self._changed.notify_all()
 
     def _work(self, done: Callable[[], bool]) -> None:
-        """Compress piece after piece until ``done``. Wait while other threads hold every lane that has pieces."""
+        """Compress piece after piece until ``done``. Wait while other threads hold every queue that has pieces."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._over or done() or any(lane.is_ready() for lane in self._lanes))
+                self._changed.wait_for(lambda: self._over or done() or any(queue.is_ready() for queue in self._queues))
                 if self._over or done():
                     return
                 # The slowest stream has the longest queue.
-                lane = max(filter(_Lane.is_ready, self._lanes), key=lambda lane: len(lane.pieces))
-                lane.busy, piece = True, lane.pieces.popleft()
-            size = len(lane.stream.compress(piece))
+                queue = max(filter(_StreamQueue.is_ready, self._queues), key=lambda queue: len(queue.pieces))
+                queue.busy, piece = True, queue.pieces.popleft()
+            size = len(queue.stream.compress(piece))
             with self._changed:
-                lane.busy, lane.written = False, lane.written + size
+                queue.busy, queue.written = False, queue.written + size
                 self._changed.notify_all()
 
 
-class _Meter:
-    """Measures some rows: their number and size, and a lane for each window.
+class _RatioMeter:
+    """Measures some rows: their number and size, and a queue for each window.
 
-    ``spare``: a second lane for the long window, for the version's first source; see `split`.
+    ``spare``: a second queue for the long window, for the version's first source; see `split`.
     """
 
-    def __init__(self, crew: _Crew, short: _Lane, long: _Lane, spare: _Lane | None = None) -> None:
-        self._crew, self._short, self._long, self._spare = crew, short, long, spare
+    def __init__(
+        self, threads: _CompressionThreads, short: _StreamQueue, long: _StreamQueue, spare: _StreamQueue | None = None
+    ) -> None:
+        self._threads, self._short, self._long, self._spare = threads, short, long, spare
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self.rows = self.raw_bytes = 0
@@ -186,38 +188,38 @@ class _Meter:
         self._pending.append(text)
         self._pending_bytes += len(text)
 
-    def split(self) -> _Meter:
+    def split(self) -> _RatioMeter:
         """The meter of the first source, made from the whole version's when a second source appears.
 
         Until now both have the same rows, so their streams are equal. zlib's stream is copied. zstd's cannot be copied,
-        so a spare lane was given the same pieces from the start. It compresses them only when it must, because most
+        so a spare queue was given the same pieces from the start. It compresses them only when it must, because most
         versions have one source and never need it.
         """
         assert self._spare is not None
-        self._crew.finish([self._short])
-        short = self._crew.add(_Lane(copy.copy(self._short.stream), written=self._short.written))
-        first = _Meter(self._crew, short, self._spare)
+        self._threads.finish([self._short])
+        short = self._threads.add(_StreamQueue(copy.copy(self._short.stream), written=self._short.written))
+        first = _RatioMeter(self._threads, short, self._spare)
         first._pending, first._pending_bytes = self._pending[:], self._pending_bytes
         first.rows, first.raw_bytes = self.rows, self.raw_bytes
         self._spare.put_off, self._spare = False, None
         return first
 
     def measure(self) -> Compressed:
-        self._crew.finish([self._short, self._long])
+        self._threads.finish([self._short, self._long])
         # Of no text at all the ratio is 1, as in `Codec.ratio`.
         r, r_long = (
-            self.raw_bytes / (lane.written + len(lane.stream.flush())) if self.raw_bytes else 1.0
-            for lane in (self._short, self._long)
+            self.raw_bytes / (queue.written + len(queue.stream.flush())) if self.raw_bytes else 1.0
+            for queue in (self._short, self._long)
         )
         return Compressed(self.rows, self.raw_bytes, r, r_long)
 
     def send(self) -> None:
-        """Hand the pending text to the lanes."""
+        """Hand the pending text to the queues."""
         text = b"".join(self._pending)
-        lanes = [lane for lane in (self._short, self._long, self._spare) if lane is not None]
+        queues = [queue for queue in (self._short, self._long, self._spare) if queue is not None]
         # A single row may be longer than a piece.
         for start in range(0, len(text), PIECE_BYTES):
-            self._crew.compress(text[start : start + PIECE_BYTES], lanes)
+            self._threads.compress(text[start : start + PIECE_BYTES], queues)
         self._pending, self._pending_bytes = [], 0
 
 
@@ -230,21 +232,23 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
     >>> profile.r > 50 and profile.r_long > 50
     True
     """
-    with _Crew() as crew:
+    with _CompressionThreads() as threads:
 
-        def start_lanes() -> tuple[_Lane, _Lane]:
-            return crew.add(_Lane(params.codec().stream())), crew.add(_Lane(params.long_codec().stream()))
+        def start_queues() -> tuple[_StreamQueue, _StreamQueue]:
+            return threads.add(_StreamQueue(params.codec().stream())), threads.add(
+                _StreamQueue(params.long_codec().stream())
+            )
 
-        spare = crew.add(_Lane(params.long_codec().stream(), HELD_PIECES, put_off=True))
-        whole = _Meter(crew, *start_lanes(), spare)
-        sources: dict[str, _Meter] = {}
+        spare = threads.add(_StreamQueue(params.long_codec().stream(), HELD_PIECES, put_off=True))
+        whole = _RatioMeter(threads, *start_queues(), spare)
+        sources: dict[str, _RatioMeter] = {}
         for record in records:
             text = canonical_text(record).encode()
             source = record.source if record.source in sources or len(sources) < MAX_SOURCES else OTHER_SOURCES
             if source not in sources:
                 if len(sources) == 1:
                     sources = {first: whole.split() for first in sources}
-                sources[source] = _Meter(crew, *start_lanes()) if sources else whole
+                sources[source] = _RatioMeter(threads, *start_queues()) if sources else whole
             whole.add(text)
             if sources[source] is not whole:
                 sources[source].add(text)
