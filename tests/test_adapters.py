@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError
-from corpus.records import Conversation, Message, Preference, Record
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record
 from training.adapters import quantize_config
 from training.evaluation_params import EvaluationParams
 from training.fine_tuning import CHECKPOINTS, TrainingReport
@@ -20,7 +20,7 @@ from training.heldout import evaluate_heldout
 from training.kto import KtoParams, train_kto
 from training.sft import SftParams, train_sft
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 LORA = SftParams(
     epochs=1.0, batch_rows=8, micro_batch_rows=4, learning_rate=2e-2, max_length=64, save_every_steps=2,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
-from corpus.records import Conversation, Message, Record, content_hash, data_hash
+from corpus.records import Conversation, HashedRecord, Message, content_hash, data_hash
 from monitor.assess import accept_version, assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration, calibrate
@@ -31,7 +31,7 @@ from monitor.verdict import Verdict
 from training.base_model import load_base_model
 from training.probe import ProbeParams, probe_loss
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 PROBE = ProbeParams(steps=60, batch_rows=4, max_length=48, skipped_steps=2)
 CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "base")

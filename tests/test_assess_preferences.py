@@ -11,7 +11,7 @@ import pytest
 from corpus.artifacts import write_json, write_text
 from corpus.errors import NotAssessedError
 from corpus.prepare import PrepareParams, prepare_file
-from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
 from entropylaw.repository import layout
 from entropylaw.repository.results import load_evidence
 from monitor.assess import accept_version, assess_version
@@ -28,7 +28,7 @@ from monitor.verdict import Verdict
 from training.probe import ProbeParams
 from training.probed_model import load_probed_model
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 PROBE = ProbeParams(steps=40, batch_rows=4, max_length=64, skipped_steps=2)
 CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "base")

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from corpus.errors import EntropylawError
 from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
-from corpus.records import Record, data_hash
+from corpus.records import HashedRecord, Record, data_hash
 from entropylaw.backfill.past_versions import list_past_versions, number_main_line
 from entropylaw.backfill.plan import count_rows
 from entropylaw.cli import app
@@ -26,7 +26,7 @@ from entropylaw.init.pipeline import render_pipeline
 from monitor.history import parent_of, read_history, write_entry
 from training.base_model import is_trained_row
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 TINY = {
     "probe": {"steps": 12, "max_length": 48, "skipped_steps": 2},

@@ -11,7 +11,7 @@ import pytest
 
 from corpus.artifacts import fingerprint, hash_folder
 from corpus.errors import EntropylawError, ParamsError
-from corpus.records import Record, hash_fraction
+from corpus.records import HashedRecord, hash_fraction
 from training.base_model import CARD, BaseModelCard, build_base_model, is_trained_row, load_base_model, read_card
 from training.base_model_params import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_conversation, training_messages
@@ -20,7 +20,7 @@ from training.loss import mean_token_loss
 from training.model_loading import load_pretrained
 from training.small_model import train_tokenizer
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 SMALL = BaseModelParams(vocabulary=400, hidden_size=32, layers=1, heads=2, max_length=64, steps=4)
 
 

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from corpus.records import Conversation, Message, Record, canonical_text
+from corpus.records import Conversation, HashedRecord, Message, canonical_text
 from monitor.calibration.benign_updates import RowMeasures, UpdateDraw, describe_updates, draw_updates, measure_updates
 from monitor.calibration.topics import cluster_topics
 from monitor.measures.compression import CompressionParams
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
 TOPICS = np.arange(200) % 5
 

@@ -16,7 +16,7 @@ from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.files import write_rows
 from corpus.prepare import to_row
-from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, canonical_text, content_hash
 from entropylaw.cli import app
 from entropylaw.init.recipes import apply_recipe
 from entropylaw.repository.shipped_files import shipped_text
@@ -40,7 +40,7 @@ from training.base_model import load_base_model
 from training.probe import ProbeParams
 from training.probed_model import ProbedModel, load_probed_model
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
 PROBE = ProbeParams(steps=12, batch_rows=2, max_length=48, skipped_steps=1)
 PARAMS = CalibrationParams(seeds=3, update_shares=(0.1, 0.2), updates=2, topics=6, heldout_rows=12)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from corpus.artifacts import write_json
 from corpus.files import write_rows
 from corpus.params import PARAMS_FILE
-from corpus.records import Conversation, Message, Record, canonical_text, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash
 from entropylaw.cli import app
 from entropylaw.init.recipes import apply_recipe
 from entropylaw.repository.shipped_files import shipped_text
@@ -41,7 +41,7 @@ from monitor.version_diff import (
 from reports.comparison import render_comparison
 from training.base_model import read_card
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 Compare = Callable[..., Result]
 
 PARAMS = CompressionParams()
@@ -136,7 +136,7 @@ def test_added_copies_bring_almost_nothing_new_and_fresh_rows_what_they_are(chat
 
 @pytest.mark.slow
 def test_each_source_counts_its_own_rows() -> None:
-    def row(source: str, i: int) -> tuple[Record, str]:
+    def row(source: str, i: int) -> HashedRecord:
         record = Conversation((Message("user", f"question {i}"), Message("assistant", f"answer {i}")), source)
         return record, content_hash(record)
 

@@ -21,11 +21,11 @@ from benchmarks import compression_speed
 from corpus.codecs import Codec
 from corpus.errors import DataError
 from corpus.files import write_rows
-from corpus.records import Conversation, Message, Record, canonical_text
+from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text
 from monitor.measures import compression
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = CompressionParams()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import monitor.measures.consistency
-from corpus.records import Conversation, Message, Preference, Record, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
 from monitor.measures.consistency import (
     ConsistencyParams,
     flag_contradictions,
@@ -19,7 +19,7 @@ from monitor.measures.consistency import (
     row_agreement,
 )
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = ConsistencyParams()
 
 TOPICS = (

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from corpus.errors import EntropylawError
 from corpus.params import read_params
-from corpus.records import Record
+from corpus.records import HashedRecord
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
 from training.device_memory import explain_full_memory
@@ -27,7 +27,7 @@ from training.evaluation_params import EvaluationParams, LmEvalParams
 from training.heldout import evaluate_heldout
 from training.model_loading import load_pretrained
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 Run = Callable[..., Result]
 
 KEY = "sk-0123456789-very-secret"

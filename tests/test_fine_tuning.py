@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError, ParamsError
-from corpus.records import Conversation, Message, Preference, Record
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record
 from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating
 from training.chat import encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
@@ -36,7 +36,7 @@ from training.loss import mean_token_loss
 from training.model_loading import load_pretrained
 from training.sft import SftParams, train_sft
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 SFT = SftParams(epochs=1.0, batch_rows=8, micro_batch_rows=4, learning_rate=5e-3, max_length=64, save_every_steps=2)
 KTO = KtoParams(epochs=1.0, batch_rows=8, micro_batch_rows=4, learning_rate=1e-3, max_length=64, save_every_steps=2)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from corpus.codecs import Codec
-from corpus.records import Conversation, Message, Record, canonical_text
+from corpus.records import Conversation, HashedRecord, Message, canonical_text
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyProfile
 from monitor.measures.evidence import Evidence
@@ -18,7 +18,7 @@ from monitor.rules.parent_comparison import ComparedRows
 from monitor.rules.redundancy import conditional_ratios, score_redundancy
 from monitor.verdict import FlaggedRow
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = CompressionParams()
 
 

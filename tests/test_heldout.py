@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import NotAssessedError
-from corpus.records import Conversation, Message, Record
+from corpus.records import Conversation, HashedRecord, Message
 from training.chat import encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
 from training.heldout import count_response_bytes, evaluate_heldout
 from training.loss import collate_rows
 from training.model_loading import load_pretrained
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = EvaluationParams(rows=20, max_length=80, batch_rows=6)
 
 

@@ -19,7 +19,7 @@ from corpus.errors import EntropylawError, ParamsError
 from corpus.files import write_rows
 from corpus.params import parse_section
 from corpus.prepare import to_row
-from corpus.records import Record
+from corpus.records import HashedRecord
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
 from training.launch import (
@@ -31,7 +31,7 @@ from training.launch import (
     read_config,
 )
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DDP = LaunchParams("ddp", processes=2)

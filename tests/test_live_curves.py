@@ -10,14 +10,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from corpus.artifacts import hash_folder
-from corpus.records import Preference, Record
+from corpus.records import HashedRecord, Preference, Record
 from entropylaw.init.pipeline import render_pipeline
 from entropylaw.repository.shipped_files import shipped_text
 from training.fine_tuning import TrainingReport
 from training.kto import KtoParams, train_kto
 from training.sft import SftParams, train_sft
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 SFT = SftParams(epochs=2.0, batch_rows=8, micro_batch_rows=8, learning_rate=5e-3, max_length=64, save_every_steps=3)
 KTO = KtoParams(epochs=1.0, batch_rows=4, micro_batch_rows=4, learning_rate=1e-3, max_length=64)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from corpus.records import Record
+from corpus.records import HashedRecord
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import IGNORED, collate_rows, mean_token_loss, row_token_losses
 from training.model_loading import load_pretrained
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 
 @pytest.fixture(scope="module")

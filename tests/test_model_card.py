@@ -13,7 +13,7 @@ from corpus.artifacts import hash_folder, write_json
 from corpus.files import write_rows
 from corpus.formats import read_records
 from corpus.prepare import to_row
-from corpus.records import Record, content_hash, data_hash
+from corpus.records import HashedRecord, content_hash, data_hash
 from entropylaw.cli import app
 from entropylaw.repository.provenance import trace_rows
 from monitor.measures.evidence import version_hash
@@ -22,7 +22,7 @@ from training.kto import KtoParams, KtoReport
 from training.model_card import Provenance, TrainedOn, read_hub_base, render_model_card, write_model_card
 from training.sft import SftParams, train_sft
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 
 REPORT = TrainingReport(
     method="sft", rows=90, rows_dropped=10, tokens=5000, epochs=2.0, steps=24, first_loss=4.5, last_loss=4.0,
@@ -110,7 +110,7 @@ def test_a_model_folder_names_no_place_on_this_machine_and_is_the_same_wherever_
 
 
 @pytest.fixture
-def pipeline(chats: Rows, in_tmp_path: Path) -> tuple[list[tuple[Record, str]], str]:
+def pipeline(chats: Rows, in_tmp_path: Path) -> tuple[list[HashedRecord], str]:
     """The results of a pipeline over 40 rows of which 16 were selected and approved; the hash of those 16."""
     pool, chosen = chats[300:340], chats[304:320]
     Path("params.yaml").write_text("datasets: {sft: data/sft.jsonl}\n")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from corpus.records import Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.own_updates import MAX_ROWS, OwnUpdates, measure_own_updates
@@ -21,7 +21,7 @@ from monitor.verdict import Measurements, RuleResult
 
 pytestmark = pytest.mark.slow
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
 PARAMS = CalibrationParams()
 # Of data whose rows are so long that nothing moves their R.

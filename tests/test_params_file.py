@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from corpus.errors import ParamsError
 from corpus.params import parse_section, read_params
 from docs.reference.parameters import SECTIONS
 from entropylaw.repository.shipped_files import shipped_text
@@ -25,3 +26,10 @@ def test_the_shipped_values_are_the_defaults_of_the_code(shipped, name):
     section = parse_section(SECTIONS[name], shipped[name], name)
     assert section == SECTIONS[name]()
     assert list(shipped[name]) == [field.name for field in dataclasses.fields(SECTIONS[name])]
+
+
+@pytest.mark.parametrize(("old", "new"), [("odd_rows", "outlier_share"), ("odd_tails", "outlier_quantiles")])
+def test_a_key_of_an_older_file_is_refused_with_its_new_name(shipped, old, new):
+    rules = {old if key == new else key: value for key, value in shipped["rules"].items()}
+    with pytest.raises(ParamsError, match=rf"^params\.yaml: rules\.{old}: is now called {new}"):
+        parse_section(SECTIONS["rules"], rules, "params.yaml: rules")

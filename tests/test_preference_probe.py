@@ -12,7 +12,7 @@ import torch
 
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
-from corpus.records import Message, Preference, Record, content_hash
+from corpus.records import HashedRecord, Message, Preference, content_hash
 from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating
 from monitor.measures.probe_files import (
     PreferenceProbeSummary,
@@ -36,7 +36,7 @@ from training.preference_probe import (
 )
 from training.probe import ProbeParams, choose_probe_rows, probe_loss
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=6, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from corpus.records import Message, Preference, Record, content_hash
+from corpus.records import HashedRecord, Message, Preference, Record, content_hash
 from monitor.measures.preferences import (
     PairReference,
     PreferenceDirection,
@@ -26,7 +26,7 @@ from monitor.rules.parent_comparison import ParentComparison
 from monitor.rules.rule import RuleInput
 from monitor.verdict import Measurements, RuleResult
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = RuleParams()
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from corpus.errors import EntropylawError, NotAssessedError
-from corpus.records import Conversation, Message, Record, content_hash
+from corpus.records import Conversation, HashedRecord, Message, content_hash
 from monitor.measures.probe_files import read_probe_rows, summarise_probe, write_probe_rows, write_step_curve
 from training.base_model import is_trained_row, load_base_model
 from training.chat import encode_conversation, training_messages
 from training.loss import collate_rows
 from training.probe import ProbeParams, ProbeResult, choose_probe_rows, probe_loss
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=12, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)
 
 

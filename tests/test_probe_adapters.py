@@ -16,7 +16,7 @@ from corpus.errors import ParamsError
 from corpus.files import write_rows
 from corpus.params import parse_section
 from corpus.prepare import to_row
-from corpus.records import Message, Preference, Record, content_hash
+from corpus.records import HashedRecord, Message, Preference, content_hash
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import calibrate
@@ -31,7 +31,7 @@ from training.probe import ProbeParams, ProbeResult, choose_probe_rows, probe_lo
 from training.probed_model import copy_probed_model, load_probed_model
 from training.sft import SftParams, train_sft
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 MakeBase = Callable[..., Path]
 
 RANK = 2

@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 
 from corpus.errors import NotAssessedError
 from corpus.params import read_params
-from corpus.records import Conversation, Message, Preference, Record, content_hash
+from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
 from training.judge import Judge
 from training.judge_params import JudgeParams
 from training.quality import QualityParams, RatedRow, rate_rows, rating_requests
 
-Rows = list[tuple[Record, str]]
+Rows = list[HashedRecord]
 Start = Callable[[Callable[[Received], Reply]], tuple[Judge, JudgeServer]]
 
 PARAMS = QualityParams(rows=10)
@@ -61,7 +61,7 @@ def grade_by_length(request: Received) -> Reply:
     return say(f"As long as it is. Grade: [[{min(len(seen_answer(request)), 50) / 10}]]")
 
 
-def conversation(*answers: str, row: int = 1) -> tuple[Record, str]:
+def conversation(*answers: str, row: int = 1) -> HashedRecord:
     turns = [
         Message("user", "Go on.") if i % 2 == 0 else Message("assistant", answers[i // 2])
         for i in range(2 * len(answers))

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from corpus.errors import EntropylawError
 from corpus.files import SUFFIXES, read_rows, write_rows
 from corpus.prepare import PrepareParams, to_row
-from corpus.records import Conversation, Message, Record, canonical_text
+from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text
 from entropylaw.cli import app
 from entropylaw.select.pool import read_pool
 from entropylaw.terminal import show_stages
@@ -109,7 +109,7 @@ def pairs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def chat_pool(chats: list[tuple[Record, str]], tmp_path: Path) -> tuple[Path, list[Record]]:
+def chat_pool(chats: list[HashedRecord], tmp_path: Path) -> tuple[Path, list[Record]]:
     """Twenty real conversations."""
     path = tmp_path / "chats.jsonl"
     write_rows(path, [to_row(record, row_hash) for record, row_hash in chats[300:320]])
