@@ -26,6 +26,7 @@ from entropylaw.repository.lockfile import hash_as_dvc
 from entropylaw.repository.shipped_files import shipped_text
 from monitor.history import write_entry
 from monitor.measures.evidence import version_hash
+from monitor.rules.registry import rule_ids
 from monitor.waivers import Waiver, add_waiver
 from training.fine_tuning import TrainingReport
 from training.model_card import Provenance, TrainedOn, render_model_card
@@ -69,7 +70,8 @@ def write_results() -> None:
     verdict = replace(verdict, version=replace(verdict.version, data_hash=VERSION))
     write_json("results/verdict.json", verdict)
     for rule in verdict.risky_rules():
-        add_waiver("waivers.yaml", Waiver(rule.id, VERSION, "It is meant.", "ada@example.org", "2999-12-31"))
+        waiver = Waiver(rule.id, VERSION, "It is meant.", "ada@example.org", "2999-12-31")
+        add_waiver("waivers.yaml", waiver, rule_ids())
     for entry in history():
         write_entry("history", entry)
     for dataset in DATASETS:
