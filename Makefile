@@ -58,4 +58,4 @@ bench: $(INSTALLED) ## measure speed, memory and error rates; prints tables
 
 clean: ## remove .venv, caches and builds; data, models and results stay
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(PACKAGES) tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

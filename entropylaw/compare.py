@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from monitor.measures.evidence import Configuration, Evidence
     from monitor.verdict import RuleResult
     from monitor.version_diff import MeasuredFile
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
 
 SIDES = ("A", "B")
@@ -75,7 +75,7 @@ def compare(
         rules = None
         if model:
             evidence, missing = probe_versions(evidence, model, params.probe, report)
-            rules, unfit = apply_rules(evidence, params.with_base(model[2].identity))
+            rules, unfit = ask_rules(evidence, params.with_base(model.card.identity))
             notes = [*missing, *unfit]
     sides = [version.measured(item) for version, item in zip(versions, evidence, strict=True)]
     result = compare_versions(sides[0], sides[1], params.compression, rules, notes)
@@ -101,7 +101,7 @@ def read_measuring_params() -> MeasuringParams:
     """From params.yaml, or the defaults where there is none. Raises ParamsError when it cannot be read."""
     from monitor.measures.compression import CompressionParams
     from monitor.measures.consistency import ConsistencyParams
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
 
     return MeasuringParams(
         read_section(CompressionParams, "compression"),
@@ -210,7 +210,7 @@ def probe_versions(
     return probed, notes
 
 
-def apply_rules(
+def ask_rules(
     evidence: list[Evidence], configuration: Configuration
 ) -> tuple[tuple[RuleResult, ...] | None, list[str]]:
     """The verdict's rules on the change, by the calibration of the repository; None, and why, where it does not fit."""
@@ -219,7 +219,7 @@ def apply_rules(
     from entropylaw import __version__
     from entropylaw.repository.results import load_calibration
     from monitor.rule_params import RuleParams
-    from monitor.version_diff import judge_change
+    from monitor.version_diff import apply_rules_to_change
 
     if not CALIBRATION.exists() or not all(math.isfinite(item.l) for item in evidence):
         return None, []
@@ -227,4 +227,4 @@ def apply_rules(
     if calibration.base_identity != configuration.base_identity:
         return None, [f"{CALIBRATION} was made with another base model: it cannot tell what is benign here."]
     params = read_section(RuleParams, "rules")
-    return judge_change(evidence[0], evidence[1], calibration, configuration, params, __version__), []
+    return apply_rules_to_change(evidence[0], evidence[1], calibration, configuration, params, __version__), []

@@ -144,7 +144,8 @@ def probe(
         write_probe_rows,
     )
     from training.fine_tuning import quiet_libraries
-    from training.probe import ProbeParams, probe_loss
+    from training.probe import probe_loss
+    from training.probe_run import ProbeParams
     from training.probed_model import load_probed_model
 
     params = read_section(ProbeParams, "probe")
@@ -184,7 +185,7 @@ def calibrate(
     from monitor.law.entropy_law import fit_entropy_law
     from monitor.measures.compression import CompressionParams
     from training.fine_tuning import CHECKPOINTS, quiet_libraries
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
 
     def announce(cost: CalibrationCost) -> None:
         typer.echo(f"calibration: {describe_cost(cost)}; if interrupted, it goes on where it stopped", err=True)

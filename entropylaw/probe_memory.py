@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from corpus.params import read_section
 
 if TYPE_CHECKING:
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
 
 
 def explain_probe_memory(what: str, params: ProbeParams) -> AbstractContextManager[None]:

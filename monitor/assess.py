@@ -93,7 +93,7 @@ def assess_version(
             for item in evidence
             if item.dataset in parent.datasets
         ]
-        return judge_version(alone, compared, parent, calibration, law, params)
+        return decide_version(alone, compared, parent, calibration, law, params)
     others = [entry for entry in history if entry.data_hash != data_hash]
     if not others:
         return alone
@@ -132,7 +132,7 @@ def compare_dataset(
     return ComparedDataset(rows, now, changes, comparison)
 
 
-def judge_version(
+def decide_version(
     alone: Verdict,
     compared: Sequence[ComparedDataset],
     parent: HistoryEntry,

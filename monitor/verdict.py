@@ -90,7 +90,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class NormalRange:
-    """The range that benign updates of this version's size leave a measure in, in the unit of the measure.
+    """The range in which a benign update of this version's size leaves a measure, in the unit of the measure.
 
     At the default rate of false alarms, nine in ten benign updates stay inside.
     """
@@ -209,7 +209,7 @@ def worst(statuses: list[RuleStatus]) -> Status:
 
 
 def verdict_from_json(document: dict[str, Any]) -> Verdict:
-    """Read a verdict back from JSON. Raises KeyError or TypeError on a document of another shape."""
+    """Read a verdict back from JSON. Raises KeyError, TypeError or ParamsError on a document of another shape."""
 
     def version(part: dict[str, Any] | None) -> Version | None:
         return Version(**part) if part else None

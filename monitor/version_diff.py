@@ -127,7 +127,9 @@ def compare_versions(
 
 
 def match_rows(others: Iterable[str], hashes: Iterable[str]) -> list[bool]:
-    """For each row, by content hash, whether another version has it too. Its n-th copy counts if that has n copies.
+    """For each row, by content hash, whether another version has it too.
+
+    The n-th copy of a row counts only if the other version has at least n copies.
 
     >>> match_rows(["a", "b", "b"], ["b", "c", "b", "b"])
     [True, False, True, False]
@@ -198,7 +200,7 @@ def compare_sources(
     }
 
 
-def judge_change(
+def apply_rules_to_change(
     a: Evidence,
     b: Evidence,
     calibration: Calibration,

@@ -235,7 +235,7 @@ def _baseline() -> Verdict:
 
 
 def _pass() -> Verdict:
-    calm = "within what a batch of another topic may differ"
+    usual = "within what a batch of another topic may differ"
     return _verdict(
         "pass",
         "No rule found more than benign updates do, against x4.",
@@ -251,9 +251,9 @@ def _pass() -> Verdict:
                 0.981,
                 "relative change of R",
             ),
-            RuleResult("loss", "sft", "pass", f"Mean loss 5.081 against 5.013: {calm}.", 0.068, 0.21, 0.41, "nats"),
+            RuleResult("loss", "sft", "pass", f"Mean loss 5.081 against 5.013: {usual}.", 0.068, 0.21, 0.41, "nats"),
             RuleResult(
-                "agreement", "sft", "pass", f"Agreement 0.408 against 0.398: {calm}.", 0.01, -0.052, 0.87, "cosine"
+                "agreement", "sft", "pass", f"Agreement 0.408 against 0.398: {usual}.", 0.01, -0.052, 0.87, "cosine"
             ),
             RuleResult(
                 "both_rise",

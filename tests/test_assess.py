@@ -29,7 +29,8 @@ from monitor.rule_params import RuleParams
 from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
 from monitor.verdict import Verdict
 from training.base_model import load_base_model
-from training.probe import ProbeParams, probe_loss
+from training.probe import probe_loss
+from training.probe_run import ProbeParams
 
 Rows = list[HashedRecord]
 
@@ -46,7 +47,15 @@ LAW_POINTS = tuple(
     for i, (a, b) in enumerate([(1.0, 5.0), (1.2, 5.2), (1.5, 5.1), (2.0, 5.0), (1.1, 5.4), (1.4, 5.3)] * 2)
 )
 CALIBRATION = Calibration(
-    400, (5.0, 5.01), 0.8, TopicSpread(0.07, 11), TopicSpread(0.03, 11), UPDATES, LAW_POINTS, "base"
+    400,
+    (5.0, 5.01),
+    0.8,
+    TopicSpread(0.07, 11),
+    TopicSpread(0.03, 11),
+    UPDATES,
+    LAW_POINTS,
+    "base",
+    CalibrationParams(),
 )
 
 

@@ -17,6 +17,7 @@ from entropylaw.repository.results import load_evidence
 from monitor.assess import accept_version, assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
+from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import TopicSpread
 from monitor.history import read_history, write_entry
 from monitor.measures.compression import CompressionParams
@@ -25,7 +26,7 @@ from monitor.measures.evidence import Configuration, Evidence
 from monitor.measures.measurement import measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
-from training.probe import ProbeParams
+from training.probe_run import ProbeParams
 from training.probed_model import load_probed_model
 
 Rows = list[HashedRecord]
@@ -41,6 +42,7 @@ CALIBRATION = Calibration(
     (BenignUpdate(0.1, "random", 0.001, 0.001),) * 12,
     (),
     "base",
+    CalibrationParams(),
 )
 
 

@@ -37,7 +37,7 @@ from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
 from training.base_model import load_base_model
-from training.probe import ProbeParams
+from training.probe_run import ProbeParams
 from training.probed_model import ProbedModel, load_probed_model
 
 Rows = list[HashedRecord]
@@ -106,6 +106,19 @@ def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
     assert isinstance(both, Preference)
     assert (both.prompt, both.row) == (pair.prompt, 3)
     assert answer not in (both.chosen[0].content, both.rejected[0].content)
+
+
+def test_the_laws_subsets_are_ordered_by_the_codec_that_the_user_set(chats: Rows) -> None:
+    # Long rows: of a short one every level finds the same repetitions.
+    texts = ["\n".join(canonical_text(record) for record, _ in chats[i : i + 20]) for i in range(0, 1200, 20)]
+    records = [Conversation((Message("user", "Go on."), Message("assistant", text))) for text in texts]
+    rows = [HashedRecord(record, content_hash(record)) for record in records]
+
+    def order(level: int) -> list[str]:
+        drawn = dict(draw_law_subsets(rows, len(rows), CompressionParams(level=level), np.random.default_rng(0)))
+        return [row.hash for row in drawn["least compressible"]]
+
+    assert sorted(order(1)) == sorted(order(9)) and order(1) != order(9)
 
 
 def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: Rows) -> None:

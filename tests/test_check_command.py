@@ -11,7 +11,7 @@ from click.testing import Result
 from sample_verdicts import STATUSES, history, sample_verdict, waiver
 from typer.testing import CliRunner
 
-from corpus.artifacts import write_json
+from corpus.artifacts import to_json, write_json
 from entropylaw import verdict as judge
 from entropylaw.cli import app
 from monitor.history import write_entry
@@ -80,3 +80,23 @@ def test_without_verify_dvcs_record_is_not_asked_for(run) -> None:
     result = run("pass", "--verify")
     assert result.exit_code == 3 and not result.stdout
     assert result.stderr.startswith("entropylaw: dvc.yaml: no such file; ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"law": {}},
+        {"law": {"holds": None, "sentence": "Too few points.", "n_points": 2}},
+        {"rules": [{"id": "consistency", "dataset": "sft", "status": "pass", "reason": "As before."}]},
+        {"version": None},
+    ],
+)
+def test_a_verdict_of_another_version_of_the_tool_is_not_assessed_and_names_its_file(run, damage) -> None:
+    document = json.loads(Path("results/verdict.json").read_text()) if Path("results/verdict.json").exists() else None
+    document = document or json.loads(to_json(sample_verdict("pass")))
+    write_json("results/verdict.json", {**document, **damage})
+    shown = CliRunner().invoke(app, ["check"])
+    assert shown.exit_code == 3
+    assert shown.stderr == (
+        "entropylaw: results/verdict.json: not a verdict of this version of the tool; run `dvc repro`\n"
+    )

@@ -26,6 +26,7 @@ from entropylaw.init.recipes import apply_recipe
 from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
+from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import TopicSpread
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams
@@ -249,7 +250,7 @@ def made_up_calibration(base_identity: str) -> Calibration:
         for sign in (1, -1)
     ]
     spread = TopicSpread(0.05, 11)
-    return Calibration(300, (5.0, 5.01), 0.8, spread, spread, tuple(updates), (), base_identity)
+    return Calibration(300, (5.0, 5.01), 0.8, spread, spread, tuple(updates), (), base_identity, CalibrationParams())
 
 
 def test_with_a_base_model_the_same_file_twice_has_the_same_l(

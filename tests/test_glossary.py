@@ -27,14 +27,24 @@ RETIRED = {
     r"\brule `?consistency\b|\bconsistency`? rule\b|`consistency` (?:asks|compares|raises|tests)": "rule loss",
 }
 # These say what an old key is called now.
-TELLS_OLD_NAMES = ("monitor/rule_params.py", "docs/decisions/0017-a-room-for-every-rule.md")
+TELLS_OLD_NAMES = ("monitor/rule_params.py", "docs/decisions/0017-a-room-for-every-rule.md", "CHANGELOG.md")
 
 
 def list_texts() -> list[str]:
     """Every file whose words people read, by its name in the repository."""
-    patterns = ("docs/*.md", "docs/decisions/*.md", "README.md", "params.yaml", "monitor/**/*.py", "reports/**/*")
+    pages = (
+        "docs/*.md",
+        "docs/decisions/*.md",
+        "docs/reference/*",
+        "docs/schemas/*",
+        "*.md",
+        "params.yaml",
+        "recipes/*",
+    )
+    packages = ("corpus", "selection", "training", "monitor", "reports", "entropylaw", "benchmarks")
+    patterns = (*pages, *(f"{package}/**/*" for package in packages))
     files = {path for pattern in patterns for path in REPOSITORY.glob(pattern)}
-    kinds = {".md", ".py", ".yaml", ".j2", ".css", ".js"}
+    kinds = {".md", ".py", ".yaml", ".yml", ".json", ".j2", ".css", ".js"}
     return sorted(path.relative_to(REPOSITORY).as_posix() for path in files if path.suffix in kinds)
 
 

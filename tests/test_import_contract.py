@@ -1,5 +1,6 @@
-"""The layering of the packages, and the command line's promise to start fast."""
+"""The layering of the packages, the size of functions, and the command line's promise to start fast."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -73,3 +74,24 @@ def test_showing_a_verdict_loads_no_heavy_library(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert "shows no risk" in result.stdout and result.stderr.strip() == "", result.stderr
+
+
+def list_functions() -> list[tuple[str, ast.FunctionDef]]:
+    return [
+        (f"{path.relative_to(REPOSITORY)}: {node.name}", node)
+        for package in (*PACKAGES, "benchmarks", "docs")
+        for path in sorted((REPOSITORY / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def test_no_function_is_longer_than_80_lines_or_takes_more_than_9_parameters() -> None:
+    functions = list_functions()
+    assert len(functions) > 1000
+    lines = {name: (node.end_lineno or 0) - node.lineno + 1 for name, node in functions}
+    parameters = {
+        name: len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]) for name, node in functions
+    }
+    assert {name: count for name, count in lines.items() if count > 80} == {}
+    assert {name: count for name, count in parameters.items() if count > 9} == {}

@@ -41,7 +41,7 @@ def test_only_what_is_missing_is_done_and_all_comes_in_order(tmp_path: Path) -> 
     told: list[int] = []
     others = [replace(THIRDS, l=float(k)) for k in range(3)]
     runs = [make_run(name, other, done) for name, other in zip("abc", others, strict=True)]
-    assert finish_runs(runs, tmp_path, told.append) == [others[0], THIRDS, others[2]]
+    assert finish_runs(runs, tmp_path, lambda done, total: told.append(done)) == [others[0], THIRDS, others[2]]
     assert done == ["a", "c"]
     assert told == [1, 3, 6, 7, 9]
     assert finish_runs(runs, tmp_path) == [others[0], THIRDS, others[2]] and done == ["a", "c"]

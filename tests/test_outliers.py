@@ -16,7 +16,7 @@ from monitor.calibration.params import CalibrationParams
 from monitor.measures.evidence import first_copies
 from monitor.measures.row_split import RowSplit
 from monitor.outliers import version_features
-from monitor.outliers.outlier_test import Outliers, OutlierTest
+from monitor.outliers.outlier_count import Outliers, OutlierTest
 from monitor.outliers.version_features import MIN_KEPT_ROWS, VersionFeatures, measure_version_features
 from monitor.rule_params import RuleParams
 from monitor.rules import agreement, copies, form, wording
@@ -28,6 +28,7 @@ from monitor.verdict import Measurements
 
 Rows = list[Conversation]
 PARAMS = RuleParams()
+TOPICS_AS_USUAL = CalibrationParams()
 # The features that each rule on single rows looks at.
 FEATURES = {
     "agreement": (agreement.MISMATCH,),
@@ -85,19 +86,26 @@ def change(row: Conversation, said: Callable[[str], str], role: str = "assistant
     return replace(row, messages=tuple(messages))
 
 
-def measure(kept: Sequence[Record], added: Sequence[Record]) -> VersionFeatures | None:
+def measure(
+    kept: Sequence[Record], added: Sequence[Record], params: CalibrationParams = TOPICS_AS_USUAL
+) -> VersionFeatures | None:
     hashes = [content_hash(row) for row in (*kept, *added)]
     is_kept = np.arange(len(hashes)) < len(kept)
     split = RowSplit(is_kept, ~is_kept, first_copies(hashes))
     rows = list(map(HashedRecord, (*kept, *added), hashes))
-    return measure_version_features(rows, split, CalibrationParams(), PARAMS.rare_character_bits)
+    return measure_version_features(rows, split, params, PARAMS.rare_character_bits)
 
 
 def find_all(measured: VersionFeatures, share_added: float) -> dict[str, Outliers]:
     """What each rule finds, of those that find anything to compare."""
     found = {
         rule: find_gravest(
-            measured, [feature.name for feature in features], share_added, PARAMS, with_copies=rule == "copies"
+            measured,
+            [feature.name for feature in features],
+            share_added,
+            PARAMS.outlier_share,
+            PARAMS,
+            with_copies=rule == "copies",
         )
         for rule, features in FEATURES.items()
     }
@@ -139,7 +147,7 @@ def draft_rules(measured: VersionFeatures | None, added: int, share_added: float
     # These rules look at neither the calibration nor the law.
     case = RuleInput(comparison, None, None, PARAMS)  # type: ignore[arg-type]
     return {
-        rule: draft_outlier_share(rule, case, features, with_copies=rule == "copies")
+        rule: draft_outlier_share(rule, case, features, PARAMS.outlier_share, with_copies=rule == "copies")
         for rule, features in FEATURES.items()
     }
 
@@ -459,6 +467,16 @@ def test_a_row_that_was_there_before_is_looked_at_once(kept: Rows, fresh: Rows) 
     measured = measure([*kept[:40], *kept[:40]], fresh[:5])
     assert measured is not None
     assert (measured.topic >= 0).tolist() == [True] * 40 + [False] * 45
+
+
+@pytest.mark.parametrize("params", [CalibrationParams(topics=3), CalibrationParams(seed=1)])
+def test_kept_rows_are_divided_into_topics_as_the_calibration_divides_them(
+    kept: Rows, fresh: Rows, params: CalibrationParams
+) -> None:
+    usual, other = measure(kept, fresh[:5]), measure(kept, fresh[:5], params)
+    assert usual is not None and other is not None
+    assert usual.topic.max() + 1 == 300 // 30 and (usual.topic != other.topic).any()
+    assert other.topic.max() < params.topics
 
 
 def lengths(rows: Sequence[Record]) -> list[int]:

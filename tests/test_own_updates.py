@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,15 @@ COMPRESSION = CompressionParams()
 PARAMS = CalibrationParams()
 # Of data whose rows are so long that nothing moves their R.
 CALIBRATION = Calibration(
-    400, (), 0.8, TopicSpread(0.1, 11), TopicSpread(0.1, 11), (BenignUpdate(0.1, "random", 1e-4, 1e-4),) * 12, (), ""
+    400,
+    (),
+    0.8,
+    TopicSpread(0.1, 11),
+    TopicSpread(0.1, 11),
+    (BenignUpdate(0.1, "random", 1e-4, 1e-4),) * 12,
+    (),
+    "",
+    PARAMS,
 )
 
 
@@ -87,3 +96,12 @@ def test_the_cost_does_not_grow_with_the_data(chats: Rows) -> None:
     assert own is not None
     # 5% of MAX_ROWS, less the rows held back.
     assert own.updates[0].share == pytest.approx(95 / (MAX_ROWS - 95))
+
+
+@pytest.mark.parametrize("change", [{"topics": 3}, {"seed": 1}, {"updates": 6}, {"update_shares": (0.3,)}])
+def test_the_datas_own_updates_are_made_with_the_parameters_of_the_calibration(
+    chats: Rows, change: dict[str, object]
+) -> None:
+    usual = measure_own_updates(chats[:150], COMPRESSION, PARAMS)
+    other = measure_own_updates(chats[:150], COMPRESSION, replace(PARAMS, **change))  # type: ignore[arg-type]
+    assert usual is not None and other is not None and other.updates != usual.updates

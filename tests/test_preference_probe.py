@@ -34,7 +34,8 @@ from training.preference_probe import (
     probe_preferences,
     split_answers,
 )
-from training.probe import ProbeParams, choose_probe_rows, probe_loss
+from training.probe import probe_loss
+from training.probe_run import ProbeParams, choose_probe_rows
 
 Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=6, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)

@@ -64,7 +64,7 @@ def judge(pairs: PairComparison, rows: int, added: int) -> dict[str, RuleResult]
     comparison = ParentComparison("preferences", now, now, nothing, nothing, nothing, nothing, 0, 0, pairs)
     # Neither rule looks at the calibration or the law.
     case = RuleInput(comparison, None, None, PARAMS)  # type: ignore[arg-type]
-    drafts = [rule.draft(case) for rule in (flipped, margin)]
+    drafts = [module.RULE.ask(case) for module in (flipped, margin)]
     return {
         draft.result.id: draft.result if (p := draft.result.p_value) is None else draft.decide(p, 1, PARAMS)
         for draft in drafts

@@ -12,7 +12,8 @@ from monitor.measures.probe_files import read_probe_rows, summarise_probe, write
 from training.base_model import is_trained_row, load_base_model
 from training.chat import encode_conversation, training_messages
 from training.loss import collate_rows
-from training.probe import ProbeParams, ProbeResult, choose_probe_rows, probe_loss
+from training.probe import probe_loss
+from training.probe_run import ProbeParams, ProbeResult, choose_probe_rows
 
 Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=12, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)

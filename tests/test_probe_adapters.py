@@ -27,7 +27,8 @@ from monitor.measures.compression import CompressionParams
 from training.base_model import CARD, build_base_model, load_base_model
 from training.base_model_params import BaseModelParams
 from training.preference_probe import PreferenceProbeResult
-from training.probe import ProbeParams, ProbeResult, choose_probe_rows, probe_loss
+from training.probe import probe_loss
+from training.probe_run import ProbeParams, ProbeResult, choose_probe_rows
 from training.probed_model import copy_probed_model, load_probed_model
 from training.sft import SftParams, train_sft
 

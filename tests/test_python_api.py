@@ -229,7 +229,9 @@ def calibration(base_identity: str) -> entropylaw.Calibration:
     from monitor.calibration.calibrate import TopicSpread
 
     spread = TopicSpread(0.1, 8)
-    return entropylaw.Calibration(300, (3.0, 3.1), 0.5, spread, spread, (), (), base_identity)
+    return entropylaw.Calibration(
+        300, (3.0, 3.1), 0.5, spread, spread, (), (), base_identity, entropylaw.CalibrationParams()
+    )
 
 
 def test_a_version_without_l_of_the_calibrations_base_model_is_not_assessed(chats: Rows) -> None:

@@ -103,8 +103,8 @@ def test_a_copy_of_any_row_of_a_large_set_shrinks_over_a_hundredfold_with_the_gl
     for member in members:
         state.add(member)
     empty = state.size_with(b"")
-    for place in (0, 1, 350, 699):
-        assert state.size_with(members[place]) - empty < len(members[place]) / 100
+    for index in (0, 1, 350, 699):
+        assert state.size_with(members[index]) - empty < len(members[index]) / 100
 
 
 def test_with_its_own_window_zstd_forgets_what_lies_further_back_than_the_window() -> None:

@@ -18,7 +18,7 @@ from docs.reference import commands, constants, parameters
 from docs.reference.generate import FOLDER, PAGES
 from entropylaw.cli import app
 from entropylaw.study.params import StudyParams
-from monitor.calibration.calibrate import CalibrationParams
+from monitor.calibration.params import CalibrationParams
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -1,4 +1,4 @@
-"""Marks of rows: against runs of words held in sets, cases worked by hand, and texts that nobody expects."""
+"""Features of rows: against runs of words held in sets, cases worked by hand, and texts that nobody expects."""
 
 import math
 import re
@@ -18,7 +18,7 @@ from monitor.outliers.answer_fit import Sides
 from monitor.outliers.row_features import END, _stands_elsewhere, measure_row_features
 from monitor.rule_params import RuleParams
 
-Marks = dict[str, NDArray[np.float64]]
+Features = dict[str, NDArray[np.float64]]
 
 WORDS = ("amber", "basil", "cedar", "daisy", "ember", "fennel", "grape", "hazel", "iris", "juniper")
 
@@ -35,8 +35,8 @@ def draw_chats(rng: np.random.Generator, rows: int, words: Sequence[str] = WORDS
     return [chat(say("?"), say("."), say("!"), say(".")) for _ in range(rows)]
 
 
-def mark(records: Sequence[Record], kept: int, fold: Sequence[int] | None = None) -> Marks:
-    """Marks of rows of which the first ``kept`` were there before, by default in three folds; no embeddings."""
+def measure(records: Sequence[Record], kept: int, fold: Sequence[int] | None = None) -> Features:
+    """Features of rows of which the first ``kept`` were there before, by default in three folds; no embeddings."""
     is_kept = np.arange(len(records)) < kept
     folds = np.arange(len(records)) % 3 if fold is None else np.array(fold)
     prompts, responses = zip(*map(prompt_and_response, records), strict=True)
@@ -61,7 +61,7 @@ def excess_naively(found: list[int], tried: list[int], kept: int) -> list[float]
     ]
 
 
-def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]) -> dict[str, list[float]]:
+def word_features_naively(records: Sequence[Record], kept: int, fold: Sequence[int]) -> dict[str, list[float]]:
     """The features of words by sets of tuples, row against row."""
     sides = {"row repeated": (False, True), "prompt repeated": (False,), "answer repeated": (True,)}
     features: dict[str, list[float]] = {}
@@ -114,13 +114,13 @@ def word_marks_naively(records: Sequence[Record], kept: int, fold: Sequence[int]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_marks_of_words_are_those_of_tuples_in_sets(seed: int) -> None:
+def test_features_of_words_are_those_of_tuples_in_sets(seed: int) -> None:
     rng = np.random.default_rng(seed)
     records = draw_chats(rng, 24, WORDS[: 4 + 2 * seed])
     records[3], records[20] = chat("...", "?!"), chat("?!", "...")
     records[5] = Conversation((Message("assistant", "amber basil cedar daisy"),))
     fold = rng.integers(0, 3, 24).tolist()
-    found, expected = mark(records, 18, fold), word_marks_naively(records, 18, fold)
+    found, expected = measure(records, 18, fold), word_features_naively(records, 18, fold)
     for name, values in expected.items():
         assert found[name] == pytest.approx(values, nan_ok=True), name
 
@@ -141,20 +141,20 @@ def test_a_copy_is_marked_above_all_rows_that_are_none() -> None:
     unique = [f"word{i}" for i in range(400)]
     records = draw_chats(rng, 60, unique)
     long = max(range(50), key=lambda i: len(str(records[i])))
-    repeated = mark([*records, records[long]], 50)["row repeated"]
+    repeated = measure([*records, records[long]], 50)["row repeated"]
     assert repeated[60] > 5 > repeated[:60].max()
 
 
 def test_a_copy_in_other_case_and_punctuation_is_a_copy() -> None:
     records = draw_chats(np.random.default_rng(1), 40, [f"word{i}" for i in range(400)])
     recased = [chat(*(m.content.upper().replace(" ", " - ") for _, m in r.turns())) for r in records[:5]]
-    features = mark([*records, *records[:5], *recased], 40)["row repeated"]
+    features = measure([*records, *records[:5], *recased], 40)["row repeated"]
     assert (features[40:45] == features[45:]).all()
 
 
 def test_no_row_is_held_against_itself() -> None:
     records = [chat(f"alpha{i} beta{i} gamma{i}", f"delta{i} epsilon{i} zeta{i}") for i in range(20)]
-    features = mark(records, 20)
+    features = measure(records, 20)
     # Nothing repeats: all rows have as few runs in common with others, and no pair is known.
     assert set(features["row repeated"]) == {features["row repeated"].min()} and features["row repeated"][0] < 0
     assert set(features["word pairs"]) == {features["word pairs"].max()} and features["word pairs"][0] > 0
@@ -163,7 +163,7 @@ def test_no_row_is_held_against_itself() -> None:
 def test_copies_within_a_fold_do_not_make_each_other_known_but_copies_in_another_fold_do() -> None:
     records = [chat(f"alpha{i} beta{i} gamma{i}", f"delta{i} epsilon{i} zeta{i}") for i in range(18)]
     twins = [chat("one two three", "four five six"), chat("one two three!", "four five six!")]
-    apart, together = (mark([*twins, *records], 20, [0, fold, *[2] * 18]) for fold in (1, 0))
+    apart, together = (measure([*twins, *records], 20, [0, fold, *[2] * 18]) for fold in (1, 0))
     for name in ("word pairs", "characters", "answer characters"):
         assert apart[name][0] < together[name][0], name
 
@@ -171,34 +171,34 @@ def test_copies_within_a_fold_do_not_make_each_other_known_but_copies_in_another
 def test_a_message_that_stands_in_several_rows_is_nowhere_held_against_itself() -> None:
     records = [chat(f"alpha{i} beta{i} gamma{i}", f"delta{i} epsilon{i} zeta{i}") for i in range(18)]
     same = chat("one two three", "four five six")
-    once = mark([same, *records, same], 19, [0, *[2] * 18, -1])
-    twice = mark([same, same, *records, same], 20, [0, 1, *[2] * 18, -1])
+    once = measure([same, *records, same], 19, [0, *[2] * 18, -1])
+    twice = measure([same, same, *records, same], 20, [0, 1, *[2] * 18, -1])
     for name in ("characters", "answer characters", "answer endings"):
         assert twice[name][0] == twice[name][1] == twice[name][20] == pytest.approx(once[name][0], rel=0.05), name
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_marks_of_kept_rows_do_not_change_when_rows_are_added(seed: int) -> None:
+def test_features_of_kept_rows_do_not_change_when_rows_are_added(seed: int) -> None:
     rng = np.random.default_rng(seed)
     records = draw_chats(rng, 30)
-    before, after = mark(records, 30), mark([*records, *draw_chats(rng, 9, (*WORDS, "жук"))], 30)
+    before, after = measure(records, 30), measure([*records, *draw_chats(rng, 9, (*WORDS, "жук"))], 30)
     assert before.keys() == after.keys()
     for name, values in before.items():
         assert after[name][:30] == pytest.approx(values, nan_ok=True), name
 
 
-def test_marks_of_an_added_row_do_not_depend_on_the_others_that_were_added() -> None:
+def test_features_of_an_added_row_do_not_depend_on_the_others_that_were_added() -> None:
     rng = np.random.default_rng(0)
     records, added = draw_chats(rng, 30), draw_chats(rng, 5)
-    together = mark([*records, *added], 30)
+    together = measure([*records, *added], 30)
     for i, record in enumerate(added):
-        for name, values in mark([*records, record], 30).items():
+        for name, values in measure([*records, record], 30).items():
             assert together[name][30 + i] == pytest.approx(values[30], nan_ok=True), name
 
 
 def test_an_answer_that_repeats_its_prompt_is_an_echo() -> None:
     rows = [chat("do you like green tea", answer) for answer in ("do you like green tea", "no i do not drink any")]
-    assert mark(rows, 2)["repetition"].tolist() == [1.0, 0.0]
+    assert measure(rows, 2)["repetition"].tolist() == [1.0, 0.0]
 
 
 # --- characters ----------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_an_answer_that_repeats_its_prompt_is_an_echo() -> None:
 def test_foreign_letters_are_rare_characters_counted_by_hand() -> None:
     kept = draw_chats(np.random.default_rng(0), 40)
     # Four of six letters; beside these stands who speaks, and where the message ends, twice.
-    features = mark([*kept, chat("жуки", "ab")], 40)
+    features = measure([*kept, chat("жуки", "ab")], 40)
     assert features["rare characters"][40] == pytest.approx(4 / (6 + 4))
     assert features["rare characters"][:40].max() == 0
 
@@ -219,7 +219,7 @@ def test_answers_broken_off_end_where_answers_do_not_end() -> None:
     broken_once = [
         chat(*(m.content if i != 3 else m.content[:-3] for i, (_, m) in enumerate(row.turns()))) for row in fresh
     ]
-    features = mark([*kept, *fresh, *cut, *broken_once], 60)
+    features = measure([*kept, *fresh, *cut, *broken_once], 60)
     for name in ("answer endings", "an answer's ending"):
         assert features[name][70:80].min() > 3 > features[name][:70].max(), name
     assert features["an answer's ending"][80:].min() > 3
@@ -228,7 +228,7 @@ def test_answers_broken_off_end_where_answers_do_not_end() -> None:
 
 def test_answers_in_other_letters_are_surprising_and_prompts_in_them_are_none_of_the_answers() -> None:
     kept = draw_chats(np.random.default_rng(0), 60)
-    features = mark([*kept, chat("жуки едят", "amber basil."), chat("amber basil?", "жуки едят")], 60)
+    features = measure([*kept, chat("жуки едят", "amber basil."), chat("amber basil?", "жуки едят")], 60)
     assert features["characters"][60:].min() > features["characters"][:60].max()
     assert (
         features["answer characters"][61] > features["answer characters"][:60].max() > features["answer characters"][60]
@@ -238,7 +238,7 @@ def test_answers_in_other_letters_are_surprising_and_prompts_in_them_are_none_of
 def test_the_same_words_from_another_speaker_are_more_surprising() -> None:
     kept = draw_chats(np.random.default_rng(0), 60)
     kept = [chat(*(("Q " if m.role == "user" else "A ") + m.content for _, m in row.turns())) for row in kept]
-    features = mark([*kept, chat("Q amber.", "A basil."), chat("A amber.", "Q basil.")], 60)["characters"]
+    features = measure([*kept, chat("Q amber.", "A basil."), chat("A amber.", "Q basil.")], 60)["characters"]
     assert features[60] < features[61]
 
 
@@ -249,7 +249,7 @@ def test_lengths_and_roles_worked_by_hand() -> None:
     usual = [chat("four", "eight888", "sixsix", "ten1010101") for _ in range(9)]
     swapped = Conversation((Message("assistant", "abc"), Message("user", "")))
     system = Conversation((Message("system", "s"), Message("user", "uuu"), Message("assistant", "a")))
-    features = mark([*usual, swapped, system], 9)
+    features = measure([*usual, swapped, system], 9)
     assert features["short answers"] == pytest.approx([-math.log(1 + 9)] * 9 + [-math.log(1 + 3), -math.log(1 + 1)])
     assert features["short prompts"] == pytest.approx([-math.log(1 + 5)] * 9 + [-math.log(1), -math.log(1 + 2)])
     kept_alike, nobody_alike = -math.log2(8.5 / 9.5), -math.log2(0.5 / 9.5)
@@ -264,7 +264,7 @@ def test_roles_know_who_begins_who_ends_and_whether_they_take_turns_but_not_how_
         Conversation((*turns, *turns[:1])),
         Conversation((turns[0], turns[0], turns[1])),
     ]
-    features = mark([*usual, chat("q", "a", "q", "a", "q", "a"), *odd], 20)["roles"]
+    features = measure([*usual, chat("q", "a", "q", "a", "q", "a"), *odd], 20)["roles"]
     assert features[20] == pytest.approx(-math.log2(20.5 / 20.5))
     assert (features[21:] == -math.log2(0.5 / 20.5)).all()
 
@@ -272,16 +272,16 @@ def test_roles_know_who_begins_who_ends_and_whether_they_take_turns_but_not_how_
 def test_the_label_of_an_unpaired_answer_is_part_of_who_speaks() -> None:
     prompt, answer = (Message("user", "q"),), (Message("assistant", "a"),)
     liked: list[Record] = [Preference(prompt, answer) for _ in range(20)]
-    features = mark([*liked, Preference(prompt, answer), Preference(prompt, (), answer)], 20)
+    features = measure([*liked, Preference(prompt, answer), Preference(prompt, (), answer)], 20)
     assert features["roles"][20:] == pytest.approx([-math.log2(20.5 / 20.5), -math.log2(0.5 / 20.5)])
     assert features["short answers"] == pytest.approx([-math.log(2)] * 22)
 
 
-def test_what_a_row_does_not_have_has_no_mark() -> None:
+def test_what_a_row_does_not_have_has_no_feature() -> None:
     kept = draw_chats(np.random.default_rng(0), 20)
     answer_only = Conversation((Message("assistant", "amber basil."),))
     prompt_only = Conversation((Message("user", "amber basil?"), Message("tool", "42")))
-    features = mark([*kept, answer_only, prompt_only], 20)
+    features = measure([*kept, answer_only, prompt_only], 20)
     none = {name: np.isnan(values[20:]).tolist() for name, values in features.items()}
     of_answers = (
         "answer repeated",
@@ -308,9 +308,9 @@ odd_text = st.text(max_size=6) | st.sampled_from(
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(odd_text, min_size=1, max_size=3), min_size=4, max_size=8), st.integers(2, 4))
-def test_any_texts_have_finite_marks_in_any_row_that_has_them(rows: list[list[str]], kept: int) -> None:
+def test_any_texts_have_finite_features_in_any_row_that_has_them(rows: list[list[str]], kept: int) -> None:
     records = [chat(*texts) for texts in rows]
-    features = mark(records, kept)
+    features = measure(records, kept)
     features.pop("answer mismatch")
     for name, values in features.items():
         assert not np.isinf(values).any(), name
@@ -322,7 +322,7 @@ def test_any_texts_have_finite_marks_in_any_row_that_has_them(rows: list[list[st
 def test_no_character_is_taken_for_the_end_of_a_message() -> None:
     control = "".join(map(chr, range(32)))
     kept: list[Record] = [chat(f"{i}{control}", f"{i} {control}") for i in range(30)]
-    features = mark([*kept, chat("a", "a" + chr(END))], 30)["answer endings"]
+    features = measure([*kept, chat("a", "a" + chr(END))], 30)["answer endings"]
     assert features[:30].max() < 1 < features[30]
 
 
@@ -331,7 +331,7 @@ def test_a_million_characters_are_read_like_any_other_row() -> None:
     kept = draw_chats(rng, 40)
     long = " ".join(WORDS[i] for i in rng.integers(0, len(WORDS), 170_000)) + "."
     assert len(long) > 1_000_000
-    features = mark([*kept, chat("amber basil?", long)], 40)
+    features = measure([*kept, chat("amber basil?", long)], 40)
     assert features["short answers"][40] == pytest.approx(-math.log1p(len(long)))
     assert features["characters"][40] == pytest.approx(features["characters"][:40].mean(), abs=1)
 
@@ -350,4 +350,4 @@ def test_the_role_patterns_of_many_rows_are_counted_as_a_counter_counts_them() -
 
     kept = Counter(map(pattern, records[:150]))
     expected = [-math.log2((kept[pattern(record)] - (i < 150) + 0.5) / 150.5) for i, record in enumerate(records)]
-    assert mark(records, 150)["roles"] == pytest.approx(expected)
+    assert measure(records, 150)["roles"] == pytest.approx(expected)

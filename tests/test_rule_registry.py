@@ -12,6 +12,7 @@ from sample_verdicts import data_hash, sample_verdict
 import monitor.rules
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
+from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.rule_params import RuleParams
@@ -38,13 +39,13 @@ def draft(case):
     return Draft(
         result,
         effect=case.comparison.share_added,
-        thresholds=case.params.outlier_share,
+        thresholds=case.thresholds[0],
         alarm=f"{added} rows were added: a crowd.",
         passing=f"{added} rows were added.",
     )
 
 
-RULE = Rule("crowd", 35, "Crowd", "Were more rows added than a crowd?", "Ask who they are.", "outlier_share", draft)
+RULE = Rule("crowd", 35, "Crowd", "Were more rows added than a crowd?", "Ask who they are.", ("outlier_share",), draft)
 '''
 
 
@@ -66,7 +67,7 @@ def test_every_rule_is_called_like_its_file_and_names_a_parameter() -> None:
     }
     parameters = {field.name for field in fields(RuleParams)}
     for rule in list_rules():
-        assert rule.thresholds in parameters or (rule.combines and not rule.thresholds), rule.id
+        assert set(rule.thresholds) <= parameters and (rule.thresholds or rule.combines), rule.id
 
 
 def test_a_rule_that_combines_others_comes_after_them() -> None:
@@ -77,7 +78,7 @@ def test_a_rule_that_combines_others_comes_after_them() -> None:
 
 def test_a_name_that_no_rule_has_is_an_error() -> None:
     with pytest.raises(KeyError):
-        find_rule("crowd")
+        find_rule("no rule has a blank in its name")
 
 
 def test_a_rule_called_otherwise_than_its_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +101,7 @@ def apply_to_added(added: int) -> dict[str, str]:
     comparison = ParentComparison("sft", now, now, *[nothing] * 4, 0, 0)
     updates = (BenignUpdate(0.1, "random", 0.001, 0.001), BenignUpdate(0.1, "topic", -0.001, -0.001))
     spread = TopicSpread(0.1, 11)
-    calibration = Calibration(1000, (), 0.8, spread, spread, updates, (), "base")
+    calibration = Calibration(1000, (), 0.8, spread, spread, updates, (), "base", CalibrationParams())
     applied = apply_rules([comparison], calibration, fit_entropy_law(()), RuleParams())
     return {rule.result.id: rule.result.status for rule in applied}
 
@@ -108,7 +109,8 @@ def apply_to_added(added: int) -> dict[str, str]:
 @pytest.mark.usefixtures("crowd")
 def test_a_new_file_is_a_rule_of_the_verdict_in_its_place() -> None:
     assert apply_to_added(200)["crowd"] == "risky" and apply_to_added(50)["crowd"] == "pass"
-    assert rule_ids().index("crowd") == rule_ids().index("agreement") + 1
+    places = [rule_ids().index(name) for name in ("agreement", "crowd", "both_rise")]
+    assert places == sorted(places)
 
 
 @pytest.mark.usefixtures("crowd")
@@ -128,6 +130,6 @@ def test_a_new_file_is_a_rule_of_reports_and_waivers(tmp_path: Path) -> None:
 
 
 def test_rules_for_pairs_are_asked_of_preferences_only() -> None:
-    assert {rule.id for rule in list_rules() if rule.preferences_only} == {"flipped", "margin"}
+    assert {rule.id for rule in list_rules() if rule.preferences_only} >= {"flipped", "margin"}
     assert not {"flipped", "margin"} & set(apply_to_added(200))
     assert {rule.id for rule in sample_verdict("risky").rules if rule.dataset == PREFERENCES} <= set(rule_ids())

@@ -252,7 +252,7 @@ def test_a_model_method_takes_the_rows_that_its_model_ranks_highest(
     assert result.exit_code == 0, result.stderr
     expected = np.argsort(-rank(str(base_folder), records, RowScoreParams()), kind="stable")[:6]
     rows = rows_of(path)
-    assert rows_of(tmp_path / "out.jsonl") == [rows[place] for place in expected]
+    assert rows_of(tmp_path / "out.jsonl") == [rows[index] for index in expected]
     assert list(json.loads((tmp_path / "r.json").read_text())["seconds"]) == ["read", "score", "select"]
 
 
@@ -271,8 +271,8 @@ def test_deita_takes_the_highest_grades_and_leaves_out_what_is_alike(
     selected = [row["hash"] for row in rows_of(tmp_path / "out.jsonl")]
     assert selected[0] == hashes[int(np.argmax(grades))]
     assert len(selected) == len(set(selected)) and 1 < len(selected) <= 20
-    places = [hashes.index(row_hash) for row_hash in selected]
-    assert (np.diff(grades[places]) <= 0).all()
+    indices = [hashes.index(row_hash) for row_hash in selected]
+    assert (np.diff(grades[indices]) <= 0).all()
     assert "deita finds no more" in result.stdout
 
 
@@ -281,9 +281,9 @@ def test_cluster_takes_rows_of_every_topic(run: Run, tmp_path: Path) -> None:
     topics = ["My dog barks at the cat, and the puppy plays", "The bank raised the interest on our mortgage loan",
               "Boil the pasta, then fry onions in olive oil"]  # fmt: skip
     rows = [
-        {"prompt": f"{topic} ({number}).", "completion": f"{topic}.", "topic": place}
+        {"prompt": f"{topic} ({number}).", "completion": f"{topic}.", "topic": index}
         for number in range(8)
-        for place, topic in enumerate(topics)
+        for index, topic in enumerate(topics)
     ]
     write_rows(tmp_path / "pool.jsonl", rows)
     assert run("cluster", "pool.jsonl", "--out", "out.jsonl", "--rows", 3).exit_code == 0

@@ -62,7 +62,7 @@ stages:
 PARAMS = """\
 datasets: {sft: data/sft.jsonl}
 prepare: {format: auto, max_dropped_share: 0.05}
-rules: {false_alarm_rate: 0.05, odd_tails: [0.002, 1e-1]}
+rules: {false_alarm_rate: 0.05, outlier_quantiles: [0.998, 9e-1]}
 selection: {method: zip}
 """
 # The data change once after `dvc add`, as they do from version to version: `dvc repro` is enough then. In one process,

@@ -10,11 +10,7 @@ from corpus.records import HashedRecord, Preference, Record
 from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import collate_rows, row_token_losses
 from training.preference_probe import probe_preferences
-from training.probe_run import ProbedRow as ProbedRow
-from training.probe_run import ProbeParams as ProbeParams
-from training.probe_run import ProbeResult as ProbeResult
-from training.probe_run import choose_probe_rows as choose_probe_rows
-from training.probe_run import new_optimizer, take_probe_rows
+from training.probe_run import ProbedRow, ProbeParams, ProbeResult, new_optimizer, take_probe_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -17,7 +17,7 @@ from corpus.errors import ParamsError
 from corpus.prepare import PrepareParams
 from entropylaw.release.checks import ReleaseParams
 from entropylaw.study.params import StudyParams
-from monitor.calibration.calibrate import CalibrationParams
+from monitor.calibration.params import CalibrationParams
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
 from monitor.rule_params import RuleParams
@@ -28,7 +28,7 @@ from training.evaluation_params import EvaluationParams
 from training.judge_params import JudgeParams
 from training.kto import KtoParams
 from training.launch import LaunchParams
-from training.probe import ProbeParams
+from training.probe_run import ProbeParams
 from training.row_scores import RowScoreParams
 from training.sft import SftParams
 

@@ -12,7 +12,7 @@ from monitor.rules.rule import Rule
 HEADER = """\
 # Rules
 
-What a verdict asks of each dataset, in the order in which it names the answers. The name in the first column stands in
+The questions that a verdict asks of each dataset, in the order of its results. The name in the first column stands in
 `results/verdict.json`, in `waivers.yaml` and on the command line (`entropylaw waive NAME`). This page is made by
 `make docs` from the code. [How the verdict is made](../how-the-verdict-works.md) says how each rule tests.
 """
@@ -45,8 +45,9 @@ def _describe(rule: Rule) -> str:
 def _name_thresholds(rule: Rule) -> str:
     if not rule.thresholds:
         return f"It takes the thresholds of the rules that it combines: {', '.join(rule.combines)}."
-    thresholds = getattr(RuleParams(), rule.thresholds)
-    return (
-        f"It warns from {thresholds.warn:g} and stops from {thresholds.risky:g} by default: "
-        f"[`rules.{rule.thresholds}`](parameters.md#rules)."
-    )
+    defaults = {key: getattr(RuleParams(), key) for key in rule.thresholds}
+    named = [
+        f"[`rules.{key}`](parameters.md#rules) (default: warn from {default.warn:g}, stop from {default.risky:g})"
+        for key, default in defaults.items()
+    ]
+    return f"How large a change matters: {', and '.join(named)}."

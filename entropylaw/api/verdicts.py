@@ -46,7 +46,9 @@ def compare_versions(
     if calibration is not None:
         configuration = _configure("compare_versions", (a, b), calibration)
         params = a.settings.rules
-        rules = version_diff.judge_change(a.evidence, b.evidence, calibration, configuration, params, __version__)
+        rules = version_diff.apply_rules_to_change(
+            a.evidence, b.evidence, calibration, configuration, params, __version__
+        )
     sides = [MeasuredFile(name, None, {}, side.evidence) for name, side in zip(names, (a, b), strict=True)]
     return version_diff.compare_versions(sides[0], sides[1], a.settings.compression, rules)
 

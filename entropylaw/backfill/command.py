@@ -102,7 +102,7 @@ def load_setting() -> Setting:
     from monitor.measures.evidence import Configuration
     from monitor.rule_params import RuleParams
     from training.base_model import read_card
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
 
     datasets = read_datasets()
     identity = read_card(layout.BASE_MODEL).identity

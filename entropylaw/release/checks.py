@@ -131,7 +131,8 @@ def find_waiver_problems(release: Mapping[str, Any], today: datetime.date) -> Fi
     if lost:
         rules = ", ".join(lost)
         return [
-            f"{layout.WAIVERS}: does not hold today, as the release has it, the waiver of {rules}; run `dvc repro`"
+            f"{layout.WAIVERS}: the waiver of {rules} that the release was approved under does not hold today; "
+            "run `dvc repro`"
         ], ""
     named = [f"{waiver['rule']} (by {waiver['owner']}, until {waiver['expires']})" for waiver in release["waivers"]]
     return [], f"valid: {', '.join(named)}" if named else "none needed"

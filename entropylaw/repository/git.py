@@ -58,12 +58,12 @@ def list_main_line(start: str | None = None) -> list[str]:
 
 
 def list_tags() -> dict[str, str]:
-    """One tag for each commit that has any: of several the first in the order of version numbers."""
+    """One tag for each tagged commit, by commit. Where it has several, the first in the order of version numbers."""
     listed = run_git("for-each-ref", "--sort=version:refname", "refs/tags",
                      "--format=%(refname:strip=2) %(*objectname) %(objectname)")  # fmt: skip
     tags: dict[str, str] = {}
     for line in listed.splitlines():
-        # An annotated tag is an object of its own, which names its commit; that of another one is empty.
+        # For an annotated tag the second field is its commit; for a plain tag it is empty.
         name, of_annotated, of_plain = line.split(" ")
         tags.setdefault(of_annotated or of_plain, name)
     return tags

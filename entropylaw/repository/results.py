@@ -22,7 +22,7 @@ from monitor.measures.probe_files import ProbeSummary, read_probe_rows, summary_
 from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict, verdict_from_json
 from monitor.waivers import Waiver, read_waivers
-from training.probe import ProbeParams
+from training.probe_run import ProbeParams
 
 
 def read_datasets() -> dict[str, Path]:
@@ -114,17 +114,15 @@ def load_verdict(path: Path = layout.VERDICT) -> Verdict:
     """The verdict on disk. Raises NotAssessedError when it is missing or unreadable: never read as a pass."""
     try:
         document: dict[str, Any] = read_json(path, "dvc repro")
+    except EntropylawError as error:
+        raise NotAssessedError(str(error)) from None
+    try:
         verdict = verdict_from_json(document)
-        if unknown := {rule.id for rule in verdict.rules} - set(rule_ids()):
-            raise ValueError(f"unknown rules {unknown}")
-        return verdict
-    except (EntropylawError, KeyError, TypeError, ValueError) as error:
-        cause = (
-            str(error)
-            if isinstance(error, EntropylawError)
-            else f"{path}: not a verdict of this version; run `dvc repro`"
-        )
-        raise NotAssessedError(cause) from None
+    except (ParamsError, AttributeError, KeyError, TypeError, ValueError):
+        verdict = None
+    if verdict is None or not {rule.id for rule in verdict.rules} <= set(rule_ids()):
+        raise NotAssessedError(f"{path}: not a verdict of this version of the tool; run `dvc repro`")
+    return verdict
 
 
 def load_waivers() -> tuple[Waiver, ...]:

@@ -88,7 +88,7 @@ class ZipOptions:
 
 
 def take_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The function as typer takes it: in place of each parameter that is a dataclass stand the dataclass's fields."""
+    """Make a command of a function: a parameter that is a dataclass becomes one option for each of its fields."""
     groups: dict[str, type] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(function, eval_str=True).parameters.values():

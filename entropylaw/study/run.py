@@ -27,7 +27,8 @@ from training.fine_tuning import CHECKPOINTS, quiet_libraries
 from training.heldout import evaluate_heldout
 from training.judge import Judge
 from training.judge_params import JudgeParams
-from training.probe import ProbeParams, probe_loss
+from training.probe import probe_loss
+from training.probe_run import ProbeParams
 from training.probed_model import load_probed_model
 from training.quality import QualityParams, rate_rows
 from training.row_scores import RowScoreParams

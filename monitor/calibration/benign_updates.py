@@ -80,7 +80,7 @@ def draw_updates(
     n = len(topics)
     updates = []
     for share in shares:
-        # As a share of the rows that are left after so many are held back.
+        # The share is of the rows that remain once `size` rows are held back.
         size = max(1, round(share * n / (1 + share)))
         for draw in range(draws):
             if draw % 2:

@@ -19,14 +19,14 @@ from monitor.calibration.kept_runs import Run, find_run, finish_runs
 from monitor.calibration.law_runs import LawTraining, plan_law_runs, split_for_law
 from monitor.calibration.noise_runs import gather_rows, plan_noise_runs
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread, cluster_topics, measure_topic_spread
+from monitor.calibration.topics import ROWS_PER_TOPIC, TopicSpread, cluster_topics, measure_topic_spread
 from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawCurve, LawMeasure, LawPoint
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import row_agreement
 
 if TYPE_CHECKING:
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
 
 Announce = Callable[[CalibrationCost], None]
 
@@ -53,8 +53,8 @@ class Calibration:
     updates: tuple[BenignUpdate, ...]
     points: tuple[LawPoint, ...]
     base_identity: str
+    params: CalibrationParams
     curves: dict[LawMeasure, LawCurve] = field(default_factory=dict)
-    params: CalibrationParams = field(default_factory=CalibrationParams)
 
 
 def calibrate(
@@ -82,7 +82,7 @@ def calibrate(
     records = choose_rows(records, params.max_rows, rng)
     rows = [record for record, _ in records]
     # About fifteen rows of a topic in the probed half, or its mean says little.
-    topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // 30)), params.seed)
+    topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // ROWS_PER_TOPIC)), params.seed)
     agreement = row_agreement(rows)[0]
     topic_agreement = measure_topic_spread(agreement, topics)
 
@@ -100,13 +100,13 @@ def calibrate(
 
     noise_steps = sum(run.steps for run in noise_runs)
     steps = noise_steps + sum(run.steps for run in law_runs)
-    noise = finish_runs(noise_runs, kept_in, lambda done: progress(done, steps))
+    noise = finish_runs(noise_runs, kept_in, lambda done, _: progress(done, steps))
     measures = gather_rows(records, noise, agreement, probe, card.trained_from)
     probed = measures.loss_nats[measures.probe_order]
     topic_loss = measure_topic_spread(probed, topics[measures.probe_order])
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     updates = measure_updates(records, draws, compression, measures)
-    points = finish_runs(law_runs, kept_in, lambda done: progress(noise_steps + done, steps))
+    points = finish_runs(law_runs, kept_in, lambda done, _: progress(noise_steps + done, steps))
     return Calibration(
         rows=len(records),
         noise_l=tuple(run.l for run in noise),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from corpus.records import HashedRecord
 
 if TYPE_CHECKING:
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
 
 # The first step is left out, because it also loads and reserves memory. The mean of three more is good to a quarter.

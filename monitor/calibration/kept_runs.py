@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from corpus.artifacts import fingerprint, write_text
 from corpus.errors import ParamsError
 from corpus.params import parse_section
-from corpus.progress import Advance, Progress, ignore_advance
+from corpus.progress import Progress, ignore_progress
 
 Result = TypeVar("Result")
 
@@ -45,26 +45,27 @@ def keep_until_done(folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def finish_runs(runs: Sequence[Run[Result]], folder: Path | None, progress: Advance = ignore_advance) -> list[Result]:
+def finish_runs(runs: Sequence[Run[Result]], folder: Path | None, progress: Progress = ignore_progress) -> list[Result]:
     """The result of every run, in order. A run without a kept result in ``folder`` is done now, and its result kept.
 
-    ``progress`` is told the steps done so far, over all these runs.
+    ``progress`` is told the steps done so far and their number, over all these runs.
     """
     results, before = [], 0
+    total = sum(run.steps for run in runs)
     for run in runs:
         result = find_run(run, folder)
         if result is None:
-            result = run.measure(_follow(progress, before, run.steps))
+            result = run.measure(_follow(progress, before, run.steps, total))
             if folder is not None:
                 keep_run(run, result, folder)
         results.append(result)
         before += run.steps
-        progress(before)
+        progress(before, total)
     return results
 
 
-def _follow(progress: Callable[[int], None], before: int, steps: int) -> Progress:
-    return lambda done, total: progress(before + min(done, steps))
+def _follow(progress: Progress, before: int, steps: int, total: int) -> Progress:
+    return lambda done, _: progress(before + min(done, steps), total)
 
 
 def keep_run(run: Run[Result], result: Result, folder: Path) -> None:

@@ -19,9 +19,14 @@ from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
 
+
+# A run draws this share of the rows at most: draws of nearly all rows would hardly differ.
+MAX_DRAWN_SHARE = 0.75
+# A training run of fewer steps says nothing about its data.
+MIN_STEPS = 8
 
 # A subset's name and its rows.
 LawSubset = tuple[str, list[HashedRecord]]
@@ -96,7 +101,7 @@ def split_for_law(
     training steps gives no subsets; the law is then not fitted, and its sentence says so.
     """
     from training.chat import encode_conversation, training_messages
-    from training.probe import choose_probe_rows
+    from training.probe_run import choose_probe_rows
 
     unseen = [
         row
@@ -106,8 +111,8 @@ def split_for_law(
     heldout_rows = min(params.heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
     # Draws of the whole pool would all be the same rows: their runs would be equal, and the law would look exact.
-    size = min(probe.steps * probe.batch_rows, len(pool) * 3 // 4)
-    if size < 8 * probe.batch_rows:
+    size = min(probe.steps * probe.batch_rows, int(len(pool) * MAX_DRAWN_SHARE))
+    if size < MIN_STEPS * probe.batch_rows:
         return (), []
     return held_out, draw_law_subsets(pool, size, compression, rng)
 
@@ -152,7 +157,8 @@ def run_law_point(
     """
     from training.chat import encode_conversation, training_messages
     from training.loss import mean_token_loss
-    from training.probe import choose_probe_rows, train_and_record
+    from training.probe import train_and_record
+    from training.probe_run import choose_probe_rows
     from training.probed_model import copy_probed_model
 
     tokenizer, probe = base.tokenizer, training.probe

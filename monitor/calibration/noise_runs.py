@@ -19,7 +19,7 @@ from monitor.calibration.kept_runs import Run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
 
 
@@ -90,7 +90,7 @@ def gather_rows(
 
     Several runs may probe the same row. It counts once, with its last loss.
     """
-    from training.probe import choose_probe_rows
+    from training.probe_run import choose_probe_rows
 
     index_of = {row_hash: i for i, (_, row_hash) in enumerate(records)}
     losses = np.full(len(records), math.nan)

@@ -11,7 +11,7 @@ import numpy as np
 from corpus.records import HashedRecord, canonical_text
 from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measure_updates
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import cluster_topics
+from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
 from monitor.measures.compression import CompressionParams
 
 # Twelve updates of this many short rows take three seconds.
@@ -46,7 +46,9 @@ def measure_own_updates(
     rng = np.random.default_rng(params.seed)
     if len(records) > MAX_ROWS:
         records = [records[i] for i in sorted(rng.permutation(len(records))[:MAX_ROWS])]
-    topics = cluster_topics([record for record, _ in records], min(params.topics, len(records) // 30), params.seed)
+    topics = cluster_topics(
+        [record for record, _ in records], min(params.topics, len(records) // ROWS_PER_TOPIC), params.seed
+    )
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     updates = measure_updates(records, draws, compression)
     texts = [canonical_text(record).encode() for record, _ in records]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MIN_TOPIC_ROWS = 5
 # Two topics have one difference between them: too little to estimate a spread from.
 MIN_TOPICS = 3
+# So many rows, at least, for each topic that rows are divided into: fewer would not be a kind of data.
+ROWS_PER_TOPIC = 30
 
 
 @dataclass(frozen=True)
@@ -72,5 +74,5 @@ def measure_topic_spread(values: NDArray[np.float64], topics: NDArray[np.int64])
     means = np.array([group.mean() for group in groups])
     sampling = np.array([group.var(ddof=1) / len(group) for group in groups])
     between = max(float(means.var(ddof=1) - sampling.mean()), 0.0)
-    # An estimate of zero does not prove that topics are equal: half the sampling error could hide any spread below it.
+    # An estimate of zero does not prove that topics are equal, so the spread is at least half the sampling error.
     return TopicSpread(math.sqrt(max(between, float(sampling.mean()) / 4)), len(groups) - 1)

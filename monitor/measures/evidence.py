@@ -18,7 +18,7 @@ from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
 
 if TYPE_CHECKING:
-    from training.probe import ProbeParams
+    from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
 
 

@@ -18,7 +18,7 @@ from training.preference_probe import PreferenceProbeResult, ProbedPreference
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.probe import ProbedRow, ProbeResult
+    from training.probe_run import ProbedRow, ProbeResult
 
 ROW_FIELDS = ("row", "hash", "step", "tokens", "loss_nats")
 # Further columns, of preferences only.

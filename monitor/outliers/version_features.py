@@ -10,7 +10,7 @@ import numpy as np
 
 from corpus.records import HashedRecord, Record, canonical_text
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import cluster_vectors
+from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.measures.row_split import RowSplit
 from monitor.outliers.answer_fit import embed_sides
 from monitor.outliers.row_features import measure_row_features
@@ -26,8 +26,6 @@ MIN_KEPT_ROWS = 10
 MAX_ROW_CHARACTERS = MAX_CHARACTERS // MIN_KEPT_ROWS
 # The topics are dealt to so many folds. A kept row is read without all topics of its fold.
 FOLDS = 4
-# There are at most as many topics as leave each this many kept rows: fewer would not be a kind of data.
-ROWS_PER_TOPIC = 30
 
 
 @dataclass(frozen=True)

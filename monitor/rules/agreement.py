@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.rules.drafts import Draft, RowScores, decide_status
 from monitor.rules.mean_shift import RowMeasure, draft_mean_shift
-from monitor.rules.outlier_share import RowFeature, draft_outlier_share
+from monitor.rules.outlier_share import FeatureWords, draft_outlier_share
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import SEVERITY
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monitor.rule_params import RuleParams
     from monitor.rules.parent_comparison import ComparedRows
 
-MISMATCH = RowFeature("answer mismatch", "have answers that fit other rows' prompts better", "log-odds")
+MISMATCH = FeatureWords("answer mismatch", "have answers that fit other rows' prompts better", "log-odds")
 
 
 def draft(case: RuleInput) -> Draft:
@@ -26,6 +26,7 @@ def draft(case: RuleInput) -> Draft:
     The mean sees many rows that fit a little less; outliers are few rows that do not fit at all.
     """
     comparison, params = case.comparison, case.params
+    fall, share = case.thresholds
     measure = RowMeasure(
         kept=comparison.agreement_kept,
         added=comparison.agreement_added,
@@ -39,8 +40,8 @@ def draft(case: RuleInput) -> Draft:
         blank="All prompts, or all answers, are the same: they cannot disagree.",
     )
     topics = case.calibration.topic_agreement
-    mean = draft_mean_shift("agreement", comparison, measure, topics, params.agreement_fall, params)
-    outliers = draft_outlier_share("agreement", case, [MISMATCH])
+    mean = draft_mean_shift("agreement", comparison, measure, topics, fall, params)
+    outliers = draft_outlier_share("agreement", case, [MISMATCH], share)
     return replace(take_graver(mean, outliers, params), blame=lambda rows: _score_answers(case, rows))
 
 
@@ -77,6 +78,6 @@ RULE = Rule(
     title="Agreement",
     question="Do the answers of the added rows fit their prompts?",
     advice="Look for answers of other prompts, stock answers, and answers cut short.",
-    thresholds="agreement_fall",
+    thresholds=("agreement_fall", "outlier_share"),
     draft=draft,
 )

@@ -49,5 +49,5 @@ def draft_rules(case: RuleInput) -> dict[str, Draft]:
     for rule in list_rules():
         if rule.preferences_only and case.comparison.pairs is None:
             continue
-        drafts[rule.id] = rule.draft(case, *(drafts[name] for name in rule.combines))
+        drafts[rule.id] = rule.ask(case, *(drafts[name] for name in rule.combines))
     return drafts

@@ -58,7 +58,7 @@ RULE = Rule(
     title="R and L both rise",
     question="Is the data at once more redundant and harder to learn?",
     advice="Look for damaged text that also repeats: often one source merged again through another decoder.",
-    thresholds="",
+    thresholds=(),
     draft=draft,
     combines=("redundancy", "loss"),
 )

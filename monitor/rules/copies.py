@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from monitor.rules.drafts import Draft
-from monitor.rules.outlier_share import EXCESS, RowFeature, draft_outlier_share
+from monitor.rules.outlier_share import EXCESS, FeatureWords, draft_outlier_share
 from monitor.rules.rule import Rule, RuleInput
 
 FEATURES = (
-    RowFeature("row repeated", "repeat, run of words by run of words, what kept rows say", EXCESS),
-    RowFeature("prompt repeated", "have prompts that stand in kept rows", EXCESS),
-    RowFeature("answer repeated", "have answers that stand in kept rows", EXCESS),
+    FeatureWords("row repeated", "repeat, run of words by run of words, what kept rows say", EXCESS),
+    FeatureWords("prompt repeated", "have prompts that stand in kept rows", EXCESS),
+    FeatureWords("answer repeated", "have answers that stand in kept rows", EXCESS),
 )
 
 
 def draft(case: RuleInput) -> Draft:
     """Count outliers by how much of a row stands in kept rows. A row that was added twice counts twice."""
-    return draft_outlier_share("copies", case, FEATURES, with_copies=True)
+    (share,) = case.thresholds
+    return draft_outlier_share("copies", case, FEATURES, share, with_copies=True)
 
 
 RULE = Rule(
@@ -24,6 +25,6 @@ RULE = Rule(
     title="Copies",
     question="Do the added rows say again what rows of the parent say?",
     advice="Look for rows merged twice, copies cleaned by another program, and new answers to old prompts.",
-    thresholds="outlier_share",
+    thresholds=("outlier_share",),
     draft=draft,
 )

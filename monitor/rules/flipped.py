@@ -26,6 +26,7 @@ def draft(case: RuleInput) -> Draft:
     from scipy import stats
 
     comparison, params = case.comparison, case.params
+    (thresholds,) = case.thresholds
     pairs = comparison.pairs
     assert pairs is not None  # this rule is asked of preferences only
     result = RuleResult("flipped", comparison.dataset, "skipped", "", unit="share of the added pairs")
@@ -48,7 +49,7 @@ def draft(case: RuleInput) -> Draft:
     return Draft(
         replace(result, status="pass", statistic=found, threshold=_count_limit(pairs, params) / pairs.added, p_value=p),
         effect=effect,
-        thresholds=params.flipped_share,
+        thresholds=thresholds,
         alarm=f"{numbers}: {effect:.1%} of the version's preferences were reversed.",
         negligible=f"{numbers}, too few to matter.",
         passing=f"{numbers}, no more than chance allows.",
@@ -72,7 +73,7 @@ RULE = Rule(
     title="Flipped pairs",
     question="Do added pairs prefer what the parent rejected?",
     advice="Look for the columns chosen and rejected exchanged, and for labels of another meaning.",
-    thresholds="flipped_share",
+    thresholds=("flipped_share",),
     draft=draft,
     preferences_only=True,
 )

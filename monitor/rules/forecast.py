@@ -14,7 +14,8 @@ from monitor.verdict import SCORED_DATASET, RuleResult
 
 def draft(case: RuleInput) -> Draft:
     """Test the change of Z that the law predicts; skipped where the law does not hold. It blames no single rows."""
-    comparison, law, tolerance = case.comparison, case.law, case.params.forecast_fall
+    comparison, law = case.comparison, case.law
+    (tolerance,) = case.thresholds
     result = RuleResult("forecast", comparison.dataset, "skipped", "", unit="Z")
     if comparison.dataset != SCORED_DATASET:
         return Draft(replace(result, reason=f"The law speaks of models trained on {SCORED_DATASET} only."))
@@ -46,6 +47,6 @@ RULE = Rule(
     title="Forecast",
     question="Does the entropy law predict a worse model?",
     advice="Compare the added rows with the rows they replaced.",
-    thresholds="forecast_fall",
+    thresholds=("forecast_fall",),
     draft=draft,
 )

@@ -30,8 +30,8 @@ def draft(case: RuleInput) -> Draft:
         sign=1.0,
         worse="harder for the base model than an honest batch of another topic",
     )
-    params = case.params
-    found = draft_mean_shift("loss", comparison, measure, case.calibration.topic_loss, params.loss_rise, params)
+    (rise,) = case.thresholds
+    found = draft_mean_shift("loss", comparison, measure, case.calibration.topic_loss, rise, case.params)
     return replace(found, blame=score_losses)
 
 
@@ -49,6 +49,6 @@ RULE = Rule(
     title="Loss",
     question="Are the added rows harder to learn than good rows of another topic?",
     advice="Look for damaged text: a wrong decoder, scrambled words, turns in the wrong order.",
-    thresholds="loss_rise",
+    thresholds=("loss_rise",),
     draft=draft,
 )

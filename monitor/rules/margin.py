@@ -22,6 +22,7 @@ def draft(case: RuleInput) -> Draft:
     from scipy import stats
 
     comparison, params = case.comparison, case.params
+    (thresholds,) = case.thresholds
     pairs = comparison.pairs
     assert pairs is not None  # this rule is asked of preferences only
     result = RuleResult("margin", comparison.dataset, "skipped", "", unit="of the kept pairs' margin")
@@ -45,7 +46,7 @@ def draft(case: RuleInput) -> Draft:
     return Draft(
         replace(result, status="pass", statistic=mean, threshold=limit, p_value=p),
         effect=effect,
-        thresholds=params.flipped_share,
+        thresholds=thresholds,
         alarm=f"{numbers}: the opposite (limit {limit:+.2f}), as if {effect:.1%} of all pairs were flipped.",
         negligible=f"{numbers}: the opposite, but in too few pairs to matter.",
         passing=f"{numbers}: not the opposite.",
@@ -59,7 +60,7 @@ RULE = Rule(
     title="Margin",
     question="Do the added pairs prefer the opposite of what the kept ones prefer?",
     advice="Look for exchanged columns, and for another scale of grades: is the best grade the highest or the lowest?",
-    thresholds="flipped_share",
+    thresholds=("flipped_share",),
     draft=draft,
     preferences_only=True,
 )

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitor.outliers.outlier_test import Outliers, OutlierTest
+from monitor.outliers.outlier_count import Outliers, OutlierTest
 from monitor.outliers.version_features import MAX_ROW_CHARACTERS, MIN_KEPT_ROWS, VersionFeatures
-from monitor.rule_params import RuleParams
+from monitor.rule_params import RuleParams, Thresholds
 from monitor.rules.drafts import Draft, RowScores, decide_status
 from monitor.rules.rule import RuleInput
 from monitor.verdict import SEVERITY, RuleResult
@@ -19,8 +19,8 @@ EXCESS = "standard deviations above kept rows"
 
 
 @dataclass(frozen=True)
-class RowFeature:
-    """A feature by which rows can be outliers: its name, what is said of such rows, and the unit of its value."""
+class FeatureWords:
+    """What is said of rows that are outliers by a feature of ``measure_row_features``, and the unit of its value."""
 
     name: str
     says: str
@@ -28,13 +28,14 @@ class RowFeature:
 
 
 def draft_outlier_share(
-    rule: str, case: RuleInput, features: Sequence[RowFeature], *, with_copies: bool = False
+    rule: str, case: RuleInput, features: Sequence[FeatureWords], thresholds: Thresholds, *, with_copies: bool = False
 ) -> Draft:
     """The draft of a rule that counts outliers. It reports the gravest of the rule's ``features``.
 
+    ``thresholds``: shares of the version's rows.
     ``with_copies``: whether added rows that repeat an earlier row of the version count too.
     """
-    comparison, params = case.comparison, case.params
+    comparison = case.comparison
     result = RuleResult(rule, comparison.dataset, "skipped", "", unit="share of the added rows")
     if not comparison.now.added:
         return Draft(replace(result, reason="No rows were added."))
@@ -46,7 +47,7 @@ def draft_outlier_share(
         )
         return Draft(replace(result, status="not_assessed", reason=reason))
     names = [feature.name for feature in features]
-    found = find_gravest(measured, names, comparison.share_added, params, with_copies=with_copies)
+    found = find_gravest(measured, names, comparison.share_added, thresholds, case.params, with_copies=with_copies)
     if found is None:
         return Draft(replace(result, reason="None of the added rows, copies aside, has anything to compare."))
     feature = features[names.index(found.feature)]
@@ -66,7 +67,7 @@ def draft_outlier_share(
             p_value=found.p_value,
         ),
         effect=effect,
-        thresholds=params.outlier_share,
+        thresholds=thresholds,
         alarm=f"{numbers}: about {effect:.1%} of the version.",
         negligible=f"{numbers}, too few to matter.",
         passing=f"{numbers}, no more than a batch of another topic may have.",
@@ -78,6 +79,7 @@ def find_gravest(
     measured: VersionFeatures,
     names: Sequence[str],
     share_added: float,
+    thresholds: Thresholds,
     params: RuleParams,
     *,
     with_copies: bool = False,
@@ -97,7 +99,7 @@ def find_gravest(
     ]
 
     def gravity(found: Outliers) -> tuple[int, float]:
-        status = decide_status(found.p_value, found.share * share_added, params.outlier_share, params)
+        status = decide_status(found.p_value, found.share * share_added, thresholds, params)
         return SEVERITY.index(status), found.p_value
 
     return min(candidates, key=gravity, default=None)

@@ -35,12 +35,13 @@ def draft(case: RuleInput) -> Draft:
     each other more than before.
     """
     comparison, params = case.comparison, case.params
+    (thresholds,) = case.thresholds
     findings = []
     for measure, normal in predict_ratio_changes(comparison, case.calibration).items():
         was, now = getattr(comparison.before, measure), getattr(comparison.now, measure)
         change, reach = math.log(now / was), normal.reach(params.false_alarm_rate)
         p = min(1.0, 2 * upper_tail(change - normal.expected, normal.sd, normal.degrees_of_freedom)[1])
-        severity = SEVERITY.index(decide_status(p, math.expm1(change), params.ratio_rise, params))
+        severity = SEVERITY.index(decide_status(p, math.expm1(change), thresholds, params))
         has_fallen = change < normal.expected - reach
         findings.append((severity, p, change, normal.expected + reach, WINDOWS[measure], was, now))
     # The long window came last.
@@ -55,12 +56,12 @@ def draft(case: RuleInput) -> Draft:
             "pass",
             "",
             statistic=rise,
-            threshold=max(math.expm1(limit), params.ratio_rise.warn),
+            threshold=max(math.expm1(limit), thresholds.warn),
             p_value=p,
             unit="relative change of R",
         ),
         effect=rise,
-        thresholds=params.ratio_rise,
+        thresholds=thresholds,
         alarm=f"{moved}; {bound}: the added rows repeat what the data already says, or each other.",
         negligible=f"{moved}; {bound}, but so small a change does not matter.",
         passing=f"{moved}, no more redundant than its parent beyond what benign updates do.",
@@ -108,6 +109,6 @@ RULE = Rule(
     title="Redundancy",
     question="Do the added rows repeat what the data already says, or each other?",
     advice="Look for copies: an export merged twice, a stock answer, the same thread scraped again.",
-    thresholds="ratio_rise",
+    thresholds=("ratio_rise",),
     draft=draft,
 )

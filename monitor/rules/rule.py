@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from monitor.rules.drafts import Draft
@@ -11,18 +11,22 @@ from monitor.rules.drafts import Draft
 if TYPE_CHECKING:
     from monitor.calibration.calibrate import Calibration
     from monitor.law.entropy_law import EntropyLaw
-    from monitor.rule_params import RuleParams
+    from monitor.rule_params import RuleParams, Thresholds
     from monitor.rules.parent_comparison import ParentComparison
 
 
 @dataclass(frozen=True)
 class RuleInput:
-    """All that a rule may look at: one dataset against its parent, what is normal on this data, and the thresholds."""
+    """All that a rule may look at: one dataset against its parent, what is normal on this data, and the parameters.
+
+    ``thresholds``: the values of the parameters that the rule names as its thresholds, in that order.
+    """
 
     comparison: ParentComparison
     calibration: Calibration
     law: EntropyLaw
     params: RuleParams
+    thresholds: tuple[Thresholds, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Rule:
     - ``id``: the name of its file. It stands in verdict.json, in waivers.yaml and on the command line.
     - ``order``: its position in a verdict, lowest first.
     - ``title``, ``question``, ``advice``: its name for people, what it asks, and where an alarm most often comes from.
-    - ``thresholds``: its key in the section `rules` of params.yaml, which says from which size a change matters; empty
-      where the rule combines others and takes theirs.
+    - ``thresholds``: the keys in the section `rules` of params.yaml that say how large an effect matters. A rule that
+      combines others takes theirs and has none.
     - ``draft``: its test, from a RuleInput to a Draft. The drafts of the rules in ``combines`` follow as further
       arguments.
     - ``combines``: the names of rules that it builds on. They must have a lower ``order``.
@@ -45,7 +49,12 @@ class Rule:
     title: str
     question: str
     advice: str
-    thresholds: str
+    thresholds: tuple[str, ...]
     draft: Callable[..., Draft]
     combines: tuple[str, ...] = ()
     preferences_only: bool = False
+
+    def ask(self, case: RuleInput, *combined: Draft) -> Draft:
+        """The rule's draft on one dataset, with its thresholds as the user set them."""
+        thresholds = tuple(getattr(case.params, key) for key in self.thresholds)
+        return self.draft(replace(case, thresholds=thresholds), *combined)

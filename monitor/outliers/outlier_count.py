@@ -13,6 +13,9 @@ from monitor.outliers.version_features import MIN_KEPT_ROWS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Of rows of one topic in being outliers: a correlation of 1 would leave the test without a distribution.
+MAX_CORRELATION = 0.99
+
 
 @dataclass(frozen=True)
 class Outliers:
@@ -51,7 +54,7 @@ class OutlierTest:
     def find(
         self, feature: str, values: NDArray[np.float64], topic: NDArray[np.int64], is_added: NDArray[np.bool_]
     ) -> Outliers | None:
-        """Count the outliers among the added rows, and say how probable as many are in an honest batch.
+        """Count the outliers among the added rows, and say how likely an honest batch is to have as many.
 
         ``values``: of the feature, shape (rows,), nan where a row has none. ``topic``: of kept rows, −1 for others.
         None where fewer than MIN_KEPT_ROWS kept rows, or no added ones, have the feature.
@@ -103,5 +106,5 @@ def _estimate_weight(
     chi_squared = float(((outliers - size * usual) ** 2 / (size * usual * (1 - usual))).sum())
     extra = (chi_squared - (len(size) - 1)) / max(size.sum() - len(size), 1)
     # An estimate of zero does not prove that topics are alike, so it gets a floor (as in `measure_topic_spread`).
-    correlation = min(max(extra, 1 / (4 * size.mean())), 0.99)
+    correlation = min(max(extra, 1 / (4 * size.mean())), MAX_CORRELATION)
     return float(min(1 / correlation - 1, np.count_nonzero(is_kept)))
