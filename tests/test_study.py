@@ -44,13 +44,13 @@ from entropylaw.study.params import StudyParams, read_study_params
 from entropylaw.study.run import run_method
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.law.forms import fit_form, predict_form
-from reports.study import Study, build_study, compare_means, find_variants, list_variants
-from reports.study_figures import draw_study
-from reports.study_law import list_law_points
-from reports.study_lengths_figure import bin_lengths, share_by_bin
-from reports.study_runs import MeasuredSelection, MethodResult, StudyRun
-from reports.study_scatter_figure import NAME_HEIGHT, spread_labels
-from reports.study_table import describe_study, render_study, render_study_text, summarise_study, tabulate_study
+from reports.study.figures import draw_study
+from reports.study.law import list_law_points
+from reports.study.lengths_figure import bin_lengths, share_by_bin
+from reports.study.runs import MeasuredSelection, MethodResult, StudyRun
+from reports.study.scatter_figure import NAME_HEIGHT, spread_labels
+from reports.study.study import Study, build_study, compare_means, find_variants, list_variants
+from reports.study.table import describe_study, render_study, render_study_text, summarise_study, tabulate_study
 from selection.methods import Method, SelectionParams
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -17,8 +17,8 @@ from entropylaw.repository.layout import STUDY_PARAMS, STUDY_PIPELINE, STUDY_RES
 
 if TYPE_CHECKING:
     from entropylaw.study.params import StudyParams
-    from reports.study import Study
-    from reports.study_runs import Lengths, MethodResult
+    from reports.study.runs import Lengths, MethodResult
+    from reports.study.study import Study
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -44,7 +44,7 @@ def study(context: typer.Context, json: AsJson = False) -> None:
     from entropylaw.repository.git import require_repository
     from entropylaw.study.params import read_study_params
     from entropylaw.terminal import print_result
-    from reports.study_table import render_study_text
+    from reports.study.table import render_study_text
 
     require_repository(Path())
     read_params()
@@ -100,7 +100,7 @@ def run(name: Annotated[str, typer.Argument(help="An entry of study.methods.", s
     from corpus.artifacts import write_json, write_text
     from entropylaw.study.params import read_study_params
     from entropylaw.study.run import run_method
-    from reports.study_table import render_csv
+    from reports.study.table import render_csv
 
     params = read_study_params()
     if name not in params.methods:
@@ -122,8 +122,8 @@ def report() -> None:
     """
     from corpus.artifacts import write_json, write_text
     from entropylaw.study.params import read_study_params
-    from reports.study_figures import draw_study
-    from reports.study_table import render_study, summarise_study, tabulate_study
+    from reports.study.figures import draw_study
+    from reports.study.table import render_study, summarise_study, tabulate_study
 
     result = load_study(read_study_params())
     figures = draw_study(result)
@@ -138,7 +138,7 @@ def report() -> None:
 
 def load_study(params: StudyParams) -> Study:
     """The runs of every entry, gathered. Raises EntropylawError when one is missing, damaged or made otherwise."""
-    from reports.study import build_study
+    from reports.study.study import build_study
 
     results = [load_result(name, params) for name in params.methods]
     if len({result.budget_tokens for result in results}) > 1:
@@ -150,7 +150,7 @@ def load_result(name: str, params: StudyParams) -> MethodResult:
     from corpus.artifacts import read_json, to_json
     from corpus.errors import ParamsError
     from corpus.params import parse_section
-    from reports.study_runs import MethodResult
+    from reports.study.runs import MethodResult
 
     file = result_file(name)
     document = read_json(file, "entropylaw study")

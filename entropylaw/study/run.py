@@ -19,7 +19,7 @@ from entropylaw.select.pool import Pool, read_pool, select_from_pool
 from entropylaw.study.params import StudyParams
 from entropylaw.terminal import show_progress, show_stages
 from monitor.measures.compression import CompressionParams
-from reports.study_runs import Lengths, MeasuredSelection, MethodResult, StudyRun
+from reports.study.runs import Lengths, MeasuredSelection, MethodResult, StudyRun
 from selection.engines import count_cores
 from selection.methods import Method, SelectionParams
 from training.evaluation_params import EvaluationParams

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.marks import STATUS_COLORS, TEXT_SIZE, Chart, write_above
-from reports.study import MethodRow
+from reports.study.study import MethodRow
 from reports.svg import INK
 
 if TYPE_CHECKING:

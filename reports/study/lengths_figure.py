@@ -9,10 +9,10 @@ import numpy as np
 
 from reports.law_figure import DASHES
 from reports.marks import TEXT_SIZE, Chart, write_above
-from reports.study import MethodRow, Study
-from reports.study_marks import BOTTOM, LEFT, RIGHT, WIDTH, StudyChart, add_axes, choose_color
-from reports.study_runs import Lengths
-from reports.study_table import render_csv
+from reports.study.marks import BOTTOM, LEFT, RIGHT, WIDTH, StudyChart, add_axes, choose_color
+from reports.study.runs import Lengths
+from reports.study.study import MethodRow, Study
+from reports.study.table import render_csv
 from reports.svg import INK, render_svg, styled_figure
 
 if TYPE_CHECKING:

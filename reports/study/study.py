@@ -18,8 +18,8 @@ import numpy as np
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import EntropyLaw, fit_entropy_law
 from monitor.law.results import LawCurve, LawMeasure
-from reports.study_law import list_law_points
-from reports.study_runs import Lengths, MethodResult, StudyRun
+from reports.study.law import list_law_points
+from reports.study.runs import Lengths, MethodResult, StudyRun
 from selection.methods import SelectionParams
 
 CONFIDENCE = 0.95

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from monitor.law.results import LawMeasure
 from reports.law_figure import LINE_LEGEND, draw_curve
 from reports.marks import TEXT_SIZE, Chart, mark_points
-from reports.study import MethodRow, Study
-from reports.study_marks import (
+from reports.study.marks import (
     BOTTOM,
     LEFT,
     TOP,
@@ -23,7 +22,8 @@ from reports.study_marks import (
     choose_shape,
     style_axes,
 )
-from reports.study_table import render_csv
+from reports.study.study import MethodRow, Study
+from reports.study.table import render_csv
 from reports.svg import render_svg, styled_figure
 
 if TYPE_CHECKING:

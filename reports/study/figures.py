@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from reports.study import Study
-from reports.study_lengths_figure import draw_lengths
-from reports.study_marks import StudyChart
-from reports.study_scatter_figure import SCATTERS, draw_scatter
-from reports.study_sizes_figure import draw_sizes
+from reports.study.lengths_figure import draw_lengths
+from reports.study.marks import StudyChart
+from reports.study.scatter_figure import SCATTERS, draw_scatter
+from reports.study.sizes_figure import draw_sizes
+from reports.study.study import Study
 
 
 def draw_study(study: Study) -> tuple[StudyChart, ...]:

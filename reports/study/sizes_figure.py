@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from reports.law_figure import DASHES
 from reports.marks import TEXT_SIZE, Chart, mark_points, write_above
-from reports.study import SIZES, MethodRow, SizeName, Study, list_variants
-from reports.study_marks import LEFT, TOP, WIDTH, ZIP_COLOR, StudyChart, add_axes, style_axes
-from reports.study_table import render_csv
+from reports.study.marks import LEFT, TOP, WIDTH, ZIP_COLOR, StudyChart, add_axes, style_axes
+from reports.study.study import SIZES, MethodRow, SizeName, Study, list_variants
+from reports.study.table import render_csv
 from reports.svg import INK, render_svg, styled_figure
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from monitor.law.results import LawPoint
-from reports.study_runs import MethodResult, StudyRun
+from reports.study.runs import MethodResult, StudyRun
 
 
 def list_law_points(results: Sequence[MethodResult]) -> list[LawPoint]:

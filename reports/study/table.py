@@ -11,7 +11,7 @@ from reports.escaping import escape_markdown
 from reports.markdown_table import table
 from reports.marks import Chart
 from reports.numbers import MISSING, format_change, format_count, format_number
-from reports.study import UNEQUAL_SHARE, Difference, MethodRow, Study
+from reports.study.study import UNEQUAL_SHARE, Difference, MethodRow, Study
 from reports.text import wrap
 
 
