@@ -108,6 +108,7 @@ def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
     assert answer not in (both.chosen[0].content, both.rejected[0].content)
 
 
+@pytest.mark.slow
 def test_the_laws_subsets_are_ordered_by_the_codec_that_the_user_set(chats: Rows) -> None:
     # Long rows: of a short one every level finds the same repetitions.
     texts = ["\n".join(canonical_text(record) for record, _ in chats[i : i + 20]) for i in range(0, 1200, 20)]
