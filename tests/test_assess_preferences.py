@@ -91,18 +91,9 @@ def statuses(verdict: Verdict) -> dict[str, str]:
 def test_fresh_pairs_pass_every_rule(replies: list[Preference], judge: Judge) -> None:
     verdict = judge(replies[60:660])
     assert verdict.status == "pass"
-    assert statuses(verdict) == {
-        "redundancy": "pass",
-        "loss": "pass",
-        "agreement": "pass",
-        "both_rise": "pass",
-        "forecast": "skipped",
-        "copies": "pass",
-        "wording": "pass",
-        "form": "pass",
-        "flipped": "pass",
-        "margin": "pass",
-    }
+    assert statuses(verdict).pop("forecast") == "skipped"
+    passed = {rule for rule, status in statuses(verdict).items() if status == "pass"}
+    assert passed >= {"redundancy", "loss", "agreement", "both_rise", "copies", "wording", "form", "flipped", "margin"}
     # L is the KTO loss of a run that hardly moves.
     assert verdict.measurements["preferences"].l == pytest.approx(0.5, abs=0.05)
 
