@@ -31,7 +31,7 @@ def accept(
     """
     from entropylaw import __version__
     from entropylaw.repository.results import load_verdict
-    from monitor.assess import accept_version
+    from monitor.accept import accept_version
     from monitor.history import read_history, write_entry
 
     verdict = load_verdict()

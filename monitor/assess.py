@@ -7,16 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from corpus.records import Preference
 from monitor.calibration.calibrate import Calibration
-from monitor.history import DatasetReference, HistoryEntry, parent_of
+from monitor.history import HistoryEntry, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_entropy_law, summarise_law
 from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.new_text import measure_new_text
-from monitor.measures.preferences import PairReference, compare_answers, fit_direction
 from monitor.measures.row_lengths import measure_lengths
-from monitor.measures.row_sketch import RowSketch
-from monitor.measures.row_sources import compare_sources, count_sources
+from monitor.measures.row_sources import compare_sources
 from monitor.measures.row_split import split_rows
 from monitor.rule_params import RuleParams
 from monitor.rules.apply import apply_rules
@@ -227,57 +224,3 @@ def forecast_version(comparisons: Sequence[ParentComparison], law: EntropyLaw, p
         return None
     change = predict_version_change(scored[0], law)
     return Forecast(HELDOUT, z + change.value, z + change.low, z + change.high)
-
-
-def describe_pairs(item: Evidence) -> PairReference | None:
-    """What the next version needs to know of this one's pairs; None of conversations."""
-    if item.agreement.ndim == 1:
-        return None
-    records = [record for record, _ in item.records]
-    pairs = sum(isinstance(record, Preference) for record in records)
-    return PairReference(
-        pairs, item.consistency.flipped_pairs or 0, fit_direction(compare_answers(records, item.agreement))
-    )
-
-
-def describe_reference(item: Evidence) -> DatasetReference:
-    """What the next version needs to know of one dataset of this one: numbers, row sketch and probe, never text."""
-    return DatasetReference(
-        data_hash=item.data_hash,
-        sketch=RowSketch.of(row_hash for _, row_hash in item.records),
-        probe_hashes=tuple(item.probe_hashes),
-        probe_losses=tuple(item.probe_losses.tolist()),
-        agreement_mean=item.consistency.agreement,
-        agreement_sd=item.consistency.agreement_sd,
-        agreement_n=item.consistency.measured,
-        pairs=describe_pairs(item),
-        sources=count_sources(record.source for record, _ in item.records),
-    )
-
-
-def accept_version(
-    verdict: Verdict,
-    evidence: Sequence[Evidence],
-    name: str,
-    scores: dict[str, float],
-    waivers: Sequence[dict[str, str]],
-    as_baseline: bool,
-    tool_version: str,
-) -> HistoryEntry:
-    """What the history keeps of an accepted version: numbers, row sketch and probe, never text.
-
-    A new baseline carries its waivers but does not count as waived: later versions are compared with it.
-    """
-    return HistoryEntry(
-        name=name,
-        data_hash=verdict.version.data_hash,
-        config_fingerprint=verdict.config_fingerprint,
-        status="baseline" if as_baseline else verdict.status,
-        waived=bool(waivers) and not as_baseline,
-        waivers=tuple(waivers),
-        rows=verdict.version.rows,
-        measurements=dict(verdict.measurements),
-        datasets={item.dataset: describe_reference(item) for item in evidence},
-        scores=scores,
-        tool_version=tool_version,
-    )

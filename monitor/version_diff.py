@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from corpus.formats import Kind
 from corpus.records import Preference
-from monitor.assess import accept_version, assess_version
+from monitor.accept import accept_version
+from monitor.assess import assess_version
 from monitor.calibration.calibrate import Calibration
 from monitor.measures.compression import OTHER_SOURCES, Compressed, CompressionParams
 from monitor.measures.evidence import Configuration, Evidence

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.records import Conversation, HashedRecord, Message, content_hash, data_hash
-from monitor.assess import accept_version, assess_version
+from monitor.accept import accept_version
+from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration, calibrate
 from monitor.calibration.params import CalibrationParams

@@ -14,7 +14,8 @@ from corpus.prepare import PrepareParams, prepare_file
 from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
 from entropylaw.repository import layout
 from entropylaw.repository.results import load_evidence
-from monitor.assess import accept_version, assess_version
+from monitor.accept import accept_version
+from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams

@@ -8,7 +8,7 @@ from pathlib import Path
 from corpus.errors import EntropylawError, NotAssessedError
 from entropylaw.api.measures import MeasuredDataset
 from entropylaw.version import __version__
-from monitor import assess, version_diff
+from monitor import accept, assess, version_diff
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, write_entry
 from monitor.measures.evidence import Configuration, version_hash
@@ -100,7 +100,7 @@ def accept_version(
     evidence = [item.evidence for item in datasets]
     if version_hash({item.dataset: item.data_hash for item in evidence}) != verdict.version.data_hash:
         raise EntropylawError("accept_version: the verdict is of other data than these datasets")
-    entry = assess.accept_version(verdict, evidence, name, dict(scores or {}), (), as_baseline, __version__)
+    entry = accept.accept_version(verdict, evidence, name, dict(scores or {}), (), as_baseline, __version__)
     return write_entry(folder, entry)
 
 

@@ -23,7 +23,8 @@ from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages
-from monitor.assess import accept_version, assess_version
+from monitor.accept import accept_version
+from monitor.assess import assess_version
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.cost import describe_duration
 from monitor.history import HistoryEntry, write_entry

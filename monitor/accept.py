@@ -1,0 +1,67 @@
+"""What the history keeps of an accepted version, so that the next one can be compared with it: numbers, never text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from corpus.records import Preference
+from monitor.history import DatasetReference, HistoryEntry
+from monitor.measures.evidence import Evidence
+from monitor.measures.preferences import PairReference, compare_answers, fit_direction
+from monitor.measures.row_sketch import RowSketch
+from monitor.measures.row_sources import count_sources
+from monitor.verdict import Verdict
+
+
+def describe_pairs(item: Evidence) -> PairReference | None:
+    """What the next version needs to know of this one's pairs; None of conversations."""
+    if item.agreement.ndim == 1:
+        return None
+    records = [record for record, _ in item.records]
+    pairs = sum(isinstance(record, Preference) for record in records)
+    return PairReference(
+        pairs, item.consistency.flipped_pairs or 0, fit_direction(compare_answers(records, item.agreement))
+    )
+
+
+def describe_reference(item: Evidence) -> DatasetReference:
+    """What the next version needs to know of one dataset of this one: numbers, row sketch and probe, never text."""
+    return DatasetReference(
+        data_hash=item.data_hash,
+        sketch=RowSketch.of(row_hash for _, row_hash in item.records),
+        probe_hashes=tuple(item.probe_hashes),
+        probe_losses=tuple(item.probe_losses.tolist()),
+        agreement_mean=item.consistency.agreement,
+        agreement_sd=item.consistency.agreement_sd,
+        agreement_n=item.consistency.measured,
+        pairs=describe_pairs(item),
+        sources=count_sources(record.source for record, _ in item.records),
+    )
+
+
+def accept_version(
+    verdict: Verdict,
+    evidence: Sequence[Evidence],
+    name: str,
+    scores: dict[str, float],
+    waivers: Sequence[dict[str, str]],
+    as_baseline: bool,
+    tool_version: str,
+) -> HistoryEntry:
+    """What the history keeps of an accepted version: numbers, row sketch and probe, never text.
+
+    A new baseline carries its waivers but does not count as waived: later versions are compared with it.
+    """
+    return HistoryEntry(
+        name=name,
+        data_hash=verdict.version.data_hash,
+        config_fingerprint=verdict.config_fingerprint,
+        status="baseline" if as_baseline else verdict.status,
+        waived=bool(waivers) and not as_baseline,
+        waivers=tuple(waivers),
+        rows=verdict.version.rows,
+        measurements=dict(verdict.measurements),
+        datasets={item.dataset: describe_reference(item) for item in evidence},
+        scores=scores,
+        tool_version=tool_version,
+    )
