@@ -19,7 +19,7 @@ files that it names: change the help there.
 | code | means |
 |---|---|
 | 0 | done; for `check` and `gate`: pass, warn or baseline |
-| 1 | the version is risky; with `check --strict`, also a warning; for `release check`: a check failed |
+| 1 | the version is risky and not waived; with `--strict`, also a warning; for `release check`: a check failed |
 | 2 | usage or configuration: one line says what is wrong, where, and what to do |
 | 3 | the version could not be assessed, which is never a pass |
 | 130 | stopped by Ctrl-C |

@@ -86,7 +86,7 @@ def require_order(entry: HistoryEntry, indices: Mapping[str, int]) -> None:
     if entry.commit is None:
         raise EntropylawError(
             f"{layout.HISTORY}: {entry.name} was accepted with this configuration, and a version recorded now would "
-            "come after it; to begin further back, take its file out, run `entropylaw backfill` and accept it again"
+            "come after it; to add older versions, remove its file, run `entropylaw backfill` and accept it again"
         )
     if entry.commit not in indices:
         raise EntropylawError(

@@ -23,7 +23,7 @@ def demo(
     fast: Annotated[
         bool,
         typer.Option(
-            "--fast", help="Half the data, a smaller model, no preferences, only x4 and x5 trained: under 3 minutes."
+            "--fast", help="Half the data, a smaller model, no preferences, only x4 and x5 trained: about 3 minutes."
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another team's data and models.", min=0)] = 0,

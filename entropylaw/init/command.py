@@ -41,7 +41,7 @@ def init(
     ] = None,
     ci: Annotated[
         CiSystem | None,
-        typer.Option(help="Check every pull request with this.", show_default="by the host of Git's remote"),
+        typer.Option(help="Which CI checks every pull request.", show_default="by the host of Git's remote"),
     ] = None,
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
@@ -66,7 +66,7 @@ def init(
         track(folder, path)
     for path in written:
         typer.echo(f"wrote {path}")
-    typer.echo("Next: dvc repro && entropylaw accept, then commit; after that, once for every change of the data.")
+    typer.echo("Next: dvc repro && entropylaw accept, then commit; repeat this after every change of the data.")
 
 
 def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:

@@ -215,7 +215,7 @@ def find_score_problems(release: Mapping[str, Any], tolerance: Tolerance) -> Fin
     history = read_history(layout.HISTORY)
     before = last_scored(history, release["config_fingerprint"], release["data_hash"])
     if before is None:
-        return [], "no earlier version measured alike has a score"
+        return [], "no earlier version with this configuration has a score"
     problems, passed = [], []
     for benchmark, reference in before.scores.items():
         allowed = tolerance.of(benchmark)

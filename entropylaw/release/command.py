@@ -22,7 +22,7 @@ app = typer.Typer(rich_markup_mode=None)
 def release(context: typer.Context) -> None:
     """Bind model, data, selection, verdict and Z into results/release.json and release.md.
 
-    What speaks against the release stands in both; `entropylaw release check` is what stops it.
+    Both files list what speaks against the release; `entropylaw release check` is what stops it.
 
     Example: entropylaw release
     """

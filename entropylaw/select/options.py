@@ -69,8 +69,8 @@ class ZipOptions:
     """What only ZIP is told; the section `selection` of params.yaml says what is not given here."""
 
     k1: Annotated[int | None, typer.Option(help="Rows measured again in each round.", show_default=False)] = None
-    k2: Annotated[int | None, typer.Option(help="Rows kept of these.", show_default=False)] = None
-    k3: Annotated[int | None, typer.Option(help="Rows taken of these.", show_default=False)] = None
+    k2: Annotated[int | None, typer.Option(help="Of those k1, rows kept.", show_default=False)] = None
+    k3: Annotated[int | None, typer.Option(help="Of those k2, rows taken.", show_default=False)] = None
     window: Annotated[
         Window | None,
         typer.Option(help="How far back redundancy is seen; global: over all selected.", show_default=False),

@@ -37,7 +37,7 @@ def draft(case: RuleInput) -> Draft:
         unit="cosine",
         sign=-1.0,
         worse="further from their prompts than an honest batch of another topic",
-        blank="All prompts, or all answers, are the same: they cannot disagree.",
+        blank="All prompts, or all answers, are the same: agreement says nothing.",
     )
     topics = case.calibration.topic_agreement
     mean = draft_mean_shift("agreement", comparison, measure, topics, fall, params)

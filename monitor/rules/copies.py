@@ -7,7 +7,7 @@ from monitor.rules.outlier_share import EXCESS, FeatureWords, draft_outlier_shar
 from monitor.rules.rule import Rule, RuleInput
 
 FEATURES = (
-    FeatureWords("row repeated", "repeat, run of words by run of words, what kept rows say", EXCESS),
+    FeatureWords("row repeated", "repeat runs of words that stand in kept rows", EXCESS),
     FeatureWords("prompt repeated", "have prompts that stand in kept rows", EXCESS),
     FeatureWords("answer repeated", "have answers that stand in kept rows", EXCESS),
 )

@@ -7,12 +7,12 @@ from monitor.rules.outlier_share import FeatureWords, draft_outlier_share
 from monitor.rules.rule import Rule, RuleInput
 
 FEATURES = (
-    FeatureWords("answer endings", "end their answers where answers do not end", "bits per ending"),
-    FeatureWords("an answer's ending", "break off an answer where answers do not end", "bits"),
+    FeatureWords("answer endings", "end their answers unlike almost all kept rows", "bits per ending"),
+    FeatureWords("an answer's ending", "have an answer that ends unlike those of almost all kept rows", "bits"),
     FeatureWords("short answers", "have shorter answers than almost all kept rows", "-log characters"),
     FeatureWords("short prompts", "have shorter prompts than almost all kept rows", "-log characters"),
     FeatureWords("roles", "have their roles in another order than the kept rows", "bits"),
-    FeatureWords("repetition", "repeat themselves in their answers", "share of the words"),
+    FeatureWords("repetition", "repeat themselves in their answers", "share of the runs of words"),
 )
 
 
