@@ -411,7 +411,7 @@ def test_an_unknown_revision_is_named(before: Path) -> None:
 @pytest.mark.parametrize(
     ("commit", "parts"),
     [
-        (None, ("x1 was accepted with this configuration", "take its file out")),
+        (None, ("x1 was accepted with this configuration", "remove its file")),
         ("f" * 40, ("x1 was found at commit fffffff", "not on the main line")),
     ],
 )
