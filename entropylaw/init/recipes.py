@@ -45,8 +45,8 @@ def new_yaml() -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.representer import RoundTripRepresenter
 
-    class Representer(RoundTripRepresenter):  # a class of its own: representers are registered with the class
-        pass
+    class Representer(RoundTripRepresenter):
+        """A class of its own, because the library registers a way to write a type with the class, for all users."""
 
     Representer.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml = YAML()
