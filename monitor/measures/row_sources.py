@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from corpus.records import HashedRecord
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.verdict import SourceRows
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # So many sources, the largest, are told apart; the rest count as one, so that a history entry stays small.
@@ -32,6 +33,17 @@ def count_sources(sources: Iterable[str]) -> dict[str, int]:
     if rest := sum(count for _, count in ranked[MAX_SOURCES:]):
         named[OTHER_SOURCES] = named.get(OTHER_SOURCES, 0) + rest
     return named
+
+
+def flag_new_sources(records: Sequence[HashedRecord], parent: Mapping[str, int] | None) -> NDArray[np.bool_]:
+    """For each row, whether its source is one that the parent did not have, shape (records,).
+
+    ``parent``: its rows by source, from ``count_sources``. No row is flagged where the parent's sources are not all
+    known.
+    """
+    if parent is None or OTHER_SOURCES in parent:
+        return np.zeros(len(records), dtype=bool)
+    return np.array([record.source[:NAME_CHARACTERS] not in parent for record, _ in records], dtype=bool)
 
 
 def compare_sources(
