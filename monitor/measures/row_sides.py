@@ -23,7 +23,8 @@ def split_sides(record: Record) -> RowSides:
     A system message belongs to neither: the same one is often put before many rows, and says nothing of what they ask.
 
     >>> from corpus.records import Conversation
-    >>> split_sides(Conversation((Message("system", "Be kind."), Message("user", "Tea?"), Message("assistant", "Yes."))))
+    >>> messages = Message("system", "Be kind."), Message("user", "Tea?"), Message("assistant", "Yes.")
+    >>> split_sides(Conversation(messages))
     RowSides(prompt='Tea?', answer='Yes.')
     """
     if isinstance(record, Preference):
