@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference
-from monitor.outliers import answer_fit
-from monitor.outliers.answer_fit import MIN_ROWS, Sides, embed_sides, measure_answer_mismatch
+from monitor.like_rows import answer_fit
+from monitor.like_rows.answer_fit import MIN_ROWS, Sides, embed_sides, measure_answer_mismatch
 
 TOPICS, FOLDS = 8, 4
 Numbers = NDArray[np.int64]

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.outliers import character_model
-from monitor.outliers.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprisal, measure_surprisal
+from monitor.like_rows import character_model
+from monitor.like_rows.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprisal, measure_surprisal
 
 # So few contexts that no two of them share a cell of 2**20.
 TEXTS = [

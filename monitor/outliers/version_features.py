@@ -12,8 +12,8 @@ from corpus.records import HashedRecord, Record, canonical_text
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.measures.row_split import RowSplit
-from monitor.outliers.answer_fit import embed_sides
-from monitor.outliers.row_features import measure_row_features
+from monitor.like_rows.answer_fit import embed_sides
+from monitor.like_rows.row_features import measure_row_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

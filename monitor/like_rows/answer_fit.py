@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import Record
-from monitor.measures.consistency import centre_vectors, prompt_and_response
+from monitor.measures.consistency import centre_vectors
+from monitor.measures.row_sides import split_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,11 +35,13 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     from corpus.embeddings import embed_texts, load_embedder
 
     embedder = load_embedder()
-    prompts, responses = zip(*map(prompt_and_response, records), strict=True)
+    prompts, responses = zip(*map(split_sides, records), strict=True)
     return Sides(prompts, responses, embed_texts(embedder, prompts), embed_texts(embedder, responses))
 
 
-def measure_answer_mismatch(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np.float64]:
+def measure_answer_mismatch(
+    sides: Sides, fold: NDArray[np.int64], is_kept: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """Log-odds that a row's answers are another row's, shape (rows,), nan where its prompts or answers are blank.
 
     0 is undecided, 3 is twenty to one for another row. All nan with fewer than MIN_ROWS kept rows.
@@ -46,14 +49,15 @@ def measure_answer_mismatch(sides: Sides, fold: NDArray[np.int64]) -> NDArray[np
     A logistic regression tells the kept rows from the same rows with their answers exchanged among rows that answer
     about as long. Its features are the cosine of the embeddings; the cosine of the words, weighted by how rare they are
     among rows (inverse document frequency); both lengths; and each cosine times each length, because long texts have
-    more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... for kept rows, −1 for others. A kept row is
-    scored by a regression that has not seen its fold.
+    more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... for each row, which is scored by a regression
+    that has not seen its fold; −1 for a row that is scored by one that has seen all kept rows. ``is_kept``: shape
+    (rows,), by default the rows with a fold.
     """
     from sklearn.linear_model import LogisticRegression
 
     rows = len(sides.prompts)
     known = np.logical_and(sides.prompt_vectors.any(axis=1), sides.response_vectors.any(axis=1))
-    is_kept = known & (fold >= 0)
+    is_kept = known & (fold >= 0 if is_kept is None else is_kept)
     kept = np.flatnonzero(is_kept)
     mismatch = np.full(rows, np.nan)
     if len(kept) < MIN_ROWS:

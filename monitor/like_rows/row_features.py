@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.records import Message, Record
+from monitor.like_rows.answer_fit import Sides, measure_answer_mismatch
+from monitor.like_rows.character_model import measure_surprisal
+from monitor.measures.consistency import normalise_text
 from monitor.measures.row_sketch import mix_bits
-from monitor.outliers.answer_fit import Sides, measure_answer_mismatch
-from monitor.outliers.character_model import measure_surprisal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 COPIED_WORDS = 3
 # Words that stand side by side.
 PAIR_WORDS = 2
+# A prompt is looked for in its answer by its runs of so many words: fewer are shared by chance.
+QUOTED_WORDS = 4
 # Each message is read with one more number before its characters, for its speaker, and one after them, for its end.
 END = 6
 SPEAKERS = {"system": 1, "user": 2, "assistant": 3, "tool": 4}
@@ -34,7 +38,7 @@ FIRST_CHARACTER = 16
 class _Messages:
     """All messages of all rows, in order; arrays of shape (messages,).
 
-    ``row``: the index of the message's row. ``fold``: 0, 1, ... for a message that a kept row has, −1 for others.
+    ``row``: the index of the message's row. ``fold``: of the first kept row that has the message, otherwise of its row.
     """
 
     messages: tuple[Message, ...]
@@ -56,12 +60,12 @@ def measure_row_features(
     The higher a value, the further the row lies from the kept rows.
 
     - ``sides``: of the same rows. ``is_kept``: shape (rows,).
-    - ``fold``: shape (rows,), a number from 0 for each kept row, by its topic, and −1 for others.
+    - ``fold``: a number from 0 for each row, shape (rows,). A row is compared with kept rows of other folds only, so
+      that kept and added rows are read in the same way; −1: with all kept rows.
     - ``rare_bits``: a character is rare if its probability among the kept rows is below two to the power of minus this.
 
-    Every row is compared with kept rows only. A kept row's word pairs, characters and answers are compared with rows of
-    other folds: an added row of a new topic finds no rows of its own topic either. A message that stands in several
-    rows (an answer in many pairs, a system prompt) has one fold everywhere, so it is never compared with itself.
+    A message that stands in several rows (an answer in many pairs, a system prompt) has one fold everywhere, so it is
+    never compared with itself.
     """
     found = [(i, message) for i, record in enumerate(records) for _, message in record.turns()]
     row = np.array([i for i, _ in found], dtype=np.int64)
@@ -74,13 +78,14 @@ def measure_row_features(
         row,
         np.array([message.role == "assistant" for _, message in found], dtype=bool),
         is_kept[row],
-        np.array([first_fold.get(message.content, -1) for _, message in found], dtype=np.int64),
+        np.array([first_fold.get(message.content, int(fold[i])) for i, message in found], dtype=np.int64),
     )
     return {
         **_measure_words(messages, is_kept),
         **_measure_characters(messages, len(records), rare_bits),
         **_measure_shape(messages, records, is_kept),
-        "answer mismatch": measure_answer_mismatch(sides, fold),
+        **_measure_sides(sides),
+        "answer mismatch": measure_answer_mismatch(sides, fold, is_kept),
     }
 
 
@@ -184,7 +189,8 @@ def _divide(total: NDArray[Any], count: NDArray[np.int64]) -> NDArray[np.float64
 
 
 def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dict[str, NDArray[np.float64]]:
-    parts = [_encode(message) for message in messages.messages]
+    # A system message is often the same before many rows, and says nothing of how a row is written.
+    parts = [_encode(message) if message.role != "system" else _NO_CHARACTERS for message in messages.messages]
     lengths = np.array([len(part) for part in parts])
     row, is_answer = np.repeat(messages.row, lengths), np.repeat(messages.is_answer, lengths)
     characters = np.concatenate(parts).astype(np.uint64)
@@ -210,6 +216,9 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
     }
 
 
+_NO_CHARACTERS = np.empty(0, dtype=np.uint32)
+
+
 def _encode(message: Message) -> NDArray[np.uint32]:
     text = np.frombuffer(message.content.encode("utf-32-le", "surrogatepass"), dtype="<u4") + FIRST_CHARACTER
     return np.concatenate([[SPEAKERS.get(message.role, 5)], text, [END]]).astype(np.uint32)
@@ -229,12 +238,36 @@ def _measure_shape(
         features[name] = -np.log1p(_divide(total, np.bincount(row, minlength=len(records))))
     patterns = [_role_pattern(record) for record in records]
     kept = Counter(pattern for pattern, flag in zip(patterns, is_kept, strict=True) if flag)
-    others = np.array([kept[pattern] for pattern in patterns]) - is_kept
-    features["roles"] = -np.log2((others + 0.5) / (is_kept.sum() + 0.5))
+    times = np.array([kept[pattern] for pattern in patterns])
+    features["roles"] = -np.log2((times + 0.5) / (is_kept.sum() + 0.5))
     return features
 
 
 def _role_pattern(record: Record) -> tuple[str, str, bool]:
-    """Who speaks first, who last, and whether they take turns."""
+    """Who speaks first, who last, and whether they take turns, system messages aside."""
     roles = [tag for tag, _ in record.turns()]
+    roles = [tag for tag in roles if tag != "system"] or roles
     return roles[0], roles[-1], all(a != b for a, b in pairwise(roles))
+
+
+# --- both sides of a row -------------------------------------------------------------------------------------------
+
+
+def _measure_sides(sides: Sides) -> dict[str, NDArray[np.float64]]:
+    """How much of a prompt its answer says again, and in how many other rows the same answer stands."""
+    quoted = np.full(len(sides.prompts), np.nan)
+    answers = [normalise_text(answer) or answer for answer in sides.responses]
+    for i, (prompt, answer) in enumerate(zip(sides.prompts, answers, strict=True)):
+        asked = _list_runs(normalise_text(prompt).split())
+        if asked:
+            quoted[i] = len(asked.intersection(_list_runs(answer.split()))) / len(asked)
+    times = Counter(answers)
+    return {
+        "prompt in answer": quoted,
+        "answer elsewhere": np.array([math.log2(times[answer]) for answer in answers]),
+    }
+
+
+def _list_runs(words: Sequence[str]) -> set[tuple[str, ...]]:
+    """The runs of QUOTED_WORDS words, each once; of fewer words there is none."""
+    return set(zip(*(words[k:] for k in range(QUOTED_WORDS)), strict=False))

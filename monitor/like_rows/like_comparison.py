@@ -1,0 +1,149 @@
+"""The added rows of a version against kept rows like them: features, ranks among like rows, and phrases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.records import HashedRecord, Record, canonical_text
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
+from monitor.like_rows.answer_fit import Sides, embed_sides
+from monitor.like_rows.neighbours import Neighbours, find_neighbours, rank_among
+from monitor.like_rows.phrases import Phrase, find_phrases
+from monitor.like_rows.rank_test import MIN_GROUP_ROWS, MIN_KEPT_ROWS
+from monitor.like_rows.row_features import measure_row_features
+from monitor.like_rows.side_order import measure_side_order
+from monitor.like_rows.traces import count_traces
+from monitor.measures.row_sides import RowSides
+from monitor.measures.row_split import RowSplit
+from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Of all rows together: enough to tell, in a few seconds on one core for any amount of data.
+MAX_CHARACTERS = 6_000_000
+# The comparison of all rows with all kept rows takes a second for so many.
+MAX_ROWS = 8_000
+# A longer row is left out, so that the fewest kept rows that are needed always fit.
+MAX_ROW_CHARACTERS = MAX_CHARACTERS // (4 * MIN_KEPT_ROWS)
+# The rows are dealt to so many folds by their hashes. A row is read by what the kept rows of the other folds teach.
+FOLDS = 4
+# Kept rows that stand together in the file are taken for batches that were added together: at least so many of them.
+MIN_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class LikeComparison:
+    """The rows that were read, kept ones first, and where each lies among the kept rows like it.
+
+    - ``rows``: their indices in the version, shape (m,). ``kept``: how many of them the parent had.
+    - ``features``: by name, shape (m,) each, nan where a row has none. ``by_prompt``, ``by_answer``: the kept rows with
+      the most similar prompts, and with the most similar answers, of each row.
+    - ``is_new``: rows of a source that the parent did not have, or whose prompts are like no kept row's, shape (m,).
+      They have no like rows, so they are left out where rows are compared.
+    - ``tie``: a uniform number for each row, by its hash, that decides among equal values, shape (m,).
+    - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_test.test_side``.
+    - ``phrases``: that burst in, by side.
+    """
+
+    rows: NDArray[np.int64]
+    kept: int
+    features: dict[str, NDArray[np.float64]]
+    by_prompt: Neighbours
+    by_answer: Neighbours
+    is_new: NDArray[np.bool_]
+    tie: NDArray[np.float64]
+    groups: tuple[NDArray[np.int64], ...]
+    phrases: dict[str, list[Phrase]]
+
+    def rank(self, values: NDArray[np.float64], like: str) -> NDArray[np.float64]:
+        """The rank of each row's value among its like rows', shape (m,). ``like``: "prompt" or "answer"."""
+        return rank_among(values, self.by_prompt if like == "prompt" else self.by_answer, self.tie)
+
+
+def compare_like_with_like(
+    records: Sequence[HashedRecord],
+    split: RowSplit,
+    is_new_source: NDArray[np.bool_],
+    topics: CalibrationParams,
+    rare_bits: float,
+) -> LikeComparison | None:
+    """Compare the added rows with kept rows like them.
+
+    None where no row was added or fewer than MIN_KEPT_ROWS were kept. Of much data a sample is read: the rows with the
+    lowest content hashes, kept and added ones alike. Rows of which it is not known whether the parent had them are not
+    read.
+    """
+    indices, kept = choose_rows(records, split)
+    if kept < MIN_KEPT_ROWS or kept == len(indices):
+        return None
+    taken = [records[i].record for i in indices]
+    sides = embed_sides(taken)
+    fold = np.arange(len(indices)) % FOLDS
+    is_kept = np.arange(len(indices)) < kept
+    by_prompt, by_answer = (
+        find_neighbours(vectors, kept) for vectors in (sides.prompt_vectors, sides.response_vectors)
+    )
+    is_new = by_prompt.flag_novel(kept) | (is_new_source[indices] & ~is_kept)
+    features = {
+        **measure_row_features(taken, sides, is_kept, fold, rare_bits),
+        **_measure_sides(sides, fold, is_kept),
+    }
+    return LikeComparison(
+        rows=indices,
+        kept=kept,
+        features=features,
+        by_prompt=by_prompt,
+        by_answer=by_answer,
+        is_new=is_new,
+        tie=np.array([int(records[i].hash[13:26], 16) / 16**13 for i in indices]),
+        groups=_divide_into_batches(indices, kept, sides, topics),
+        phrases={
+            "prompts": find_phrases(sides.prompts, kept, by_answer, ~is_new),
+            "answers": find_phrases(sides.responses, kept, by_prompt, ~is_new),
+        },
+    )
+
+
+def choose_rows(records: Sequence[HashedRecord], split: RowSplit) -> tuple[NDArray[np.int64], int]:
+    """Indices of the rows that are read, kept ones first, and how many were kept.
+
+    Rows are taken in the order of their hashes, kept and added ones alike, so neither the file's order nor what else
+    was added decides whether a row is read. Rows longer than MAX_ROW_CHARACTERS are left out.
+    """
+    known = np.flatnonzero(split.kept_once | split.added_once)
+    order = sorted(known.tolist(), key=lambda i: records[i].hash)
+    size = np.array([len(canonical_text(records[i].record)) for i in order], dtype=np.int64)
+    fits = size <= MAX_ROW_CHARACTERS
+    within = (np.cumsum(np.where(fits, size, 0)) <= MAX_CHARACTERS) & (np.cumsum(fits) <= MAX_ROWS)
+    taken = np.array(order, dtype=np.int64)[fits & within]
+    was_kept = split.is_kept[taken]
+    return np.concatenate([taken[was_kept], taken[~was_kept]]), int(np.count_nonzero(was_kept))
+
+
+def _measure_sides(sides: Sides, fold: NDArray[np.int64], is_kept: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    columns = measure_side_features([RowSides(*side) for side in zip(sides.prompts, sides.responses, strict=True)])
+    found = {name: columns[:, i] for i, name in enumerate(FEATURE_NAMES)}
+    for side, texts in (("prompt", sides.prompts), ("answer", sides.responses)):
+        found |= {f"{side} {name}": counts for name, counts in count_traces(texts).items()}
+    found["sides exchanged"] = measure_side_order(sides, fold, is_kept)
+    return found
+
+
+def _divide_into_batches(
+    indices: NDArray[np.int64], kept: int, sides: Sides, topics: CalibrationParams
+) -> tuple[NDArray[np.int64], ...]:
+    """The kept rows by topic, and by their place in the file."""
+    vectors = (sides.prompt_vectors + sides.response_vectors)[:kept]
+    number = max(1, min(topics.topics, kept // ROWS_PER_TOPIC))
+    by_topic = np.unique(cluster_vectors(vectors, number, topics.seed), return_inverse=True)[1]
+    added = len(indices) - kept
+    size = min(max(added, MIN_GROUP_ROWS), max(kept // MIN_BATCHES, 1))
+    place = np.empty(kept, dtype=np.int64)
+    place[np.argsort(indices[:kept], kind="stable")] = np.arange(kept)
+    return by_topic, place // size

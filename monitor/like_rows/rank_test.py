@@ -1,0 +1,134 @@
+"""Do the added rows lie elsewhere among their like rows than kept rows do among theirs?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Side = Literal["low", "high"]
+
+# Groups of fewer kept rows say too little about how far groups differ.
+MIN_GROUP_ROWS = 10
+# So few kept rows do not tell what is usual.
+MIN_KEPT_ROWS = 10
+# An estimate of no correlation does not prove that rows of one batch are independent: two rows in a hundred pairs.
+LEAST_CORRELATION = 0.004
+# Rows that correlate more than this would leave the count without a distribution.
+MOST_CORRELATION = 0.5
+# The correlation is itself an estimate. The p-value is the mean over so many values that it may have.
+CORRELATIONS = 16
+
+
+@dataclass(frozen=True)
+class RankFinding:
+    """What the ranks of the added rows say on one side.
+
+    - ``beyond``: whether rows that lie outside *all* of their like rows were counted; otherwise the mean rank was
+      tested.
+    - ``found``, ``usual``: of the added and of the kept rows, the share of rows outside all their like rows, or the
+      mean rank.
+    - ``rows``: how many added rows were compared.
+    - ``p_value``: one-sided, that an honest batch is as far off. ``share``: of the added rows that must have moved.
+    """
+
+    side: Side
+    beyond: bool
+    found: float
+    usual: float
+    rows: int
+    p_value: float
+    share: float
+
+
+def test_side(
+    kept: NDArray[np.float64], added: NDArray[np.float64], groups: Sequence[NDArray[np.int64]], side: Side, edge: float
+) -> list[RankFinding]:
+    """Test the ranks of the added rows on one side in two ways: their mean, and how many lie beyond the ``edge``.
+
+    ``kept``, ``added``: ranks from 0 to 1, shapes (k,), (a,), nan where a row has none. ``groups``: for each way to
+    divide the kept rows into batches, a number for each of them, shape (k,); −1 where a row is in no batch. Honest
+    batches differ from each other by more than independent rows do; by how much, the groups tell.
+    """
+    if side == "low":
+        kept, added = 1 - kept, 1 - added
+    known = ~np.isnan(kept)
+    groups = [group[known] for group in groups]
+    kept, added = kept[known], added[~np.isnan(added)]
+    if len(kept) < MIN_KEPT_ROWS or not len(added):
+        return []
+    return [_test_mean(kept, added, groups, side), _test_beyond(kept >= edge, added >= edge, groups, side)]
+
+
+def _test_mean(
+    kept: NDArray[np.float64], added: NDArray[np.float64], groups: Sequence[NDArray[np.int64]], side: Side
+) -> RankFinding:
+    from scipy import stats
+
+    shift = float(added.mean() - kept.mean())
+    between, degrees = max((_spread_between(kept, group) for group in groups), default=(0.0, 1))
+    # Rows of one batch correlate a little, whatever the groups say.
+    between = max(between, LEAST_CORRELATION * float(kept.var()))
+    sampling = float(kept.var(ddof=1)) * (1 / len(added) + 1 / len(kept))
+    variance = between + sampling
+    # Welch and Satterthwaite: as many degrees of freedom as the less certain of the two parts leaves.
+    freedom = variance**2 / (between**2 / max(degrees, 1) + sampling**2 / max(len(added) - 1, 1))
+    p = float(stats.t.sf(shift / math.sqrt(variance), max(freedom, 1.0))) if variance else float(shift <= 0)
+    mean, usual = float(added.mean()), float(kept.mean())
+    if side == "low":
+        mean, usual = 1 - mean, 1 - usual
+    # A row that moves from anywhere to the very end moves the mean by a half on average.
+    return RankFinding(side, False, mean, usual, len(added), p, min(1.0, max(0.0, 2 * shift)))
+
+
+def _test_beyond(
+    kept: NDArray[np.bool_], added: NDArray[np.bool_], groups: Sequence[NDArray[np.int64]], side: Side
+) -> RankFinding:
+    usual = (np.count_nonzero(kept) + 0.5) / (len(kept) + 1)
+    count, rows = int(np.count_nonzero(added)), len(added)
+    variance = usual * (1 - usual)
+    between, degrees = max((_spread_between(kept.astype(np.float64), group) for group in groups), default=(0.0, 1))
+    p = exceed_probability(count, rows, usual, len(kept), between / variance, max(degrees, 1))
+    share = max(0.0, (count / rows - usual) / (1 - usual))
+    return RankFinding(side, True, count / rows, usual, rows, p, share)
+
+
+def exceed_probability(
+    count: int, rows: int, usual: float, kept: int, correlation: float = 0.0, degrees: int = 1
+) -> float:
+    """The probability of at least ``count`` of ``rows``, when rows of one batch correlate (beta-binomial).
+
+    The correlation was estimated with so many degrees of freedom. Its uncertainty is carried along: the result is a
+    mean over the values that it may have, which gives the heavy tail of Student's t.
+    """
+    from scipy import stats
+
+    levels = (np.arange(CORRELATIONS) + 0.5) / CORRELATIONS
+    possible = correlation * degrees / stats.chi2.ppf(levels, degrees)
+    possible = np.clip(possible, LEAST_CORRELATION, MOST_CORRELATION)
+    # The kept rows are only a sample: the mean itself is uncertain, as if one more batch of them were drawn.
+    weight = np.minimum(1 / possible - 1, kept)
+    return float(stats.betabinom.sf(count - 1, rows, usual * weight, (1 - usual) * weight).mean())
+
+
+def _spread_between(values: NDArray[np.float64], group: NDArray[np.int64]) -> tuple[float, int]:
+    """Variance between the means of groups beyond sampling noise, and its degrees of freedom (method of moments)."""
+    number = group[group >= 0]
+    if not len(number):
+        return 0.0, 1
+    size = np.bincount(number)
+    total = np.bincount(number, values[group >= 0])
+    square = np.bincount(number, values[group >= 0] ** 2)
+    large = size >= MIN_GROUP_ROWS
+    if np.count_nonzero(large) < 3:
+        return 0.0, 1
+    size, total, square = size[large], total[large], square[large]
+    mean = total / size
+    within = (square - size * mean**2) / (size - 1)
+    return max(0.0, float(mean.var(ddof=1) - (within / size).mean())), len(size) - 1
