@@ -79,7 +79,7 @@ class RowTable:
         (1, 1, [4.5])
         """
         first = np.flatnonzero(first_copies([row_hash for _, row_hash in records]))
-        prompt, answer = measure_side_keys([split_sides(records[i].record) for i in first.tolist()])
+        prompt, answer = measure_side_keys([split_sides(records[i][0]) for i in first.tolist()])
         crowded = _find_crowded(prompt, answer)
         limit, taken = _take_sample(prompt, answer, crowded, max_rows)
         rows = [records[i] for i in first[taken].tolist()]
