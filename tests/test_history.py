@@ -123,7 +123,7 @@ def test_an_agreement_that_was_not_measured_stays_so(tmp_path: Path) -> None:
     assert math.isnan(read_history(tmp_path)[0].datasets["sft"].agreement_mean)
 
 
-@pytest.mark.parametrize("rows", [{"sft": 300_000}, {"sft": 300_000, "preferences": 300_000}, {"sft": 18_000}])
+@pytest.mark.parametrize("rows", [{"sft": 300_000}, {"sft": 300_000, "preferences": 300_000}, {"sft": 17_000}])
 @pytest.mark.parametrize("probed", [384, 5_000])
 def test_a_file_stays_under_300_kb_whatever_the_data(tmp_path: Path, rows: dict[str, int], probed: int) -> None:
     datasets = {
@@ -139,7 +139,7 @@ def test_a_file_stays_under_300_kb_whatever_the_data(tmp_path: Path, rows: dict[
     (entry,) = read_history(tmp_path)
     assert entry.datasets["sft"].sketch.rows == rows["sft"]
     kept = [len(reference.probe_hashes) for reference in entry.datasets.values()]
-    assert sum(kept) == min(probed * len(rows), 1_000)
+    assert sum(kept) == min(probed * len(rows), 1_200)
 
 
 def test_no_text_of_any_row_is_in_the_file(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_small_dataset_keeps_every_row_beside_a_large_one(tmp_path: Path) -> N
     write_entry(tmp_path, make_entry(datasets=datasets))
     (entry,) = read_history(tmp_path)
     assert entry.datasets["preferences"] == datasets["preferences"]
-    assert 12_500 < entry.datasets["sft"].sketch.kept < 13_500
+    assert 11_500 < entry.datasets["sft"].sketch.kept < 12_500
 
 
 def test_no_folder_is_an_empty_history_and_other_files_are_no_versions(tmp_path: Path) -> None:

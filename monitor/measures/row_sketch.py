@@ -17,9 +17,9 @@ import numpy.typing as npt
 FALSE_POSITIVE_BITS = 32
 # Entropylaw up to 0.2.0 kept seven bits, at which one new row in 128 was taken for an old one.
 APPROXIMATE_BELOW_BITS = 32
-# They take 77 KB at about 34 bits a key, and 103 KB as base64. With the row table and the probe, a history file stays
+# They take 73 KB at about 34 bits a key, and 97 KB as base64. With the row table and the probe, a history file stays
 # below 300 KB.
-MAX_KEYS = 18_000
+MAX_KEYS = 17_000
 # A key that promises more than this is damaged: no sketch was ever written with so many.
 MAX_LOW_BITS = 40
 
@@ -47,7 +47,7 @@ class RowSketch:
     """The content hashes of a version's rows in short, as an approximate multiset.
 
     Each row has a key of ceil(log2 rows) + 32 ``bits``, and each copy of it another one. The sketch holds the ``kept``
-    keys below ``limit``: all keys of up to 18,000 rows, and of more rows a sample, the fraction ``limit / 2**bits``.
+    keys below ``limit``: all keys of up to 17,000 rows, and of more rows a sample, the fraction ``limit / 2**bits``.
     ``packed``: the sorted keys in the code of Elias and Fano, as base64: the low 32 bits as they are, the high bits as
     gaps in unary. Sketches of old versions have 7 low bits and up to 90,000 keys.
 
