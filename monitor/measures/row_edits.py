@@ -33,8 +33,10 @@ class RowEdits:
 
     - ``rows``: indices into the version's records. ``past``: indices into the parent's table.
     - ``changed``: FORM, ANSWER, PROMPT or EXCHANGED.
-    - ``total``: how many rows were edited in the whole version. The table is a sample where the parent was large.
+    - ``total``: how many rows were edited in the whole version. The table is a sample where the parent was large, and
+      ``coverage`` is the share of the parent's rows that it has.
     - ``values``, ``past_values``: side features, shape (edits, features), rounded alike. ``features``: their names.
+      ``spread``: how much each of them differs between rows of the parent, as a standard deviation, shape (features,).
     - ``loss``, ``past_loss``: in nats per token by the base model, shape (edits,), nan where not probed.
     - ``moved_from``: for each edit the position in the parent of another row that had this answer, -1 where none had.
     - ``shared``, ``past_shared``: whether another edited row has the same answer, and had it; shape (edits,).
@@ -44,7 +46,9 @@ class RowEdits:
     past: NDArray[np.int64]
     changed: NDArray[np.str_]
     total: float
+    coverage: float
     features: tuple[str, ...]
+    spread: NDArray[np.float64]
     values: NDArray[np.float64]
     past_values: NDArray[np.float64]
     loss: NDArray[np.float64]
@@ -87,15 +91,18 @@ def find_edits(
     changed = np.array([kind for _, _, kind in pairs], dtype=np.str_)
     values = measure_side_features([sides[i] for i in found.tolist()])
     names = [name for name in parent.features if name in FEATURE_NAMES]
+    columns = [parent.features.index(name) for name in names]
     return RowEdits(
         rows=candidates[found],
         past=past,
         changed=changed,
         total=_count_all(changed, prompt[found], answer[found], parent),
+        coverage=parent.content.size / max(1, parent.rows),
         features=tuple(names),
+        spread=_measure_spread(parent.values[:, columns].astype(np.float64)),
         # The past was rounded when it was written: what has not changed must be equal.
         values=values[:, [FEATURE_NAMES.index(n) for n in names]].astype(np.float16).astype(np.float64),
-        past_values=parent.values[past][:, [parent.features.index(n) for n in names]].astype(np.float64),
+        past_values=parent.values[past][:, columns].astype(np.float64),
         loss=losses[candidates[found]],
         past_loss=parent.loss[past].astype(np.float64),
         moved_from=_find_origins(answer[found], past, parent),
@@ -157,6 +164,16 @@ def _count_all(
     # The side that an edit left as it was decides whether its past is in the table.
     sure = np.where(changed == PROMPT, parent.covers_key(answer), parent.covers_key(prompt))
     return float(np.count_nonzero(sure)) * ALL_KEYS / parent.limit
+
+
+def _measure_spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard deviation of each column, shape (features,); 0 of one that has no values."""
+    known = ~np.isnan(values)
+    counts = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, values, 0.0)
+    squares = np.where(known, (values - filled.sum(axis=0) / counts) ** 2, 0.0)
+    spread: NDArray[np.float64] = np.sqrt(squares.sum(axis=0) / counts)
+    return spread
 
 
 def _find_origins(answer: NDArray[np.uint64], past: NDArray[np.int64], parent: RowTable) -> NDArray[np.int64]:

@@ -49,41 +49,57 @@ class SideFeature:
 
 SIDE_FEATURES: tuple[SideFeature, ...] = (
     SideFeature("answer length", "answers", "natural logarithm of 1 + its characters", "longer", "shorter"),
-    SideFeature("answer line breaks", "answers", "line breaks per character", "more line breaks", "line breaks gone"),
-    SideFeature("answer upper case", "answers", "upper case among its letters", "more upper case", "less upper case"),
-    SideFeature("answer digits", "answers", "digits per character", "more digits", "fewer digits"),
+    SideFeature(
+        "answer line breaks", "answers", "line breaks per character", "with more line breaks", "with fewer line breaks"
+    ),
+    SideFeature(
+        "answer upper case", "answers", "upper case among its letters", "with more upper case", "with less upper case"
+    ),
+    SideFeature("answer digits", "answers", "digits per character", "with more digits", "with fewer digits"),
     SideFeature(
         "answer punctuation",
         "answers",
         "punctuation and symbols per character",
-        "more punctuation",
-        "less punctuation",
+        "with more punctuation",
+        "with less punctuation",
     ),
     SideFeature(
         "answer non-ASCII",
         "answers",
         "characters outside ASCII per character",
-        "more characters outside ASCII",
-        "fewer characters outside ASCII",
+        "with more characters outside ASCII",
+        "with fewer characters outside ASCII",
     ),
     SideFeature(
         "answer white space",
         "answers",
         "white space other than line breaks per character",
-        "more white space",
-        "less white space",
+        "with more white space",
+        "with less white space",
     ),
-    SideFeature("answer markup", "answers", "characters of markup per character", "more markup", "less markup"),
-    SideFeature("answer questions", "answers", "question marks per character", "more questions", "fewer questions"),
-    SideFeature("answer word length", "answers", "mean characters of its words", "longer words", "shorter words"),
-    SideFeature("answer lists", "answers", "list items among its lines", "more lists", "fewer lists"),
-    SideFeature("answer indentation", "answers", "indented lines among its lines", "more indented", "less indented"),
+    SideFeature(
+        "answer markup", "answers", "characters of markup per character", "with more markup", "with less markup"
+    ),
+    SideFeature(
+        "answer questions", "answers", "question marks per character", "with more questions", "with fewer questions"
+    ),
+    SideFeature(
+        "answer word length", "answers", "mean characters of its words", "with longer words", "with shorter words"
+    ),
+    SideFeature("answer lists", "answers", "list items among its lines", "with more lists", "with fewer lists"),
+    SideFeature(
+        "answer indentation",
+        "answers",
+        "indented lines among its lines",
+        "with more indented lines",
+        "with fewer indented lines",
+    ),
     SideFeature(
         "answer ending",
         "answers",
         "1 where it ends as a sentence, a list or code ends, else 0",
-        "more often ending like a sentence",
-        "cut off before their ends",
+        "that end like sentences more often",
+        "that end like sentences less often",
     ),
     SideFeature(
         "answer compression ratio",
@@ -96,36 +112,44 @@ SIDE_FEATURES: tuple[SideFeature, ...] = (
         "answer words from prompt",
         "answers",
         "words of the answer that stand in the prompt, among all its words",
-        "taking more of their words from the prompts",
-        "taking fewer of their words from the prompts",
+        "that take more of their words from the prompts",
+        "that take fewer of their words from the prompts",
     ),
     SideFeature(
         "prompt words in answer",
         "answers",
         "different words of the prompt that stand in the answer, among all of them",
-        "saying more of the prompts again",
-        "saying less of the prompts again",
+        "that say more of the prompts again",
+        "that say less of the prompts again",
     ),
     SideFeature("prompt length", "prompts", "natural logarithm of 1 + its characters", "longer", "shorter"),
-    SideFeature("prompt line breaks", "prompts", "line breaks per character", "more line breaks", "line breaks gone"),
-    SideFeature("prompt upper case", "prompts", "upper case among its letters", "more upper case", "less upper case"),
-    SideFeature("prompt digits", "prompts", "digits per character", "more digits", "fewer digits"),
+    SideFeature(
+        "prompt line breaks", "prompts", "line breaks per character", "with more line breaks", "with fewer line breaks"
+    ),
+    SideFeature(
+        "prompt upper case", "prompts", "upper case among its letters", "with more upper case", "with less upper case"
+    ),
+    SideFeature("prompt digits", "prompts", "digits per character", "with more digits", "with fewer digits"),
     SideFeature(
         "prompt punctuation",
         "prompts",
         "punctuation and symbols per character",
-        "more punctuation",
-        "less punctuation",
+        "with more punctuation",
+        "with less punctuation",
     ),
     SideFeature(
         "prompt non-ASCII",
         "prompts",
         "characters outside ASCII per character",
-        "more characters outside ASCII",
-        "fewer characters outside ASCII",
+        "with more characters outside ASCII",
+        "with fewer characters outside ASCII",
     ),
-    SideFeature("prompt markup", "prompts", "characters of markup per character", "more markup", "less markup"),
-    SideFeature("prompt questions", "prompts", "question marks per character", "more questions", "fewer questions"),
+    SideFeature(
+        "prompt markup", "prompts", "characters of markup per character", "with more markup", "with less markup"
+    ),
+    SideFeature(
+        "prompt questions", "prompts", "question marks per character", "with more questions", "with fewer questions"
+    ),
 )
 
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in SIDE_FEATURES)
