@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from corpus.records import Preference
 from monitor.history import DatasetReference, HistoryEntry
-from monitor.measures.evidence import Evidence
+from monitor.measures.evidence import Evidence, locate_probe_rows
 from monitor.measures.preferences import PairReference, compare_answers, fit_direction
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_sources import count_sources
+from monitor.measures.row_table import RowTable
 from monitor.verdict import Verdict
 
 
@@ -25,7 +28,9 @@ def describe_pairs(item: Evidence) -> PairReference | None:
 
 
 def describe_reference(item: Evidence) -> DatasetReference:
-    """What the next version needs to know of one dataset of this one: numbers, row sketch and probe, never text."""
+    """What the next version needs to know of one dataset of this one: numbers of the whole and of rows, never text."""
+    losses = np.full(len(item.records), np.nan)
+    losses[locate_probe_rows(item)] = item.probe_losses
     return DatasetReference(
         data_hash=item.data_hash,
         sketch=RowSketch.of(row_hash for _, row_hash in item.records),
@@ -36,6 +41,7 @@ def describe_reference(item: Evidence) -> DatasetReference:
         agreement_n=item.consistency.measured,
         pairs=describe_pairs(item),
         sources=count_sources(record.source for record, _ in item.records),
+        table=RowTable.of(item.records, losses),
     )
 
 
@@ -48,7 +54,7 @@ def accept_version(
     as_baseline: bool,
     tool_version: str,
 ) -> HistoryEntry:
-    """What the history keeps of an accepted version: numbers, row sketch and probe, never text.
+    """What the history keeps of an accepted version: numbers, row sketch, row table and probe, never text.
 
     A new baseline carries its waivers but does not count as waived: later versions are compared with it.
     """

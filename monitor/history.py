@@ -17,10 +17,13 @@ from corpus.artifacts import read_json, write_json
 from corpus.errors import EntropylawError
 from monitor.measures.preferences import PairReference, PreferenceDirection
 from monitor.measures.row_sketch import MAX_KEYS, RowSketch
+from monitor.measures.row_table import MAX_TABLE_ROWS, RowTable
 from monitor.verdict import Measurements
 
 HISTORY_FOLDER = "history"
 SCHEMA_VERSION = 1
+# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
+MAX_PROBE_ROWS = 1_200
 # Accepted as they are, or risky and released under a waiver.
 STATUSES = ("baseline", "pass", "warn", "risky")
 
@@ -36,6 +39,7 @@ class DatasetReference:
     - ``pairs``: None of conversations, and of versions measured before there were rules for pairs.
     - ``sources``: rows by source, see ``monitor.measures.row_sources``; None of versions accepted before sources were
       recorded.
+    - ``table``: of single rows; None of versions accepted before there was one.
     """
 
     data_hash: str
@@ -47,6 +51,7 @@ class DatasetReference:
     agreement_n: int
     pairs: PairReference | None = None
     sources: dict[str, int] | None = None
+    table: RowTable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,23 +174,28 @@ def _read_entry(path: Path) -> HistoryEntry:
 
 
 def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
-    shares = _share_keys({name: reference.sketch.kept for name, reference in entry.datasets.items()}, MAX_KEYS)
+    datasets = entry.datasets
+    keys = _share({name: reference.sketch.kept for name, reference in datasets.items()}, MAX_KEYS)
+    rows = _share({name: part.table.content.size for name, part in datasets.items() if part.table}, MAX_TABLE_ROWS)
+    probed = _share({name: len(reference.probe_hashes) for name, reference in datasets.items()}, MAX_PROBE_ROWS)
     document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
     if entry.commit is None:
         del document["commit"]
     document["datasets"] = {
         name: {
             "data_hash": reference.data_hash,
-            "sketch": reference.sketch.thinned(shares[name]),
-            "probe_hashes": _to_base64(bytes.fromhex("".join(reference.probe_hashes))),
-            "probe_losses": _to_base64(np.array(reference.probe_losses, dtype="<f4").tobytes()),
+            # An old sketch was made small enough when it was written.
+            "sketch": reference.sketch.thinned(keys[name]) if reference.sketch.is_exact else reference.sketch,
+            "probe_hashes": _to_base64(bytes.fromhex("".join(reference.probe_hashes[: probed[name]]))),
+            "probe_losses": _to_base64(np.array(reference.probe_losses[: probed[name]], dtype="<f4").tobytes()),
             "agreement_mean": reference.agreement_mean,
             "agreement_sd": reference.agreement_sd,
             "agreement_n": reference.agreement_n,
             **({"pairs": reference.pairs} if reference.pairs else {}),
             **({"sources": reference.sources} if reference.sources is not None else {}),
+            **({"table": reference.table.thinned(rows[name]).to_json()} if reference.table else {}),
         }
-        for name, reference in entry.datasets.items()
+        for name, reference in datasets.items()
     }
     return document
 
@@ -218,6 +228,7 @@ def _reference_from_json(part: dict[str, Any]) -> DatasetReference:
             "probe_hashes": tuple(hashes[i : i + 16].hex() for i in range(0, len(hashes), 16)),
             "probe_losses": tuple(losses.tolist()),
             "pairs": _pairs_from_json(part["pairs"]) if "pairs" in part else None,
+            "table": RowTable.from_json(part["table"]) if "table" in part else None,
         }
     )
 
@@ -229,10 +240,10 @@ def _pairs_from_json(part: dict[str, Any]) -> PairReference:
     return PairReference(**{**part, "direction": direction})
 
 
-def _share_keys(kept: dict[str, int], total: int) -> dict[str, int]:
-    """Divide ``total`` sketch keys among the datasets. Small datasets stay whole; the others share what is left.
+def _share(kept: dict[str, int], total: int) -> dict[str, int]:
+    """Divide ``total`` keys or rows among the datasets. Small datasets stay whole; the others share what is left.
 
-    >>> _share_keys({"sft": 500, "preferences": 10}, 100)
+    >>> _share({"sft": 500, "preferences": 10}, 100)
     {'preferences': 10, 'sft': 90}
     """
     shares = {}

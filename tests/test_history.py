@@ -1,9 +1,11 @@
 """The ledger of accepted versions, on real files."""
 
+import base64
 import dataclasses
 import json
 import math
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.errors import EntropylawError
+from corpus.records import Conversation, HashedRecord, Message, content_hash
 from monitor.history import (
     DatasetReference,
     HistoryEntry,
@@ -24,6 +27,7 @@ from monitor.history import (
 )
 from monitor.measures.preferences import PairReference, PreferenceDirection
 from monitor.measures.row_sketch import RowSketch
+from monitor.measures.row_table import MAX_TABLE_ROWS, RowTable
 from monitor.verdict import Measurements
 
 
@@ -44,6 +48,18 @@ def make_reference(rows: int = 200, probed: int = 16, seed: int = 0) -> DatasetR
         agreement_sd=0.125,
         agreement_n=rows,
     )
+
+
+def make_table(rows: int, seed: int = 0) -> RowTable:
+    """A table of rows that differ in every feature, as large as it may get."""
+    rng = np.random.default_rng(seed)
+    records = [
+        Conversation((Message("user", f"{seed} {number} {rng.random()}"), Message("assistant", f"{rng.random()}")))
+        for number in range(min(rows, 2 * MAX_TABLE_ROWS))
+    ]
+    table = RowTable.of([HashedRecord(record, content_hash(record)) for record in records], rng.gamma(5.0, size=rows))
+    # Ten significant bits, as long texts have.
+    return dataclasses.replace(table, values=rng.integers(1024, 2048, table.values.shape).astype(np.float16))
 
 
 def make_entry(name: str = "x1", data_hash: str = "a" * 32, **changes: Any) -> HistoryEntry:
@@ -107,12 +123,43 @@ def test_an_agreement_that_was_not_measured_stays_so(tmp_path: Path) -> None:
     assert math.isnan(read_history(tmp_path)[0].datasets["sft"].agreement_mean)
 
 
-@pytest.mark.parametrize("rows", [{"sft": 300_000}, {"sft": 300_000, "preferences": 300_000}])
-def test_a_file_stays_under_200_kb_whatever_the_data(tmp_path: Path, rows: dict[str, int]) -> None:
-    datasets = {name: make_reference(count, probed=384) for name, count in rows.items()}
+@pytest.mark.parametrize("rows", [{"sft": 300_000}, {"sft": 300_000, "preferences": 300_000}, {"sft": 17_000}])
+@pytest.mark.parametrize("probed", [384, 5_000])
+def test_a_file_stays_under_300_kb_whatever_the_data(tmp_path: Path, rows: dict[str, int], probed: int) -> None:
+    datasets = {
+        name: dataclasses.replace(
+            make_reference(count, probed),
+            table=make_table(count),
+            sources={f"{'source' * 15}{number}": number for number in range(50)},
+        )
+        for name, count in rows.items()
+    }
     path = write_entry(tmp_path, make_entry(datasets=datasets))
-    assert path.stat().st_size <= 200_000
-    assert read_history(tmp_path)[0].datasets["sft"].sketch.rows == 300_000
+    assert path.stat().st_size <= 300_000
+    (entry,) = read_history(tmp_path)
+    assert entry.datasets["sft"].sketch.rows == rows["sft"]
+    kept = [len(reference.probe_hashes) for reference in entry.datasets.values()]
+    assert sum(kept) == min(probed * len(rows), 1_200)
+
+
+def test_no_text_of_any_row_is_in_the_file(tmp_path: Path) -> None:
+    table = make_table(50)
+    path = write_entry(tmp_path, make_entry(datasets={"sft": dataclasses.replace(make_reference(), table=table)}))
+    (entry,) = read_history(tmp_path)
+    assert entry.datasets["sft"].table == table
+    packed = json.loads(path.read_text())["datasets"]["sft"]["table"]["packed"]
+    assert b"0." not in zlib.decompress(base64.b64decode(packed))
+
+
+def test_an_entry_of_an_old_release_is_read_and_written_again_as_it_was(tmp_path: Path) -> None:
+    sketch = RowSketch.of(random_hashes(60_000, 1), max_keys=90_000, false_positive_bits=7)
+    path = write_entry(tmp_path, make_entry(datasets={"sft": dataclasses.replace(make_reference(), sketch=sketch)}))
+    before = json.loads(path.read_text())
+    (entry,) = read_history(tmp_path)
+    assert entry.datasets["sft"].sketch == sketch
+    assert entry.datasets["sft"].table is None
+    record_score(tmp_path, "x1", "heldout", -5.0)
+    assert json.loads(path.read_text())["datasets"] == before["datasets"]
 
 
 def test_a_small_dataset_keeps_every_row_beside_a_large_one(tmp_path: Path) -> None:
@@ -120,7 +167,7 @@ def test_a_small_dataset_keeps_every_row_beside_a_large_one(tmp_path: Path) -> N
     write_entry(tmp_path, make_entry(datasets=datasets))
     (entry,) = read_history(tmp_path)
     assert entry.datasets["preferences"] == datasets["preferences"]
-    assert 84_000 < entry.datasets["sft"].sketch.kept < 86_000
+    assert 11_500 < entry.datasets["sft"].sketch.kept < 12_500
 
 
 def test_no_folder_is_an_empty_history_and_other_files_are_no_versions(tmp_path: Path) -> None:
@@ -227,6 +274,10 @@ def damage_sketch(document: dict[str, Any]) -> None:
     document["datasets"]["sft"]["sketch"]["packed"] = "AAAA"
 
 
+def damage_table(document: dict[str, Any]) -> None:
+    document["datasets"]["sft"]["table"] = {**make_table(20).to_json(), "kept": 21}
+
+
 def damage_probe(document: dict[str, Any]) -> None:
     document["datasets"]["sft"]["probe_losses"] = "AAAAAA=="
 
@@ -240,6 +291,7 @@ def damage_probe(document: dict[str, Any]) -> None:
         (lambda document: document.update(status="fine"), "status is 'fine'"),
         (lambda document: document.update(measurements=[]), "list"),
         (damage_sketch, "row sketch"),
+        (damage_table, "row table"),
         (damage_probe, "as many probe losses"),
         (lambda document: document.update(schema_version=2), "newer entropylaw"),
     ],

@@ -22,12 +22,17 @@ def numbered_hash(number: int) -> str:
     return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
 
 
+def old_sketch(rows: list[str]) -> RowSketch:
+    """As entropylaw 0.2.0 made it."""
+    return RowSketch.of(rows, max_keys=90_000, false_positive_bits=7)
+
+
 # Few distinct rows, so that copies abound.
 versions = st.lists(st.integers(0, 30).map(numbered_hash), max_size=60)
 
 
 @given(versions, versions)
-def test_every_row_of_the_exact_multiset_is_contained_and_others_rarely_are(old: list[str], new: list[str]) -> None:
+def test_the_rows_of_the_exact_multiset_are_contained_and_no_others(old: list[str], new: list[str]) -> None:
     sketch, seen, exact = RowSketch.of(old), Counter[str](), Counter(old)
     expected = []
     for row_hash in new:
@@ -35,8 +40,7 @@ def test_every_row_of_the_exact_multiset_is_contained_and_others_rarely_are(old:
         expected.append(seen[row_hash] <= exact[row_hash])
     found = sketch.contains(new)
     assert all(answer for answer, really in zip(found, expected, strict=True) if really)
-    # At most 60 new rows at a chance of 1/128 each: five false positives would be a one in ten thousand case.
-    assert sum(bool(answer) for answer in found) - sum(expected) < 5
+    assert sum(bool(answer) for answer in found) == sum(expected)
 
 
 @given(versions)
@@ -52,28 +56,45 @@ def test_the_third_copy_is_new_where_there_were_two() -> None:
 
 
 @pytest.mark.parametrize("rows", [200, 1_000, 1_025, 30_000])
-def test_new_rows_are_taken_for_old_ones_less_than_once_in_a_hundred(rows: int) -> None:
-    found = RowSketch.of(random_hashes(rows, 1)).contains(random_hashes(50_000, 2))
+def test_no_new_row_is_taken_for_an_old_one(rows: int) -> None:
+    sketch = RowSketch.of(random_hashes(rows, 1))
+    assert sketch.is_exact
+    assert not any(sketch.contains(random_hashes(50_000, 2)))
+
+
+@pytest.mark.parametrize("rows", [200, 1_000, 1_025, 30_000])
+def test_in_an_old_sketch_fewer_than_one_new_row_in_a_hundred_is(rows: int) -> None:
+    sketch = old_sketch(random_hashes(rows, 1))
+    found = sketch.contains(random_hashes(50_000, 2))
     assert 0 < sum(bool(answer) for answer in found) < 500
+    assert not sketch.is_exact
 
 
-@pytest.mark.parametrize("rows", [3, 100, 5_000, 60_000])
-def test_differences_are_the_exact_counts_within_a_hundredth_of_the_change(rows: int) -> None:
+@pytest.mark.parametrize("rows", [3, 100, 5_000, 17_000])
+def test_differences_are_the_exact_counts(rows: int) -> None:
     old, fresh = random_hashes(rows, 1), random_hashes(rows // 3, 2)
     new = old[rows // 10 :] + fresh + old[-5:]
     kept = sum((Counter(old) & Counter(new)).values())
-    difference = RowSketch.of(old).difference(new)
+    assert RowSketch.of(old).difference(new) == RowDifference(len(new) - kept, len(old) - kept, kept)
+
+
+@pytest.mark.parametrize("rows", [3, 100, 5_000, 60_000])
+def test_differences_by_an_old_sketch_are_within_a_hundredth_of_the_change(rows: int) -> None:
+    old, fresh = random_hashes(rows, 1), random_hashes(rows // 3, 2)
+    new = old[rows // 10 :] + fresh + old[-5:]
+    kept = sum((Counter(old) & Counter(new)).values())
+    difference = old_sketch(old).difference(new)
     assert abs(difference.kept - kept) <= 2 + len(fresh) / 100
     assert difference.added + difference.kept == len(new)
     assert difference.removed + difference.kept == len(old)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [1_000, 90_000, 100_000, 1_000_000])
-def test_a_sketch_takes_about_ten_bits_a_row_up_to_a_ceiling(rows: int) -> None:
+@pytest.mark.parametrize("rows", [1_000, 17_000, 100_000, 1_000_000])
+def test_a_sketch_takes_about_35_bits_a_row_up_to_a_ceiling(rows: int) -> None:
     sketch = RowSketch.of(random_hashes(rows, 1))
     assert sketch.rows == rows
-    assert len(sketch.packed) <= min(rows, 1.02 * MAX_KEYS) * 10 / 8 * 4 / 3 + 4
+    assert len(sketch.packed) <= min(rows, 1.02 * MAX_KEYS) * 35 / 8 * 4 / 3 + 4
 
 
 def test_a_sampled_sketch_answers_for_the_same_share_of_old_and_new_rows() -> None:
@@ -85,7 +106,7 @@ def test_a_sampled_sketch_answers_for_the_same_share_of_old_and_new_rows() -> No
     for part in (found[:180_000], found[180_000:]):
         answered = sum(answer is not None for answer in part) / len(part)
         assert answered == pytest.approx(MAX_KEYS / 200_000, abs=0.02)
-    assert sketch.difference(new).added == pytest.approx(20_000, rel=0.03)
+    assert sketch.difference(new).added == pytest.approx(20_000, rel=0.05)
     assert sketch.difference(old) == RowDifference(added=0, removed=0, kept=200_000)
 
 
@@ -110,16 +131,20 @@ def test_a_sketch_that_answers_for_no_row_at_all_keeps_nothing() -> None:
 def test_json_gives_the_sketch_back(rows: list[str]) -> None:
     sketch = RowSketch.of(rows)
     assert RowSketch.from_json(dataclasses.asdict(sketch)) == sketch
+    old = old_sketch(rows)
+    assert RowSketch.from_json(dataclasses.asdict(old)) == old
 
 
 def test_the_coded_form_never_changes() -> None:
     # Histories outlive releases: a different code for the same rows would make old versions look replaced.
-    sketch = RowSketch.of([numbered_hash(number % 700) for number in range(1_000)])
-    assert fingerprint(sketch) == "08d46db19b8adf40"
+    rows = [numbered_hash(number % 700) for number in range(1_000)]
+    assert fingerprint(RowSketch.of(rows)) == "298ca606b08cfb90"
+    assert fingerprint(old_sketch(rows)) == "08d46db19b8adf40"
 
 
 @pytest.mark.parametrize(
-    "damage", [{"packed": "AAAA"}, {"packed": "not base64"}, {"kept": 7}, {"limit": 1}, {"packed": ""}]
+    "damage",
+    [{"packed": "AAAA"}, {"packed": "not base64"}, {"kept": 7}, {"limit": 1}, {"packed": ""}, {"bits": 5}, {"rows": 1}],
 )
 def test_a_damaged_sketch_is_an_error(damage: dict[str, object]) -> None:
     document = {**dataclasses.asdict(RowSketch.of(random_hashes(100, 1))), **damage}

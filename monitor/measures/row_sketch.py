@@ -1,4 +1,4 @@
-"""A row sketch: which rows a past version had, in about ten bits a row. It tells added rows without the old data."""
+"""A row sketch: which rows a past version had, in about five bytes a row. It tells added rows without the old data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A new row is taken for an old one with a chance of 2**-8 to 2**-7.
-FALSE_POSITIVE_BITS = 7
-# They take 107 KB at about nine and a half bits a key, and 140 KB as base64. With the probe, a history file stays below
-# 200 KB.
-MAX_KEYS = 90_000
+# A new row is taken for an old one with a chance of 2**-32 at most: in ten thousand versions of a hundred thousand new
+# rows once. A rule learns from rows that are known to be old, so one wrong row among them teaches it damage.
+FALSE_POSITIVE_BITS = 32
+# Entropylaw up to 0.2.0 kept seven bits, at which one new row in 128 was taken for an old one.
+APPROXIMATE_BELOW_BITS = 32
+# They take 73 KB at about 34 bits a key, and 97 KB as base64. With the row table and the probe, a history file stays
+# below 300 KB.
+MAX_KEYS = 17_000
+# A key that promises more than this is damaged: no sketch was ever written with so many.
+MAX_LOW_BITS = 40
 
 Keys = npt.NDArray[np.uint64]
 
@@ -28,8 +33,8 @@ class RowDifference:
     The new version has ``added + kept`` rows, the old one ``removed + kept``. Copies count singly: a row that stands
     once in the old version and three times in the new one adds two.
 
-    From a sketch the counts are estimates. Where it holds every row, they are exact for equal versions and otherwise
-    off by a few thousandths of the added rows; where it is a sample, by about a hundredth.
+    Where a sketch holds every row, the counts are exact; where it is a sample, they are off by about a hundredth. Those
+    of an old sketch are off by a few thousandths of the added rows.
     """
 
     added: int
@@ -41,10 +46,10 @@ class RowDifference:
 class RowSketch:
     """The content hashes of a version's rows in short, as an approximate multiset.
 
-    Each row has a key of ceil(log2 rows) + 7 ``bits``, and each copy of it another one. The sketch holds the ``kept``
-    keys below ``limit``: all keys of up to 90,000 rows, and of more rows a sample, the fraction ``limit / 2**bits``.
-    ``packed``: the sorted keys in the code of Elias and Fano, as base64: the low 7 bits as they are, the high bits as
-    gaps in unary.
+    Each row has a key of ceil(log2 rows) + 32 ``bits``, and each copy of it another one. The sketch holds the ``kept``
+    keys below ``limit``: all keys of up to 17,000 rows, and of more rows a sample, the fraction ``limit / 2**bits``.
+    ``packed``: the sorted keys in the code of Elias and Fano, as base64: the low 32 bits as they are, the high bits as
+    gaps in unary. Sketches of old versions have 7 low bits and up to 90,000 keys.
 
     >>> old = RowSketch.of(["00" * 16, "11" * 16])
     >>> old.contains(["11" * 16, "11" * 16, "00" * 16])
@@ -60,26 +65,41 @@ class RowSketch:
     packed: str
 
     @classmethod
-    def of(cls, row_hashes: Iterable[str]) -> RowSketch:
+    def of(
+        cls, row_hashes: Iterable[str], max_keys: int = MAX_KEYS, false_positive_bits: int = FALSE_POSITIVE_BITS
+    ) -> RowSketch:
         """Sketch the content hashes (32 hex digits each) of a version's rows, in any order."""
         keys = _occurrence_keys(list(row_hashes))
-        bits = FALSE_POSITIVE_BITS + math.ceil(math.log2(max(keys.size, 1)))
-        limit = 2**bits if keys.size <= MAX_KEYS else 2**bits * MAX_KEYS // keys.size
+        bits = false_positive_bits + _range_bits(keys.size)
+        limit = 2**bits if keys.size <= max_keys else 2**bits * max_keys // keys.size
         return cls._from_keys(keys.size, bits, limit, np.sort(keys >> np.uint64(64 - bits)))
 
     @classmethod
     def _from_keys(cls, rows: int, bits: int, limit: int, keys: Keys) -> RowSketch:
         kept = keys[keys < np.uint64(limit)]
-        return cls(rows, kept.size, bits, limit, base64.b64encode(_pack(kept)).decode())
+        packed = _pack(kept, bits - _range_bits(rows))
+        return cls(rows, kept.size, bits, limit, base64.b64encode(packed).decode())
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> RowSketch:
         """Read a sketch back from JSON. Raises TypeError or ValueError on a damaged one."""
         sketch = cls(**document)
+        if not 0 < sketch.low_bits <= MAX_LOW_BITS:
+            raise ValueError(f"row sketch: keys of {sketch.bits} bits for {sketch.rows} rows")
         keys = sketch._keys()
         if keys.size and int(keys[-1]) >= sketch.limit:
             raise ValueError("row sketch: a key above the limit")
         return sketch
+
+    @property
+    def low_bits(self) -> int:
+        """A new row is taken for an old one with a chance of two to the power of minus this, or less."""
+        return self.bits - _range_bits(self.rows)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a row that is contained was in the version beyond reasonable doubt."""
+        return self.low_bits >= APPROXIMATE_BELOW_BITS
 
     def thinned(self, max_keys: int) -> RowSketch:
         """A sketch of the same rows with about ``max_keys`` keys at most."""
@@ -91,7 +111,8 @@ class RowSketch:
         """For each row of another version, in file order: was it in this one?
 
         None where the row is not in the sample. The n-th copy of a row is contained if this version had at least n
-        copies. True is wrong for fewer than one new row in a hundred. False is never wrong.
+        copies. False is never wrong. True is wrong for one new row in four billion; in an old sketch, which is not
+        ``is_exact``, for one in a hundred.
         """
         sampled, known = self._look_up(row_hashes)
         return [bool(known[i]) if sampled[i] else None for i in range(len(row_hashes))]
@@ -115,7 +136,7 @@ class RowSketch:
 
     def _keys(self) -> Keys:
         try:
-            return _unpack(base64.b64decode(self.packed, validate=True), self.kept)
+            return _unpack(base64.b64decode(self.packed, validate=True), self.kept, self.low_bits)
         except binascii.Error as error:
             raise ValueError(f"row sketch: not base64 ({error})") from None
 
@@ -145,22 +166,26 @@ def mix_bits(values: Keys) -> Keys:
     return values ^ (values >> np.uint64(31))
 
 
-def _pack(keys: Keys) -> bytes:
-    """Elias-Fano code of sorted keys: the low 7 bits of each, then bits with a 1 at (high bits + index) of each key."""
-    low = (keys & np.uint64(2**FALSE_POSITIVE_BITS - 1)).astype(np.uint8)
-    ones = (keys >> np.uint64(FALSE_POSITIVE_BITS)).astype(np.int64) + np.arange(keys.size)
+def _range_bits(rows: int) -> int:
+    """The bits that as many values as there are rows take."""
+    return math.ceil(math.log2(max(rows, 1)))
+
+
+def _pack(keys: Keys, low_bits: int) -> bytes:
+    """Elias-Fano code of sorted keys: the low bits of each, then bits with a 1 at (high bits + index) of each key."""
+    ones = (keys >> np.uint64(low_bits)).astype(np.int64) + np.arange(keys.size)
     high = np.zeros(int(ones[-1]) + 1 if keys.size else 0, dtype=np.uint8)
     high[ones] = 1
-    low_bits = np.unpackbits(low[:, None], axis=1)[:, 8 - FALSE_POSITIVE_BITS :]
-    return np.packbits(np.concatenate([low_bits.ravel(), high])).tobytes()
+    low = np.unpackbits(keys.astype(">u8").view(np.uint8).reshape(keys.size, 8), axis=1)[:, 64 - low_bits :]
+    return np.packbits(np.concatenate([low.ravel(), high])).tobytes()
 
 
-def _unpack(packed: bytes, kept: int) -> Keys:
+def _unpack(packed: bytes, kept: int, low_bits: int) -> Keys:
     bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8))
-    low_bits, high = bits[: kept * FALSE_POSITIVE_BITS], bits[kept * FALSE_POSITIVE_BITS :]
+    low_part, high = bits[: kept * low_bits], bits[kept * low_bits :]
     ones = np.flatnonzero(high)
     if ones.size != kept:
         raise ValueError(f"row sketch: {kept} keys promised, {ones.size} found")
-    low = low_bits.reshape(kept, FALSE_POSITIVE_BITS) @ (2 ** np.arange(FALSE_POSITIVE_BITS)[::-1])
-    keys: Keys = ((ones - np.arange(kept)) * 2**FALSE_POSITIVE_BITS + low).astype(np.uint64)
+    low = low_part.reshape(kept, low_bits) @ (2 ** np.arange(low_bits, dtype=np.int64)[::-1])
+    keys: Keys = ((ones - np.arange(kept)) * 2**low_bits + low).astype(np.uint64)
     return keys

@@ -40,6 +40,8 @@ class Draft:
     - ``effect``, ``thresholds``: how large the change is, and from which size it matters.
     - ``alarm``, ``negligible``, ``passing``: the reason for each outcome. A negligible change is real but too small to
       matter; a passing one cannot be told from noise.
+    - ``worst``: the gravest status that this rule may give: "warn" where a change is known to be one, but not to be
+      harm.
     - ``blame``: scores the rows behind an alarm. It is called only where there is an alarm, and is None where the rule
       can blame no rows.
     """
@@ -50,11 +52,14 @@ class Draft:
     alarm: str = ""
     negligible: str = ""
     passing: str = ""
+    worst: RuleStatus = "risky"
     blame: Callable[[ComparedRows], RowScores] | None = None
 
     def decide(self, adjusted: float, tests: int, params: RuleParams) -> RuleResult:
         """The rule's result. ``adjusted``: its p-value after Holm's correction over all ``tests`` of the version."""
         status = decide_status(adjusted, self.effect, self.thresholds, params)
+        if status == "risky":
+            status = self.worst
         alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
         if status != "pass":
             reason = self.alarm

@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.measures.evidence import first_copies, locate_probe_rows
+from monitor.measures.row_edits import RowEdits, find_edits
 from monitor.measures.row_split import RowSplit
 from monitor.outliers.version_features import VersionFeatures, measure_version_features
 from monitor.rules.pairs import PairComparison, compare_pairs
@@ -52,6 +53,7 @@ class ParentComparison:
       Both count copies. The four arrays leave copies out.
     - ``pairs``: None of conversations.
     - ``own_updates``: what benign updates do to this data itself; None where the calibration's updates tell.
+    - ``edits``: rows that were edited, beside their past; None where the parent's history has no row table.
     - ``features``: of single rows; None where no row was added or too few were kept.
     """
 
@@ -67,6 +69,7 @@ class ParentComparison:
     pairs: PairComparison | None = None
     own_updates: OwnUpdates | None = None
     features: VersionFeatures | None = None
+    edits: RowEdits | None = None
 
     @property
     def share_added(self) -> float:
@@ -107,6 +110,7 @@ def compare_with_parent(
         agreement_kept=_find_kept_agreement(item, split, reference),
         agreement_added=item.row_agreement[split.added_once],
         features=measure_version_features(item.records, split, calibration, params.rare_character_bits),
+        edits=_find_edits(item, split, reference),
     )
     if item.agreement.ndim == 1:
         return comparison
@@ -117,6 +121,14 @@ def compare_with_parent(
         pairs=compare_pairs(item.records, item.agreement, reference.sketch, reference.pairs, split),
         own_updates=measure_own_updates(stayed or item.records, rows.compression, calibration),
     )
+
+
+def _find_edits(item: Evidence, split: RowSplit, reference: DatasetReference) -> RowEdits | None:
+    if reference.table is None:
+        return None
+    losses = np.full(len(item.records), np.nan)
+    losses[locate_probe_rows(item)] = item.probe_losses
+    return find_edits(item.records, split, losses, reference.table)
 
 
 def _find_kept_agreement(item: Evidence, split: RowSplit, reference: DatasetReference) -> NDArray[np.float64]:

@@ -1,0 +1,128 @@
+"""Rule `edits`: what happened to rows that were edited, each beside its own past?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monitor.measures.row_edits import RowEdits
+from monitor.rules.drafts import Draft, RowScores
+from monitor.rules.edit_findings import (
+    DAMAGE_TESTS,
+    MOVE_TESTS,
+    EditFinding,
+    find_damage,
+    find_harder,
+    find_moves,
+)
+from monitor.rules.rule import Rule, RuleInput
+from monitor.verdict import RuleResult
+
+if TYPE_CHECKING:
+    from monitor.rule_params import RuleParams, Thresholds
+    from monitor.rules.parent_comparison import ComparedRows
+
+# Fewer edited rows say nothing: eight coins fall alike once in 256 throws, and many questions are asked.
+MIN_EDITS = 8
+# A feature that moved in fewer of the edited rows, net, is not what the edit was about.
+MIN_MOVED_SHARE = 0.5
+# So many things are said of the edited rows at most.
+NAMED_FINDINGS = 4
+
+
+def draft(case: RuleInput) -> Draft:
+    """Test what edits did, row by row: sign tests of losses, of harm, and of features, corrected for their number.
+
+    Features that moved are a change and at most a warning. Harm, and answers that are harder to learn than they were,
+    may stop the version. The effect is the share of the version's rows that went one way, net.
+    """
+    comparison = case.comparison
+    (thresholds,) = case.thresholds
+    edits = comparison.edits
+    result = RuleResult("edits", comparison.dataset, "skipped", "", unit="share of the rows")
+    if edits is None:
+        reason = "The parent was accepted before single rows were recorded; from the next accepted version on they are."
+        return Draft(replace(result, reason=reason))
+    if edits.count < MIN_EDITS:
+        reason = f"{edits.count or 'No'} rows were edited{', too few to compare' if edits.count else ''}."
+        return Draft(replace(result, reason=reason))
+    share = min(1.0, edits.total / comparison.now.rows)
+    found = _correct_findings(edits)
+    chosen, p_value = _choose(found, share, thresholds, case.params)
+    about = "" if edits.coverage == 1 else "about "
+    rows = f"{about}{max(edits.total, edits.count):,.0f} rows were edited"
+    rows = rows[0].upper() + rows[1:]
+    said = _say([finding for finding, p in found if p <= case.params.false_alarm_rate], chosen)
+    effect = max(0.0, chosen.share * share)
+    return Draft(
+        replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=p_value),
+        effect=effect,
+        thresholds=thresholds,
+        alarm=f"{rows}: {said}.",
+        negligible=f"{rows}: {said}; this is {effect:.1%} of all rows, too few to matter.",
+        passing=f"{rows}, and differ from their past in no one direction.",
+        worst="risky" if chosen.worse else "warn",
+        blame=lambda compared: score_edits(compared, edits, chosen),
+    )
+
+
+def score_edits(rows: ComparedRows, edits: RowEdits, finding: EditFinding) -> RowScores:
+    """How much each row of a finding has changed: the mean of its features' changes in standard deviations."""
+    change = np.abs(edits.values - edits.past_values) / np.where(edits.spread > 0, edits.spread, 1.0)
+    scores = np.full(len(rows.evidence.records), np.nan)
+    scores[edits.rows[finding.went]] = np.nan_to_num(change).mean(axis=1)[finding.went]
+    return RowScores(scores, "standard deviations from its past")
+
+
+def _correct_findings(edits: RowEdits) -> list[tuple[EditFinding, float]]:
+    """Every finding that counts, with its p-value corrected for all that was asked, the least likely first.
+
+    A third of the risk of a false alarm goes to the losses, a third to harm, and a third to features.
+    """
+    harder, _ = find_harder(edits)
+    found = [(harder, 3 * harder.p_value)] if harder and harder.worse else []
+    found += [(finding, 3 * DAMAGE_TESTS * finding.p_value) for finding in find_damage(edits)]
+    moves = [finding for finding in find_moves(edits) if finding.share >= MIN_MOVED_SHARE]
+    found += [(finding, 3 * MOVE_TESTS * finding.p_value) for finding in moves]
+    return sorted(((finding, min(1.0, p)) for finding, p in found), key=lambda item: (item[1], -item[0].share))
+
+
+def _choose(
+    found: Sequence[tuple[EditFinding, float]], share: float, thresholds: Thresholds, params: RuleParams
+) -> tuple[EditFinding, float]:
+    """The finding that decides: the largest harm that is sure and large enough to matter, else the likeliest change."""
+    if not found:
+        return EditFinding(1.0, 0.0, "", np.zeros(0, dtype=bool)), 1.0
+    harm = [
+        (finding, p)
+        for finding, p in found
+        if finding.worse and p <= params.risky_rate and finding.share * share >= thresholds.warn
+    ]
+    if harm:
+        return max(harm, key=lambda item: item[0].share)
+    return max(found, key=lambda item: (item[1] <= params.false_alarm_rate, item[0].share * (item[1] < 1), -item[1]))
+
+
+def _say(findings: Sequence[EditFinding], chosen: EditFinding) -> str:
+    """What was found in words: what decides first, then other harm, then features, the most common ones first."""
+    ranked = sorted(findings, key=lambda finding: (finding is not chosen, not finding.worse, -finding.share))
+    if not ranked:
+        return chosen.words
+    return "; ".join(
+        finding.words if "measured" in finding.words else f"{finding.words} ({finding.share:.0%})"
+        for finding in ranked[:NAMED_FINDINGS]
+    )
+
+
+RULE = Rule(
+    id="edits",
+    order=65,
+    title="Edits",
+    question="What happened to the rows that were edited?",
+    advice="Compare a named row with its past in Git: a script that cut, emptied, lower-cased or exchanged fields.",
+    thresholds=("outlier_share",),
+    draft=draft,
+)
