@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.accidents import ACCIDENTS
+from benchmarks.accidents import ACCIDENTS, LOSSES, can_happen, sources_to_lose
+from benchmarks.pools import Pool, split_chat_logs, split_ratings, split_records
 from benchmarks.rival_checks import RIVALS
 from benchmarks.trials import CACHE, Outcome, Setup, Trial, make_setup, run_trial
-from benchmarks.updates import Pool, benign_kinds, split_chat_logs, split_ratings, split_records
+from benchmarks.updates import honest_updates
 from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from corpus.formats import Kind, read_records
@@ -95,12 +96,21 @@ def load_pools(data: Path | None, preferences: Path | None, rows: int, team: int
 
 
 def plan_trials(pools: dict[str, Pool], shares: Sequence[float], seeds: int, only: Sequence[str]) -> list[Trial]:
-    """Every accident at every share, and every benign update, for each seed; ordered by seed."""
+    """Every accident at every share, every loss and every honest update, for each seed; ordered by seed.
+
+    Accidents that cannot happen to these rows are left out, such as line breaks lost where there are none.
+    """
     kinds: list[tuple[str, str, float]] = []
     for dataset, pool in pools.items():
-        kinds += [(name, dataset, 0.0) for name in benign_kinds(KINDS[dataset], pool)]
-        found = [accident.name for accident in ACCIDENTS if accident.kind == KINDS[dataset]]
-        kinds += [(name, dataset, share) for name in found for share in shares]
+        kind = KINDS[dataset]
+        kinds += [(update.name, dataset, 0.0) for update in honest_updates(kind, pool)]
+        if kind == "conversations":
+            can_lose = bool(sources_to_lose(pool.baseline))
+            kinds += [(loss.name, dataset, 0.0) for loss in LOSSES if can_lose or loss.name != "source lost"]
+        for accident in ACCIDENTS:
+            for share in (1.0,) if accident.every_row else shares:
+                if accident.kind == kind and can_happen(accident, share, pool.baseline, pool.fresh):
+                    kinds.append((accident.name, dataset, share))
     unknown = set(only) - {name for name, _, _ in kinds}
     if unknown:
         known = ", ".join(dict.fromkeys(name for name, _, _ in kinds))

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accidents import ACCIDENTS, inject
+from benchmarks.accidents import ACCIDENTS, LOSSES, inject
+from benchmarks.pools import UPDATED_SHARE, Pool, replace_rows
 from benchmarks.rival_checks import Profile, Reference, ask_rivals, measure_reference
 from benchmarks.stages import MADE_ONCE, REPOSITORY, inside, read_stages, run_command
-from benchmarks.updates import UPDATED_SHARE, Pool, make_benign, replace_rows
+from benchmarks.updates import make_honest
 from corpus.artifacts import fingerprint, read_json, write_json
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.files import write_rows
@@ -29,7 +30,7 @@ from corpus.records import Record, content_hash
 from entropylaw.repository import layout
 
 CACHE = REPOSITORY / ".entropylaw" / "benchmarks" / "detection"
-# The code that the results of a set-up depend on; those of a trial depend on the accidents too.
+# The code that the results of a set-up depend on; those of a trial depend on the accidents and updates too.
 SETUP_CODE = (
     *(
         "corpus",
@@ -39,9 +40,11 @@ SETUP_CODE = (
         "entropylaw/verdict.py",
         "entropylaw/repository/results.py",
     ),
-    *("dvc.yaml", "params.yaml", "benchmarks/updates.py", "benchmarks/rival_checks.py", "benchmarks/trials.py"),
+    *("dvc.yaml", "params.yaml", "benchmarks/pools.py", "benchmarks/rival_checks.py", "benchmarks/trials.py"),
 )
-TRIAL_CODE = ("benchmarks/accidents.py",)
+TRIAL_CODE = tuple(
+    f"benchmarks/{name}.py" for name in ("accidents", "damaged_rows", "damaged_texts", "updates", "edited_texts")
+)
 
 # From so many benign updates the rivals learn what is usual; no trial has the same seeds.
 REFERENCE_UPDATES = 20
@@ -54,7 +57,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """A version to be assessed. ``name``: of an accident, or of a benign update, whose ``share`` is 0."""
+    """A version to be assessed.
+
+    ``name``: of an accident, a loss or an honest update. ``share``: of the rows that an accident damages, 1 for all
+    that it can damage; 0 for all else.
+    """
 
     name: str
     dataset: str
@@ -103,7 +110,8 @@ class Setup:
 
     def outcome_file(self, trial: Trial) -> Path:
         """The file in which the outcome of a trial is kept."""
-        name = "-".join([*trial.name.replace("%", "").split(), f"{trial.share:g}", str(trial.seed)])
+        words = "".join(c if c.isalnum() else " " for c in f"{trial.dataset} {trial.name}").split()
+        name = "-".join([*words, f"{trial.share:g}", str(trial.seed)])
         return self.folder / "outcomes" / self.trial_code / f"{name}.json"
 
     def kept(self, trial: Trial) -> Outcome | None:
@@ -191,17 +199,6 @@ def write_version(path: Path, records: Sequence[Record]) -> None:
     write_rows(path, (to_row(record, content_hash(record)) for record in numbered))
 
 
-def write_reexport(path: Path, records: Sequence[Record], rng: np.random.Generator) -> None:
-    """Write the conversations as another program exports them: another layout, new ids, keys in any order."""
-    names = {"user": "human", "assistant": "gpt"}
-    rows: list[dict[str, Any]] = []
-    for record in records:
-        turns = [{"value": m.content, "from": names.get(m.role, m.role)} for _, m in record.turns()]
-        row = {"id": f"{rng.integers(2**40):010x}", "source": record.source, "conversations": turns}
-        rows.append({key: row[key] for key in rng.permutation(list(row)).tolist()})
-    write_rows(path, rows)
-
-
 def make_reference(pool: Pool, team: int) -> Reference:
     """What the rivals compare versions of this pool with."""
     updates = [
@@ -214,11 +211,14 @@ def make_reference(pool: Pool, team: int) -> Reference:
 def make_version(trial: Trial, pool: Pool, team: int) -> tuple[Sequence[Record], frozenset[int]]:
     """The version's records and the numbers of its damaged rows.
 
-    All accidents of a seed happen on top of the same benign update.
+    All accidents of a seed happen on top of the same random update; losses happen to the rows of the first version.
     """
     rng = np.random.default_rng([team, trial.seed])
+    for loss in LOSSES:
+        if loss.name == trial.name:
+            return loss.keep(pool.baseline, rng), frozenset()
     if not trial.share:
-        return make_benign(trial.name, pool, rng), frozenset()
+        return make_honest(trial.name, pool, rng), frozenset()
     (accident,) = [accident for accident in ACCIDENTS if accident.name == trial.name]
     updated, spare = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)
     damaged = inject(updated, accident, trial.share, np.random.default_rng([team, trial.seed, 1]), spare)
@@ -238,10 +238,7 @@ def assess_version(trial: Trial, setup: Setup) -> Outcome:
         folder = Path(temporary)
         link_setup(folder, setup, trial.dataset)
         file = folder / data_file(trial.dataset)
-        if trial.name == "re-exported":
-            write_reexport(file, records, np.random.default_rng([setup.team, trial.seed, 2]))
-        else:
-            write_version(file, records)
+        write_version(file, records)
         start = time.perf_counter()
         status, verdict = measure_and_assess(folder, trial.dataset, list(setup.pools))
         seconds = time.perf_counter() - start
