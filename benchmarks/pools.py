@@ -21,6 +21,12 @@ UPDATED_SHARE = 0.1
 # an update and of an accident.
 SPARE_SHARE = 0.3
 
+# Of a mixture, as many fresh rows as this multiple of the baseline, part by part, so that it can double and keep its
+# proportions.
+MIXTURE_SPARE = 1.2
+# So many rows of a part are looked at for one in the baseline: all of them, and what goes to new topics.
+LOOKED_AT = 3.2
+
 # Of chit-chat, the baseline has no row of these months, nor of so many opening prompts.
 LATER_MONTHS = ("2018-10", "2018-11")
 NEW_OPENINGS = 6
@@ -75,16 +81,59 @@ def split_ratings(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
 
 
 def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
-    """Split any data. The novel rows are those of a few topics, found by K-means on their words."""
+    """Split any data, in file order. The novel rows are those of a few topics, found by K-means on their words."""
     rng = np.random.default_rng([team, 2])
     records = _distinct(records)
+    is_new = _draw_new_topics(records, team, rng)
+    novel = {"new topics": [record for record, new in zip(records, is_new, strict=True) if new]}
+    return _split([record for record, new in zip(records, is_new, strict=True) if not new], novel, rows, rng)
+
+
+def split_mixture(parts: Sequence[Sequence[Record]], sizes: Sequence[int], team: int) -> Pool:
+    """Split data of several parts; ``sizes``: how many rows of each the baseline has.
+
+    The baseline's rows are shuffled, as they are for training: in a file sorted by source, half of what happens to it
+    would happen to one source. Fresh and held-out rows have the baseline's proportions.
+    """
+    rng = np.random.default_rng([team, 3])
+    owner: dict[str, int] = {}
+    records: list[Record] = []
+    for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
+        found = [record for record in _distinct(part) if content_hash(record) not in owner]
+        drawn = sorted(rng.permutation(len(found))[: round(LOOKED_AT * size)].tolist())
+        owner.update((content_hash(found[i]), number) for i in drawn)
+        records += [found[i] for i in drawn]
+    is_new = _draw_new_topics(records, team, rng)
+    novel = tuple(record for record, new in zip(records, is_new, strict=True) if new)
+    usual: list[list[Record]] = [[] for _ in parts]
+    for record, new in zip(records, is_new, strict=True):
+        if not new:
+            usual[owner[content_hash(record)]].append(record)
+    held_out_share = HELD_OUT_ROWS / max(sum(sizes), HELD_OUT_ROWS)
+    spare = min(MIXTURE_SPARE, *(len(rows) / size - 1 - held_out_share for rows, size in zip(usual, sizes, strict=True)))
+    if spare < SPARE_SHARE:
+        raise EntropylawError(f"parts of {[len(rows) for rows in usual]} rows are too few for first versions of {sizes}")
+    baseline: list[Record] = []
+    fresh: list[Record] = []
+    held_out: list[Record] = []
+    for rows, size in zip(usual, sizes, strict=True):
+        drawn_rows = [rows[i] for i in rng.permutation(len(rows))]
+        last = size + int(spare * size)
+        baseline += drawn_rows[:size]
+        fresh += drawn_rows[size:last]
+        held_out += drawn_rows[last : last + round(held_out_share * size)]
+    shuffled = tuple(baseline[i] for i in rng.permutation(len(baseline)))
+    return Pool(shuffled, tuple(fresh), {"new topics": novel}, tuple(held_out))
+
+
+def _draw_new_topics(records: Sequence[Record], team: int, rng: np.random.Generator) -> list[bool]:
+    """Whether each row is of one of the topics that the baseline is not to have."""
     topics = group_by_topic(records, team)
     # The largest clusters hold usual rows, so new topics are chosen among the smaller half.
     by_size = np.argsort(np.bincount(topics))
     unknown = rng.permutation(by_size[: len(by_size) // 2])[:NEW_TOPICS]
-    is_new = np.isin(topics, unknown)
-    novel = {"new topics": [record for record, new in zip(records, is_new, strict=True) if new]}
-    return _split([record for record, new in zip(records, is_new, strict=True) if not new], novel, rows, rng)
+    is_new: list[bool] = np.isin(topics, unknown).tolist()
+    return is_new
 
 
 def group_by_topic(records: Sequence[Record], seed: int) -> list[int]:
