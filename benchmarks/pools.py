@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,6 +36,9 @@ TOPICS = 12
 NEW_TOPICS = 2
 # Rows that are in no version, for the pipeline's held-out file.
 HELD_OUT_ROWS = 100
+
+# A record, or a record and what is known of it.
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,11 @@ def split_mixture(parts: Sequence[Sequence[Record]], sizes: Sequence[int], team:
         if not new:
             usual[owner[content_hash(record)]].append(record)
     held_out_share = HELD_OUT_ROWS / max(sum(sizes), HELD_OUT_ROWS)
-    spare = min(MIXTURE_SPARE, *(len(rows) / size - 1 - held_out_share for rows, size in zip(usual, sizes, strict=True)))
+    left = [len(rows) / size - 1 - held_out_share for rows, size in zip(usual, sizes, strict=True)]
+    spare = min(MIXTURE_SPARE, *left)
     if spare < SPARE_SHARE:
-        raise EntropylawError(f"parts of {[len(rows) for rows in usual]} rows are too few for first versions of {sizes}")
+        found_rows = [len(rows) for rows in usual]
+        raise EntropylawError(f"parts of {found_rows} usual rows are too few for a first version with {list(sizes)}")
     baseline: list[Record] = []
     fresh: list[Record] = []
     held_out: list[Record] = []
@@ -166,8 +172,8 @@ def _distinct(records: Sequence[Record]) -> list[Record]:
 
 
 def replace_rows(
-    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
-) -> tuple[list[Record], list[Record]]:
+    records: Sequence[Row], fresh: Sequence[Row], share: float, rng: np.random.Generator
+) -> tuple[list[Row], list[Row]]:
     """The ordinary update: a share of the rows is removed, and as many fresh ones are added at the end.
 
     Returns the new version, and the fresh rows that are left.
