@@ -12,12 +12,12 @@ import pytest
 
 from benchmarks.accidents import ACCIDENTS, LOSSES, Accident, can_happen, inject
 from benchmarks.damaged_rows import LEAKED_TEMPLATES
-from benchmarks.detection import Rate, plan_trials, tabulate_accidents, tabulate_benign, wilson_interval
+from benchmarks.detection import plan_trials
+from benchmarks.many_versions import DRIFT, HONEST
 from benchmarks.pools import Pool, split_chat_logs, split_ratings, split_records
-from benchmarks.rival_checks import RIVALS, ask_rivals, measure_drift, measure_reference
+from benchmarks.rival_checks import ask_rivals, measure_drift, measure_reference
 from benchmarks.stages import ASSESS, MADE_ONCE, REPOSITORY, read_stages
 from benchmarks.trials import (
-    Outcome,
     Trial,
     data_file,
     make_version,
@@ -523,40 +523,14 @@ def test_rivals_see_what_they_look_at(conversations: Pool) -> None:
     assert measure_drift(make_honest("cleaned up", pool, generator()), baseline) is None
 
 
-def test_wilson_intervals_are_those_worked_by_hand() -> None:
-    # 8 of 10: centre (0.8 + 3.8415/20) / 1.38415 = 0.71673, half width 1.95996/1.38415 * sqrt(0.016 + 0.0096037).
-    assert wilson_interval(8, 10) == pytest.approx((0.49016, 0.94331), abs=1e-4)
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 3.8415 / 13.8415), abs=1e-4)
-    low, high = wilson_interval(3, 50)
-    assert (1 - high, 1 - low) == pytest.approx(wilson_interval(47, 50))
-
-
-def outcome(trial: Trial, status: str, named: int = 0, damaged: int = 0) -> Outcome:
-    rules = ({"id": "agreement", "status": status}, {"id": "redundancy", "status": "pass"})
-    return Outcome(trial, status, rules, named, damaged, dict.fromkeys(RIVALS, False), 1.0)
-
-
-def test_tables_count_what_was_stopped_and_what_was_noticed() -> None:
-    statuses = ["risky", "risky", "warn", "pass"]
-    accidents = [
-        outcome(Trial("HTML left in", "sft", 0.1, seed), status, named=50 * (status != "pass"), damaged=40)
-        for seed, status in enumerate(statuses)
-    ]
-    line = tabulate_accidents(accidents)[2]
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[:2] == ["HTML left in", "10%"]
-    assert cells[2:4] == [str(Rate(2, 4)), str(Rate(3, 4))]
-    assert cells[4] == "agreement 3"
-    not_judged = [outcome(Trial("cleaned up", "sft", 0.0, 0), "not_assessed")]
-    assert f"| cleaned up | {Rate(0, 1)} | {Rate(1, 1)} |" in tabulate_benign(not_judged)[2]
-
-
 def test_the_plan_has_every_kind_at_every_share_with_every_seed(tasks: Pool, pools: dict[str, Pool]) -> None:
     by_dataset = {"sft": tasks, "preferences": pools["preferences"]}
     trials = plan_trials(by_dataset, (0.02, 0.1), 3, [])
     updates = honest_updates("conversations", tasks) + honest_updates("preferences", pools["preferences"])
     shares = sum(1 if accident.every_row else 2 for accident in ACCIDENTS)
-    assert len(trials) == len(set(trials)) == 3 * (shares + len(updates) + len(LOSSES))
+    runs = plan_trials(by_dataset, (0.02, 0.1), 3, [DRIFT, HONEST])
+    assert len(runs) == 3 * 2 and not set(runs) & set(plan_trials(by_dataset, (0.02, 0.1), 3, [], runs=False))
+    assert len(trials) == len(set(trials)) == 3 * (shares + len(updates) + len(LOSSES)) + len(runs)
     named = {trial.name for trial in trials if trial.dataset == "preferences" and trial.share}
     assert named == {"flipped preferences", "fresh pairs flipped", "Human: left in"}
     with pytest.raises(EntropylawError, match="no such kind: floods; known are: random update, "):
