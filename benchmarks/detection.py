@@ -25,6 +25,7 @@ from pathlib import Path
 from benchmarks.accidents import ACCIDENTS, LOSSES, can_happen, sources_to_lose
 from benchmarks.corpora import load_pools, name_corpus, parse_part
 from benchmarks.detection_tables import tabulate_goals, tabulate_kinds, tabulate_runs
+from benchmarks.evidently_check import ask_evidently
 from benchmarks.many_versions import DRIFT, DRIFT_SHARE, HONEST, run_kinds
 from benchmarks.pools import Pool
 from benchmarks.trials import CACHE, Outcome, Setup, Trial, make_setup, run_trial
@@ -135,6 +136,7 @@ def main() -> int:
     parser.add_argument("--shares", type=float, action="append", help="damage this share of the rows; may be repeated")
     parser.add_argument("--subset", action="store_true", help="one team, accidents at 10%%, no runs over many versions")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; may be repeated")
+    parser.add_argument("--evidently", type=Path, metavar="PYTHON", help="of an environment that has Evidently")
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes, of one thread each")
     parser.add_argument("--out", type=Path, help="where every outcome is written")
     options = parser.parse_args()
@@ -161,6 +163,11 @@ def measure_detection(options: argparse.Namespace) -> None:
         trials = plan_trials(pools, shares, options.seeds, options.only, runs=not options.subset)
         setup = make_setup(pools, team, say)
         measure_team(trials, setup, options.workers)
+        if options.evidently:
+            asked = [t for t in trials if t.name not in (DRIFT, HONEST) and not setup.answers_file(t).exists()]
+            with show_progress("Evidently") as progress:
+                for done, _ in enumerate(ask_evidently(options.evidently, setup, asked), start=1):
+                    progress(done, len(asked))
         outcomes += [outcome for trial in trials if (outcome := setup.kept(trial)) is not None]
     print(f"## {name}: {len(teams)} team(s), {options.seeds} seed(s) each, {len(outcomes)} trials", end="\n\n")
     for table in (tabulate_goals(outcomes), tabulate_runs(outcomes), tabulate_kinds(outcomes)):

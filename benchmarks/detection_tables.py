@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.accidents import ACCIDENTS, LOSSES
+from benchmarks.evidently_check import EVIDENTLY
 from benchmarks.many_versions import DRIFT, HONEST
 from benchmarks.rival_checks import RIVALS
 from benchmarks.trials import Outcome
@@ -175,7 +176,7 @@ def _damage_goals(share: float) -> tuple[str, str]:
 
 def tabulate_kinds(outcomes: Sequence[Outcome]) -> list[str]:
     """A table with a line for each kind and share; the kinds stand in the order of the plan."""
-    columns = ["kind", "rows", "right", "risky", "at least warn", "rules", "named rows damaged", *RIVALS]
+    columns = ["kind", "rows", "right", "risky", "at least warn", "rules", "named rows damaged", *RIVALS, *EVIDENTLY]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     order = [accident.name for accident in ACCIDENTS] + [loss.name for loss in LOSSES]
     single = [outcome for outcome in outcomes if not is_run(outcome)]
@@ -189,7 +190,7 @@ def _kind_line(name: str, share: float, cell: Sequence[Outcome]) -> str:
     columns = [name, f"{share:.0%}" if share else "", cell[0].trial.expected]
     columns += [str(count_rate(cell, is_risky)), str(count_rate(cell, is_noticed)), _count_rules(cell)]
     columns.append(_share_damaged(cell) if share else "")
-    columns += [_share_alarmed(cell, rival) for rival in RIVALS]
+    columns += [_share_alarmed(cell, rival) for rival in (*RIVALS, *EVIDENTLY)]
     return f"| {' | '.join(columns)} |"
 
 

@@ -84,7 +84,8 @@ class Outcome:
     accept the version. ``rules``: the verdict's, without their reasons. ``named``: how many of the rows that the
     verdict names were checked; ``named_damaged`` of them are damaged. ``rivals``: whether each of them raised an alarm;
     empty of a run. ``seconds`` and ``cpu_seconds``: from the version's file to its verdict, the second of the process
-    and its children; of a run, the mean of its versions. ``steps``: of a run, status and share of damaged rows of each version assessed.
+    and its children; of a run, the mean of its versions. ``steps``: of a run, status and share of damaged rows of each
+    version assessed.
     """
 
     trial: Trial
@@ -125,6 +126,10 @@ class Setup:
         name = "-".join([*words, f"{trial.share:g}", str(trial.seed)])
         return self.folder / "outcomes" / self.trial_code / f"{name}.json"
 
+    def answers_file(self, trial: Trial) -> Path:
+        """The file of what a rival said of a trial that does not run beside it."""
+        return self.outcome_file(trial).with_suffix(".rivals.json")
+
     def kept(self, trial: Trial) -> Outcome | None:
         """The outcome of a trial that the same code ran before; None if it was not run."""
         file = self.outcome_file(trial)
@@ -132,7 +137,15 @@ class Setup:
             return None
         stored = read_json(file)
         lists = {key: tuple(stored[key]) for key in ("rules", "steps")}
+        answers = self.answers_file(trial)
+        if answers.exists():
+            stored["rivals"] |= read_json(answers)
         return Outcome(**{**stored, **lists, "trial": Trial(**stored["trial"])})
+
+
+def keep_answers(setup: Setup, trial: Trial, answers: dict[str, bool]) -> None:
+    """Keep what a rival that does not run beside the trial said of its version."""
+    write_json(setup.answers_file(trial), answers)
 
 
 def hash_code(paths: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Rates of the benchmark of the verdict are counted right, and their intervals are as wide as the data demands."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from benchmarks.detection_tables import (
     tabulate_runs,
     wilson_interval,
 )
+from benchmarks.evidently_check import EVIDENTLY
 from benchmarks.many_versions import DRIFT, DRIFT_SHARE, HONEST
 from benchmarks.rival_checks import RIVALS
-from benchmarks.trials import Outcome, Setup, Trial
+from benchmarks.trials import Outcome, Setup, Trial, keep_answers
 from corpus.artifacts import write_json
 
 
@@ -122,7 +124,7 @@ def test_a_line_of_kinds_counts_what_was_stopped_and_what_was_noticed() -> None:
     line = cells(tabulate_kinds(found)[2])
     assert line[:3] == ["HTML left in", "10%", "risky"]
     assert line[3:7] == [str(Rate(((2, 4),))), str(Rate(((3, 4),))), "agreement 3", "80%"]
-    assert line[7:] == ["0%"] * len(RIVALS)
+    assert line[7:] == ["0%"] * len(RIVALS) + ["-"] * len(EVIDENTLY)
 
 
 def test_a_run_says_where_it_was_stopped_and_how_much_was_damaged_by_then() -> None:
@@ -139,5 +141,7 @@ def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert setup.kept(run.trial) is None
     write_json(setup.outcome_file(run.trial), run)
     assert setup.kept(run.trial) == run
+    keep_answers(setup, run.trial, {EVIDENTLY[0]: True})
+    assert setup.kept(run.trial) == replace(run, rivals={EVIDENTLY[0]: True})
     other = Trial("answers cut at 60%", "preferences", 0.1, 4)
     assert setup.outcome_file(other) != setup.outcome_file(run.trial)
