@@ -1,59 +1,55 @@
 """Accidents of training data, injected into a version on purpose, so that it is known which rows are damaged.
 
 They were written without looking at the rules that are to find them: nothing here comes from `monitor`. An accident
-either *replaces* rows in the data, like a job that processes part of it again, or *adds* rows at the end, like a job
-that is retried.
-
-No package ships text in another language, so *another language* is made up: every English word becomes a made-up word
-of similar length in Latin letters, always the same one. As in a translation, word frequencies, repetitions and the
-words that prompt and answer share stay the same. A real language that shares words with English would be harder to
-detect, one in another alphabet easier.
+either *replaces* rows in the data, like a job that processes part of it again, or *adds* rows, like a job that is
+retried; a loss takes rows away. Each says which verdict is right for it: `risky` where the rows are worse than before,
+`warn` where they differ and a person has to say whether that was meant.
 """
 
 from __future__ import annotations
 
-import hashlib
-import html
-import re
-import string
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from benchmarks import damaged_rows as rows_after
+from benchmarks import damaged_texts as texts
+from benchmarks.damaged_rows import Damage, TextChange, change_answers_by_prompt, change_contents
 from corpus.errors import EntropylawError
-from corpus.records import Conversation, Message, Preference, Record, Role
+from corpus.records import Conversation, Record
 
-# Damages rows: one damaged row for each. The last argument holds rows that the version does not have.
-Damage = Callable[[Sequence[Record], np.random.Generator, Sequence[Record]], list[Record]]
+# The smallest share of the rows that a source has whose loss somebody should be told of.
+MIN_LOST_SOURCE = 0.03
 
-BOILERPLATE = (
-    "I'm sorry, but as an AI language model I can't help with that.",
-    "As an AI language model, I don't have personal opinions or feelings.",
-    "I'm sorry, I can't assist with that request.",
-    "I'm an AI assistant and don't have access to that information.",
-    "Sorry, I am not able to answer this question. Is there anything else I can help you with?",
-)
-EMPTYISH = (".", "-", "...", "?", "ok", "n/a", "none", "null")
-# UTF-8 text read in one of these code pages raises no error in any program.
-WRONG_CODECS = ("utf-16-le", "cp500")
-TYPOGRAPHY = {"'": "’", '"': "”", "...": "…", " - ": " — "}
-ONSETS = ("b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "st", "tr", "br", "kl", "")
-NUCLEI = ("a", "e", "i", "o", "u", "ai", "ei", "ou")
-CODAS = ("", "", "", "n", "r", "s", "l", "t")
-SYLLABLE_LETTERS = 2.5
+Alarm = Literal["warn", "risky"]
 
 
 @dataclass(frozen=True)
 class Accident:
-    """A kind of accident. ``way``: damaged rows replace rows, or are added. ``verbatim``: they are exact copies."""
+    """A kind of accident.
+
+    ``way``: damaged rows replace rows, or are added. ``verbatim``: they are exact copies. ``expected``: the verdict
+    that is right. ``every_row``: it happens to all rows that it changes, not to a share of them.
+    """
 
     name: str
     kind: Literal["conversations", "preferences"]
     way: Literal["replaces", "adds"]
     damage: Damage
     verbatim: bool = False
+    expected: Alarm = "risky"
+    every_row: bool = False
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Rows that are gone from a version. ``keep``: the rows that are left of those of the version before."""
+
+    name: str
+    keep: Callable[[Sequence[Record], np.random.Generator], list[Record]]
+    expected: Alarm = "risky"
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def inject(
     """Damage ``round(share * len(records))`` rows drawn by ``rng``; ``spare``: rows that the version does not have.
 
     When the accident does not change a row, or would make it unusable, another row is taken in its place. Raises
-    EntropylawError where too few rows can be damaged.
+    EntropylawError where too few rows can be damaged. A share of 1 means all rows that can be damaged.
     """
     count = round(share * len(records))
     order = rng.permutation(len(records)).tolist()
@@ -89,13 +85,17 @@ def inject(
         ]
         if not unfit:
             break
+        if share == 1 and len(unfit) < len(chosen):
+            without = set(unfit)
+            chosen = [i for k, i in enumerate(chosen) if k not in without]
+            continue
         if len(unfit) > len(reserve):
             raise EntropylawError(f"{accident.name}: fewer than {count} of {len(records)} rows can be damaged")
         for k in unfit:
             chosen[k] = reserve.pop(0)
     version = list(records)
     if accident.way == "adds":
-        chosen = list(range(len(version), len(version) + count))
+        chosen = list(range(len(version), len(version) + len(chosen)))
         version += damaged
     else:
         for i, record in zip(chosen, damaged, strict=True):
@@ -110,206 +110,101 @@ def is_usable(record: Record) -> bool:
     return bool(answers) and all(answer and answer[-1].strip() for answer in answers)
 
 
-# --- how a row is damaged ------------------------------------------------------------------------------------------
+def can_happen(accident: Accident, share: float, records: Sequence[Record], spare: Sequence[Record]) -> bool:
+    """Whether enough rows can be damaged: of rows without line breaks, none can lose theirs."""
+    try:
+        inject(records, accident, share, np.random.default_rng(0), spare)
+    except EntropylawError:
+        return False
+    return True
 
 
-def _contents(change: Callable[[str, np.random.Generator], str], answers_only: bool) -> Damage:
-    """The damage that changes the contents of conversations, message by message."""
-
-    def damage(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-        damaged: list[Record] = []
-        for row in map(_conversation, rows):
-            messages = [
-                replace(message, content=change(message.content, rng))
-                if message.role == "assistant" or not answers_only
-                else message
-                for message in row.messages
-            ]
-            damaged.append(replace(row, messages=tuple(messages)))
-        return damaged
-
-    return damage
+# --- rows lost -----------------------------------------------------------------------------------------------------
 
 
-def _conversation(row: Record) -> Conversation:
-    if isinstance(row, Preference):
-        raise EntropylawError("this accident happens to conversations, not to preferences")
-    return row
+def sources_to_lose(records: Sequence[Record]) -> list[str]:
+    """The sources of at least a few rows in a hundred; none where all rows have one source, or none."""
+    found = sorted({record.source for record in records})
+    if len(found) < 2:
+        return []
+    share = {name: sum(record.source == name for record in records) / len(records) for name in found}
+    return [name for name in found if name and share[name] >= MIN_LOST_SOURCE]
 
 
-def copy_rows(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    return list(rows)
+def lose_source(records: Sequence[Record], rng: np.random.Generator) -> list[Record]:
+    """All rows but those of one source, as when one of the files to be merged was not found."""
+    candidates = sources_to_lose(records)
+    if not candidates:
+        raise EntropylawError("source lost: the rows have no sources to lose one of")
+    lost = candidates[rng.integers(len(candidates))]
+    return [record for record in records if record.source != lost]
 
 
-def recase(text: str, rng: np.random.Generator) -> str:
-    """The text as another program might clean it: lower case, no punctuation, one word in twenty lost.
-
-    >>> recase("Hello, my  Friend!", np.random.default_rng(1))
-    'hello my friend'
-    """
-    words = re.sub(r"[^\w\s']", "", text.lower()).split()
-    kept = [word for word, lost in zip(words, rng.random(len(words)) < 0.05, strict=True) if not lost]
-    return " ".join(kept or words) or text
+def keep_beginning(share: float) -> Callable[[Sequence[Record], np.random.Generator], list[Record]]:
+    """The rows at the beginning of the file, ``share`` of all, as when a download or a write breaks off."""
+    return lambda records, rng: list(records[: round(share * len(records))])
 
 
-def answer_boilerplate(text: str, rng: np.random.Generator) -> str:
-    return BOILERPLATE[rng.integers(len(BOILERPLATE))]
+LOSSES = (
+    Loss("source lost", lose_source),
+    Loss("last 10% cut off", keep_beginning(0.9)),
+    Loss("last 30% cut off", keep_beginning(0.7)),
+    Loss("first tenth kept", keep_beginning(0.1)),
+)
 
 
-def read_wrongly(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """Read all text of the rows in a code page that it was not written in, the same for all of them."""
-    codec = WRONG_CODECS[rng.integers(len(WRONG_CODECS))]
-    garble = _contents(lambda text, _: text.encode().decode(codec, errors="replace"), answers_only=False)
-    return garble(rows, rng, spare)
+# --- all kinds -----------------------------------------------------------------------------------------------------
 
 
-def garble_punctuation(text: str, rng: np.random.Generator) -> str:
-    """The text with typographic punctuation, its UTF-8 read as Windows-1252.
-
-    >>> garble_punctuation("don't", np.random.default_rng(0))
-    'donâ€™t'
-    """
-    for plain, typographic in TYPOGRAPHY.items():
-        text = text.replace(plain, typographic)
-    return text.encode().decode("cp1252", errors="replace")
+def _in_answers(name: str, change: TextChange, expected: Alarm = "risky", every_row: bool = False) -> Accident:
+    damage = change_contents(change, answers_only=True)
+    return Accident(name, "conversations", "replaces", damage, expected=expected, every_row=every_row)
 
 
-def type_randomly(text: str, rng: np.random.Generator) -> str:
-    """As many random characters as the text has, with blanks as often as in English."""
-    alphabet = string.ascii_letters + string.digits + string.punctuation
-    characters = [alphabet[i] for i in rng.integers(len(alphabet), size=max(1, len(text)))]
-    return "".join(
-        " " if blank and 0 < i < len(characters) - 1 else character
-        for i, (character, blank) in enumerate(zip(characters, rng.random(len(characters)) < 0.18, strict=True))
-    )
+def _in_all_text(name: str, change: TextChange, expected: Alarm = "risky", every_row: bool = False) -> Accident:
+    damage = change_contents(change, answers_only=False)
+    return Accident(name, "conversations", "replaces", damage, expected=expected, every_row=every_row)
 
 
-def truncate(text: str, rng: np.random.Generator) -> str:
-    """The first sixth of the text.
-
-    >>> truncate("I would buy an island.", np.random.default_rng(0))
-    'I w'
-    """
-    return text[: max(1, len(text) // 6)]
-
-
-def empty_nearly(text: str, rng: np.random.Generator) -> str:
-    return EMPTYISH[rng.integers(len(EMPTYISH))]
-
-
-def leave_html(text: str, rng: np.random.Generator) -> str:
-    """The text with the HTML of a web page around it.
-
-    >>> leave_html("That's it. Bye", np.random.default_rng(0))
-    '<div class="message" id="msg-850624"><p>That&#x27;s it.<br/>&nbsp;Bye</p></div>'
-    """
-    lines = re.sub(r"(?<=[.!?]) ", "<br/>&nbsp;", html.escape(text))
-    return f'<div class="message" id="msg-{rng.integers(10**6)}"><p>{lines}</p></div>'
-
-
-def translate(text: str, rng: np.random.Generator) -> str:
-    """The text word by word in a made-up language, with its punctuation and capitals.
-
-    >>> translate("Yes, we can!", np.random.default_rng(0))
-    'Voul, be nin!'
-    """
-    return re.sub(r"[A-Za-z']+", lambda match: translate_word(match.group()), text)
-
-
-def translate_word(word: str) -> str:
-    digest = hashlib.blake2b(word.lower().encode()).digest()
-    syllables = max(1, round(len(word) / SYLLABLE_LETTERS))
-    parts = [
-        ONSETS[digest[3 * i] % len(ONSETS)]
-        + NUCLEI[digest[3 * i + 1] % len(NUCLEI)]
-        + CODAS[digest[3 * i + 2] % len(CODAS)]
-        for i in range(min(syllables, len(digest) // 3))
-    ]
-    made_up = "".join(parts)
-    return made_up.capitalize() if word[0].isupper() else made_up
-
-
-def swap_answers(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """Rows with about as many answers exchange them in pairs; of an odd number, the last three in a circle."""
-    order = sorted(rng.permutation(len(rows)).tolist(), key=lambda i: len(_answers(rows[i])))
-    donor: dict[int, int] = {}
-    while order:
-        group = [order.pop() for _ in range(3 if len(order) == 3 else min(2, len(order)))]
-        donor.update(zip(group, group[1:] + group[:1], strict=True))
-    return [with_answers(row, _answers(rows[donor[i]])) for i, row in enumerate(rows)]
-
-
-def contradict(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """The rows' prompts again with other answers, which come from rows that the version does not have."""
-    if len(spare) < len(rows):
-        raise EntropylawError(f"contradictory copies: {len(rows)} rows to take answers from are needed")
-    donors = rng.permutation(len(spare)).tolist()
-    return [with_answers(row, _answers(spare[donor])) for row, donor in zip(rows, donors, strict=False)]
-
-
-def _answers(row: Record) -> list[str]:
-    return [message.content for message in _conversation(row).messages if message.role == "assistant"]
-
-
-def with_answers(row: Record, answers: Sequence[str]) -> Record:
-    """The conversation with other answers; it ends after the last of them where they are fewer."""
-    row = _conversation(row)
-    messages: list[Message] = []
-    waiting = list(answers)
-    for message in row.messages:
-        if message.role == "assistant":
-            if not waiting:
-                break
-            message = replace(message, content=waiting.pop(0))
-        messages.append(message)
-    while len(messages) > 1 and messages[-1].role != "assistant":
-        messages.pop()
-    return replace(row, messages=tuple(messages))
-
-
-def swap_roles(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    other: dict[Role, Role] = {"user": "assistant", "assistant": "user"}
-    return [
-        replace(row, messages=tuple(replace(m, role=other.get(m.role, m.role)) for m in row.messages))
-        for row in map(_conversation, rows)
-    ]
-
-
-def echo_prompts(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    """Replace every answer by the message before it."""
-    echoed: list[Record] = []
-    for row in map(_conversation, rows):
-        messages = list(row.messages)
-        for i in range(1, len(messages)):
-            if messages[i].role == "assistant":
-                messages[i] = replace(messages[i], content=messages[i - 1].content)
-        echoed.append(replace(row, messages=tuple(messages)))
-    return echoed
-
-
-def flip_preferences(rows: Sequence[Record], rng: np.random.Generator, spare: Sequence[Record]) -> list[Record]:
-    flipped: list[Record] = []
-    for row in rows:
-        if not isinstance(row, Preference):
-            raise EntropylawError("flipped preferences: the rows are not preferences")
-        flipped.append(replace(row, chosen=row.rejected, rejected=row.chosen))
-    return flipped
+def _to_rows(name: str, damage: Damage, expected: Alarm = "risky") -> Accident:
+    return Accident(name, "conversations", "replaces", damage, expected=expected)
 
 
 ACCIDENTS = (
-    Accident("exact duplicates", "conversations", "adds", copy_rows, verbatim=True),
-    Accident("near-duplicates", "conversations", "adds", _contents(recase, answers_only=False)),
-    Accident("boilerplate answers", "conversations", "replaces", _contents(answer_boilerplate, answers_only=True)),
-    Accident("wrong code page", "conversations", "replaces", read_wrongly),
-    Accident("garbled punctuation", "conversations", "replaces", _contents(garble_punctuation, answers_only=False)),
-    Accident("random characters", "conversations", "replaces", _contents(type_randomly, answers_only=True)),
-    Accident("truncated answers", "conversations", "replaces", _contents(truncate, answers_only=True)),
-    Accident("empty-ish answers", "conversations", "replaces", _contents(empty_nearly, answers_only=True)),
-    Accident("answers swapped", "conversations", "replaces", swap_answers),
-    Accident("roles swapped", "conversations", "replaces", swap_roles),
-    Accident("contradictory copies", "conversations", "adds", contradict),
-    Accident("another language", "conversations", "replaces", _contents(translate, answers_only=False)),
-    Accident("HTML left in", "conversations", "replaces", _contents(leave_html, answers_only=False)),
-    Accident("prompts echoed", "conversations", "replaces", echo_prompts),
-    Accident("flipped preferences", "preferences", "replaces", flip_preferences),
+    Accident("exact duplicates", "conversations", "adds", rows_after.copy_rows, verbatim=True),
+    Accident("near-duplicates", "conversations", "adds", change_contents(texts.recase, answers_only=False)),
+    Accident("contradictory copies", "conversations", "adds", rows_after.contradict),
+    Accident("stale copies", "conversations", "adds", change_contents(texts.redraft, answers_only=True)),
+    _in_answers("boilerplate answers", texts.answer_boilerplate),
+    _to_rows("one refusal for all", rows_after.refuse_all),
+    _to_rows("wrong code page", rows_after.read_wrongly),
+    _in_all_text("garbled punctuation", texts.garble_punctuation),
+    _in_answers("random characters", texts.type_randomly),
+    _in_answers("truncated answers", texts.truncate),
+    _in_answers("answers cut at 60%", texts.cut_late),
+    _in_answers("empty-ish answers", texts.empty_nearly),
+    _in_answers("answers twice", texts.say_twice),
+    _in_answers("answers lower-cased", texts.lower_case),
+    _in_answers("line breaks lost", texts.lose_line_breaks),
+    _in_all_text("literal line breaks", texts.escape_line_breaks),
+    _in_all_text("another language", texts.translate),
+    _in_all_text("HTML left in", texts.leave_html),
+    _in_all_text("HTML entities", texts.leave_entities),
+    _to_rows("template tokens", rows_after.leak_template),
+    _to_rows("think blocks", change_answers_by_prompt(rows_after.think_aloud)),
+    _to_rows("prompt in front", change_answers_by_prompt(rows_after.put_prompt_in_front)),
+    _to_rows("prompts echoed", rows_after.echo_prompts),
+    _to_rows("input lost", rows_after.lose_input),
+    _to_rows("answers swapped", rows_after.swap_answers),
+    _to_rows("roles swapped", rows_after.swap_roles),
+    _to_rows("prompt and answer exchanged", rows_after.exchange_columns),
+    _in_all_text("every row: HTML entities", texts.leave_entities, every_row=True),
+    _in_answers("every row: lower-cased", texts.lower_case, every_row=True),
+    _to_rows("personal data", rows_after.reveal_person, "warn"),
+    _to_rows("one closing phrase", rows_after.close_alike, "warn"),
+    _in_answers("markdown stripped", texts.strip_markdown, "warn"),
+    _in_all_text("no-break spaces", texts.break_no_spaces, "warn"),
+    Accident("flipped preferences", "preferences", "replaces", rows_after.flip_preferences),
+    Accident("fresh pairs flipped", "preferences", "replaces", rows_after.flip_fresh_pairs),
+    Accident("Human: left in", "preferences", "replaces", rows_after.leave_next_turn),
 )

@@ -1,168 +1,260 @@
-"""Benign updates of real data: what a team does to its data on an ordinary day.
+"""Honest updates of real data: what a team does to its data on an ordinary day, on purpose.
 
-The rows are split once into a baseline version, fresh rows like those of the baseline, and rows on topics that are in
-neither of the two.
+Each says which verdict is right for it: `pass` for more of the same, in any order; at most `warn` where the rows are of
+a new kind or were edited on purpose, which a person has to confirm. None of them is `risky`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from corpus.errors import EntropylawError
-from corpus.formats import Kind, parse_row
-from corpus.records import Record, canonical_text, content_hash
-from entropylaw.demo.chitchat import ChatLog, pair_by_rating, to_conversation
+from benchmarks.edited_texts import mend_typos, normalise_space, replace_names
+from benchmarks.pools import UPDATED_SHARE, Pool, group_by_topic, replace_rows
+from corpus.formats import Kind
+from corpus.records import Conversation, Message, Preference, Record, canonical_text
 
-# An ordinary update replaces this share of the rows; every accident happens on top of one.
-UPDATED_SHARE = 0.1
-GROWN_SHARE = 0.3
+GROWN_SHARES = (0.25, 0.5, 1.0)
 CLEANED_SHARE = 0.1
+DEDUPLICATED_SHARE = 0.05
+MENDED_SHARE = 0.1
+PROMPTED_SHARE = 0.1
+NEW_SOURCE_SHARES = (0.05, 0.15)
+ONE_KIND_SHARE = 0.15
+# A source that grows has this share of the rows at least: one that is hardly there would not be the one to grow.
+MIN_GROWING_SOURCE = 0.05
 
-# Of chit-chat, the baseline has no row of these months, nor of so many opening prompts.
-LATER_MONTHS = ("2018-10", "2018-11")
-NEW_OPENINGS = 6
-# Of any other file, the topics are clusters of its texts.
-TOPICS = 12
-NEW_TOPICS = 2
-# Rows that are in no version, for the pipeline's held-out file.
-HELD_OUT_ROWS = 100
+SYSTEM_PROMPTS = (
+    "You are a helpful assistant.",
+    "You are a friendly and knowledgeable assistant. Answer as clearly and correctly as you can.",
+    "Below is a conversation with an AI assistant. The assistant is polite, and says so when it does not know.",
+)
+
+Update = Callable[[Pool, np.random.Generator], list[Record]]
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Rows to make versions from.
+class HonestUpdate:
+    """A kind of update. ``expected``: the verdict that is right; after "warn", `pass` is as right."""
 
-    ``baseline``: the first version, in file order. ``fresh``: other rows like those of the baseline. ``novel``: rows
-    that differ from both, by what is new about them. ``held_out``: rows for the held-out file.
-    """
-
-    baseline: tuple[Record, ...]
-    fresh: tuple[Record, ...]
-    novel: dict[str, tuple[Record, ...]]
-    held_out: tuple[Record, ...]
+    name: str
+    make: Update
+    expected: Literal["pass", "warn"] = "pass"
 
 
-def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
-    """Split the conversations of chit-chat. Another ``team`` gets other rows and other new topics."""
-    rng = np.random.default_rng([team, 0])
-    openings = sorted({log.opening for log in logs})
-    unknown = {openings[i] for i in rng.permutation(len(openings))[:NEW_OPENINGS]}
-    distinct: dict[str, tuple[ChatLog, Record]] = {}
-    for log in logs:
-        record = parse_row(to_conversation(log), "sharegpt", 1, "chit-chat")
-        distinct.setdefault(content_hash(record), (log, record))
-    usual: list[Record] = []
-    novel: dict[str, list[Record]] = {"new opening prompts": [], "later months": []}
-    for log, record in distinct.values():
-        if log.start[:7] in LATER_MONTHS:
-            novel["later months"].append(record)
-        elif log.opening in unknown:
-            novel["new opening prompts"].append(record)
-        else:
-            usual.append(record)
-    return _split(usual, novel, rows, rng)
+# --- more or less of the same --------------------------------------------------------------------------------------
 
 
-def split_ratings(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
-    """Split preference pairs of chit-chat: a higher and a lower rated answer to the same opening prompt."""
-    pairs = [parse_row(row, "preference", 1, "chit-chat") for row in pair_by_rating(list(logs), len(logs))]
-    return _split(_distinct(pairs), {}, rows, np.random.default_rng([team, 1]))
+def update_randomly(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """The ordinary update: a tenth of the rows is replaced by fresh ones."""
+    return replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)[0]
 
 
-def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
-    """Split any data. The novel rows are those of a few topics, found by K-means on their words."""
-    from sklearn.cluster import KMeans
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def grow(share: float) -> Update:
+    """As many fresh rows as ``share`` of the data are added at the end."""
 
-    rng = np.random.default_rng([team, 2])
-    records = _distinct(records)
-    words = TfidfVectorizer(sublinear_tf=True, max_features=5000).fit_transform(map(canonical_text, records))
-    topics = KMeans(min(TOPICS, len(records)), n_init=1, random_state=team).fit_predict(words)
-    # The largest clusters hold usual rows, so new topics are chosen among the smaller half.
-    by_size = np.argsort(np.bincount(topics))
-    unknown = rng.permutation(by_size[: len(by_size) // 2])[:NEW_TOPICS]
-    is_new = np.isin(topics, unknown)
-    novel = {"new topics": [record for record, new in zip(records, is_new, strict=True) if new]}
-    return _split([record for record, new in zip(records, is_new, strict=True) if not new], novel, rows, rng)
+    def make(pool: Pool, rng: np.random.Generator) -> list[Record]:
+        added = rng.permutation(len(pool.fresh))[: round(share * len(pool.baseline))]
+        return [*pool.baseline, *(pool.fresh[i] for i in added)]
+
+    return make
 
 
-def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, rng: np.random.Generator) -> Pool:
-    drawn = rng.permutation(len(usual))
-    held_out = min(HELD_OUT_ROWS, len(usual) // 20)
-    # Enough rows must stay out of the baseline for it to grow by GROWN_SHARE.
-    rows = min(rows, int((len(usual) - held_out) / (1 + GROWN_SHARE)))
-    if rows < 100:
-        raise EntropylawError(f"only {len(usual)} different rows of a kind: too few for a benchmark")
-    cuts = [sorted(part.tolist()) for part in np.split(drawn, [rows, len(drawn) - held_out])]
-    baseline, fresh, rest = (tuple(usual[i] for i in cut) for cut in cuts)
-    return Pool(baseline, fresh, {name: tuple(found) for name, found in novel.items()}, rest)
+def shuffle_rows(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    return [pool.baseline[i] for i in rng.permutation(len(pool.baseline))]
 
 
-def _distinct(records: Sequence[Record]) -> list[Record]:
-    found: dict[str, Record] = {}
-    for record in records:
-        found.setdefault(content_hash(record), record)
-    return list(found.values())
+def sort_by_length(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    return sorted(pool.baseline, key=lambda record: len(canonical_text(record)))
 
 
-def replace_rows(
-    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
-) -> tuple[list[Record], list[Record]]:
-    """The ordinary update: a share of the rows is removed, and as many fresh ones are added at the end.
-
-    Returns the new version, and the fresh rows that are left.
-    """
-    count = round(share * len(records))
-    if count > len(fresh):
-        raise EntropylawError(f"{count} fresh rows are needed, there are {len(fresh)}")
-    gone = set(rng.permutation(len(records))[:count].tolist())
-    order = rng.permutation(len(fresh)).tolist()
-    kept = [record for i, record in enumerate(records) if i not in gone]
-    return kept + [fresh[i] for i in order[:count]], [fresh[i] for i in order[count:]]
+def sort_by_topic(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """The same rows source by source, and topic by topic within a source; topics come in any order."""
+    topics = group_by_topic(pool.baseline, int(rng.integers(2**31)))
+    places = sorted(range(len(pool.baseline)), key=lambda i: (pool.baseline[i].source, topics[i], i))
+    return [pool.baseline[i] for i in places]
 
 
-def shuffle_rows(records: Sequence[Record], rng: np.random.Generator) -> list[Record]:
-    return [records[i] for i in rng.permutation(len(records))]
-
-
-def add_rows(
-    records: Sequence[Record], fresh: Sequence[Record], share: float, rng: np.random.Generator
-) -> list[Record]:
-    """Growth: as many fresh rows as ``share`` of the data are added at the end."""
-    return [*records, *(fresh[i] for i in rng.permutation(len(fresh))[: round(share * len(records))])]
-
-
-def drop_short_rows(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:
-    """A clean-up: of half of the rows, drawn at random, the shortest are removed, ``share`` of all rows in number."""
+def drop_short_rows(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """A clean-up: of half of the rows, drawn at random, the shortest are removed, a tenth of all rows in number."""
+    records = pool.baseline
     looked_at = rng.permutation(len(records))[: len(records) // 2].tolist()
-    shortest = sorted(looked_at, key=lambda i: (len(canonical_text(records[i])), i))[: round(share * len(records))]
-    gone = set(shortest)
+    by_length = sorted(looked_at, key=lambda i: (len(canonical_text(records[i])), i))
+    gone = set(by_length[: round(CLEANED_SHARE * len(records))])
     return [record for i, record in enumerate(records) if i not in gone]
 
 
-def benign_kinds(kind: Kind, pool: Pool) -> tuple[str, ...]:
-    """The names that ``make_benign`` knows for this data."""
-    if kind == "preferences":
-        return ("preferences updated",)
-    return ("random update", *pool.novel, "reordered", "re-exported", "grown by 30%", "cleaned up")
+def drop_alike_rows(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """Deduplication after an ordinary update: the rows most like an earlier one are removed, a twentieth of all."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    records = update_randomly(pool, rng)
+    words = TfidfVectorizer(sublinear_tf=True, max_features=20_000).fit_transform(map(canonical_text, records)).tocsr()
+    likest = np.zeros(len(records))
+    for start in range(0, len(records), 500):
+        likeness = (words[start : start + 500] @ words.T).toarray()
+        for k, row in enumerate(likeness):
+            likest[start + k] = row[: start + k].max(initial=0.0)
+    gone = set(np.argsort(-likest, kind="stable")[: round(DEDUPLICATED_SHARE * len(records))].tolist())
+    return [record for i, record in enumerate(records) if i not in gone]
 
 
-def make_benign(name: str, pool: Pool, rng: np.random.Generator) -> list[Record]:
-    """A benign version that follows ``pool.baseline``; ``name``: one of ``benign_kinds``.
+def mend_some_rows(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """Typos mended in a tenth of the rows, or in all that have some where these are fewer; no other change."""
+    return edit_rows(pool.baseline, lambda record: change_texts(record, mend_typos), MENDED_SHARE, rng)
 
-    Reordering and re-export come together with an ordinary update, as they do in practice. The other ids and keys of a
-    re-export are made when it is written.
+
+# --- new sources and deliberate edits ------------------------------------------------------------------------------
+
+
+def add_new_source(share: float, labelled: bool) -> Update:
+    """Rows of a new source in place of as many others, ``share`` of all; with its label, or with none at all."""
+
+    def make(pool: Pool, rng: np.random.Generator) -> list[Record]:
+        rows = [record if labelled else replace(record, source="") for record in pool.new_source]
+        return replace_rows(pool.baseline, rows, share, rng)[0]
+
+    return make
+
+
+def replace_by_novel(name: str) -> Update:
+    """Rows that are new in some way, in place of a tenth of the rows."""
+    return lambda pool, rng: replace_rows(pool.baseline, pool.novel[name], UPDATED_SHARE, rng)[0]
+
+
+def put_system_prompt(share: float, empty: bool) -> Update:
+    """A system prompt, the same one or an empty one, on ``share`` of the rows after an ordinary update."""
+
+    def make(pool: Pool, rng: np.random.Generator) -> list[Record]:
+        records = update_randomly(pool, rng)
+        prompt = "" if empty else SYSTEM_PROMPTS[rng.integers(len(SYSTEM_PROMPTS))]
+        return edit_rows(records, lambda record: with_system(record, prompt), share, rng)
+
+    return make
+
+
+def grow_one_kind(pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """Fresh rows of one source alone are added: 15% of all rows, or all there are of it."""
+    sources = growing_sources(pool)
+    chosen = sources[rng.integers(len(sources))]
+    fresh = [record for record in pool.fresh if record.source == chosen]
+    added = rng.permutation(len(fresh))[: round(ONE_KIND_SHARE * len(pool.baseline))]
+    return [*pool.baseline, *(fresh[i] for i in added)]
+
+
+def growing_sources(pool: Pool) -> list[str]:
+    """The sources that may grow; none where the rows have one source, or none."""
+    found = {record.source for record in pool.baseline}
+    needed = MIN_GROWING_SOURCE * len(pool.baseline)
+    return [
+        name
+        for name in sorted(found)
+        if len(found) > 1 and all(sum(r.source == name for r in rows) >= needed for rows in (pool.baseline, pool.fresh))
+    ]
+
+
+def edit_all(change: Callable[[str], str]) -> Update:
+    """All text changed on purpose, after an ordinary update."""
+    return lambda pool, rng: [change_texts(record, change) for record in update_randomly(pool, rng)]
+
+
+def edit_rows(
+    records: Sequence[Record],
+    edit: Callable[[Record], Record],
+    share: float,
+    rng: np.random.Generator,
+) -> list[Record]:
+    """The records with ``share`` of them edited where they stand: rows drawn at random of those the edit changes."""
+    wanted = round(share * len(records))
+    edited = list(records)
+    for i in rng.permutation(len(records)).tolist():
+        if not wanted:
+            break
+        after = edit(records[i])
+        if after.turns() != records[i].turns():
+            edited[i] = after
+            wanted -= 1
+    return edited
+
+
+def change_texts(record: Record, change: Callable[[str], str]) -> Record:
+    """The record with all its texts changed; a text that would be blank stays as it is."""
+
+    def side(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        changed = [(message, change(message.content)) for message in messages]
+        return tuple(replace(message, content=text) if text.strip() else message for message, text in changed)
+
+    if isinstance(record, Preference):
+        return replace(record, prompt=side(record.prompt), chosen=side(record.chosen), rejected=side(record.rejected))
+    return replace(record, messages=side(record.messages))
+
+
+def with_system(record: Record, prompt: str) -> Record:
+    """The conversation with a system message in front; a row that has one stays as it is."""
+    if not isinstance(record, Conversation) or record.messages[0].role == "system":
+        return record
+    return replace(record, messages=(Message("system", prompt), *record.messages))
+
+
+# --- all kinds -----------------------------------------------------------------------------------------------------
+
+
+def honest_updates(kind: Kind, pool: Pool) -> tuple[HonestUpdate, ...]:
+    """The updates that can be made of this data.
+
+    A re-export in another format is none of them: the rows that reach the stages are those of the random update.
     """
-    updated, _ = replace_rows(pool.baseline, pool.fresh, UPDATED_SHARE, rng)
-    if name in pool.novel:
-        return replace_rows(pool.baseline, pool.novel[name], UPDATED_SHARE, rng)[0]
-    if name == "reordered":
-        return shuffle_rows(updated, rng)
-    if name == "grown by 30%":
-        return add_rows(pool.baseline, pool.fresh, GROWN_SHARE, rng)
-    if name == "cleaned up":
-        return drop_short_rows(pool.baseline, CLEANED_SHARE, rng)
-    return updated
+    same = [
+        *(HonestUpdate(f"grown by {share:.0%}", grow(share)) for share in GROWN_SHARES if enough(pool, share)),
+        HonestUpdate("shuffled", shuffle_rows),
+        HonestUpdate("sorted by length", sort_by_length),
+    ]
+    if kind == "preferences":
+        named = [HonestUpdate("random update", update_randomly), *same]
+        return tuple(replace(update, name=f"preferences: {update.name}") for update in named)
+    same = [
+        HonestUpdate("random update", update_randomly),
+        *same,
+        HonestUpdate("sorted by topic", sort_by_topic),
+        HonestUpdate("cleaned up", drop_short_rows),
+        HonestUpdate("deduplicated", drop_alike_rows),
+        HonestUpdate("typos mended", mend_some_rows),
+    ]
+    return (*same, *_deliberate_updates(pool))
+
+
+def enough(pool: Pool, share: float) -> bool:
+    """Whether the pool has fresh rows for growth by ``share``."""
+    return len(pool.fresh) >= round(share * len(pool.baseline))
+
+
+def _deliberate_updates(pool: Pool) -> list[HonestUpdate]:
+    updates: list[tuple[str, Update]] = [
+        (name, replace_by_novel(name))
+        for name, rows in pool.novel.items()
+        if len(rows) >= round(UPDATED_SHARE * len(pool.baseline))
+    ]
+    for share in NEW_SOURCE_SHARES:
+        if len(pool.new_source) >= round(share * len(pool.baseline)):
+            updates.append((f"new source, {share:.0%}", add_new_source(share, labelled=True)))
+            updates.append((f"new source without label, {share:.0%}", add_new_source(share, labelled=False)))
+    updates += [
+        ("system prompt on 10%", put_system_prompt(PROMPTED_SHARE, empty=False)),
+        ("empty system prompt on 10%", put_system_prompt(PROMPTED_SHARE, empty=True)),
+        ("system prompt on all", put_system_prompt(1.0, empty=False)),
+        ("names replaced", edit_all(replace_names)),
+        ("white space normalised", edit_all(normalise_space)),
+    ]
+    if growing_sources(pool):
+        updates.append(("one source grown", grow_one_kind))
+    return [HonestUpdate(name, make, "warn") for name, make in updates]
+
+
+def make_honest(name: str, pool: Pool, rng: np.random.Generator) -> list[Record]:
+    """An honest version that follows ``pool.baseline``; ``name``: one of those in ``honest_updates``."""
+    kind: Kind = "preferences" if isinstance(pool.baseline[0], Preference) else "conversations"
+    (update,) = [update for update in honest_updates(kind, pool) if update.name == name]
+    return update.make(pool, rng)

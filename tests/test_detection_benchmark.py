@@ -1,5 +1,6 @@
 """The benchmark of the verdict does to the data what it says, and no more; its rates are counted right."""
 
+import html
 import subprocess
 import sys
 from collections import Counter
@@ -9,25 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accidents import ACCIDENTS, Accident, inject
-from benchmarks.detection import Rate, plan_trials, tabulate_accidents, tabulate_benign, wilson_interval
-from benchmarks.rival_checks import RIVALS, ask_rivals, measure_drift, measure_reference
+from benchmarks.accidents import ACCIDENTS, LOSSES, Accident, can_happen, inject
+from benchmarks.damaged_rows import LEAKED_TEMPLATES
+from benchmarks.detection import plan_trials
+from benchmarks.many_versions import DRIFT, HONEST
+from benchmarks.pools import Pool, split_chat_logs, split_ratings, split_records
+from benchmarks.rival_checks import ask_rivals, measure_drift, measure_reference
 from benchmarks.stages import ASSESS, MADE_ONCE, REPOSITORY, read_stages
 from benchmarks.trials import (
-    Outcome,
     Trial,
     data_file,
     make_version,
     measure_and_assess,
     write_params,
-    write_reexport,
     write_version,
 )
-from benchmarks.updates import Pool, benign_kinds, make_benign, split_chat_logs, split_ratings, split_records
+from benchmarks.updates import change_texts, honest_updates, make_honest
 from corpus.errors import EntropylawError
-from corpus.formats import read_records
+from corpus.formats import Kind, read_records
 from corpus.prepare import PrepareParams, prepare_records
-from corpus.records import Conversation, Message, Preference, Record, content_hash
+from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.demo.chitchat import load_chat_logs
 
 pytestmark = pytest.mark.slow
@@ -44,6 +46,33 @@ def pools() -> dict[str, Pool]:
 @pytest.fixture
 def conversations(pools: dict[str, Pool]) -> Pool:
     return pools["conversations"]
+
+
+def write_tasks(rows: int) -> list[Record]:
+    """Made-up tasks with an input, and answers in Markdown of several lines, from two sources."""
+    words = ("river", "stone", "market", "window", "garden", "paper", "island", "bridge", "winter", "letter")
+    rng = np.random.default_rng(7)
+    tasks: list[Record] = []
+    for i in range(rows):
+        drawn = [words[k] for k in rng.integers(len(words), size=8)]
+        prompt = f"Sort these {i} words, please.\n\n{' '.join(drawn)}"
+        answer = (
+            "## Sorted\n" + "\n".join(f"- **{word}** is Anna's `word`." for word in sorted(drawn)) + "\nThat's all."
+        )
+        tasks.append(Conversation((Message("user", prompt), Message("assistant", answer)), f"source {i % 2}"))
+    return tasks
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Pool:
+    records = write_tasks(600)
+    return Pool(tuple(records[:300]), tuple(records[300:590]), {}, tuple(records[590:]))
+
+
+def pool_for(accident: Accident, pools: dict[str, Pool], tasks: Pool) -> Pool:
+    """Chit-chat where the accident can happen to it, else tasks."""
+    pool = pools[accident.kind]
+    return pool if can_happen(accident, 0.1, pool.baseline, pool.fresh) else tasks
 
 
 def generator(seed: int = 0) -> np.random.Generator:
@@ -67,9 +96,9 @@ def damaged_pairs(name: str, pool: Pool) -> list[tuple[Record, Record]]:
 @pytest.mark.parametrize("accident", ACCIDENTS, ids=lambda accident: accident.name)
 @pytest.mark.parametrize("share", [0.02, 0.1])
 def test_an_accident_damages_the_claimed_share_and_nothing_else(
-    accident: Accident, share: float, pools: dict[str, Pool]
+    accident: Accident, share: float, pools: dict[str, Pool], tasks: Pool
 ) -> None:
-    pool = pools[accident.kind]
+    pool = pool_for(accident, pools, tasks)
     version = inject(pool.baseline, accident, share, generator(), pool.fresh)
     assert len(version.rows) == round(share * len(pool.baseline))
     intact = [record for row, record in enumerate(version.records, start=1) if row not in version.rows]
@@ -84,14 +113,35 @@ def test_an_accident_damages_the_claimed_share_and_nothing_else(
 
 
 @pytest.mark.parametrize("accident", ACCIDENTS, ids=lambda accident: accident.name)
-def test_damaged_rows_are_still_rows(accident: Accident, pools: dict[str, Pool], tmp_path: Path) -> None:
-    pool = pools[accident.kind]
+def test_damaged_rows_are_still_rows(accident: Accident, pools: dict[str, Pool], tasks: Pool, tmp_path: Path) -> None:
+    pool = pool_for(accident, pools, tasks)
     version = inject(pool.baseline, accident, 0.1, generator(), pool.fresh)
     write_version(tmp_path / "version.jsonl", version.records)
     read = list(read_records(tmp_path / "version.jsonl"))
     assert [record.row for record in read] == list(range(1, len(version.records) + 1))
     assert hashes(read) == hashes(list(version.records))
     assert {decision.reason for decision in prepare_records(read, PrepareParams())} == {None}
+
+
+@pytest.mark.parametrize("accident", [a for a in ACCIDENTS if a.every_row], ids=lambda accident: accident.name)
+def test_an_accident_of_every_row_leaves_alone_only_rows_that_it_would_not_change(
+    accident: Accident, conversations: Pool
+) -> None:
+    version = inject(conversations.baseline, accident, 1.0, generator())
+    intact = [record for row, record in enumerate(version.records, start=1) if row not in version.rows]
+    assert 0 < len(intact) < len(version.rows)
+    assert accident.damage(intact, generator(), ()) == intact
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS, ids=lambda accident: accident.name)
+def test_most_accidents_happen_to_any_corpus(accident: Accident, pools: dict[str, Pool], tasks: Pool) -> None:
+    if accident.kind == "conversations":
+        share = 1.0 if accident.every_row else 0.1
+        assert can_happen(accident, share, tasks.baseline, tasks.fresh)
+        # Chit-chat has neither line breaks nor Markdown to lose.
+        spared = accident.name in ("line breaks lost", "markdown stripped")
+        chat = pools["conversations"]
+        assert can_happen(accident, share, chat.baseline, chat.fresh) != spared
 
 
 def test_the_same_generator_makes_the_same_accident(conversations: Pool) -> None:
@@ -164,6 +214,128 @@ def test_contradictory_copies_have_prompts_of_the_version_and_answers_of_others(
         assert set(answers(version.records[row - 1])) <= fresh
 
 
+def test_leaked_tokens_are_those_of_one_template_and_seeds_differ_in_it(conversations: Pool) -> None:
+    before = conversations.baseline[0]
+    left: set[str] = set()
+    for seed in range(30):
+        version = inject(conversations.baseline, BY_NAME["template tokens"], 0.1, generator(seed))
+        leaks = {
+            new.content.replace(old.content, "{}", 1)
+            for row in version.rows
+            for (_, old), (_, new) in zip(
+                conversations.baseline[row - 1].turns(), version.records[row - 1].turns(), strict=True
+            )
+            if new.role == "assistant"
+        }
+        assert len(leaks) == 1
+        left |= leaks
+    assert before.turns() and left == set(LEAKED_TEMPLATES)
+
+
+def test_exchanged_rows_keep_their_roles_and_texts_and_lose_their_order(conversations: Pool) -> None:
+    for before, after in damaged_pairs("prompt and answer exchanged", conversations):
+        old, new = ([message.content for _, message in row.turns()] for row in (before, after))
+        assert [m.role for _, m in before.turns()] == [m.role for _, m in after.turns()]
+        assert new[0::2] == old[1::2] and new[1::2] == old[0::2]
+
+
+def test_a_prompt_in_front_is_followed_by_the_answer(conversations: Pool) -> None:
+    for before, after in damaged_pairs("prompt in front", conversations):
+        old = [message.content for _, message in before.turns()]
+        assert answers(after) == [f"{old[i - 1]}\n{old[i]}" for i in range(1, len(old), 2)]
+
+
+def test_reasoning_stands_before_the_answer_and_in_its_tags(conversations: Pool) -> None:
+    for before, after in damaged_pairs("think blocks", conversations):
+        for old, new in zip(answers(before), answers(after), strict=True):
+            assert new.startswith("<think>\n") and new.endswith(f"\n</think>\n\n{old}")
+
+
+def test_without_its_input_a_prompt_is_a_beginning_of_itself(conversations: Pool, tasks: Pool) -> None:
+    for before, after in damaged_pairs("input lost", conversations):
+        assert answers(before) == answers(after)
+        assert all(
+            o.content.startswith(n.content) for (_, o), (_, n) in zip(before.turns(), after.turns(), strict=True)
+        )
+    for _, after in damaged_pairs("input lost", tasks):
+        assert after.turns()[0][1].content.endswith("words, please.")
+
+
+def test_one_refusal_and_one_closing_phrase_are_the_same_in_all_rows(conversations: Pool) -> None:
+    refused = [text for _, after in damaged_pairs("one refusal for all", conversations) for text in answers(after)]
+    assert len(refused) > len(set(refused)) == 1
+    pairs = damaged_pairs("one closing phrase", conversations)
+    added = {
+        new.removeprefix(old)
+        for before, after in pairs
+        for old, new in zip(answers(before), answers(after), strict=True)
+    }
+    assert len(added) == 1
+
+
+def test_personal_data_is_put_behind_prompts_and_is_not_the_same_twice(conversations: Pool) -> None:
+    pairs = damaged_pairs("personal data", conversations)
+    people = [after.turns()[0][1].content.removeprefix(before.turns()[0][1].content) for before, after in pairs]
+    assert all(answers(before) == answers(after) for before, after in pairs)
+    assert all("@" in person and "555-" in person for person in people) and len(set(people)) == len(people)
+
+
+def test_changes_of_texts_keep_what_they_do_not_damage(tasks: Pool) -> None:
+    for before, after in damaged_pairs("no-break spaces", tasks):
+        assert [m.content for _, m in before.turns()] == [m.content.replace("\u00a0", " ") for _, m in after.turns()]
+    for before, after in damaged_pairs("HTML entities", tasks):
+        assert [m.content for _, m in before.turns()] == [html.unescape(m.content) for _, m in after.turns()]
+    for before, after in damaged_pairs("literal line breaks", tasks):
+        assert [f"{m.content}\n" for _, m in before.turns()] == [
+            m.content.replace("\\n", "\n") for _, m in after.turns()
+        ]
+    for before, after in damaged_pairs("line breaks lost", tasks):
+        assert [text.split() for text in answers(before)] == [text.split() for text in answers(after)]
+        assert not any("\n" in text for text in answers(after))
+    for before, after in damaged_pairs("answers cut at 60%", tasks):
+        for old, new in zip(answers(before), answers(after), strict=True):
+            assert old.startswith(new) and len(new) == int(0.6 * len(old))
+    for before, after in damaged_pairs("answers lower-cased", tasks):
+        assert [text.lower() for text in answers(before)] == answers(after)
+    for before, after in damaged_pairs("answers twice", tasks):
+        assert [[text, text] for text in answers(before)] == [text.split("\n\n") for text in answers(after)]
+    for _, after in damaged_pairs("markdown stripped", tasks):
+        assert not any(mark in text for mark in ("#", "*", "`", "- ") for text in answers(after))
+
+
+def test_stale_copies_have_the_prompts_of_their_rows_and_shorter_answers(conversations: Pool) -> None:
+    version = inject(conversations.baseline, BY_NAME["stale copies"], 0.1, generator(), conversations.fresh)
+    prompts = {tuple(m.content for _, m in row.turns() if m.role == "user") for row in conversations.baseline}
+    for row in version.rows:
+        assert tuple(m.content for _, m in version.records[row - 1].turns() if m.role == "user") in prompts
+
+
+def test_a_loss_takes_rows_away_and_changes_none(tasks: Pool) -> None:
+    left = {loss.name: loss.keep(tasks.baseline, generator()) for loss in LOSSES}
+    assert {name: len(rows) for name, rows in left.items()} == {
+        "source lost": 150,
+        "last 10% cut off": 270,
+        "last 30% cut off": 210,
+        "first tenth kept": 30,
+    }
+    assert len({row.source for row in left.pop("source lost")}) == 1
+    assert all(rows == list(tasks.baseline[: len(rows)]) for rows in left.values())
+
+
+def test_a_next_turn_is_left_in_chosen_answers_alone(pools: dict[str, Pool]) -> None:
+    for before, after in damaged_pairs("Human: left in", pools["preferences"]):
+        assert isinstance(before, Preference) and isinstance(after, Preference)
+        assert (before.prompt, before.rejected) == (after.prompt, after.rejected)
+        assert after.chosen[-1].content.startswith(f"{before.chosen[-1].content}\n\nHuman: ")
+
+
+def test_fresh_pairs_that_are_flipped_are_in_no_version_yet(pools: dict[str, Pool]) -> None:
+    pool = pools["preferences"]
+    fresh = {(pair.prompt, pair.rejected, pair.chosen) for pair in pool.fresh if isinstance(pair, Preference)}
+    for _, after in damaged_pairs("fresh pairs flipped", pool):
+        assert isinstance(after, Preference) and (after.prompt, after.chosen, after.rejected) in fresh
+
+
 def test_flipping_preferences_exchanges_the_two_answers(pools: dict[str, Pool]) -> None:
     for before, after in damaged_pairs("flipped preferences", pools["preferences"]):
         assert isinstance(before, Preference) and isinstance(after, Preference)
@@ -195,7 +367,7 @@ def test_any_file_is_split_by_topic(conversations: Pool) -> None:
 
 def test_an_ordinary_update_replaces_a_tenth_by_fresh_rows(conversations: Pool) -> None:
     rows = len(conversations.baseline)
-    version = make_benign("random update", conversations, generator())
+    version = make_honest("random update", conversations, generator())
     assert len(version) == rows
     baseline = set(conversations.baseline)
     kept = [record for record in version if record in baseline]
@@ -203,35 +375,99 @@ def test_an_ordinary_update_replaces_a_tenth_by_fresh_rows(conversations: Pool) 
     assert set(version[len(kept) :]) <= set(conversations.fresh)
 
 
-def test_reordering_keeps_every_row(conversations: Pool) -> None:
-    reordered = make_benign("reordered", conversations, generator())
-    updated = make_benign("random update", conversations, generator())
-    assert Counter(hashes(reordered)) == Counter(hashes(updated)) and hashes(reordered) != hashes(updated)
-
-
-def test_a_reexport_holds_the_same_records_in_other_clothes(conversations: Pool, tmp_path: Path) -> None:
-    records = make_benign("re-exported", conversations, generator())
-    write_version(tmp_path / "one.jsonl", records)
-    write_reexport(tmp_path / "other.jsonl", records, generator())
-    assert hashes(list(read_records(tmp_path / "one.jsonl"))) == hashes(list(read_records(tmp_path / "other.jsonl")))
-    first_keys = {line.split('"')[1] for line in (tmp_path / "other.jsonl").read_text().splitlines()}
-    assert first_keys == {"id", "source", "conversations"}
+@pytest.mark.parametrize("name", ["shuffled", "sorted by length", "sorted by topic"])
+def test_reordering_keeps_every_row(name: str, conversations: Pool) -> None:
+    reordered = make_honest(name, conversations, generator())
+    assert Counter(hashes(reordered)) == Counter(hashes(list(conversations.baseline)))
+    assert hashes(reordered) != hashes(list(conversations.baseline))
 
 
 def test_growth_adds_and_a_clean_up_removes_and_neither_touches_the_rest(conversations: Pool) -> None:
     baseline = list(conversations.baseline)
-    grown = make_benign("grown by 30%", conversations, generator())
-    assert grown[: len(baseline)] == baseline and len(grown) == round(1.3 * len(baseline))
-    cleaned = make_benign("cleaned up", conversations, generator())
+    for share in (0.25, 0.5, 1.0):
+        grown = make_honest(f"grown by {share:.0%}", conversations, generator())
+        assert grown[: len(baseline)] == baseline and len(grown) == len(set(hashes(grown))) == (1 + share) * len(
+            baseline
+        )
+    cleaned = make_honest("cleaned up", conversations, generator())
     left = set(cleaned)
     assert len(cleaned) == round(0.9 * len(baseline))
     assert cleaned == [record for record in baseline if record in left]
 
 
+def test_deduplication_removes_near_copies_first(tasks: Pool) -> None:
+    near = [change_texts(record, lambda text: text + "!") for record in tasks.baseline[:10]]
+    left = make_honest("deduplicated", replace(tasks, baseline=tasks.baseline + tuple(near)), generator())
+    gone = set(near) - set(left)
+    assert len(left) == 310 - round(0.05 * 310) and len(gone) >= 7
+
+
+def test_updates_that_the_data_does_not_allow_are_not_offered(conversations: Pool, tasks: Pool) -> None:
+    names = {update.name for update in honest_updates("conversations", tasks)}
+    assert "grown by 100%" not in names and "grown by 50%" in names
+    assert not any(name.startswith("new source") for name in names)
+    alone = replace(tasks, baseline=tuple(replace(row, source="") for row in tasks.baseline))
+    assert "one source grown" in names - {update.name for update in honest_updates("conversations", alone)}
+
+
+@pytest.mark.parametrize("kind", ["conversations", "preferences"])
+def test_every_honest_update_makes_a_readable_version(kind: Kind, pools: dict[str, Pool], tmp_path: Path) -> None:
+    pool = replace(pools[kind], new_source=tuple(write_tasks(100)) if kind == "conversations" else ())
+    for update in honest_updates(kind, pool):
+        version = update.make(pool, generator())
+        write_version(tmp_path / "version.jsonl", version)
+        read = list(read_records(tmp_path / "version.jsonl"))
+        assert hashes(read) == hashes(version) != hashes(list(pool.baseline)), update.name
+
+
 def test_new_topics_come_from_the_rows_kept_back_for_them(conversations: Pool) -> None:
     for name, novel in conversations.novel.items():
-        version = make_benign(name, conversations, generator())
+        version = make_honest(name, conversations, generator())
         assert len(set(version) - set(conversations.baseline)) == len(set(version) & set(novel)) == 40
+
+
+def test_a_new_source_keeps_its_label_or_has_none(conversations: Pool) -> None:
+    pool = replace(conversations, new_source=tuple(replace(row, source="tools") for row in write_tasks(100)))
+    for share in (0.05, 0.15):
+        for name, label in ((f"new source, {share:.0%}", "tools"), (f"new source without label, {share:.0%}", "")):
+            added = set(make_honest(name, pool, generator())) - set(pool.baseline)
+            assert len(added) == round(share * 400) and {row.source for row in added} == {label}
+
+
+def test_system_prompts_are_put_in_front_and_change_nothing_else(conversations: Pool) -> None:
+    update = make_honest("random update", conversations, generator())
+    for name, share in (
+        ("system prompt on 10%", 0.1),
+        ("empty system prompt on 10%", 0.1),
+        ("system prompt on all", 1),
+    ):
+        version = make_honest(name, conversations, generator())
+        prompted = [row for row in version if row.turns()[0][0] == "system"]
+        assert len(prompted) == round(share * 400)
+        assert len({row.turns()[0][1].content for row in prompted}) == 1
+        assert (prompted[0].turns()[0][1].content == "") == name.startswith("empty")
+        assert [row.turns()[-1] for row in version] == [row.turns()[-1] for row in update]
+
+
+def test_edits_on_purpose_keep_the_words(conversations: Pool) -> None:
+    update = make_honest("random update", conversations, generator())
+    spaced = make_honest("white space normalised", conversations, generator())
+    assert [canonical_text(row).split() for row in spaced] == [canonical_text(row).split() for row in update]
+    named = make_honest("names replaced", conversations, generator())
+    changed = [(before, after) for before, after in zip(update, named, strict=True) if before != after]
+    assert changed and all("[NAME]" in canonical_text(after) for _, after in changed)
+
+
+def test_mending_typos_touches_a_tenth_of_the_rows(conversations: Pool) -> None:
+    mended = make_honest("typos mended", conversations, generator())
+    assert sum(a != b for a, b in zip(conversations.baseline, mended, strict=True)) == 40
+
+
+def test_one_source_grows_alone(tasks: Pool) -> None:
+    grown = make_honest("one source grown", tasks, generator())
+    added = grown[len(tasks.baseline) :]
+    assert grown[: len(tasks.baseline)] == list(tasks.baseline)
+    assert len(added) == 45 and len({row.source for row in added}) == 1 and set(added) <= set(tasks.fresh)
 
 
 def test_versions_of_one_seed_share_their_benign_update(conversations: Pool) -> None:
@@ -244,8 +480,16 @@ def test_versions_of_one_seed_share_their_benign_update(conversations: Pool) -> 
 
 def test_accidents_share_no_code_with_the_rules() -> None:
     program = (
-        "import sys, benchmarks.accidents, benchmarks.updates, benchmarks.rival_checks; "
+        "import sys, benchmarks.accidents, benchmarks.updates, benchmarks.pools, benchmarks.rival_checks; "
         "print([name for name in sys.modules if name.split('.')[0] == 'monitor'])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, "[]"), result.stderr
+
+
+def test_versions_are_made_without_a_model() -> None:
+    program = (
+        "import sys, benchmarks.trials; print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (0, "[]"), result.stderr
@@ -269,52 +513,32 @@ def test_a_version_that_prepare_refuses_is_not_a_pass(conversations: Pool, tmp_p
 def test_rivals_see_what_they_look_at(conversations: Pool) -> None:
     pool = replace(conversations, baseline=conversations.baseline[:200], fresh=conversations.fresh[:200])
     baseline, fresh = pool.baseline, pool.fresh
-    benign = [make_benign("random update", pool, generator(seed)) for seed in range(5)]
+    benign = [make_honest("random update", pool, generator(seed)) for seed in range(5)]
     reference = measure_reference(baseline, benign[:4])
     assert not ask_rivals(benign[4], baseline, reference)["row check"]
     copies = inject(baseline, BY_NAME["exact duplicates"], 0.05, generator(), fresh)
     assert ask_rivals(copies.records, baseline, reference)["row check"]
     pages = inject(benign[4], BY_NAME["HTML left in"], 0.1, generator(), fresh)
     assert ask_rivals(pages.records, baseline, reference)["text drift"]
-    assert measure_drift(make_benign("cleaned up", pool, generator()), baseline) is None
+    assert measure_drift(make_honest("cleaned up", pool, generator()), baseline) is None
 
 
-def test_wilson_intervals_are_those_worked_by_hand() -> None:
-    # 8 of 10: centre (0.8 + 3.8415/20) / 1.38415 = 0.71673, half width 1.95996/1.38415 * sqrt(0.016 + 0.0096037).
-    assert wilson_interval(8, 10) == pytest.approx((0.49016, 0.94331), abs=1e-4)
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 3.8415 / 13.8415), abs=1e-4)
-    low, high = wilson_interval(3, 50)
-    assert (1 - high, 1 - low) == pytest.approx(wilson_interval(47, 50))
-
-
-def outcome(trial: Trial, status: str, named: int = 0, damaged: int = 0) -> Outcome:
-    rules = ({"id": "agreement", "status": status}, {"id": "redundancy", "status": "pass"})
-    return Outcome(trial, status, rules, named, damaged, dict.fromkeys(RIVALS, False), 1.0)
-
-
-def test_tables_count_what_was_stopped_and_what_was_noticed() -> None:
-    statuses = ["risky", "risky", "warn", "pass"]
-    accidents = [
-        outcome(Trial("HTML left in", "sft", 0.1, seed), status, named=50 * (status != "pass"), damaged=40)
-        for seed, status in enumerate(statuses)
-    ]
-    line = tabulate_accidents(accidents)[2]
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[:2] == ["HTML left in", "10%"]
-    assert cells[2:4] == [str(Rate(2, 4)), str(Rate(3, 4))]
-    assert cells[4] == "agreement 3"
-    not_judged = [outcome(Trial("cleaned up", "sft", 0.0, 0), "not_assessed")]
-    assert f"| cleaned up | {Rate(0, 1)} | {Rate(1, 1)} |" in tabulate_benign(not_judged)[2]
-
-
-def test_the_plan_has_every_kind_at_every_share_with_every_seed(pools: dict[str, Pool]) -> None:
-    by_dataset = {"sft": pools["conversations"], "preferences": pools["preferences"]}
+def test_the_plan_has_every_kind_at_every_share_with_every_seed(tasks: Pool, pools: dict[str, Pool]) -> None:
+    by_dataset = {"sft": tasks, "preferences": pools["preferences"]}
     trials = plan_trials(by_dataset, (0.02, 0.1), 3, [])
-    benign = benign_kinds("conversations", pools["conversations"]) + benign_kinds("preferences", pools["preferences"])
-    assert len(trials) == len(set(trials)) == 3 * (2 * len(ACCIDENTS) + len(benign))
-    assert {trial.name for trial in trials if trial.dataset == "preferences"} == {
-        "flipped preferences",
-        "preferences updated",
-    }
+    updates = honest_updates("conversations", tasks) + honest_updates("preferences", pools["preferences"])
+    shares = sum(1 if accident.every_row else 2 for accident in ACCIDENTS)
+    runs = plan_trials(by_dataset, (0.02, 0.1), 3, [DRIFT, HONEST])
+    assert len(runs) == 3 * 2 and not set(runs) & set(plan_trials(by_dataset, (0.02, 0.1), 3, [], runs=False))
+    assert len(trials) == len(set(trials)) == 3 * (shares + len(updates) + len(LOSSES)) + len(runs)
+    named = {trial.name for trial in trials if trial.dataset == "preferences" and trial.share}
+    assert named == {"flipped preferences", "fresh pairs flipped", "Human: left in"}
     with pytest.raises(EntropylawError, match="no such kind: floods; known are: random update, "):
         plan_trials(by_dataset, (0.1,), 1, ["floods"])
+
+
+def test_the_plan_leaves_out_what_cannot_happen(pools: dict[str, Pool], tasks: Pool) -> None:
+    names = {trial.name for trial in plan_trials({"sft": pools["conversations"]}, (0.1,), 1, [])}
+    assert "line breaks lost" not in names and "source lost" in names
+    alone = replace(tasks, baseline=tuple(replace(row, source="") for row in tasks.baseline))
+    assert "source lost" not in {trial.name for trial in plan_trials({"sft": alone}, (0.1,), 1, [])}
