@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_verdicts import history as sample_history
+from sample_verdicts import sample_verdict
 from scipy import stats
 from test_assess import CALIBRATION, CONFIGURATION, Rows, accept, judge, make_evidence, make_rows, renumber
 from test_history import make_entry
+from typer.testing import CliRunner
 
+from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, content_hash
+from entropylaw.cli import app
 from monitor.accept import accept_version, confirm
 from monitor.assess import assess_version
 from monitor.history import HistoryEntry, accepted_since, anchor_of, parent_of, read_history, replace_entry, write_entry
@@ -149,8 +154,10 @@ def test_evidence_against_the_parent_fades_once_damage_was_accepted_and_against_
     """Damaged rows of earlier versions count as kept rows later, and teach the rules that such rows are usual."""
     rule = drift_of(stopped[-1]).reason.split("rule `")[1].split("`")[0]
     by_parent = [next(r.p_value for r in verdict.rules if r.id == rule) for verdict in stopped[1:]]
-    assert by_parent[0] is not None and by_parent[-1] is not None and by_parent[-1] > 10 * by_parent[0]
-    assert drift_of(stopped[-1]).p_value < 0.01 * by_parent[-1]  # type: ignore[operator]
+    first, last, drift = by_parent[0], by_parent[-1], drift_of(stopped[-1]).p_value
+    assert first is not None and last is not None and drift is not None
+    # Even after its correction for rules and looks.
+    assert last > first and drift < last
 
 
 @pytest.mark.slow
@@ -258,6 +265,46 @@ def test_rules_asked_over_versions_combine_only_rules_that_are_asked_too() -> No
     assert {"redundancy", "loss", "agreement", "copies"} <= {rule.id for rule in over}
     assert all(set(rule.combines) <= {other.id for other in over} for rule in over)
     assert not RULE.over_versions
+
+
+# The commands.
+
+
+@pytest.fixture
+def judged(in_tmp_path: Path) -> Verdict:
+    """A folder with the sample history of four versions, and a verdict on the fourth."""
+    verdict = sample_verdict("pass")
+    history = sample_history()
+    for entry in history:
+        write_entry("history", entry)
+    verdict = replace(verdict, version=replace(verdict.version, data_hash=history[-1].data_hash))
+    write_json("results/verdict.json", verdict)
+    return verdict
+
+
+def run_command(*words: str) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def list_anchors() -> list[str]:
+    return [entry["name"] for entry in json.loads(run_command("history", "--json")) if entry["anchor"]]
+
+
+@pytest.mark.usefixtures("judged")
+def test_an_accepted_version_is_confirmed_by_the_command_and_the_history_shows_the_anchor() -> None:
+    assert list_anchors() == ["x1"]
+    assert run_command("accept", "--anchor") == "history/0004-x4.json: x4 is the anchor\n"
+    assert list_anchors() == ["x4"]
+    lines = run_command("history").splitlines()
+    assert [line.split()[1] for line in lines if ", anchor" in line] == ["x4", "x4"]  # one line for each dataset
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_history_shows_one_anchor_for_each_configuration() -> None:
+    write_entry("history", make_entry("other", "e" * 32, status="baseline"))
+    assert list_anchors() == ["x1", "other"]
 
 
 # The anchor in the history.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from corpus.artifacts import hash_folder, read_json
 from corpus.errors import EntropylawError, NotAssessedError, ParamsError
+from entropylaw.release.scores import ReleaseParams, find_score_problems
 from entropylaw.repository import layout
-
-if TYPE_CHECKING:
-    from monitor.history import HistoryEntry
 
 CheckId = Literal["release", "verdict", "waivers", "data", "selection", "models", "scores", "lock", "tag"]
 CheckStatus = Literal["passed", "failed", "unchecked"]
@@ -34,37 +31,6 @@ class Check:
     id: CheckId
     status: CheckStatus
     reason: str
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far Z may fall below the last accepted version's, by benchmark and in its own units; None: not compared.
-
-    ``heldout``: nats per token, the size of fall that a forecast is warned of. ``mt_bench``: of the grades from 1 to
-    10, about one standard error of 160 grades. ``lm_eval``: of each task's metric, mostly a share of right answers.
-    """
-
-    heldout: float | None = 0.02
-    mt_bench: float | None = 0.2
-    lm_eval: float | None = 0.02
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative, found {value}")
-
-    def of(self, benchmark: str) -> float | None:
-        """
-        >>> Tolerance().of("lm_eval/hellaswag"), Tolerance().of("measured-elsewhere")
-        (0.02, None)
-        """
-        family = benchmark.partition("/")[0]
-        return getattr(self, family) if family in {field.name for field in dataclasses.fields(self)} else None
-
-
-@dataclass(frozen=True)
-class ReleaseParams:
-    tolerance: Tolerance = Tolerance()
 
 
 def make_check(check: CheckId, find: Callable[[], Finding]) -> list[Check]:
@@ -205,96 +171,6 @@ def _find_card_problem(folder: Path, rows_hash: str, data_hash: str) -> str | No
     if _CARD_VERDICT.findall(text) != [data_hash]:
         return f"{card}: the model was not trained behind the gate on this version; run `dvc repro`"
     return None
-
-
-def find_score_problems(release: Mapping[str, Any], tolerance: Tolerance) -> Finding:
-    """Whether Z is nowhere below the last accepted version's, nor below the anchor's, by more than the tolerance."""
-    from monitor.history import read_history
-
-    history = read_history(layout.HISTORY)
-    before = last_scored(history, release["config_fingerprint"], release["data_hash"])
-    if before is None:
-        return [], "no earlier version with this configuration has a score"
-    anchored = anchor_scores(history, before, release["data_hash"])
-    problems, passed = [], []
-    # A benchmark that the last accepted version no longer had was given up then.
-    for benchmark in dict.fromkeys((*before.scores, *(name for name in anchored if name in release["scores"]))):
-        allowed = tolerance.of(benchmark)
-        if allowed is None:
-            continue
-        if benchmark not in release["scores"]:
-            setting = f"release.tolerance.{benchmark.partition('/')[0]}"
-            problems.append(
-                f"{layout.EVALUATION}: {before.name} has a score on {benchmark} and this release has none; set "
-                f"`evaluation` in params.yaml as it was, or {setting} to null"
-            )
-            continue
-        value = release["scores"][benchmark]
-        if benchmark in before.scores:
-            reference = ScoreReference(before.scores[benchmark], f"{before.name}, the last accepted version", "")
-            fell, line = compare_score(benchmark, value, reference, allowed)
-            (problems if fell else passed).append(line)
-            if fell:
-                continue
-        if benchmark in anchored:
-            fell, line = compare_score(benchmark, value, anchored[benchmark], allowed)
-            (problems if fell else passed).append(line)
-    return problems, "; ".join(passed) or f"no benchmark of {before.name} is compared"
-
-
-@dataclass(frozen=True)
-class ScoreReference:
-    """A Z to hold a release against: its ``value``, ``whose`` it is, and what a person may do beside the usual."""
-
-    value: float
-    whose: str
-    remedy: str
-
-
-def compare_score(benchmark: str, value: float, reference: ScoreReference, allowed: float) -> tuple[bool, str]:
-    """Whether Z fell by more than is ``allowed``, and the sentence that says so."""
-    from reports.numbers import format_change, format_number
-
-    # Both are kept to nine digits; a fall of exactly the tolerance is one that is tolerated.
-    fall = round(reference.value - value, 9)
-    line = f"{benchmark} {format_number(value)} against {format_number(reference.value)} of {reference.whose}"
-    line += f" ({format_change(-fall)}, tolerance {allowed:g})"
-    if fall <= allowed:
-        return False, line
-    remedy = f"find out why, {reference.remedy}or raise release.tolerance in params.yaml"
-    return True, f"{layout.EVALUATION}: {line}; {remedy}"
-
-
-def anchor_scores(history: Sequence[HistoryEntry], before: HistoryEntry, data_hash: str) -> dict[str, ScoreReference]:
-    """By benchmark, the Z of the anchor; where it has none, of the first version since that has one.
-
-    Each release may fall a little below the one before it, so small falls add up; these do not move. Empty where the
-    release itself is an anchor: a person confirmed it. ``before``: what the release is compared with anyway.
-    """
-    from monitor.history import accepted_since, anchor_of
-
-    fingerprint = before.config_fingerprint
-    own = [entry for entry in history if (entry.data_hash, entry.config_fingerprint) == (data_hash, fingerprint)]
-    anchor = anchor_of(history, fingerprint, data_hash)
-    if anchor is None or any(entry.is_confirmed for entry in own):
-        return {}
-    found: dict[str, ScoreReference] = {}
-    remedy = "confirm the version with `entropylaw accept --anchor` if so much less is accepted, "
-    for entry in (anchor, *accepted_since(anchor, history, data_hash)):
-        if entry is before:
-            break
-        whose = "the anchor" if entry is anchor else f"the first one scored since the anchor {anchor.name}"
-        for benchmark, value in entry.scores.items():
-            found.setdefault(benchmark, ScoreReference(value, f"{entry.name}, {whose}", remedy))
-    return found
-
-
-def last_scored(history: Sequence[HistoryEntry], config_fingerprint: str, data_hash: str) -> HistoryEntry | None:
-    """The last accepted version with a score, of other data and measured alike; none released under a waiver."""
-    from monitor.history import comparable
-
-    scored = [entry for entry in comparable(history, config_fingerprint, data_hash) if entry.scores]
-    return scored[-1] if scored else None
 
 
 def _read_result(dataset: str, stage: Literal["prepare", "selection"]) -> Any:
