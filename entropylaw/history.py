@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
+    from monitor.history import HistoryEntry
     from monitor.measures.evidence import Evidence
     from monitor.verdict import Verdict
     from monitor.waivers import Waiver
@@ -24,21 +25,31 @@ def accept(
         bool,
         typer.Option("--baseline", help="Start anew: later versions are compared with this one, whatever it is."),
     ] = False,
+    anchor: Annotated[
+        bool,
+        typer.Option("--anchor", help="You looked at the rows and want them: small steps are counted from here on."),
+    ] = False,
 ) -> None:
     """Record the version under test in history/, so that later ones are compared with it; commit the file.
+
+    With --anchor a version that was accepted already is confirmed.
 
     Example: dvc repro && entropylaw accept --name x3 && git add history && git commit
     """
     from entropylaw import __version__
     from entropylaw.repository.results import load_verdict
-    from monitor.accept import accept_version
-    from monitor.history import read_history, write_entry
+    from monitor.accept import accept_version, confirm
+    from monitor.history import read_history, replace_entry, write_entry
 
     verdict = load_verdict()
+    history = read_history(layout.HISTORY)
+    accepted = find_accepted(history, verdict)
+    if anchor and accepted is not None and not baseline:
+        typer.echo(f"{replace_entry(layout.HISTORY, confirm(accepted))}: {accepted.name} is the anchor")
+        return
     waivers = require_approval(verdict, baseline)
     evidence = load_evidence_of(verdict)
     scores = load_scores_of(verdict)
-    history = read_history(layout.HISTORY)
     entry = accept_version(
         verdict,
         evidence,
@@ -47,8 +58,16 @@ def accept(
         [{"rule": w.rule, "reason": w.reason, "owner": w.owner, "expires": w.expires} for w in waivers],
         baseline,
         __version__,
+        anchor,
     )
-    typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {entry.status}")
+    told = f"{entry.status}, and the anchor" if anchor else entry.status
+    typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {told}")
+
+
+def find_accepted(history: Sequence[HistoryEntry], verdict: Verdict) -> HistoryEntry | None:
+    """The entry of the version under test, where it was accepted already."""
+    own = (verdict.version.data_hash, verdict.config_fingerprint)
+    return next((entry for entry in history if (entry.data_hash, entry.config_fingerprint) == own), None)
 
 
 def require_approval(verdict: Verdict, baseline: bool) -> Sequence[Waiver]:
@@ -93,9 +112,11 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
     Example: entropylaw history
     """
     from corpus.artifacts import to_json
-    from monitor.history import read_history
+    from monitor.history import anchor_of, read_history
 
     entries = read_history(layout.HISTORY)
+    # Each configuration has one of its own.
+    anchors = [anchor_of(entries, fingerprint, "") for fingerprint in {e.config_fingerprint for e in entries}]
     if json:
         rows = [
             {
@@ -103,6 +124,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
                 "name": entry.name,
                 "status": entry.status,
                 "waived": entry.waived,
+                "anchor": any(entry is anchor for anchor in anchors),
                 "data_hash": entry.data_hash,
                 "config_fingerprint": entry.config_fingerprint,
                 "measurements": entry.measurements,
@@ -120,6 +142,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
         for dataset, m in entry.measurements.items():
             numbers = " ".join(f"{value:7.3f}" for value in (m.r, m.r_long, m.l, m.c))
             status = f"{entry.status}, waived" if entry.waived else entry.status
+            status += ", anchor" if any(entry is anchor for anchor in anchors) else ""
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
             typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from corpus.errors import EntropylawError
 from corpus.records import Preference
 from monitor.history import DatasetReference, HistoryEntry
 from monitor.measures.evidence import Evidence, locate_probe_rows
@@ -13,6 +15,7 @@ from monitor.measures.preferences import PairReference, compare_answers, fit_dir
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_sources import count_sources
 from monitor.measures.row_table import RowTable
+from monitor.rules import drift
 from monitor.verdict import Verdict
 
 
@@ -53,12 +56,14 @@ def accept_version(
     waivers: Sequence[dict[str, str]],
     as_baseline: bool,
     tool_version: str,
+    as_anchor: bool = False,
 ) -> HistoryEntry:
     """What the history keeps of an accepted version: numbers, row sketch, row table and probe, never text.
 
-    A new baseline carries its waivers but does not count as waived: later versions are compared with it.
+    A new baseline carries its waivers but does not count as waived: later versions are compared with it. For
+    ``as_anchor`` see ``confirm``.
     """
-    return HistoryEntry(
+    entry = HistoryEntry(
         name=name,
         data_hash=verdict.version.data_hash,
         config_fingerprint=verdict.config_fingerprint,
@@ -71,3 +76,19 @@ def accept_version(
         scores=scores,
         tool_version=tool_version,
     )
+    return confirm(entry) if as_anchor else entry
+
+
+def confirm(entry: HistoryEntry) -> HistoryEntry:
+    """The entry as one that a person confirmed: small steps of later versions are counted from it.
+
+    A waiver of the rule ``drift`` is answered by that, so a version that was released under no other is a reference
+    again. Raises EntropylawError where another rule was waived.
+    """
+    others = sorted({waiver["rule"] for waiver in entry.waivers} - {drift.RULE.id})
+    if entry.waived and others:
+        raise EntropylawError(
+            f"{entry.name}: released under a waiver of {', '.join(others)}, so nothing is compared with it and "
+            "it cannot be the anchor; `entropylaw accept --baseline` starts anew from it"
+        )
+    return replace(entry, anchor=True, waived=False)

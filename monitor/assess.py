@@ -16,6 +16,7 @@ from monitor.measures.row_lengths import measure_lengths
 from monitor.measures.row_sources import compare_sources
 from monitor.measures.row_split import split_rows
 from monitor.rule_params import RuleParams
+from monitor.rules.anchor_comparison import Anchor, AnchorComparison, compare_with_anchor, find_anchor
 from monitor.rules.apply import apply_rules
 from monitor.rules.flagged_rows import flag_rows
 from monitor.rules.forecast import predict_version_change
@@ -39,12 +40,16 @@ HELDOUT = "heldout"
 
 @dataclass(frozen=True)
 class ComparedDataset:
-    """A dataset that both the version and its parent have: what was measured, what changed, what the rules look at."""
+    """A dataset that both the version and its parent have: what was measured, what changed, what the rules look at.
+
+    ``anchor``: the dataset against the anchor, or why it is not compared with one.
+    """
 
     rows: ComparedRows
     now: Measurements
     changes: DatasetChanges
     comparison: ParentComparison
+    anchor: AnchorComparison | str
 
 
 def assess_version(
@@ -85,8 +90,9 @@ def assess_version(
         },
     )
     if parent is not None:
+        anchor = find_anchor(history, parent, data_hash)
         compared = [
-            compare_dataset(item, parent, calibration, configuration, params)
+            compare_dataset(item, parent, anchor, calibration, configuration, params)
             for item in evidence
             if item.dataset in parent.datasets
         ]
@@ -100,6 +106,7 @@ def assess_version(
 def compare_dataset(
     item: Evidence,
     parent: HistoryEntry,
+    anchor: Anchor | str,
     calibration: Calibration,
     configuration: Configuration,
     params: RuleParams,
@@ -126,7 +133,8 @@ def compare_dataset(
         measure_lengths(item.records, {"kept": split.is_kept, "added": split.is_added}),
         predict_ranges(comparison, calibration, params.false_alarm_rate),
     )
-    return ComparedDataset(rows, now, changes, comparison)
+    since_anchor = compare_with_anchor(rows, now, anchor, calibration.params, params)
+    return ComparedDataset(rows, now, changes, comparison, since_anchor)
 
 
 def decide_version(
@@ -139,7 +147,8 @@ def decide_version(
 ) -> Verdict:
     """The verdict on a version that has a parent. ``alone``: the same verdict before the comparison."""
     comparisons = [part.comparison for part in compared]
-    applied = apply_rules(comparisons, calibration, law, params)
+    anchors = {part.comparison.dataset: part.anchor for part in compared}
+    applied = apply_rules(comparisons, calibration, law, params, anchors)
     rules = (*refuse_new_datasets(alone, parent), *(rule.result for rule in applied))
     status = worst([rule.status for rule in rules])
     measurements = alone.measurements | {part.comparison.dataset: part.now for part in compared}
@@ -153,7 +162,11 @@ def decide_version(
         measurements=measurements,
         parent_measurements=dict(parent.measurements),
         forecast=forecast_version(comparisons, law, parent),
-        rows=tuple(row for part in compared for row in flag_rows(part.rows, applied)),
+        rows=tuple(
+            row
+            for part in compared
+            for row in flag_rows(part.rows, applied, None if isinstance(part.anchor, str) else part.anchor.rows)
+        ),
         changes={dataset: changes[dataset] for dataset in measurements},
     )
 

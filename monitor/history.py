@@ -63,6 +63,7 @@ class HistoryEntry:
     - ``scores``: Z by benchmark; higher is better.
     - ``commit``: the Git commit of a version that was measured afterwards, by ``backfill``; None of versions accepted
       in their time.
+    - ``anchor``: whether a person confirmed the version when accepting it. It is written only where it is true.
     """
 
     number: int = 0
@@ -78,7 +79,13 @@ class HistoryEntry:
     scores: dict[str, float] = field(default_factory=dict)
     tool_version: str
     commit: str | None = None
+    anchor: bool = False
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it can be an anchor: a start, or confirmed by a person, and not released under a waiver."""
+        return (self.anchor or self.status == "baseline") and not self.waived
 
 
 def read_history(folder: str | Path = HISTORY_FOLDER) -> tuple[HistoryEntry, ...]:
@@ -109,12 +116,31 @@ def parent_of(history: Sequence[HistoryEntry], config_fingerprint: str, exclude_
     return candidates[-1] if candidates else None
 
 
+def anchor_of(history: Sequence[HistoryEntry], config_fingerprint: str, exclude_data_hash: str) -> HistoryEntry | None:
+    """The latest comparable version that is a baseline or was confirmed by a person, or None.
+
+    The parent moves with every accepted version and the anchor does not, so that small steps in one direction add up.
+    """
+    confirmed = [e for e in comparable(history, config_fingerprint, exclude_data_hash) if e.is_confirmed]
+    return confirmed[-1] if confirmed else None
+
+
+def accepted_since(
+    anchor: HistoryEntry, history: Sequence[HistoryEntry], exclude_data_hash: str
+) -> tuple[HistoryEntry, ...]:
+    """The versions comparable with the anchor that were accepted after it, earliest first."""
+    versions = comparable(history, anchor.config_fingerprint, exclude_data_hash)
+    place = next(i for i, entry in enumerate(versions) if entry.data_hash == anchor.data_hash)
+    return versions[place + 1 :]
+
+
 def write_entry(folder: str | Path, entry: HistoryEntry) -> Path:
     """Add a version under the next free number, as ``0003-x3.json``.
 
     Raises EntropylawError when the version was not accepted, is there already, or has a name taken by other data.
     """
-    if entry.status not in STATUSES or (entry.status == "risky" and not entry.waived):
+    is_let_through = entry.waived or entry.anchor
+    if entry.status not in STATUSES or (entry.status == "risky" and not is_let_through):
         raise EntropylawError(f"{entry.name}: {entry.status} versions do not enter the history; only accepted ones do")
     history = _read_files(folder)
     for path, past in history:
@@ -143,6 +169,18 @@ def record_score(folder: str | Path, name: str, benchmark: str, value: float) ->
     path, entry = named[-1]
     write_json(path, _entry_to_json(replace(entry, scores={**entry.scores, benchmark: value})))
     return path
+
+
+def replace_entry(folder: str | Path, entry: HistoryEntry) -> Path:
+    """Write an entry of the history again, in the file of the version with its number and data.
+
+    Raises EntropylawError when there is none.
+    """
+    for path, past in _read_files(folder):
+        if (past.number, past.data_hash) == (entry.number, entry.data_hash):
+            write_json(path, _entry_to_json(entry))
+            return path
+    raise EntropylawError(f"{folder}: {entry.name} is not in the history")
 
 
 def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
@@ -181,6 +219,8 @@ def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
     document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
     if entry.commit is None:
         del document["commit"]
+    if not entry.anchor:
+        del document["anchor"]
     document["datasets"] = {
         name: {
             "data_hash": reference.data_hash,

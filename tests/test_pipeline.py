@@ -169,6 +169,7 @@ def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_l
     repository.run("entropylaw", "check")
     repository.run("dvc", "repro", "gate")
     assert json.loads((repository.folder / "results" / "approval.json").read_text())["waivers"]
+    assert "cannot be the anchor" in repository.run("entropylaw", "accept", "--anchor", code=2)
     repository.run("entropylaw", "accept", "--name", "waived")
     # A version released under a waiver is recorded, and is no reference for the next one.
     repository.set_data(rows[:ROWS])
@@ -176,6 +177,11 @@ def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_l
     repository.set_data(rows[30:ROWS] + rows[ROWS : ROWS + 30])
     repository.run("dvc", "repro", "assess")
     assert repository.verdict()["parent"]["name"] == "x1"
+    assert "x2 is pass, and the anchor" in repository.run("entropylaw", "accept", "--name", "x2", "--anchor")
+    anchors = [
+        entry["name"] for entry in json.loads(repository.run("entropylaw", "history", "--json")) if entry["anchor"]
+    ]
+    assert anchors == ["x2"]
 
 
 def test_another_configuration_is_not_assessed_and_cannot_be_waived(story, tmp_path):

@@ -229,7 +229,7 @@ FAULTS: dict[str, tuple[Callable[[], object], str, str]] = {
     "another model": (tamper_with_model, "models", "dvc checkout models/kto"),
     "model trained outside the gate": (train_outside_the_gate, "models", "behind the gate"),
     "model trained on other rows": (train_on_other_rows, "models", "other rows"),
-    "lower score": (lower_score, "scores", "heldout −4.931 against −4.911 of x4 (−0.020, tolerance 0.02)"),
+    "lower score": (lower_score, "scores", "−4.911 of x4, the last accepted version (−0.020, tolerance 0.02)"),
     "benchmark dropped": (drop_benchmark, "scores", "release.tolerance.mt_bench"),
     "release of another tool": (lambda: edit("results/release.json", tool_version="9"), "release", "tool_version"),
     "parameters changed since": (
@@ -295,6 +295,53 @@ def test_a_version_accepted_since_is_the_one_to_compare_with(repository: Path) -
     write_entry("history", replace(history()[3], number=0, name="x4b", data_hash="ab" * 16, scores={"heldout": -4.5}))
     code, found = check()
     assert code == 1 and "of x4b" in found["scores"] and "previous" in found["release"]
+
+
+def fall_in_small_steps(**changes: Any) -> None:
+    """x1 to x4 lose 0.015 each, less than the tolerance, and so does the release."""
+    for number in (1, 2, 3, 4):
+        edit(f"history/000{number}-x{number}.json", scores={"heldout": -4.905 + 0.015 * (4 - number)})
+    for name, change in changes.items():
+        edit(f"history/000{name[1]}-{name}.json", **change)
+
+
+def test_small_falls_of_z_add_up_against_the_anchor(repository: Path) -> None:
+    fall_in_small_steps()
+    code, found = check()
+    assert code == 1 and "against −4.860 of x1, the anchor (−0.060, tolerance 0.02)" in found["scores"]
+    assert "entropylaw accept --anchor" in found["scores"] and "x4, the last" not in found["scores"]
+
+
+@pytest.mark.parametrize("change", [{"anchor": True}, {"status": "baseline"}])
+def test_a_version_that_a_person_confirmed_takes_the_place_of_the_first(
+    repository: Path, change: dict[str, Any]
+) -> None:
+    fall_in_small_steps(x4=change)
+    assert "scores" not in check()[1]
+
+
+def test_a_waived_anchor_is_none_for_scores_either(repository: Path) -> None:
+    fall_in_small_steps(x3={"anchor": True, "waived": True})
+    assert "of x1, the anchor" in check()[1]["scores"]
+
+
+def test_where_the_anchor_has_no_score_the_first_version_since_that_has_one_takes_its_place(repository: Path) -> None:
+    fall_in_small_steps(x1={"scores": {}})
+    assert "against −4.875 of x2, the first one scored since the anchor x1 (−0.045" in check()[1]["scores"]
+
+
+def test_confirming_the_released_version_accepts_what_it_lost_in_small_steps_and_not_in_one(repository: Path) -> None:
+    fall_in_small_steps()
+    own = replace(history()[3], number=0, name="x5", data_hash=VERSION, scores={"heldout": -4.92}, anchor=True)
+    write_entry("history", own)
+    assert "scores" not in check()[1]
+    edit("history/0004-x4.json", scores={"heldout": -4.8})
+    assert "of x4, the last accepted version" in check()[1]["scores"]
+
+
+def test_a_benchmark_of_the_anchor_that_was_given_up_since_is_not_asked_for(repository: Path) -> None:
+    edit("history/0001-x1.json", scores={"heldout": -5.061, "mt_bench": 9.0})
+    assert "scores" not in check()[1]
 
 
 def test_accepting_the_released_version_itself_changes_nothing(repository: Path) -> None:

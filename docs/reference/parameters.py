@@ -15,7 +15,7 @@ from pathlib import Path
 
 from corpus.errors import ParamsError
 from corpus.prepare import PrepareParams
-from entropylaw.release.checks import ReleaseParams
+from entropylaw.release.scores import ReleaseParams
 from entropylaw.study.params import StudyParams
 from monitor.calibration.params import CalibrationParams
 from monitor.measures.compression import CompressionParams

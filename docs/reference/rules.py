@@ -43,6 +43,8 @@ def _describe(rule: Rule) -> str:
 
 
 def _name_thresholds(rule: Rule) -> str:
+    if not rule.thresholds and not rule.combines:
+        return "It takes the thresholds of the rule that it reports."
     if not rule.thresholds:
         return f"It takes the thresholds of the rules that it combines: {', '.join(rule.combines)}."
     defaults = {key: getattr(RuleParams(), key) for key in rule.thresholds}

@@ -82,12 +82,14 @@ def accept_version(
     folder: str | Path = "history",
     scores: Mapping[str, float] | None = None,
     as_baseline: bool = False,
+    as_anchor: bool = False,
 ) -> Path:
     """Add an assessed version to the history, so that later ones are compared with it; returns the file it wrote.
 
     The file holds numbers and hashes, no text. ``scores``: Z by benchmark, higher is better; `heldout` is what the
     verdict forecasts. ``as_baseline``: start anew, where the verdict is `not_assessed` because the configuration
-    changed. A risky version can be accepted only by the command, which asks for a waiver.
+    changed. ``as_anchor``: a person confirmed the rows, and small steps of later versions are counted from here.
+    A risky version can be accepted only by the command, which asks for a waiver.
 
     Raises EntropylawError when the verdict does not allow it or is of other data, and when the history has this data
     or this name already.
@@ -100,7 +102,7 @@ def accept_version(
     evidence = [item.evidence for item in datasets]
     if version_hash({item.dataset: item.data_hash for item in evidence}) != verdict.version.data_hash:
         raise EntropylawError("accept_version: the verdict is of other data than these datasets")
-    entry = accept.accept_version(verdict, evidence, name, dict(scores or {}), (), as_baseline, __version__)
+    entry = accept.accept_version(verdict, evidence, name, dict(scores or {}), (), as_baseline, __version__, as_anchor)
     return write_entry(folder, entry)
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from corpus.artifacts import hash_folder, read_json
 from corpus.errors import EntropylawError, NotAssessedError, ParamsError
+from entropylaw.release.scores import ReleaseParams, find_score_problems
 from entropylaw.repository import layout
-
-if TYPE_CHECKING:
-    from monitor.history import HistoryEntry
 
 CheckId = Literal["release", "verdict", "waivers", "data", "selection", "models", "scores", "lock", "tag"]
 CheckStatus = Literal["passed", "failed", "unchecked"]
@@ -34,37 +31,6 @@ class Check:
     id: CheckId
     status: CheckStatus
     reason: str
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far Z may fall below the last accepted version's, by benchmark and in its own units; None: not compared.
-
-    ``heldout``: nats per token, the size of fall that a forecast is warned of. ``mt_bench``: of the grades from 1 to
-    10, about one standard error of 160 grades. ``lm_eval``: of each task's metric, mostly a share of right answers.
-    """
-
-    heldout: float | None = 0.02
-    mt_bench: float | None = 0.2
-    lm_eval: float | None = 0.02
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must not be negative, found {value}")
-
-    def of(self, benchmark: str) -> float | None:
-        """
-        >>> Tolerance().of("lm_eval/hellaswag"), Tolerance().of("measured-elsewhere")
-        (0.02, None)
-        """
-        family = benchmark.partition("/")[0]
-        return getattr(self, family) if family in {field.name for field in dataclasses.fields(self)} else None
-
-
-@dataclass(frozen=True)
-class ReleaseParams:
-    tolerance: Tolerance = Tolerance()
 
 
 def make_check(check: CheckId, find: Callable[[], Finding]) -> list[Check]:
@@ -205,47 +171,6 @@ def _find_card_problem(folder: Path, rows_hash: str, data_hash: str) -> str | No
     if _CARD_VERDICT.findall(text) != [data_hash]:
         return f"{card}: the model was not trained behind the gate on this version; run `dvc repro`"
     return None
-
-
-def find_score_problems(release: Mapping[str, Any], tolerance: Tolerance) -> Finding:
-    """Whether Z is nowhere below the last accepted version's by more than the tolerance."""
-    from monitor.history import read_history
-    from reports.numbers import format_change, format_number
-
-    history = read_history(layout.HISTORY)
-    before = last_scored(history, release["config_fingerprint"], release["data_hash"])
-    if before is None:
-        return [], "no earlier version with this configuration has a score"
-    problems, passed = [], []
-    for benchmark, reference in before.scores.items():
-        allowed = tolerance.of(benchmark)
-        if allowed is None:
-            continue
-        value = release["scores"].get(benchmark)
-        if value is None:
-            setting = f"release.tolerance.{benchmark.partition('/')[0]}"
-            problems.append(
-                f"{layout.EVALUATION}: {before.name} has a score on {benchmark} and this release has none; set "
-                f"`evaluation` in params.yaml as it was, or {setting} to null"
-            )
-            continue
-        # Both are kept to nine digits; a fall of exactly the tolerance is one that is tolerated.
-        fall = round(reference - value, 9)
-        line = f"{benchmark} {format_number(value)} against {format_number(reference)} of {before.name}"
-        line += f" ({format_change(-fall)}, tolerance {allowed:g})"
-        if fall > allowed:
-            problems.append(f"{layout.EVALUATION}: {line}; find out why, or raise release.tolerance in params.yaml")
-        else:
-            passed.append(line)
-    return problems, "; ".join(passed) or f"no benchmark of {before.name} is compared"
-
-
-def last_scored(history: Sequence[HistoryEntry], config_fingerprint: str, data_hash: str) -> HistoryEntry | None:
-    """The last accepted version with a score, of other data and measured alike; none released under a waiver."""
-    from monitor.history import comparable
-
-    scored = [entry for entry in comparable(history, config_fingerprint, data_hash) if entry.scores]
-    return scored[-1] if scored else None
 
 
 def _read_result(dataset: str, stage: Literal["prepare", "selection"]) -> Any:

@@ -11,7 +11,8 @@ import typer
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
-    from entropylaw.release.checks import Check, Finding, ReleaseParams
+    from entropylaw.release.checks import Check, Finding
+    from entropylaw.release.scores import ReleaseParams
 
 SCHEMA_VERSION = 2
 
@@ -31,7 +32,8 @@ def release(context: typer.Context) -> None:
     from corpus.artifacts import hash_folder, read_json, write_json, write_text
     from corpus.errors import EntropylawError
     from corpus.params import read_section
-    from entropylaw.release.checks import ReleaseParams, check_results, find_data_problems
+    from entropylaw.release.checks import check_results, find_data_problems
+    from entropylaw.release.scores import ReleaseParams
     from entropylaw.repository.lockfile import hash_as_dvc
     from reports.release import render_release
 
@@ -72,7 +74,7 @@ def check_release(
     Example: entropylaw release check --tag v1.2.0
     """
     from corpus.params import read_section
-    from entropylaw.release.checks import ReleaseParams
+    from entropylaw.release.scores import ReleaseParams
     from reports.escaping import log_json
     from reports.release import render_checks
 
@@ -132,7 +134,7 @@ def describe_release() -> dict[str, Any]:
     import json
 
     from corpus.artifacts import read_json, to_json
-    from entropylaw.release.checks import last_scored
+    from entropylaw.release.scores import last_scored
     from entropylaw.repository.results import load_verdict, read_datasets
     from monitor.history import read_history
 

@@ -80,4 +80,5 @@ RULE = Rule(
     advice="Look for answers of other prompts, stock answers, and answers cut short.",
     thresholds=("agreement_fall", "outlier_share"),
     draft=draft,
+    over_versions=True,
 )

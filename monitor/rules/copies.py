@@ -27,4 +27,5 @@ RULE = Rule(
     advice="Look for rows merged twice, copies cleaned by another program, and new answers to old prompts.",
     thresholds=("outlier_share",),
     draft=draft,
+    over_versions=True,
 )

@@ -44,6 +44,8 @@ class Draft:
       harm.
     - ``blame``: scores the rows behind an alarm. It is called only where there is an alarm, and is None where the rule
       can blame no rows.
+    - ``asks_again``: the rule that this draft asks again, of all rows added since the anchor; empty where the draft is
+      about the rows added since the parent.
     """
 
     result: RuleResult
@@ -54,6 +56,7 @@ class Draft:
     passing: str = ""
     worst: RuleStatus = "risky"
     blame: Callable[[ComparedRows], RowScores] | None = None
+    asks_again: str = ""
 
     def decide(self, adjusted: float, tests: int, params: RuleParams) -> RuleResult:
         """The rule's result. ``adjusted``: its p-value after Holm's correction over all ``tests`` of the version."""

@@ -15,16 +15,20 @@ from monitor.verdict import SEVERITY, FlaggedRow
 ROWS_PER_RULE = 50
 
 
-def flag_rows(rows: ComparedRows, rules: Iterable[AppliedRule]) -> list[FlaggedRow]:
-    """The added rows behind each alarm of this dataset, those of the gravest rule first, at most ROWS_PER_RULE each."""
-    if not rows.split.is_added.any():
-        return []
+def flag_rows(
+    rows: ComparedRows, rules: Iterable[AppliedRule], since_anchor: ComparedRows | None = None
+) -> list[FlaggedRow]:
+    """The added rows behind each alarm of this dataset, those of the gravest rule first, at most ROWS_PER_RULE each.
+
+    ``since_anchor``: the same rows, split by what the anchor had; None where the version is not compared with it.
+    """
     dataset = rows.evidence.dataset
     alarms = [rule for rule in rules if rule.result.dataset == dataset and rule.result.status in ("warn", "risky")]
     flagged: list[FlaggedRow] = []
     for rule in sorted(alarms, key=lambda rule: (SEVERITY.index(rule.result.status), rule.result.p_value)):
-        if rule.draft.blame is not None:
-            flagged += rank_rows(rows, rule.result.id, rule.draft.blame(rows))
+        split_by = since_anchor if rule.draft.asks_again else rows
+        if rule.draft.blame is not None and split_by is not None and split_by.split.is_added.any():
+            flagged += rank_rows(split_by, rule.result.id, rule.draft.blame(split_by))
     return flagged
 
 

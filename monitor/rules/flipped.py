@@ -76,4 +76,5 @@ RULE = Rule(
     thresholds=("flipped_share",),
     draft=draft,
     preferences_only=True,
+    over_versions=True,
 )

@@ -30,4 +30,5 @@ RULE = Rule(
     advice="Look for answers cut short or all but empty, roles exchanged, and answers that repeat their prompts.",
     thresholds=("outlier_share",),
     draft=draft,
+    over_versions=True,
 )

@@ -51,4 +51,5 @@ RULE = Rule(
     advice="Look for damaged text: a wrong decoder, scrambled words, turns in the wrong order.",
     thresholds=("loss_rise",),
     draft=draft,
+    over_versions=True,
 )

@@ -63,4 +63,5 @@ RULE = Rule(
     thresholds=("flipped_share",),
     draft=draft,
     preferences_only=True,
+    over_versions=True,
 )

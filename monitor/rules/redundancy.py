@@ -111,4 +111,5 @@ RULE = Rule(
     advice="Look for copies: an export merged twice, a stock answer, the same thread scraped again.",
     thresholds=("ratio_rise",),
     draft=draft,
+    over_versions=True,
 )

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from monitor.calibration.calibrate import Calibration
     from monitor.law.entropy_law import EntropyLaw
     from monitor.rule_params import RuleParams, Thresholds
+    from monitor.rules.anchor_comparison import AnchorComparison
     from monitor.rules.parent_comparison import ParentComparison
+
+# Why there is no comparison with an anchor, where nobody looked for one.
+NO_ANCHOR = "No version of the history is known to be a baseline or to be confirmed."
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class RuleInput:
     """All that a rule may look at: one dataset against its parent, what is normal on this data, and the parameters.
 
     ``thresholds``: the values of the parameters that the rule names as its thresholds, in that order.
+    ``anchor``: the same dataset against the anchor; where there is nothing to compare, a sentence that says why.
     """
 
     comparison: ParentComparison
@@ -27,6 +32,7 @@ class RuleInput:
     law: EntropyLaw
     params: RuleParams
     thresholds: tuple[Thresholds, ...] = ()
+    anchor: AnchorComparison | str = NO_ANCHOR
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,13 @@ class Rule:
     - ``order``: its position in a verdict, lowest first.
     - ``title``, ``question``, ``advice``: its name for people, what it asks, and where an alarm most often comes from.
     - ``thresholds``: the keys in the section `rules` of params.yaml that say how large an effect matters. A rule that
-      combines others takes theirs and has none.
+      combines others takes theirs and has none; nor has ``drift``, which takes those of the rule that it reports.
     - ``draft``: its test, from a RuleInput to a Draft. The drafts of the rules in ``combines`` follow as further
       arguments.
     - ``combines``: the names of rules that it builds on. They must have a lower ``order``.
     - ``preferences_only``: whether it is asked of pairs of answers only.
+    - ``over_versions``: whether what it looks for can come in small steps, version by version. The rule ``drift`` asks
+      it again, of everything that was added since the anchor.
     """
 
     id: str
@@ -53,6 +61,7 @@ class Rule:
     draft: Callable[..., Draft]
     combines: tuple[str, ...] = ()
     preferences_only: bool = False
+    over_versions: bool = False
 
     def ask(self, case: RuleInput, *combined: Draft) -> Draft:
         """The rule's draft on one dataset, with its thresholds as the user set them."""

@@ -1,4 +1,4 @@
-"""Significance: the p-value of a shift of the added rows, and Holm's correction for testing many."""
+"""Significance: the p-value of a shift of the added rows, and the corrections for testing many, at once or in turn."""
 
 from __future__ import annotations
 
@@ -80,3 +80,17 @@ def holm_adjust(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = running
     return adjusted
+
+
+def correct_for_looks(p_value: float, look: int) -> float:
+    """A p-value corrected for having looked again and again: this is the look number ``look``, from 1 on.
+
+    The k-th look may spend the share 1/(k(k+1)) of the rate of false alarms, so its p-value is multiplied by k(k+1).
+    As 1/(k(k+1)) = 1/k - 1/(k+1), the shares of the first n looks add up to 1 - 1/(n+1). So the rate over all looks
+    together stays below the rate of one, however many there are and however much they depend on each other
+    (alpha-spending, as in Foster and Stine, 2008; the union bound).
+
+    >>> [correct_for_looks(0.01, look) for look in (1, 2, 9, 10)]
+    [0.02, 0.06, 0.9, 1.0]
+    """
+    return min(1.0, p_value * look * (look + 1))

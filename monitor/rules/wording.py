@@ -28,4 +28,5 @@ RULE = Rule(
     advice="Look for a wrong decoder, markup left in, text in another language, and noise.",
     thresholds=("outlier_share",),
     draft=draft,
+    over_versions=True,
 )
