@@ -12,7 +12,7 @@ from corpus.records import HashedRecord, Record, canonical_text
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.like_rows.answer_fit import Sides, embed_sides
-from monitor.like_rows.neighbours import Neighbours, find_neighbours, rank_among
+from monitor.like_rows.neighbours import Neighbours, find_neighbours, flag_new_kinds, rank_among
 from monitor.like_rows.phrases import Phrase, find_phrases
 from monitor.like_rows.rank_test import MIN_GROUP_ROWS, MIN_KEPT_ROWS
 from monitor.like_rows.row_features import measure_row_features
@@ -63,7 +63,24 @@ class LikeComparison:
 
     def rank(self, values: NDArray[np.float64], like: str) -> NDArray[np.float64]:
         """The rank of each row's value among its like rows', shape (m,). ``like``: "prompt" or "answer"."""
-        return rank_among(values, self.by_prompt if like == "prompt" else self.by_answer, self.tie)
+        return rank_among(values, self._neighbours(like), self.tie)
+
+    def like_rows(self, like: str) -> int:
+        """How many like rows a row is compared with."""
+        return self._neighbours(like).index.shape[1]
+
+    def edge(self, like: str) -> float:
+        """The rank from which on a row lies beyond all of its like rows."""
+        return self.like_rows(like) / (self.like_rows(like) + 1)
+
+    def middle_of_like_rows(self, values: NDArray[np.float64], like: str) -> NDArray[np.float64]:
+        """The mean value of each row's like rows, shape (m,), nan where none of them has one."""
+        others = values[self._neighbours(like).index]
+        count = (~np.isnan(others)).sum(axis=1)
+        return np.where(count > 0, np.nansum(others, axis=1) / np.maximum(count, 1), np.nan)
+
+    def _neighbours(self, like: str) -> Neighbours:
+        return self.by_prompt if like == "prompt" else self.by_answer
 
 
 def compare_like_with_like(
@@ -89,7 +106,7 @@ def compare_like_with_like(
     by_prompt, by_answer = (
         find_neighbours(vectors, kept) for vectors in (sides.prompt_vectors, sides.response_vectors)
     )
-    is_new = by_prompt.flag_novel(kept) | (is_new_source[indices] & ~is_kept)
+    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt) | (is_new_source[indices] & ~is_kept)
     features = {
         **measure_row_features(taken, sides, is_kept, fold, rare_bits),
         **_measure_sides(sides, fold, is_kept),

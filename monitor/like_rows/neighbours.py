@@ -18,6 +18,10 @@ LIKE_ROWS = 40
 LARGEST_SHARE = 3
 # A row is new where it is less similar to its like rows than all but this share of the kept rows are to theirs.
 NOVEL_QUANTILE = 0.01
+# A row is new as well where kept rows are so many times rarer among its nearest rows than among all rows,
+CROWDED = 4.0
+# of which so many are looked at.
+NEAREST_ROWS = 20
 # So many rows are compared with all kept rows at once, so that memory does not grow with the square of the rows.
 CHUNK_ROWS = 512
 # A kept row must not be compared with itself.
@@ -35,15 +39,36 @@ class Neighbours:
     index: NDArray[np.int64]
     nearness: NDArray[np.float64]
 
-    def flag_novel(self, kept: int) -> NDArray[np.bool_]:
-        """Whether a row is less similar to its like rows than kept rows are to theirs, shape (rows,).
 
-        ``kept``: the first so many rows are the kept ones; none of them is flagged.
-        """
-        limit = np.quantile(self.nearness[:kept], NOVEL_QUANTILE)
-        novel: NDArray[np.bool_] = self.nearness < limit
-        novel[:kept] = False
-        return novel
+def flag_new_kinds(vectors: NDArray[np.float32], kept: int, neighbours: Neighbours) -> NDArray[np.bool_]:
+    """Which added rows ask for something that the kept rows do not, shape (rows,); no kept row is flagged.
+
+    ``vectors``: unit vectors of the prompts, the ``kept`` rows first. ``neighbours``: by the same vectors. A row is of
+    a new kind where its like rows are further away than almost all kept rows' are, or where it stands among added rows
+    only. Last, a row goes with the majority of the added rows next to it: a kind has no holes.
+    """
+    added = len(vectors) - kept
+    new = np.zeros(len(vectors), dtype=bool)
+    if not kept or added < 2:
+        return new
+    limit = np.quantile(neighbours.nearness[:kept], NOVEL_QUANTILE)
+    far = neighbours.nearness[kept:] < limit
+    unit = centre_vectors(vectors, (np.arange(len(vectors)) < kept) & vectors.any(axis=1))
+    among_added = min(NEAREST_ROWS // 2, added - 1)
+    count = min(NEAREST_ROWS, len(vectors) - 1)
+    fewest = count * kept / len(vectors) / CROWDED
+    crowded = np.empty(added, dtype=bool)
+    beside = np.empty((added, among_added), dtype=np.int64)
+    for start in range(kept, len(unit), CHUNK_ROWS):
+        similarity = unit[start : start + CHUNK_ROWS] @ unit.T
+        own = np.arange(start, start + len(similarity))
+        similarity[own - start, own] = ITSELF
+        nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+        crowded[own - kept] = (nearest < kept).sum(axis=1) < fewest
+        beside[own - kept] = np.argpartition(-similarity[:, kept:], among_added - 1, axis=1)[:, :among_added]
+    first = far | crowded
+    new[kept:] = np.where(first[beside].mean(axis=1) > 0.5, True, first & (first[beside].mean(axis=1) > 0.25) | far)
+    return new
 
 
 def find_neighbours(vectors: NDArray[np.float32], kept: int) -> Neighbours:
