@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from monitor.calibration.own_additions import Additions, flag_known, measure_additions
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
+from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import first_copies, locate_probe_rows
+from monitor.measures.expected_size import join_messages
+from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_split import RowSplit
 from monitor.outliers.version_features import VersionFeatures, measure_version_features
 from monitor.rules.pairs import PairComparison, compare_pairs
@@ -53,6 +57,11 @@ class ParentComparison:
     - ``pairs``: None of conversations.
     - ``own_updates``: what benign updates do to this data itself; None where the calibration's updates tell.
     - ``features``: of single rows; None where no row was added or too few were kept.
+    - ``additions``: the size of the added rows beside that of kept rows; None where too few were kept.
+      ``added_known``: how many added rows are of sources that the parent had. ``r_long_said``: long R without system
+      messages, measured where ``additions`` is None. Both are None where nothing was measured.
+    - ``repeated_rows``, ``repeated_answers``: how often texts stand in the version more than once.
+    - ``coverage``: which rows of the parent are still there.
     """
 
     dataset: str
@@ -67,6 +76,12 @@ class ParentComparison:
     pairs: PairComparison | None = None
     own_updates: OwnUpdates | None = None
     features: VersionFeatures | None = None
+    additions: Additions | None = None
+    added_known: int | None = None
+    r_long_said: float | None = None
+    repeated_rows: Repeats | None = None
+    repeated_answers: Repeats | None = None
+    coverage: Coverage | None = None
 
     @property
     def share_added(self) -> float:
@@ -96,6 +111,8 @@ def compare_with_parent(
     # Copies of one row say the same thing twice: they are no more evidence than the row itself.
     first_probed = first_copies(item.probe_hashes)
     loss_kept = item.probe_losses[split.is_kept[probed] & first_probed]
+    known = flag_known(item.records, split, reference.sources)
+    additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
     comparison = ParentComparison(
         item.dataset,
         now,
@@ -107,6 +124,14 @@ def compare_with_parent(
         agreement_kept=_find_kept_agreement(item, split, reference),
         agreement_added=item.row_agreement[split.added_once],
         features=measure_version_features(item.records, split, calibration, params.rare_character_bits),
+        additions=additions,
+        added_known=int(np.count_nonzero(split.is_added & known)),
+        r_long_said=_measure_said(rows) if additions is None else None,
+        repeated_rows=count_repeated_rows(item.records, split),
+        repeated_answers=count_repeated_answers(item.records, split, known),
+        coverage=measure_coverage(
+            item.records, split, before.rows, now.removed or 0, reference.sources, getattr(reference, "table", None)
+        ),
     )
     if item.agreement.ndim == 1:
         return comparison
@@ -117,6 +142,10 @@ def compare_with_parent(
         pairs=compare_pairs(item.records, item.agreement, reference.sketch, reference.pairs, split),
         own_updates=measure_own_updates(stayed or item.records, rows.compression, calibration),
     )
+
+
+def _measure_said(rows: ComparedRows) -> float:
+    return rows.compression.long_codec().ratio(join_messages(record) for record, _ in rows.evidence.records)
 
 
 def _find_kept_agreement(item: Evidence, split: RowSplit, reference: DatasetReference) -> NDArray[np.float64]:
