@@ -30,6 +30,7 @@ class RuleParams:
 
     - ``ratio_rise``: relative change of R. ``loss_rise``: in nats per token. ``agreement_fall``: in cosine.
       ``forecast_fall``: in units of Z. ``flipped_share``: of the rows of preferences. ``outlier_share``: of all rows.
+      ``coverage_loss``: of the parent's rows.
 
     Of single rows:
 
@@ -47,6 +48,7 @@ class RuleParams:
     forecast_fall: Thresholds = Thresholds(0.02, 0.05)
     flipped_share: Thresholds = Thresholds(0.01, 0.03)
     outlier_share: Thresholds = Thresholds(0.01, 0.02)
+    coverage_loss: Thresholds = Thresholds(0.02, 0.05)
     outlier_quantiles: tuple[float, ...] = (0.998, 0.98, 0.9)
     rare_character_bits: float = 16.0
 

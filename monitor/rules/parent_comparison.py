@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from monitor.calibration.own_additions import Additions, flag_known, measure_additions
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
+from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import first_copies, locate_probe_rows
 from monitor.measures.row_edits import RowEdits, find_edits
+from monitor.measures.expected_size import join_messages
+from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_split import RowSplit
 from monitor.outliers.version_features import VersionFeatures, measure_version_features
 from monitor.rules.pairs import PairComparison, compare_pairs
@@ -55,6 +59,11 @@ class ParentComparison:
     - ``own_updates``: what benign updates do to this data itself; None where the calibration's updates tell.
     - ``edits``: rows that were edited, beside their past; None where the parent's history has no row table.
     - ``features``: of single rows; None where no row was added or too few were kept.
+    - ``additions``: the size of the added rows beside that of kept rows; None where too few were kept.
+      ``added_known``: how many added rows are of sources that the parent had. ``r_long_said``: long R without system
+      messages, measured where ``additions`` is None. Both are None where nothing was measured.
+    - ``repeated_rows``, ``repeated_answers``: how often texts stand in the version more than once.
+    - ``coverage``: which rows of the parent are still there.
     """
 
     dataset: str
@@ -70,6 +79,12 @@ class ParentComparison:
     own_updates: OwnUpdates | None = None
     features: VersionFeatures | None = None
     edits: RowEdits | None = None
+    additions: Additions | None = None
+    added_known: int | None = None
+    r_long_said: float | None = None
+    repeated_rows: Repeats | None = None
+    repeated_answers: Repeats | None = None
+    coverage: Coverage | None = None
 
     @property
     def share_added(self) -> float:
@@ -99,6 +114,8 @@ def compare_with_parent(
     # Copies of one row say the same thing twice: they are no more evidence than the row itself.
     first_probed = first_copies(item.probe_hashes)
     loss_kept = item.probe_losses[split.is_kept[probed] & first_probed]
+    known = flag_known(item.records, split, reference.sources)
+    additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
     comparison = ParentComparison(
         item.dataset,
         now,
@@ -111,6 +128,14 @@ def compare_with_parent(
         agreement_added=item.row_agreement[split.added_once],
         features=measure_version_features(item.records, split, calibration, params.rare_character_bits),
         edits=_find_edits(item, split, reference),
+        additions=additions,
+        added_known=int(np.count_nonzero(split.is_added & known)),
+        r_long_said=_measure_said(rows) if additions is None else None,
+        repeated_rows=count_repeated_rows(item.records, split),
+        repeated_answers=count_repeated_answers(item.records, split, known),
+        coverage=measure_coverage(
+            item.records, split, before.rows, now.removed or 0, reference.sources, getattr(reference, "table", None)
+        ),
     )
     if item.agreement.ndim == 1:
         return comparison
@@ -129,6 +154,8 @@ def _find_edits(item: Evidence, split: RowSplit, reference: DatasetReference) ->
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
     return find_edits(item.records, split, losses, reference.table)
+def _measure_said(rows: ComparedRows) -> float:
+    return rows.compression.long_codec().ratio(join_messages(record) for record, _ in rows.evidence.records)
 
 
 def _find_kept_agreement(item: Evidence, split: RowSplit, reference: DatasetReference) -> NDArray[np.float64]:

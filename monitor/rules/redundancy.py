@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import zstandard
 
-from corpus.records import canonical_text
-from monitor.rules.drafts import Draft, RowScores, decide_status
-from monitor.rules.normal_ranges import predict_ratio_changes
+from monitor.calibration.benign_updates import predict_sd
+from monitor.calibration.own_additions import MIN_KEPT_ROWS, Additions
+from monitor.measures.expected_size import join_messages
+from monitor.rules.drafts import Draft, RowScores
+from monitor.rules.normal_ranges import NormalChange, predict_ratio_changes
 from monitor.rules.rule import Rule, RuleInput
 from monitor.rules.significance import upper_tail
-from monitor.verdict import SEVERITY, RuleResult
+from monitor.verdict import RuleResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,56 +25,76 @@ if TYPE_CHECKING:
     from monitor.measures.compression import CompressionParams
     from monitor.rules.parent_comparison import ComparedRows
 
-WINDOWS = {"r": "32 KiB", "r_long": "long"}
-
 
 def draft(case: RuleInput) -> Draft:
-    """Test whether R rises, in either window, by more than benign updates of this size make it rise (Student's t).
+    """Test whether the added rows raise R by more than as many honest rows would (Student's t).
 
-    The graver of the two windows is reported. Its p-value is doubled, because there was a choice of two.
-
-    Where long R falls by more than benign updates make it fall, only the long window counts. All that repeats within
-    32 KiB repeats within the long window too, so the data has then become less redundant, even if neighbours resemble
-    each other more than before.
+    The added rows are compressed once the kept rows are known. Their size is compared with what as much text of the
+    kept rows takes at that point, source by source. So neither the size of the version nor the order of its rows
+    counts, nor does a source that is new or gone. Where too few rows were kept, the whole versions are compared.
     """
-    comparison, params = case.comparison, case.params
+    comparison = case.comparison
+    result = RuleResult("redundancy", comparison.dataset, "skipped", "", unit="relative change of R")
+    if not comparison.now.added:
+        return Draft(replace(result, reason="No rows were added, so none can repeat what the data already says."))
+    if comparison.added_known == 0:
+        reason = "All added rows are of sources that the parent did not have: there are no rows to compare them with."
+        return Draft(replace(result, reason=reason))
+    if comparison.additions is None:
+        return _draft_whole(case, result)
+    return _draft_added(case, result, comparison.additions)
+
+
+def _draft_added(case: RuleInput, result: RuleResult, additions: Additions) -> Draft:
+    found, usual = additions.found, additions.usual
+    sd = predict_sd([batch.change_log_r for batch in usual], [batch.share for batch in usual], found.share)
+    aside = f" ({additions.left_out} rows of new sources aside)" if additions.left_out else ""
+    less = 1 - found.added_bytes / found.expected_bytes
+    moved = (
+        f"Once the kept rows are known, the added rows{aside} compress to {abs(less):.1%} "
+        f"{'less' if less >= 0 else 'more'} than as much text of kept rows"
+    )
+    return _finish(case, result, found.change_log_r, NormalChange(0.0, sd, len(usual) - 1), moved)
+
+
+def _draft_whole(case: RuleInput, result: RuleResult) -> Draft:
+    comparison = case.comparison
+    was, now = comparison.before.r_long, comparison.now.r_long
+    if comparison.r_long_said is not None:
+        # A system message that was put before every row repeats, but the rows themselves say what they said.
+        now = min(now, comparison.r_long_said)
+    moved = (
+        f"Fewer than {MIN_KEPT_ROWS} different rows of the parent are left, so whole versions are compared in file "
+        f"order: R over the long window went from {was:.3f} to {now:.3f}, system messages aside"
+    )
+    return _finish(
+        case, result, math.log(now / was), predict_ratio_changes(comparison, case.calibration)["r_long"], moved
+    )
+
+
+def _finish(case: RuleInput, result: RuleResult, change: float, normal: NormalChange, moved: str) -> Draft:
     (thresholds,) = case.thresholds
-    findings = []
-    for measure, normal in predict_ratio_changes(comparison, case.calibration).items():
-        was, now = getattr(comparison.before, measure), getattr(comparison.now, measure)
-        change, reach = math.log(now / was), normal.reach(params.false_alarm_rate)
-        p = min(1.0, 2 * upper_tail(change - normal.expected, normal.sd, normal.degrees_of_freedom)[1])
-        severity = SEVERITY.index(decide_status(p, math.expm1(change), thresholds, params))
-        has_fallen = change < normal.expected - reach
-        findings.append((severity, p, change, normal.expected + reach, WINDOWS[measure], was, now))
-    # The long window came last.
-    _, p, change, limit, window, was, now = min(findings[-1:] if has_fallen else findings)
-    rise = math.expm1(change)
-    moved = f"R over the {window} window went from {was:.3f} to {now:.3f} ({rise:+.1%})"
-    bound = f"benign updates of this size stay below {math.expm1(limit):+.1%}"
+    change -= normal.expected
+    rise, limit = math.expm1(change), math.expm1(normal.reach(case.params.false_alarm_rate))
+    p_value = upper_tail(change, normal.sd, normal.degrees_of_freedom)[1]
+    bound = (
+        f"this {'raises' if rise >= 0 else 'lowers'} R by {abs(rise):.2%}, "
+        f"and honest batches of this size raise it by less than {limit:.2%}"
+    )
     return Draft(
-        RuleResult(
-            "redundancy",
-            comparison.dataset,
-            "pass",
-            "",
-            statistic=rise,
-            threshold=max(math.expm1(limit), thresholds.warn),
-            p_value=p,
-            unit="relative change of R",
-        ),
+        replace(result, status="pass", statistic=rise, threshold=max(limit, thresholds.warn), p_value=p_value),
         effect=rise,
         thresholds=thresholds,
-        alarm=f"{moved}; {bound}: the added rows repeat what the data already says, or each other.",
+        alarm=f"{moved}; {bound}: they repeat what the data already says, or each other.",
         negligible=f"{moved}; {bound}, but so small a change does not matter.",
-        passing=f"{moved}, no more redundant than its parent beyond what benign updates do.",
+        passing=f"{moved}; {bound}.",
         blame=score_redundancy,
     )
 
 
 def score_redundancy(rows: ComparedRows) -> RowScores:
     """How much of each added row repeats the kept rows and the added rows before it (see ``conditional_ratios``)."""
-    texts = [canonical_text(record).encode() for record, _ in rows.evidence.records]
+    texts = [join_messages(record) for record, _ in rows.evidence.records]
     is_added = rows.split.is_added
     kept, added = ([texts[i] for i in np.flatnonzero(flags)] for flags in (~is_added, is_added))
     scores = np.full(len(texts), np.nan)

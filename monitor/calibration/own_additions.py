@@ -1,0 +1,99 @@
+"""Whether the added rows of a version repeat something, and how far honest batches of its own kept rows seem to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.records import HashedRecord
+from monitor.calibration.benign_updates import draw_updates
+from monitor.calibration.params import CalibrationParams
+from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
+from monitor.measures.compression import CompressionParams
+from monitor.measures.expected_size import SizeComparison, SourcedText, compare_sizes, sort_texts
+from monitor.measures.row_sources import flag_new_sources
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from monitor.measures.row_split import RowSplit
+
+# Fewer kept rows cannot be divided into topics and batches.
+MIN_KEPT_ROWS = 100
+# Of more kept rows so many are tried, and of long ones so many bytes: twelve batches of them take a second.
+MAX_TRIED_ROWS = 1_500
+MAX_TRIED_BYTES = 1_500_000
+
+
+@dataclass(frozen=True)
+class Additions:
+    """Added rows of known sources beside kept ones.
+
+    ``found``: the comparison of their sizes. ``usual``: the same of batches of kept rows that were held back, half of
+    them drawn at random, half from one topic. ``left_out``: added rows whose source the parent did not have.
+    """
+
+    found: SizeComparison
+    usual: tuple[SizeComparison, ...]
+    left_out: int
+
+
+def flag_known(records: Sequence[HashedRecord], split: RowSplit, parent: Mapping[str, int] | None) -> NDArray[np.bool_]:
+    """For each row, whether there is a reference for it: its source was known, or has kept rows; shape (records,).
+
+    ``parent``: the parent's rows by source. A source that was only renamed has kept rows.
+    """
+    is_new = flag_new_sources(records, parent)
+    with_kept = {record.source for (record, _), kept in zip(records, split.is_kept, strict=True) if kept}
+    known: NDArray[np.bool_] = ~is_new | np.array([record.source in with_kept for record, _ in records], dtype=bool)
+    return known
+
+
+def measure_additions(
+    records: Sequence[HashedRecord],
+    split: RowSplit,
+    parent: Mapping[str, int] | None,
+    compression: CompressionParams,
+    params: CalibrationParams,
+) -> Additions | None:
+    """Compare the added rows of known sources with the kept ones. None with fewer than MIN_KEPT_ROWS of these, or none.
+
+    ``parent``: the parent's rows by source. The order of the records does not matter.
+    """
+    known = flag_known(records, split, parent)
+
+    def take(flags: NDArray[np.bool_]) -> list[HashedRecord]:
+        return [records[i] for i in np.flatnonzero(flags).tolist()]
+
+    kept, added = take(split.kept_once), sort_texts(take(split.is_added & known))
+    if len(kept) < MIN_KEPT_ROWS or not any(row.text for row in added):
+        return None
+    unknown = sort_texts(take(~split.is_kept & ~split.is_added & split.is_first & known))
+    found = compare_sizes(sort_texts(kept), added, compression, unknown)
+    left_out = int(np.count_nonzero(split.is_added & ~known))
+    return Additions(found, measure_usual(kept, compression, params), left_out)
+
+
+def measure_usual(
+    kept: Sequence[HashedRecord], compression: CompressionParams, params: CalibrationParams
+) -> tuple[SizeComparison, ...]:
+    """Hold batches of the kept rows back, and compare each with the others. Same rows in any order, same numbers.
+
+    ``kept``: without copies. All draws follow from ``params.seed``.
+    """
+    rows = sorted(kept, key=lambda row: row[1])[:MAX_TRIED_ROWS]
+    texts = sort_texts(rows)
+    rows = rows[: max(MIN_KEPT_ROWS, int(np.searchsorted(np.cumsum([len(t.text) for t in texts]), MAX_TRIED_BYTES)))]
+    topics = cluster_topics(
+        [record for record, _ in rows], min(params.topics, len(rows) // ROWS_PER_TOPIC), params.seed
+    )
+
+    def take(indices: NDArray[np.int64]) -> list[SourcedText]:
+        return [texts[i] for i in sorted(indices.tolist())]
+
+    draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
+    # The new rows of a draw come last.
+    return tuple(compare_sizes(take(draw.before), take(draw.after[-draw.size :]), compression) for draw in draws)
