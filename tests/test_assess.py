@@ -25,6 +25,8 @@ from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
 from monitor.measures.evidence import Configuration, Evidence, first_copies, version_hash
+from monitor.measures.measurement import with_probe
+from monitor.measures.probe_files import ProbedRows
 from monitor.measures.row_split import RowSplit
 from monitor.rule_params import RuleParams
 from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
@@ -340,18 +342,16 @@ def measure(base_folder: Path) -> Callable[[Rows], Evidence]:
         model, tokenizer, card = load_base_model(base_folder)
         probe = probe_loss(model, tokenizer, rows, PROBE, card.trained_from)
         consistency, agreement = profile_consistency(rows, ConsistencyParams())
-        return Evidence(
+        measured = Evidence(
             "sft",
             data_hash(row_hash for _, row_hash in rows),
             rows,
             profile_compression([record for record, _ in rows], CompressionParams()),
             consistency,
             agreement,
-            probe.l,
-            [row.row for row in probe.rows],
-            [row.hash for row in probe.rows],
-            np.array([row.loss_nats for row in probe.rows]),
+            *(math.nan, (), (), np.zeros(0)),
         )
+        return with_probe(measured, probe.l, probe.tokens_read_share, ProbedRows.of(probe.rows))
 
     return measure_version
 
