@@ -210,6 +210,7 @@ def measure(item: Evidence) -> Measurements:
         c=item.consistency.agreement,
         near_duplicates=item.consistency.near_duplicates,
         contradictions=item.consistency.contradictions,
+        read_share=item.read_share,
     )
 
 

@@ -73,6 +73,7 @@ class Measurements:
     - ``added``, ``removed``, ``kept``: rows against the parent; None without one.
     - ``added_r_long``: raw bytes of the added rows / the bytes that they add to the compressed size, over the long
       window, once the other rows are known.
+    - ``read_share``: the share of the probed rows' response tokens that the probe read; None where not recorded.
     """
 
     rows: int
@@ -86,6 +87,7 @@ class Measurements:
     near_duplicates: int = 0
     contradictions: int = 0
     added_r_long: float | None = None
+    read_share: float | None = None
 
 
 @dataclass(frozen=True)

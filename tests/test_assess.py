@@ -25,6 +25,8 @@ from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
 from monitor.measures.evidence import Configuration, Evidence, first_copies, version_hash
+from monitor.measures.measurement import with_probe
+from monitor.measures.probe_files import ProbedRows
 from monitor.measures.row_split import RowSplit
 from monitor.rule_params import RuleParams
 from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
@@ -35,7 +37,7 @@ from training.probe_run import ProbeParams
 
 Rows = list[HashedRecord]
 
-PROBE = ProbeParams(steps=60, batch_rows=4, max_length=48, skipped_steps=2)
+PROBE = ProbeParams(steps=60, batch_rows=4, max_length=96, skipped_steps=2)
 CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "base")
 
 UPDATES = tuple(
@@ -340,18 +342,16 @@ def measure(base_folder: Path) -> Callable[[Rows], Evidence]:
         model, tokenizer, card = load_base_model(base_folder)
         probe = probe_loss(model, tokenizer, rows, PROBE, card.trained_from)
         consistency, agreement = profile_consistency(rows, ConsistencyParams())
-        return Evidence(
+        measured = Evidence(
             "sft",
             data_hash(row_hash for _, row_hash in rows),
             rows,
             profile_compression([record for record, _ in rows], CompressionParams()),
             consistency,
             agreement,
-            probe.l,
-            [row.row for row in probe.rows],
-            [row.hash for row in probe.rows],
-            np.array([row.loss_nats for row in probe.rows]),
+            *(math.nan, (), (), np.zeros(0)),
         )
+        return with_probe(measured, probe.l, probe.tokens_read_share, ProbedRows.of(probe.rows))
 
     return measure_version
 
@@ -394,17 +394,19 @@ def test_fresh_conversations_pass(chats: Rows, judge_change: Callable[[Rows], Ve
 def test_answers_read_through_a_broken_decoder_are_risky(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:
     verdict = judge_change(misread(chats[600:660], {"assistant"}))
     assert verdict.status == "risky"
-    assert status_of(verdict, "loss") == "risky"
+    loss = next(rule for rule in verdict.rules if rule.id == "loss")
+    assert loss.p_value < 0.05 and loss.statistic > 0.5
     assert all(row.row > 540 for row in verdict.rows)
 
 
-def test_rows_too_damaged_to_be_probed_at_all_are_not_a_pass(
+def test_answers_that_begin_far_behind_a_damaged_prompt_are_read_too(
     chats: Rows, judge_change: Callable[[Rows], Verdict]
 ) -> None:
-    # In the bytes that damaged prompts turn into, no answer begins within the probe's 48 tokens.
+    # In the bytes that damaged prompts turn into, few answers begin within the probe's 96 tokens.
     verdict = judge_change(misread(chats[600:660], {"user", "assistant"}))
-    assert status_of(verdict, "loss") == "not_assessed"
-    assert verdict.status in ("not_assessed", "risky")
+    loss = next(rule for rule in verdict.rules if rule.id == "loss")
+    assert loss.p_value < 0.05 and loss.statistic > 0.5
+    assert verdict.measurements["sft"].read_share < 1
 
 
 def test_conversations_merged_twice_are_risky(chats: Rows, judge_change: Callable[[Rows], Verdict]) -> None:

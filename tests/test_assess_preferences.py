@@ -148,7 +148,7 @@ def test_agreement_of_one_answer_only_is_of_another_version_of_the_tool(
         layout.prepared("preferences").parent / "raw.jsonl", "".join(f"{json.dumps(x)}\n" for x in prepare_lines)
     )
     prepare_file(layout.DATA / "prepared" / "raw.jsonl", layout.prepared("preferences"), PrepareParams())
-    write_text(result / "probe_rows.csv", "row,hash,step,tokens,loss_nats\n1,ab,0,1,1.0\n")
+    write_text(result / "probe_rows.csv", "row,hash,step,tokens,response_tokens,loss_nats\n1,ab,0,1,1,1.0\n")
     np.save(result / "agreement.npy", np.zeros(3))
     with pytest.raises(NotAssessedError, match=r"agreement\.npy: of another version of the tool"):
         load_evidence("preferences")

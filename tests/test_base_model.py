@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus.artifacts import fingerprint, hash_folder
+from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError, ParamsError
-from corpus.records import HashedRecord, hash_fraction
+from corpus.records import HashedRecord, content_hash
 from training.base_model import CARD, BaseModelCard, build_base_model, is_trained_row, load_base_model, read_card
 from training.base_model_params import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_conversation, training_messages
@@ -26,7 +26,7 @@ SMALL = BaseModelParams(vocabulary=400, hidden_size=32, layers=1, heads=2, max_l
 
 def test_the_card_says_what_the_model_was_trained_on(base_folder: Path, baseline: Rows) -> None:
     card = read_card(base_folder)
-    mine = [row_hash for _, row_hash in baseline if is_trained_row(row_hash)]
+    mine = [record for record, _ in baseline if is_trained_row(record)]
     assert 0.8 * len(mine) < card.rows <= len(mine)
     assert 0.4 < card.rows / len(baseline) < 0.6
     assert card.trained_from == 0.5
@@ -36,8 +36,8 @@ def test_the_card_says_what_the_model_was_trained_on(base_folder: Path, baseline
 
 
 def test_the_model_has_learnt_text_it_has_not_seen(base_folder: Path, baseline: Rows) -> None:
-    model, tokenizer, card = load_base_model(base_folder)
-    unseen = [record for record, row_hash in baseline if hash_fraction(row_hash) < card.trained_from][:60]
+    model, tokenizer, _ = load_base_model(base_folder)
+    unseen = [record for record, _ in baseline if not is_trained_row(record)][:60]
     rows = [encode_conversation(tokenizer, training_messages(record), 96) for record in unseen]
     # A model that knows nothing needs ln 400 = 5.99 nats a token.
     assert mean_token_loss(model, [row for row in rows if row], tokenizer.pad_token_id, 16) < 5.0
@@ -52,12 +52,39 @@ def test_the_same_baseline_and_parameters_give_the_same_files(baseline: Rows, tm
 
 
 def test_rows_that_are_probed_later_do_not_change_the_model(baseline: Rows, tmp_path: Path) -> None:
-    probed = [item for item in baseline[:120] if not is_trained_row(item[1])]
-    trained = [item for item in baseline[:120] if is_trained_row(item[1])]
+    probed = [item for item in baseline[:120] if not is_trained_row(item[0])]
+    trained = [item for item in baseline[:120] if is_trained_row(item[0])]
     assert len(probed) > 40
     for name, rows in (("whole", baseline[:120]), ("without", trained)):
         build_base_model(rows, "00", SMALL, tmp_path / name)
     assert hash_folder(tmp_path / "whole") == hash_folder(tmp_path / "without")
+
+
+def test_editing_the_answer_of_a_probed_row_does_not_change_the_model(baseline: Rows, tmp_path: Path) -> None:
+    """Its content hash changes, and with it would half of the edited rows change sides."""
+    edited = []
+    for record, row_hash in baseline[:120]:
+        answers = [replace(m, content=m.content + "!") if m.role == "assistant" else m for m in record.messages]
+        new = replace(record, messages=tuple(answers))
+        edited.append(
+            HashedRecord(record, row_hash) if is_trained_row(record) else HashedRecord(new, content_hash(new))
+        )
+    assert sum(old != new for old, new in zip(baseline, edited, strict=False)) > 40
+    for name, rows in (("before", baseline[:120]), ("after", edited)):
+        build_base_model(rows, "00", SMALL, tmp_path / name)
+    assert hash_folder(tmp_path / "before") == hash_folder(tmp_path / "after")
+
+
+def test_a_small_model_of_older_versions_is_refused_and_a_pretrained_one_is_not(
+    base_folder: Path, tmp_path: Path
+) -> None:
+    document = json.loads((base_folder / CARD).read_text())
+    del document["split"]
+    write_json(tmp_path / CARD, document)
+    with pytest.raises(EntropylawError, match=r"older version of the tool; run `dvc repro --force base_model`"):
+        read_card(tmp_path)
+    write_json(tmp_path / CARD, {**document, "pretrained": "gpt2", "trained_from": 1.0})
+    assert read_card(tmp_path).split is None
 
 
 def test_a_saved_model_carries_no_pickle_and_no_path(base_folder: Path, tmp_path: Path) -> None:
@@ -67,7 +94,7 @@ def test_a_saved_model_carries_no_pickle_and_no_path(base_folder: Path, tmp_path
 
 
 def test_with_fewer_rows_than_a_batch_every_batch_is_full(baseline: Rows, tmp_path: Path) -> None:
-    few = [item for item in baseline if is_trained_row(item[1])][:3]
+    few = [item for item in baseline if is_trained_row(item[0])][:3]
     one_step = build_base_model(few, "00", replace(SMALL, steps=1, batch_rows=6), tmp_path / "a")
     two_steps = build_base_model(few, "00", replace(SMALL, steps=2, batch_rows=3), tmp_path / "b")
     assert one_step.tokens == two_steps.tokens > 0
@@ -100,7 +127,7 @@ def test_models_from_before_templates_and_adapters_could_be_chosen_keep_their_id
 ) -> None:
     card = build_base_model(baseline[:80], "00", SMALL, tmp_path / "base")
     before = {field: getattr(SMALL, field) for field in FIELDS_BEFORE}
-    assert card.identity == fingerprint({"params": before, "baseline": "00"})
+    assert card.identity == fingerprint({"params": before, "baseline": "00", "split": "question"})
     card = read_card(tmp_path / "base")
     written = json.loads((tmp_path / "base" / CARD).read_text())
     later = {name: written.pop(name) for name in ("chat_template", "weights", "lora_rank", "adapter_seed")}
@@ -313,8 +340,8 @@ def test_a_tokenizer_without_padding_pads_with_its_end_token(base_folder: Path, 
 
 
 def test_a_baseline_with_nothing_to_train_on_is_an_error(baseline: Rows, tmp_path: Path) -> None:
-    probed = [item for item in baseline if not is_trained_row(item[1])]
-    with pytest.raises(EntropylawError, match="too few rows to train a base model on"):
+    probed = [item for item in baseline if not is_trained_row(item[0])]
+    with pytest.raises(EntropylawError, match="too few rows with different questions to train a base model on"):
         build_base_model(probed, "00", SMALL, tmp_path)
     with pytest.raises(EntropylawError, match=r"no baseline row has a response within base_model\.max_length=2 tokens"):
         build_base_model(baseline[:20], "00", replace(SMALL, max_length=2), tmp_path)

@@ -42,11 +42,11 @@ from training.probed_model import ProbedModel, load_probed_model
 
 Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
-PROBE = ProbeParams(steps=12, batch_rows=2, max_length=48, skipped_steps=1)
+PROBE = ProbeParams(steps=12, batch_rows=2, rows=150, max_length=48, skipped_steps=1)
 PARAMS = CalibrationParams(seeds=3, update_shares=(0.1, 0.2), updates=2, topics=6, heldout_rows=12)
-# Three probes of 12 steps; twelve runs of 24 and, for being scored on 12 rows, the work of two more.
-PROBE_STEPS, LAW_STEPS = 12, 26
-ALL_STEPS = 3 * PROBE_STEPS + 12 * LAW_STEPS
+# Three probes of 12 steps; the first reads 150 rows, the work of 25 steps, the others 24, the work of four. Then twelve runs of 24 and, for being scored on 12 rows, the work of two more.
+FIRST_PROBE, PROBE_STEPS, LAW_STEPS = 37, 16, 26
+ALL_STEPS = FIRST_PROBE + 2 * PROBE_STEPS + 12 * LAW_STEPS
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,9 @@ def test_a_baseline_that_repeats_itself_is_calibrated_on_its_distinct_rows(
     without_law = replace(calibration, points=(), curves=no_curves, params=replace(PARAMS, law_runs=False))
     assert to_json(again) == to_json(without_law)
     # Each step, and the end of each of the three runs.
-    assert [done for done, _ in seen] == sorted([*range(1, 37), 12, 24, 36])
-    assert {total for _, total in seen} == {36}
+    done = [done for done, _ in seen]
+    assert done == sorted(done) and {37, 53, 69} <= set(done) <= set(range(1, 70))
+    assert {total for _, total in seen} == {69}
 
 
 # Interruptions.
@@ -219,12 +220,12 @@ class Attempt:
 def test_an_interrupted_calibration_goes_on_where_it_stopped_and_gives_the_bytes_of_an_unbroken_one(
     calibration: Calibration, rows: Rows, base_folder: Path, tmp_path: Path
 ) -> None:
-    first = Attempt(rows, base_folder, tmp_path, stop_at=2 * PROBE_STEPS + 5)
+    first = Attempt(rows, base_folder, tmp_path, stop_at=FIRST_PROBE + PROBE_STEPS + 5)
     assert first.runs() == (3, 12, 0) and first.result is None
-    second = Attempt(rows, base_folder, tmp_path, stop_at=3 * PROBE_STEPS + 5 * LAW_STEPS + 1)
+    second = Attempt(rows, base_folder, tmp_path, stop_at=FIRST_PROBE + 2 * PROBE_STEPS + 5 * LAW_STEPS + 1)
     assert second.runs() == (1, 12, 2) and second.result is None
     # Two whole probes are not run again: one report each, instead of one for each step.
-    assert second.steps[:4] == [12, 24, 25, 26]
+    assert second.steps[:2] == [37, 53] < second.steps[2:4]
 
     # Two of the kept files are damaged: one cannot be read, in the other a digit of L has changed.
     torn, changed = sorted(tmp_path.iterdir())[:2]
@@ -382,7 +383,7 @@ def test_a_calibration_of_another_shape_is_not_assessed_and_says_what_to_run(
 def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows: Rows, base_folder: Path) -> None:
     _, tokenizer, card = load_base_model(base_folder)
     params = CalibrationParams(seeds=2, heldout_rows=20)
-    drawn = split_for_law(rows[:60], tokenizer, card.trained_from, PROBE, COMPRESSION, params, np.random.default_rng(0))
+    drawn = split_for_law(rows[:40], tokenizer, card.trained_from, PROBE, COMPRESSION, params, np.random.default_rng(0))
     assert drawn == ((), [])
     assert fit_entropy_law([]).sentence.startswith("Too few points")
 

@@ -202,7 +202,7 @@ def test_a_run_of_the_law_by_adapters_starts_with_the_probe_and_leaves_the_model
     base = load_probed_model(adapted)
 
     def run(learning_rate: float) -> LawPoint:
-        chosen = choose_probe_rows(chats[:40], PROBE.steps * PROBE.batch_rows, PROBE.seed, 1.0)
+        chosen = choose_probe_rows(chats[:40], PROBE.trained_rows, PROBE.seed, 1.0)
         return run_law_point("x", chosen, chats[40:56], base, LawTraining(PROBE, learning_rate, CompressionParams()))
 
     slow, fast = run(1e-9), run(3e-2)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, Record, canonical_text, hash_fraction
+from corpus.records import HashedRecord, Record, canonical_text
+from corpus.row_sides import key_fraction, question_key
 from training.base_model_params import BaseModelParams
 from training.chat import encode_conversation, training_messages
 from training.chat_templates import prepare_chat_template, read_chat_template
@@ -23,18 +24,22 @@ if TYPE_CHECKING:
 
 CARD = "entropylaw.json"
 
-# Rows whose content hash falls in the upper half train the base model; rows in the lower half are probed. The split is
-# by content, so the base model has seen no probed row of any later version. Otherwise the rows of the first version
-# would look easier than those of any honest update.
+# Rows whose question's key falls in the upper half train the base model; rows in the lower half are probed. The split
+# is by what a row asks, so the base model has seen no probed question of any later version, and a row whose answer was
+# edited stays on its side. Otherwise the rows of the first version would look easier than those of any honest update.
 TRAINED_FROM = 0.5
+# Part of a small model's identity: a model whose rows were told apart in another way is another one.
+SPLIT: Literal["question"] = "question"
 
 
 @dataclass(frozen=True)
 class BaseModelCard:
     """What the base model is; the file lies in its folder.
 
-    ``identity``: part of the configuration fingerprint. ``trained_from``: rows whose content-hash fraction is at least
-    this may have been trained on (1.0: none were). ``rows`` and ``tokens``: what the small model was trained on.
+    ``identity``: part of the configuration fingerprint. ``trained_from``: rows whose question has a key fraction of at
+    least this may have been trained on (1.0: none were). ``split``: by what the rows of a small model were told apart;
+    None of a pretrained model, and of an older one, whose rows were told apart by their whole content. ``rows`` and
+    ``tokens``: what the small model was trained on.
     ``chat_template``: the Jinja text given to a pretrained model, None where its own is used. ``weights``,
     ``lora_rank`` and ``adapter_seed``: how ``load_probed_model`` prepares it.
     """
@@ -52,11 +57,12 @@ class BaseModelCard:
     weights: Literal["float32", "bfloat16"] = "float32"
     lora_rank: int | None = None
     adapter_seed: int = 0
+    split: Literal["question"] | None = None
 
 
-def is_trained_row(row_hash: str) -> bool:
-    """Whether a row with this content hash trains the small base model, and so is never probed."""
-    return hash_fraction(row_hash) >= TRAINED_FROM
+def is_trained_row(record: Record) -> bool:
+    """Whether this row trains the small base model, and so is never probed."""
+    return key_fraction(question_key(record)) >= TRAINED_FROM
 
 
 def build_base_model(
@@ -66,7 +72,7 @@ def build_base_model(
     folder: str | Path,
     progress: Progress = ignore_progress,
 ) -> BaseModelCard:
-    """Train the small model on the upper half of the baseline (by content hash), or point to a pretrained one.
+    """Train the small model on the upper half of the baseline (by question), or point to a pretrained one.
 
     ``records``: the rows of the baseline version; ``data_hash``: its identity. Writes model, tokenizer and card to
     ``folder``; of a pretrained model only the card. Raises EntropylawError when there is nothing to train on or the
@@ -78,7 +84,7 @@ def build_base_model(
         model, _ = load_pretrained(params.pretrained, params.revision, dtype=params.weights, chat_template=template)
         card = card_of_pretrained(model, params, template)
     else:
-        upper = [record for record, row_hash in records if is_trained_row(row_hash)]
+        upper = [record for record, _ in records if is_trained_row(record)]
         card = _train_small_model(upper, data_hash, params, template, folder, progress)
     write_json(folder / CARD, card)
     return card
@@ -94,7 +100,8 @@ def _train_small_model(
 ) -> BaseModelCard:
     if not records:
         raise EntropylawError(
-            "the baseline has too few rows to train a base model on; add rows or set base_model.pretrained"
+            "the baseline has too few rows with different questions to train a base model on; "
+            "add rows or set base_model.pretrained"
         )
     tokenizer = train_tokenizer([canonical_text(record) for record in records], params.vocabulary)
     prepare_chat_template(tokenizer, template)
@@ -107,7 +114,7 @@ def _train_small_model(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return BaseModelCard(
-        identity=fingerprint({"params": _describe_params(params, template), "baseline": data_hash}),
+        identity=fingerprint({"params": _describe_params(params, template), "baseline": data_hash, "split": SPLIT}),
         pretrained=None,
         revision=None,
         trained_from=TRAINED_FROM,
@@ -116,6 +123,7 @@ def _train_small_model(
         tokens=tokens,
         first_loss_nats=losses[0],
         last_loss_nats=sum(losses[-10:]) / len(losses[-10:]),
+        split=SPLIT,
     )
 
 
@@ -171,12 +179,16 @@ def card_of_pretrained(
 
 
 def read_card(folder: str | Path) -> BaseModelCard:
-    """The card of the base model in ``folder``. Raises EntropylawError when there is none."""
+    """The card of the base model in ``folder``. Raises EntropylawError when there is none, or an older small model."""
     try:
         document: dict[str, Any] = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))
-        return BaseModelCard(**document)
+        card = BaseModelCard(**document)
     except (OSError, json.JSONDecodeError, TypeError):
         raise EntropylawError(f"{folder}: not a base model; run `dvc repro base_model` first") from None
+    if card.trained_from < 1 and card.split != SPLIT:
+        # Its training rows were chosen by their whole content: it has seen the questions of rows that are probed now.
+        raise EntropylawError(f"{folder}: made by an older version of the tool; run `dvc repro --force base_model`")
+    return card
 
 
 def load_base_model(

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, Preference, Record
-from training.chat import EncodedAnswer, encode_answer
+from corpus.records import HashedRecord, Record
+from training.chat import EncodedAnswer
 from training.loss import collate_rows, row_token_losses
-from training.probe_run import ProbedRow, ProbeParams, ProbeResult, new_optimizer, take_probe_rows
+from training.probe_run import (
+    ProbedRow,
+    ProbeParams,
+    ProbeResult,
+    count_reading_steps,
+    count_steps,
+    new_optimizer,
+    read_rows,
+    take_probe_rows,
+)
+from training.row_window import read_preference
 
 if TYPE_CHECKING:
     import torch
@@ -20,15 +30,19 @@ if TYPE_CHECKING:
 # TRL's default, and that of KTO's authors. It is not kto.beta, because L must not depend on how the data is used later.
 BETA = 0.1
 
+# The answers of a row that are read, the chosen one under True, each with the response tokens of the whole answer.
+ReadAnswers = dict[bool, tuple[EncodedAnswer, int]]
+
 
 @dataclass(frozen=True, slots=True)
 class ProbedPreference(ProbedRow):
     """One row of the probe.
 
-    ``kto_loss``: mean over the row's answers, measured before the step that trains on them. The other numbers are the
-    base model's. ``loss_nats`` and ``tokens`` belong to the chosen answer, or to the rejected one in a row that has no
-    chosen answer. ``margin_nats``: mean log-probability per token of the chosen answer minus that of the rejected one,
-    NaN without a pair. It is per token because the log-probability of a whole answer depends mostly on its length.
+    ``kto_loss``: mean over the row's answers, measured before the step that trains on them, NaN of a row that was only
+    read. The other numbers are the base model's. ``loss_nats`` and the tokens belong to the chosen answer, or to the
+    rejected one in a row that has no chosen answer. ``margin_nats``: mean log-probability per token of the chosen
+    answer minus that of the rejected one, NaN without a pair. It is per token because the log-probability of a whole
+    answer depends mostly on its length.
     """
 
     kto_loss: float
@@ -57,23 +71,6 @@ class BatchedAnswer:
     row_index: int
     chosen: bool
     encoded: EncodedAnswer
-
-
-def encode_preference(
-    tokenizer: PreTrainedTokenizerBase, record: Record, max_length: int
-) -> dict[bool, EncodedAnswer] | None:
-    """The row's answers as tokens: the chosen one under True, the rejected one under False.
-
-    None for a conversation, and for a row whose prompt leaves no room for an answer within ``max_length`` tokens.
-    """
-    if not isinstance(record, Preference):
-        return None
-    answers = {}
-    for label, messages in ((True, record.chosen), (False, record.rejected)):
-        encoded = encode_answer(tokenizer, record.prompt, messages, max_length) if messages else None
-        if encoded is not None:
-            answers[label] = encoded
-    return answers or None
 
 
 def split_answers(rows: Sequence[dict[bool, EncodedAnswer]]) -> list[BatchedAnswer]:
@@ -124,34 +121,44 @@ def probe_preferences(
 ) -> PreferenceProbeResult:
     """Measure L of preferences: run KTO for a few steps from the base model, which is both policy and reference.
 
-    Rows, steps and learning rate are those of every probe. The reference's log-probabilities are taken before the
-    first step, so that no second model is held. The model is trained in place: pass a fresh one. Raises
-    NotAssessedError when fewer rows than one batch can be probed.
+    Rows, steps and learning rate are those of every probe. First the base model reads all probed rows, which gives
+    their losses and margins. The reference's log-probabilities are taken before the first step, so that no second model
+    is held. The model is trained in place: pass a fresh one. Raises NotAssessedError when fewer rows than one batch can
+    be probed.
     """
     rows = take_probe_rows(
-        records, params, trained_from, lambda record: encode_preference(tokenizer, record, params.max_length)
+        records, params, trained_from, lambda record: read_preference(tokenizer, record, params.max_length)
     )
-    batches = [rows[i : i + params.batch_rows] for i in range(0, len(rows), params.batch_rows)]
-    answers = [split_answers([row for _, _, row in batch]) for batch in batches]
-    policy = _Policy(model, tokenizer.pad_token_id, params.max_length)
+    steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
+    total = reading + 2 * steps
+    padding_id = tokenizer.pad_token_id
     # Without dropout, as in TRL: it would be taken for a distance from the reference.
-    model.eval()
+    base = _read_answers(model, [row for _, _, row in rows], padding_id, params, lambda n, _: progress(n, total))
+    policy = _Policy(model, padding_id, params.max_length)
+    starts = range(0, steps * params.batch_rows, params.batch_rows)
+    read = [{label: answer for label, (answer, _) in row.items()} for _, _, row in rows]
+    batches = [split_answers(read[start : start + params.batch_rows]) for start in starts]
     references = []
-    for step, part in enumerate(answers):
+    for step, part in enumerate(batches):
         references.append(policy.take_reference(part))
-        progress(step + 1, 2 * len(batches))
+        progress(reading + step + 1, total)
     optimizer = new_optimizer(model, params)
     losses: list[list[float]] = []
-    probed: list[ProbedPreference] = []
-    for step, (batch, part, reference) in enumerate(zip(batches, answers, references, strict=True)):
+    kto_losses_of: list[float] = []
+    for step, (part, reference) in enumerate(zip(batches, references, strict=True)):
         step_losses = policy.losses(part, reference)
         step_losses.mean().backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(step_losses.tolist())
-        probed += _record_rows(step, batch, part, losses[-1], reference)
-        progress(len(batches) + step + 1, 2 * len(batches))
-    return _summarise(losses, probed, params.first_counted_step(len(batches)))
+        kto_losses_of += _mean_by_row(part, losses[-1], params.batch_rows)
+        progress(reading + steps + step + 1, total)
+    kto_losses_of += [math.nan] * (len(rows) - len(kto_losses_of))
+    probed = [
+        _describe_row(item, base[i], kto_losses_of[i], i // params.batch_rows if i < starts.stop else None)
+        for i, item in enumerate(rows)
+    ]
+    return _summarise(losses, probed, params.first_counted_step(steps))
 
 
 @dataclass(frozen=True)
@@ -195,29 +202,50 @@ class _Policy:
         return answer_logps(self.model, answers, self.padding_id, self.max_length, mismatched)
 
 
-def _record_rows(
-    step: int,
-    batch: Sequence[tuple[Record, str, dict[bool, EncodedAnswer]]],
-    answers: Sequence[BatchedAnswer],
-    losses: Sequence[float],
-    reference: _Reference,
-) -> Iterator[ProbedPreference]:
-    """What is kept of each row of a micro-batch; ``losses``: one for each answer."""
-    tokens: list[int] = reference.tokens.tolist()
-    logps_per_token: list[float] = (reference.logps / reference.tokens).tolist()
-    for row_index, (record, row_hash, _) in enumerate(batch):
-        own = {answer.chosen: i for i, answer in enumerate(answers) if answer.row_index == row_index}
-        first = own[True] if True in own else own[False]
-        yield ProbedPreference(
-            row=record.row,
-            hash=row_hash,
-            source=record.source,
-            step=step,
-            tokens=tokens[first],
-            loss_nats=-logps_per_token[first],
-            kto_loss=sum(losses[i] for i in own.values()) / len(own),
-            margin_nats=logps_per_token[own[True]] - logps_per_token[own[False]] if len(own) == 2 else math.nan,
-        )
+def _read_answers(
+    model: PreTrainedModel, rows: Sequence[ReadAnswers], padding_id: int, params: ProbeParams, progress: Progress
+) -> list[dict[bool, tuple[float, int]]]:
+    """For each row, the summed loss in nats and the tokens of the chosen and of the rejected answer."""
+    keys = [(i, label) for i, row in enumerate(rows) for label in row]
+    answers = [rows[i][label][0] for i, label in keys]
+    encoded = [answer.after(answer.prompt_ids, params.max_length) for answer in answers]
+    # Pairs have two answers a row: told in rows, so that the progress ends where it should.
+    share = len(rows) / len(keys)
+    sums, counts = read_rows(
+        model, encoded, padding_id, params, lambda done, total: progress(round(done * share), total)
+    )
+    found: list[dict[bool, tuple[float, int]]] = [{} for _ in rows]
+    for (i, label), row_sum, count in zip(keys, sums, counts, strict=True):
+        found[i][label] = row_sum, count
+    return found
+
+
+def _mean_by_row(answers: Sequence[BatchedAnswer], losses: Sequence[float], rows: int) -> list[float]:
+    """The mean KTO loss of each row's answers in a micro-batch of so many rows; ``losses``: one for each answer."""
+    by_row: list[list[float]] = [[] for _ in range(rows)]
+    for answer, loss in zip(answers, losses, strict=True):
+        by_row[answer.row_index].append(loss)
+    return [sum(own) / len(own) for own in by_row]
+
+
+def _describe_row(
+    item: tuple[Record, str, ReadAnswers], base: dict[bool, tuple[float, int]], kto_loss: float, step: int | None
+) -> ProbedPreference:
+    """What is kept of a row. ``base``: summed loss and tokens of its answers by the base model."""
+    record, row_hash, answers = item
+    first = True in answers
+    per_token = {label: row_sum / count for label, (row_sum, count) in base.items()}
+    return ProbedPreference(
+        row=record.row,
+        hash=row_hash,
+        source=record.source,
+        step=step,
+        tokens=base[first][1],
+        response_tokens=answers[first][1],
+        loss_nats=per_token[first],
+        kto_loss=kto_loss,
+        margin_nats=per_token[False] - per_token[True] if len(per_token) == 2 else math.nan,
+    )
 
 
 def _summarise(

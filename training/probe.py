@@ -6,11 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, Preference, Record
-from training.chat import EncodedRow, encode_conversation, training_messages
+from corpus.records import HashedRecord, Preference
+from training.chat import EncodedRow
 from training.loss import collate_rows, row_token_losses
 from training.preference_probe import probe_preferences
-from training.probe_run import ProbedRow, ProbeParams, ProbeResult, new_optimizer, take_probe_rows
+from training.probe_run import (
+    ProbeCurve,
+    ProbedRow,
+    ProbeParams,
+    ProbeResult,
+    count_reading_steps,
+    count_steps,
+    new_optimizer,
+    read_rows,
+    take_probe_rows,
+)
+from training.row_window import read_conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,50 +37,66 @@ def probe_loss(
 ) -> ProbeResult:
     """Measure L of a data version. Preferences are probed by ``probe_preferences``, conversations here.
 
-    The model is trained in place: pass a fresh one. ``trained_from`` is the base model card's. Raises NotAssessedError
-    when fewer rows than one batch can be probed.
+    First the model reads all probed rows as it is, which gives each row's loss. Then it is trained on the first of
+    them, in place: pass a fresh one. ``trained_from`` is the base model card's. Raises NotAssessedError when fewer
+    rows than one batch can be probed.
     """
     if any(isinstance(record, Preference) for record, _ in records):
         return probe_preferences(model, tokenizer, records, params, trained_from, progress)
 
-    def encode(record: Record) -> EncodedRow | None:
-        return encode_conversation(tokenizer, training_messages(record), params.max_length)
-
-    rows = take_probe_rows(records, params, trained_from, encode)
-    return train_and_record(model, tokenizer.pad_token_id, rows, params, progress)
+    rows = take_probe_rows(
+        records, params, trained_from, lambda record: read_conversation(tokenizer, record, params.max_length)
+    )
+    encoded = [row.encoded for _, _, row in rows]
+    steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
+    padding_id = tokenizer.pad_token_id
+    sums, counts = read_rows(model, encoded, padding_id, params, lambda done, _: progress(done, reading + steps))
+    trained = encoded[: steps * params.batch_rows]
+    run = train_and_record(
+        model, padding_id, trained, params, lambda done, _: progress(reading + done, reading + steps)
+    )
+    probed = (
+        ProbedRow(
+            record.row,
+            row_hash,
+            record.source,
+            i // params.batch_rows if i < len(trained) else None,
+            counts[i],
+            row.response_tokens,
+            sums[i] / counts[i],
+        )
+        for i, (record, row_hash, row) in enumerate(rows)
+    )
+    return ProbeResult(run.l, steps, run.tokens, run.curve, tuple(probed))
 
 
 def train_and_record(
     model: PreTrainedModel,
     padding_id: int,
-    encoded: Sequence[tuple[Record, str, EncodedRow]],
+    encoded: Sequence[EncodedRow],
     params: ProbeParams,
     progress: Progress = ignore_progress,
-) -> ProbeResult:
-    """Train on the rows in the order given, recording each row's loss before the step that trains on it.
-
-    ``encoded``: records with their content hashes and tokens, in whole batches.
-    """
+) -> ProbeCurve:
+    """Train on the rows in the order given, recording each step's loss before it. ``encoded``: in whole batches."""
     import torch
 
     torch.manual_seed(params.seed)
     optimizer = new_optimizer(model, params)
     model.train()
-    probed: list[ProbedRow] = []
     curve: list[float] = []
+    tokens: list[int] = []
     total = len(encoded) // params.batch_rows
     for step in range(total):
         batch = encoded[step * params.batch_rows : (step + 1) * params.batch_rows]
-        sums, counts = row_token_losses(model, collate_rows([row for _, _, row in batch], padding_id))
+        sums, counts = row_token_losses(model, collate_rows(batch, padding_id))
         loss = sums.sum() / counts.sum()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         curve.append(float(loss.detach()))
-        for (record, row_hash, _), row_sum, count in zip(batch, sums.tolist(), counts.tolist(), strict=True):
-            probed.append(ProbedRow(record.row, row_hash, record.source, step, count, row_sum / count))
+        tokens.append(int(counts.sum()))
         progress(step + 1, total)
-    counted = [row for row in probed if row.step >= params.first_counted_step(total)]
-    tokens = sum(row.tokens for row in counted)
-    mean = sum(row.loss_nats * row.tokens for row in counted) / tokens
-    return ProbeResult(mean, total, tokens, tuple(curve), tuple(probed))
+    first = params.first_counted_step(total)
+    counted = sum(tokens[first:])
+    mean = sum(loss * count for loss, count in zip(curve[first:], tokens[first:], strict=True)) / counted
+    return ProbeCurve(mean, counted, tuple(curve))

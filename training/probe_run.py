@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from corpus.errors import NotAssessedError
-from corpus.records import HashedRecord, Record, hash_fraction
+from corpus.progress import Progress
+from corpus.records import HashedRecord, Record
+from corpus.row_sides import key_fraction, question_key
+from training.chat import EncodedRow
+from training.loss import collate_rows, row_token_losses
 
 if TYPE_CHECKING:
     import torch
@@ -21,21 +26,34 @@ Encoded = TypeVar("Encoded")
 class ProbeParams:
     """The section ``probe`` of params.yaml: ``steps`` optimiser steps of ``batch_rows`` rows each.
 
-    ``max_length``: tokens after which a row is cut. ``learning_rate`` is small and constant: a probe should feel the
+    ``rows``: so many rows are read by the base model before the run, the rows of the run among them. ``max_length``:
+    tokens that are read of a row at most. ``learning_rate`` is small and constant: a probe should feel the
     data, not learn it. The first ``skipped_steps`` do not count for L, because Adam's moments settle in them. ``seed``
     decides which rows are taken and, for a model with dropout, what is dropped.
     """
 
     steps: int = 48
     batch_rows: int = 8
+    rows: int = 600
     max_length: int = 256
     learning_rate: float = 1e-4
     skipped_steps: int = 4
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch_rows, self.max_length) < 1 or not 0 <= self.skipped_steps < self.steps:
-            raise ValueError("steps, batch_rows and max_length must be positive and skipped_steps below steps")
+        smallest = min(self.steps, self.batch_rows, self.rows, self.max_length)
+        if smallest < 1 or not 0 <= self.skipped_steps < self.steps:
+            raise ValueError("steps, batch_rows, rows and max_length must be positive and skipped_steps below steps")
+
+    @property
+    def trained_rows(self) -> int:
+        """Rows that the run trains on, where there are enough."""
+        return self.steps * self.batch_rows
+
+    @property
+    def read_rows(self) -> int:
+        """Rows that the base model reads before the run, where there are enough."""
+        return max(self.rows, self.trained_rows)
 
     def first_counted_step(self, steps: int) -> int:
         """The first step, from 0, that counts for L in a run of ``steps`` steps: the last one at the latest."""
@@ -44,26 +62,41 @@ class ProbeParams:
 
 @dataclass(frozen=True, slots=True)
 class ProbedRow:
-    """One row of a probe, in the order of training.
+    """One row of a probe. The rows that are trained on come first, in the order of training.
 
-    ``loss_nats``: mean loss per response token, measured before the step that trains on the row. ``step`` counts from
-    0. ``tokens``: response tokens.
+    ``loss_nats``: mean loss per response token by the base model, before any training: equal rows have equal losses in
+    every version. ``step``: the one that trained on the row, from 0; None of a row that was only read. ``tokens``: the
+    response tokens that were read, of ``response_tokens`` that the row has.
     """
 
     row: int
     hash: str
     source: str
-    step: int
+    step: int | None
     tokens: int
+    response_tokens: int
     loss_nats: float
+
+
+@dataclass(frozen=True)
+class ProbeCurve:
+    """A training run: ``l``, and the mean loss of every step before the step trains on it.
+
+    ``tokens``: response tokens that ``l`` is a mean over.
+    """
+
+    l: float  # noqa: E741 - the paper's letter
+    tokens: int
+    curve: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class ProbeResult:
     """What a probe measured.
 
-    ``l``: mean loss in nats per response token over the steps after the skipped ones. ``curve``: the mean loss of every
-    step. ``tokens``: response tokens that ``l`` is a mean over. For preferences see ``PreferenceProbeResult``.
+    ``l``: mean loss in nats per response token over the steps after the skipped ones, in training. ``curve``: the mean
+    loss of every step. ``tokens``: response tokens that ``l`` is a mean over. ``rows``: each with its loss by the base
+    model. For preferences see ``PreferenceProbeResult``.
     """
 
     l: float  # noqa: E741 - the paper's letter
@@ -72,27 +105,35 @@ class ProbeResult:
     curve: tuple[float, ...]
     rows: tuple[ProbedRow, ...]
 
+    @property
+    def tokens_read_share(self) -> float:
+        """The share of the rows' response tokens that were read."""
+        return sum(row.tokens for row in self.rows) / sum(row.response_tokens for row in self.rows)
+
 
 def choose_probe_rows(records: Sequence[HashedRecord], rows: int, seed: int, trained_from: float) -> list[HashedRecord]:
-    """The first ``rows`` records in the order of hash(seed, content), among those the base model was not trained on.
+    """The first ``rows`` records in the order of hash(seed, question), among those the base model was not trained on.
 
-    Records with a hash fraction of at least ``trained_from`` count as trained on. This is coordinated (bottom-k)
-    sampling: versions that share 90% of their rows share about 90% of their probe, so a difference in L comes from the
-    changed rows and not from the draw.
+    Records whose question has a key fraction of at least ``trained_from`` count as trained on. This is coordinated
+    (bottom-k) sampling: versions that share 90% of their rows share about 90% of their probe, so a difference in L
+    comes from the changed rows and not from the draw. A row whose answer was edited stays in the probe.
 
-    >>> from corpus.records import Conversation
-    >>> records = [(Conversation((), row=i), f"{i:x}0" * 16) for i in range(8)]
+    >>> from corpus.records import Conversation, Message
+    >>> records = [(Conversation((Message("user", f"{i}"),), row=i), f"{i:x}0" * 16) for i in range(8)]
     >>> after = choose_probe_rows(records[1:], 4, seed=0, trained_from=1.0)
     >>> before = choose_probe_rows(records, 4, seed=0, trained_from=1.0)
     >>> len({h for _, h in before} & {h for _, h in after}) >= 3
     True
     """
-
-    def key(item: HashedRecord) -> bytes:
-        return hashlib.blake2b(f"{seed}:{item[1]}".encode(), digest_size=8).digest()
-
+    keyed = []
+    for item in records:
+        key = question_key(item[0])
+        if key_fraction(key) < trained_from:
+            drawn = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest()
+            keyed.append((drawn, item[1], item))
     # A stable sort: copies of one row keep their file order.
-    return sorted((item for item in records if hash_fraction(item[1]) < trained_from), key=key)[:rows]
+    keyed.sort(key=lambda entry: entry[:2])
+    return [item for _, _, item in keyed[:rows]]
 
 
 def take_probe_rows(
@@ -101,27 +142,66 @@ def take_probe_rows(
     trained_from: float,
     encode: Callable[[Record], Encoded | None],
 ) -> list[tuple[Record, str, Encoded]]:
-    """The rows of a probe in whole batches: each record with its content hash and what ``encode`` makes of it.
+    """The rows of a probe, at most ``params.read_rows``: each with its content hash and what ``encode`` makes of it.
 
     ``encode`` gives None for a row that cannot be used. Raises NotAssessedError when fewer rows than one batch can be
     probed.
     """
-    wanted = params.steps * params.batch_rows
+    wanted = params.read_rows
     encoded: list[tuple[Record, str, Encoded]] = []
-    # A few rows have no response within max_length. Look a little further, so that the probe keeps its size.
+    # A few rows have no response. Look a little further, so that the probe keeps its size.
     for record, row_hash in choose_probe_rows(records, wanted * 2, params.seed, trained_from):
         row = encode(record)
         if row is not None:
             encoded.append((record, row_hash, row))
         if len(encoded) == wanted:
             break
-    steps = len(encoded) // params.batch_rows
-    if not steps:
+    if len(encoded) < params.batch_rows:
         raise NotAssessedError(
             f"only {len(encoded)} rows can be probed, fewer than one batch of {params.batch_rows}; "
             "add rows or lower probe.batch_rows"
         )
-    return encoded[: steps * params.batch_rows]
+    return encoded
+
+
+def count_steps(rows: int, params: ProbeParams) -> int:
+    """The steps of a run that has so many rows: whole batches only."""
+    return min(params.steps, rows // params.batch_rows)
+
+
+def count_reading_steps(rows: int, params: ProbeParams) -> int:
+    """How many training steps take as long as reading so many rows: reading is a third of training on a row."""
+    return math.ceil(rows / (3 * params.batch_rows))
+
+
+def read_rows(
+    model: PreTrainedModel, rows: Sequence[EncodedRow], padding_id: int, params: ProbeParams, progress: Progress
+) -> tuple[list[float], list[int]]:
+    """Summed loss in nats and number of response tokens of each row by the model as it is, in the order given.
+
+    Rows of like length are read together, never more tokens at once than a training step has. ``progress`` is told
+    ``count_reading_steps``, with no total.
+    """
+    import torch
+
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    most = params.batch_rows * params.max_length
+    sums, counts = [0.0] * len(rows), [0] * len(rows)
+    model.eval()
+    done = 0
+    with torch.no_grad():
+        while done < len(order):
+            # The longest row of a batch is its last one, so it grows while the longest still fits.
+            end = done + 1
+            while end < len(order) and (end + 1 - done) * len(rows[order[end]].ids) <= most:
+                end += 1
+            batch = order[done:end]
+            batch_sums, batch_counts = row_token_losses(model, collate_rows([rows[i] for i in batch], padding_id))
+            for i, row_sum, count in zip(batch, batch_sums.tolist(), batch_counts.tolist(), strict=True):
+                sums[i], counts[i] = row_sum, count
+            done = end
+            progress(count_reading_steps(done, params), None)
+    return sums, counts
 
 
 def new_optimizer(model: PreTrainedModel, params: ProbeParams) -> torch.optim.AdamW:

@@ -43,7 +43,7 @@ def load_evidence(dataset: str) -> Evidence:
     consistency = read_json(layout.result(dataset, "consistency.json"), "dvc repro consistency")
     prepare = read_json(layout.result(dataset, "prepare.json"), "dvc repro prepare")
     records = list(read_prepared(layout.prepared(dataset)))
-    numbers, hashes, losses = read_probe_rows(layout.result(dataset, "probe_rows.csv"))
+    probed = read_probe_rows(layout.result(dataset, "probe_rows.csv"))
     agreement_file = layout.result(dataset, "agreement.npy")
     try:
         agreement = np.load(agreement_file, allow_pickle=False).astype(np.float64)
@@ -54,6 +54,7 @@ def load_evidence(dataset: str) -> Evidence:
         raise NotAssessedError(f"{agreement_file}: {found}; run `dvc repro`")
     if agreement.shape[1:] != ((2,) if dataset == layout.PREFERENCES else ()):
         raise NotAssessedError(f"{agreement_file}: of another version of the tool; run `dvc repro --force consistency`")
+    summary = load_probe_summary(dataset)
     with shaped_results(str(layout.RESULTS / dataset)):
         sources = {name: Compressed(**part) for name, part in compression.pop("sources").items()}
         evidence = Evidence(
@@ -63,10 +64,13 @@ def load_evidence(dataset: str) -> Evidence:
             compression=CompressionProfile(**compression, sources=sources),
             consistency=ConsistencyProfile(**consistency),
             agreement=agreement,
-            l=load_probe_summary(dataset).l,
-            probe_rows=numbers,
-            probe_hashes=hashes,
-            probe_losses=losses,
+            l=summary.l,
+            probe_rows=probed.numbers,
+            probe_hashes=probed.hashes,
+            probe_losses=probed.losses,
+            probe_tokens=probed.tokens,
+            probe_trained=probed.trained,
+            read_share=summary.tokens_read_share,
         )
     measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
     for name, value in measured:
@@ -87,7 +91,10 @@ def shaped_results(where: str) -> Iterator[None]:
 def load_probe_summary(dataset: str) -> ProbeSummary:
     file = layout.result(dataset, "probe.json")
     with shaped_results(str(file)):
-        return summary_from_json(read_json(file, "dvc repro probe"))
+        document = read_json(file, "dvc repro probe")
+        if isinstance(document, dict) and "l" in document and "tokens_read_share" not in document:
+            raise NotAssessedError(f"{file}: of an older version of the tool; run `dvc repro --force probe`")
+        return summary_from_json(document)
 
 
 def load_calibration() -> Calibration:

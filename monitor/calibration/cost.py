@@ -39,14 +39,14 @@ def time_step(base: ProbedModel, records: Sequence[HashedRecord], probe: ProbePa
     from training.probe import probe_loss
     from training.probed_model import copy_probed_model
 
-    short = replace(probe, steps=TIMED_STEPS, skipped_steps=0)
+    short = replace(probe, steps=TIMED_STEPS, skipped_steps=0, rows=1)
     times = [time.perf_counter()]
     trained = copy_probed_model(base.model)
     probe_loss(
         trained, base.tokenizer, records, short, base.card.trained_from, lambda *_: times.append(time.perf_counter())
     )
-    # Where there is one step only, it is timed with all that came before it.
-    counted = times[1:] if len(times) > 2 else times
+    # The steps are the last that is reported. Where there is one only, it is timed with what came just before it.
+    counted = times[-TIMED_STEPS:]
     return (counted[-1] - counted[0]) / (len(counted) - 1)
 
 

@@ -19,6 +19,7 @@ from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
+    from training.chat import EncodedRow
     from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
 
@@ -100,18 +101,18 @@ def split_for_law(
     ``params.heldout_rows`` rows are held out, but at most a third of these rows. A baseline too small for eight
     training steps gives no subsets; the law is then not fitted, and its sentence says so.
     """
-    from training.chat import encode_conversation, training_messages
     from training.probe_run import choose_probe_rows
+    from training.row_window import read_conversation
 
     unseen = [
         row
         for row in choose_probe_rows(records, len(records), probe.seed + params.seeds, trained_from)
-        if encode_conversation(tokenizer, training_messages(row.record), probe.max_length) is not None
+        if read_conversation(tokenizer, row.record, probe.max_length) is not None
     ]
     heldout_rows = min(params.heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
     # Draws of the whole pool would all be the same rows: their runs would be equal, and the law would look exact.
-    size = min(probe.steps * probe.batch_rows, int(len(pool) * MAX_DRAWN_SHARE))
+    size = min(probe.trained_rows, int(len(pool) * MAX_DRAWN_SHARE))
     if size < MIN_STEPS * probe.batch_rows:
         return (), []
     return held_out, draw_law_subsets(pool, size, compression, rng)
@@ -155,20 +156,18 @@ def run_law_point(
 
     Raises NotAssessedError when the training diverges.
     """
-    from training.chat import encode_conversation, training_messages
     from training.loss import mean_token_loss
     from training.probe import train_and_record
     from training.probe_run import choose_probe_rows
     from training.probed_model import copy_probed_model
+    from training.row_window import read_conversation
 
     tokenizer, probe = base.tokenizer, training.probe
     padding_id = tokenizer.pad_token_id
 
-    def encode(rows: Sequence[HashedRecord]) -> list[Any]:
-        encoded = [
-            (*item, encode_conversation(tokenizer, training_messages(item[0]), probe.max_length)) for item in rows
-        ]
-        return [item for item in encoded if item[2] is not None]
+    def encode(rows: Sequence[HashedRecord]) -> list[EncodedRow]:
+        read = (read_conversation(tokenizer, record, probe.max_length) for record, _ in rows)
+        return [row.encoded for row in read if row is not None]
 
     rows = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
     trained = copy_probed_model(base.model)
@@ -176,8 +175,7 @@ def run_law_point(
     # L comes from a probe as always. The run then goes on at a rate at which the data makes a difference.
     faster = replace(probe, learning_rate=training.learning_rate)
     train_and_record(trained, padding_id, rows, faster, part_of(progress, 1, 2))
-    unseen = [row for _, _, row in encode(held_out)]
-    z = -mean_token_loss(trained, unseen, padding_id, 2 * probe.batch_rows)
+    z = -mean_token_loss(trained, encode(held_out), padding_id, 2 * probe.batch_rows)
     if not math.isfinite(measured.l) or not math.isfinite(z):
         raise NotAssessedError(
             f"calibration: the training run {name!r} diverged; "

@@ -12,7 +12,8 @@ import numpy as np
 
 from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, data_hash, hash_fraction
+from corpus.records import HashedRecord, data_hash
+from corpus.row_sides import key_fraction, question_key
 from monitor.calibration.benign_updates import RowMeasures
 from monitor.calibration.kept_runs import Run
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoiseRun:
-    """One A/A run: its L, and for each probed row its hash, its loss in nats per token and its response tokens."""
+    """One A/A run: its L, and for each probed row its hash, its loss in nats per token and its response tokens.
+
+    The losses are the base model's before training.
+    """
 
     l: float  # noqa: E741 - the paper's letter
     row_hashes: tuple[str, ...]
@@ -36,10 +40,15 @@ class NoiseRun:
 def plan_noise_runs(
     records: Sequence[HashedRecord], base: ProbedModel, probe: ProbeParams, seeds: int
 ) -> list[Run[NoiseRun]]:
-    """One probe for each of ``seeds`` seeds, the first of them the probe's own. ``base`` is left as it is."""
+    """One probe for each of ``seeds`` seeds, the first of them the probe's own. ``base`` is left as it is.
+
+    The later ones read only the rows that they train on: a row's loss does not depend on the seed.
+    """
+    from training.probe_run import count_reading_steps, count_steps
+
     trained_from = base.card.trained_from
-    unseen = sum(hash_fraction(row_hash) < trained_from for _, row_hash in records)
-    seeded = [replace(probe, seed=probe.seed + k) for k in range(seeds)]
+    unseen = sum(key_fraction(question_key(record)) < trained_from for record, _ in records)
+    seeded = [probe, *(replace(probe, seed=probe.seed + k, rows=1) for k in range(1, seeds))]
     return [
         Run(
             depends_on={
@@ -50,7 +59,7 @@ def plan_noise_runs(
                 "trained_from": trained_from,
                 "probe": params,
             },
-            steps=min(probe.steps, unseen // probe.batch_rows),
+            steps=count_steps(unseen, params) + count_reading_steps(min(unseen, params.read_rows), params),
             shape=NoiseRun,
             measure=partial(run_noise_probe, records, base, params),
         )
@@ -88,7 +97,7 @@ def gather_rows(
 ) -> RowMeasures:
     """What the runs tell about each row of ``records``, together with its ``agreement``, shape (rows,).
 
-    Several runs may probe the same row. It counts once, with its last loss.
+    Several runs may probe the same row, and find the same loss.
     """
     from training.probe_run import choose_probe_rows
 
@@ -104,6 +113,6 @@ def gather_rows(
         losses,
         tokens,
         np.array([row for row in order if not math.isnan(losses[row])], dtype=np.int64),
-        probe.steps * probe.batch_rows,
+        probe.trained_rows,
         probe.skipped_steps * probe.batch_rows,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 
 from corpus.progress import Advance, Progress, ignore_advance, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
+from corpus.row_sides import normalise_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,15 +84,6 @@ def prompt_and_response(record: Record) -> tuple[str, str]:
         prompt = "\n".join(m.content for m in record.prompt)
         return prompt, text(record.chosen or record.rejected, True)
     return text(record.messages, False), text(record.messages, True)
-
-
-def normalise_text(text: str) -> str:
-    """The words in lower case. Texts that differ only in case, spacing and punctuation become the same.
-
-    >>> normalise_text("Hello,   WORLD!")
-    'hello world'
-    """
-    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def row_agreement(

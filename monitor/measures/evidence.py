@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,10 @@ class Evidence:
     - ``agreement``: shape (records,), nan where a row has none; of preferences (records, 2), for both answers.
     - ``l``: mean probe loss in nats per response token; of preferences a KTO loss.
     - ``probe_rows``, ``probe_hashes``, ``probe_losses``: row number, content hash and loss of each probed row, in nats
-      per token; of preferences, the loss of the chosen answer.
+      per token by the base model before training; of preferences, the loss of the chosen answer.
+    - ``probe_tokens``: how many response tokens each loss is a mean over. ``probe_trained``: whether the probe's run
+      trained on the row, so that it counts for ``l``. Both of shape (probed,).
+    - ``read_share``: the share of the probed rows' response tokens that were read; None where that is not known.
     """
 
     dataset: str
@@ -42,6 +45,9 @@ class Evidence:
     probe_rows: Sequence[int]
     probe_hashes: Sequence[str]
     probe_losses: NDArray[np.float64]
+    probe_tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    probe_trained: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    read_share: float | None = None
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:
@@ -82,7 +88,7 @@ def first_copies(row_hashes: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def locate_probe_rows(item: Evidence) -> NDArray[np.int64]:
-    """Indices into ``item.records`` of the probed rows, shape (probed,), in the order they were trained on.
+    """Indices into ``item.records`` of the probed rows, shape (probed,), in the order of the probe.
 
     Raises NotAssessedError when a probed row is not among the records.
     """

@@ -13,6 +13,7 @@ from corpus.records import HashedRecord, Record, data_hash
 from monitor.measures.compression import CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
+from monitor.measures.probe_files import ProbedRows
 
 if TYPE_CHECKING:
     from training.probe_run import ProbeParams
@@ -78,10 +79,18 @@ def probe_dataset(
         base.card.trained_from,
         lambda done, total: progress(PROBE, done, total),
     )
+    return with_probe(evidence, result.l, result.tokens_read_share, ProbedRows.of(result.rows))
+
+
+def with_probe(evidence: Evidence, l: float, read_share: float, rows: ProbedRows) -> Evidence:  # noqa: E741 - L
+    """The evidence with the numbers of a probe."""
     return replace(
         evidence,
-        l=result.l,
-        probe_rows=tuple(row.row for row in result.rows),
-        probe_hashes=tuple(row.hash for row in result.rows),
-        probe_losses=np.array([row.loss_nats for row in result.rows]),
+        l=l,
+        probe_rows=rows.numbers,
+        probe_hashes=rows.hashes,
+        probe_losses=rows.losses,
+        probe_tokens=rows.tokens,
+        probe_trained=rows.trained,
+        read_share=read_share,
     )

@@ -20,19 +20,24 @@ if TYPE_CHECKING:
 
     from training.probe_run import ProbedRow, ProbeResult
 
-ROW_FIELDS = ("row", "hash", "step", "tokens", "loss_nats")
+ROW_FIELDS = ("row", "hash", "step", "tokens", "response_tokens", "loss_nats")
 # Further columns, of preferences only.
 PREFERENCE_FIELDS = ("kto_loss", "margin_nats")
 
 
 @dataclass(frozen=True)
 class ProbeSummary:
-    """A probe in numbers. ``l``: in nats per response token. ``base_identity``: the hash of the base model."""
+    """A probe in numbers.
+
+    ``l``: in nats per response token, over ``tokens`` of them. ``rows``: so many were read by the base model, and
+    ``tokens_read_share`` of their response tokens. ``base_identity``: the hash of the base model.
+    """
 
     l: float  # noqa: E741 - the paper's letter
     rows: int
     steps: int
     tokens: int
+    tokens_read_share: float
     base_identity: str
 
 
@@ -48,7 +53,7 @@ class PreferenceProbeSummary(ProbeSummary):
 
 
 def summarise_probe(result: ProbeResult, base_identity: str) -> ProbeSummary:
-    numbers = (result.l, len(result.rows), result.steps, result.tokens, base_identity)
+    numbers = (result.l, len(result.rows), result.steps, result.tokens, result.tokens_read_share, base_identity)
     if isinstance(result, PreferenceProbeResult):
         return PreferenceProbeSummary(*numbers, result.chosen_loss_nats, result.margin_nats)
     return ProbeSummary(*numbers)
@@ -59,33 +64,65 @@ def summary_from_json(document: dict[str, Any]) -> ProbeSummary:
     return PreferenceProbeSummary(**document) if "margin_nats" in document else ProbeSummary(**document)
 
 
+@dataclass(frozen=True)
+class ProbedRows:
+    """The probed rows, those that were trained on first; all of one length.
+
+    ``numbers``, ``hashes``: row numbers and content hashes. ``losses``: in nats per token, by the base model before
+    training. ``tokens``: response tokens that a loss is a mean over. ``trained``: whether the run trained on the row.
+    """
+
+    numbers: tuple[int, ...]
+    hashes: tuple[str, ...]
+    losses: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    trained: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Sequence[ProbedRow]) -> ProbedRows:
+        return cls(
+            tuple(row.row for row in rows),
+            tuple(row.hash for row in rows),
+            np.array([row.loss_nats for row in rows], dtype=np.float64),
+            np.array([row.tokens for row in rows], dtype=np.int64),
+            np.array([row.step is not None for row in rows], dtype=bool),
+        )
+
+
 def write_probe_rows(path: str | Path, rows: Sequence[ProbedRow]) -> None:
-    """Write one line for each row. Preferences also have a KTO loss, and a margin that is empty where there is none."""
+    """Write one line for each row; ``step`` is empty where the run did not train on it.
+
+    Preferences also have a KTO loss, which is empty where ``step`` is, and a margin that is empty where there is none.
+    """
     preferences = any(isinstance(row, ProbedPreference) for row in rows)
     with atomic_writer(path) as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(ROW_FIELDS + PREFERENCE_FIELDS if preferences else ROW_FIELDS)
         for row in rows:
-            line = [row.row, row.hash, row.step, row.tokens, f"{row.loss_nats:.6g}"]
+            step = "" if row.step is None else row.step
+            line = [row.row, row.hash, step, row.tokens, row.response_tokens, f"{row.loss_nats:.6g}"]
             if isinstance(row, ProbedPreference):
-                line += [f"{row.kto_loss:.6g}", "" if math.isnan(row.margin_nats) else f"{row.margin_nats:.6g}"]
+                line += ["" if math.isnan(value) else f"{value:.6g}" for value in (row.kto_loss, row.margin_nats)]
             writer.writerow(line)
 
 
-def read_probe_rows(path: str | Path) -> tuple[list[int], list[str], NDArray[np.float64]]:
-    """Row numbers, content hashes and losses in nats of the probed rows, in the order they were trained on.
-
-    Raises EntropylawError when the file is missing or damaged.
-    """
+def read_probe_rows(path: str | Path) -> ProbedRows:
+    """The rows that ``write_probe_rows`` wrote. Raises EntropylawError when the file is missing, old or damaged."""
     try:
         with Path(path).open(encoding="utf-8", newline="") as handle:
-            lines = list(csv.DictReader(handle))
+            reader = csv.DictReader(handle)
+            lines = list(reader)
         if not lines:
             raise ValueError("no rows")
-        return (
-            [int(line["row"]) for line in lines],
-            [line["hash"] for line in lines],
+        # Older files have the losses of the training run, which are no row's own.
+        if "step" in lines[0] and "response_tokens" not in lines[0]:
+            raise EntropylawError(f"{path}: of an older version of the tool; run `dvc repro --force probe`")
+        return ProbedRows(
+            tuple(int(line["row"]) for line in lines),
+            tuple(line["hash"] for line in lines),
             np.array([float(line["loss_nats"]) for line in lines]),
+            np.array([int(line["tokens"]) for line in lines], dtype=np.int64),
+            np.array([line["step"] != "" for line in lines], dtype=bool),
         )
     except FileNotFoundError:
         raise EntropylawError(f"{path}: no such file; run `dvc repro probe` first") from None
@@ -103,15 +140,16 @@ def write_step_curve(path: str | Path, name: str, curve: Iterable[tuple[int, flo
 def write_probe_curve(path: str | Path, result: ProbeResult) -> None:
     """Write the mean loss of each step, from 1, in nats per token.
 
-    Of preferences it is the loss of the answers in ``write_probe_rows``, with the KTO loss in a second column.
+    Of preferences it is the base model's loss of the rows of each step, with the KTO loss in a second column.
     """
     if not isinstance(result, PreferenceProbeResult):
         write_step_curve(path, "loss_nats", enumerate(result.curve, start=1))
         return
     nats, tokens = np.zeros(result.steps), np.zeros(result.steps)
     for row in result.rows:
-        nats[row.step] += row.loss_nats * row.tokens
-        tokens[row.step] += row.tokens
+        if row.step is not None:
+            nats[row.step] += row.loss_nats * row.tokens
+            tokens[row.step] += row.tokens
     steps = enumerate(zip((nats / tokens).tolist(), result.curve, strict=True), start=1)
     _write_curve(path, ("loss_nats", "kto_loss"), steps)
 

@@ -1,48 +1,5 @@
-"""The two sides of a row, what is asked and what is answered, and keys by which an edited row is known again."""
+"""The two sides of a row and their keys, as the measures use them. They live in ``corpus``: ``training`` needs them."""
 
-from __future__ import annotations
+from corpus.row_sides import RowSides, question_key, side_key, split_sides
 
-import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from corpus.records import Message, Preference, Record
-from monitor.measures.consistency import normalise_text
-
-
-class RowSides(NamedTuple):
-    """What is asked, without system messages, and what a model is trained to answer. Messages are joined by "\\n"."""
-
-    prompt: str
-    answer: str
-
-
-def split_sides(record: Record) -> RowSides:
-    """The sides of a row. Of a preference the answer is the chosen one, or the rejected one where none was chosen.
-
-    A system message belongs to neither: the same one is often put before many rows, and says nothing of what they ask.
-
-    >>> from corpus.records import Conversation
-    >>> messages = Message("system", "Be kind."), Message("user", "Tea?"), Message("assistant", "Yes.")
-    >>> split_sides(Conversation(messages))
-    RowSides(prompt='Tea?', answer='Yes.')
-    """
-    if isinstance(record, Preference):
-        return RowSides(_join(record.prompt, answers=False), _join(record.chosen or record.rejected, answers=True))
-    return RowSides(_join(record.messages, answers=False), _join(record.messages, answers=True))
-
-
-def _join(messages: Sequence[Message], *, answers: bool) -> str:
-    return "\n".join(m.content for m in messages if m.role != "system" and (m.role == "assistant") == answers)
-
-
-def side_key(text: str) -> int:
-    """64 bits of the words of a text in lower case: another case, spacing or punctuation leaves the key as it is.
-
-    Of a text without words, such as "?!", all characters count.
-
-    >>> side_key("Hello,  World!") == side_key("hello world")
-    True
-    """
-    words = normalise_text(text) or text
-    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+__all__ = ["RowSides", "question_key", "side_key", "split_sides"]
