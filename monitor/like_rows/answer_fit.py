@@ -49,9 +49,9 @@ def measure_answer_mismatch(
     A logistic regression tells the kept rows from the same rows with their answers exchanged among rows that answer
     about as long. Its features are the cosine of the embeddings; the cosine of the words, weighted by how rare they are
     among rows (inverse document frequency); both lengths; and each cosine times each length, because long texts have
-    more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... for each row, which is scored by a regression
-    that has not seen its fold; −1 for a row that is scored by one that has seen all kept rows. ``is_kept``: shape
-    (rows,), by default the rows with a fold.
+    more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... for each row, which is scored by a
+    regression that has not seen its fold; −1 for a row that is scored by one that has seen all kept rows. ``is_kept``:
+    shape (rows,), by default the rows with a fold.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import HashedRecord, Record, canonical_text
+from corpus.records import HashedRecord, canonical_text
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.like_rows.answer_fit import Sides, embed_sides
@@ -18,6 +18,7 @@ from monitor.like_rows.rank_test import MIN_GROUP_ROWS, MIN_KEPT_ROWS
 from monitor.like_rows.row_features import measure_row_features
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import count_traces
+from monitor.measures.consistency import centre_vectors
 from monitor.measures.row_sides import RowSides
 from monitor.measures.row_split import RowSplit
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
@@ -44,8 +45,8 @@ class LikeComparison:
     - ``rows``: their indices in the version, shape (m,). ``kept``: how many of them the parent had.
     - ``features``: by name, shape (m,) each, nan where a row has none. ``by_prompt``, ``by_answer``: the kept rows with
       the most similar prompts, and with the most similar answers, of each row.
-    - ``is_new``: rows of a source that the parent did not have, or whose prompts are like no kept row's, shape (m,).
-      They have no like rows, so they are left out where rows are compared.
+    - ``is_new_source``: added rows of a source that the parent did not have. ``is_new``: these, and added rows whose
+      prompts are like no kept row's. They have no like rows, so they are left out where rows are compared.
     - ``tie``: a uniform number for each row, by its hash, that decides among equal values, shape (m,).
     - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_test.test_side``.
     - ``phrases``: that burst in, by side.
@@ -56,6 +57,7 @@ class LikeComparison:
     features: dict[str, NDArray[np.float64]]
     by_prompt: Neighbours
     by_answer: Neighbours
+    is_new_source: NDArray[np.bool_]
     is_new: NDArray[np.bool_]
     tie: NDArray[np.float64]
     groups: tuple[NDArray[np.int64], ...]
@@ -67,7 +69,7 @@ class LikeComparison:
 
     def like_rows(self, like: str) -> int:
         """How many like rows a row is compared with."""
-        return self._neighbours(like).index.shape[1]
+        return int(self._neighbours(like).index.shape[1])
 
     def edge(self, like: str) -> float:
         """The rank from which on a row lies beyond all of its like rows."""
@@ -87,12 +89,14 @@ def compare_like_with_like(
     records: Sequence[HashedRecord],
     split: RowSplit,
     is_new_source: NDArray[np.bool_],
+    losses: NDArray[np.float64],
     topics: CalibrationParams,
     rare_bits: float,
 ) -> LikeComparison | None:
     """Compare the added rows with kept rows like them.
 
-    None where no row was added or fewer than MIN_KEPT_ROWS were kept. Of much data a sample is read: the rows with the
+    ``is_new_source``, ``losses``: of all rows, shape (records,); losses in nats per token, nan where not probed. None
+    where no row was added or fewer than MIN_KEPT_ROWS were kept. Of much data a sample is read: the rows with the
     lowest content hashes, kept and added ones alike. Rows of which it is not known whether the parent had them are not
     read.
     """
@@ -106,10 +110,12 @@ def compare_like_with_like(
     by_prompt, by_answer = (
         find_neighbours(vectors, kept) for vectors in (sides.prompt_vectors, sides.response_vectors)
     )
-    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt) | (is_new_source[indices] & ~is_kept)
+    new_source = is_new_source[indices] & ~is_kept
+    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt) | new_source
     features = {
         **measure_row_features(taken, sides, is_kept, fold, rare_bits),
         **_measure_sides(sides, fold, is_kept),
+        "loss": losses[indices],
     }
     return LikeComparison(
         rows=indices,
@@ -117,6 +123,7 @@ def compare_like_with_like(
         features=features,
         by_prompt=by_prompt,
         by_answer=by_answer,
+        is_new_source=new_source,
         is_new=is_new,
         tie=np.array([int(records[i].hash[13:26], 16) / 16**13 for i in indices]),
         groups=_divide_into_batches(indices, kept, sides, topics),
@@ -149,7 +156,15 @@ def _measure_sides(sides: Sides, fold: NDArray[np.int64], is_kept: NDArray[np.bo
     for side, texts in (("prompt", sides.prompts), ("answer", sides.responses)):
         found |= {f"{side} {name}": counts for name, counts in count_traces(texts).items()}
     found["sides exchanged"] = measure_side_order(sides, fold, is_kept)
+    found["agreement"] = _measure_agreement(sides, is_kept)
     return found
+
+
+def _measure_agreement(sides: Sides, is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The cosine of prompt and answer, what all kept rows have in common taken off; nan where one is blank."""
+    known = np.logical_and(sides.prompt_vectors.any(axis=1), sides.response_vectors.any(axis=1))
+    prompts, answers = (centre_vectors(v, known & is_kept) for v in (sides.prompt_vectors, sides.response_vectors))
+    return np.where(known, np.einsum("ij,ij->i", prompts, answers).astype(np.float64), np.nan)
 
 
 def _divide_into_batches(

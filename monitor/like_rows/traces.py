@@ -22,11 +22,15 @@ MAX_CHARACTERS = 20_000
 
 @dataclass(frozen=True)
 class Trace:
-    """One kind of trace. ``says``: what rows with it have. ``count``: how often it stands in a text."""
+    """One kind of trace.
+
+    ``count``: how often it stands in a text. ``unmistakable``: whether it is a trace in data of any kind, so that rows
+    of a new kind, which have no like rows, are looked at as well.
+    """
 
     name: str
-    says: str
     count: Callable[[str], int]
+    unmistakable: bool = False
 
 
 def _matches(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], int]:
@@ -53,27 +57,36 @@ _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\
 TRACES = (
     Trace(
         "control tokens",
-        "hold control tokens of chat templates",
-        # ChatML, Llama 2 and 3, Gemma, Phi, DeepSeek, Vicuna and Alpaca, and what tokenizers write for their own tokens.
+        # ChatML, Llama 2 and 3, Gemma, Phi, DeepSeek, and what tokenizers write for their own tokens.
         _matches(
             r"<[|｜][\w▁]+[|｜]>|<</?SYS>>|\[/?INST\]|</?s>|<(?:bos|eos|pad|unk|mask)>|\[(?:PAD|UNK|CLS|SEP|MASK)\]"
-            r"|<(?:start|end)_of_(?:turn|text)>|^#{2,3} ?(?:Instruction|Response|Input|System|Human|Assistant|User):?",
+            r"|<(?:start|end)_of_(?:turn|text)>"
+        ),
+        unmistakable=True,
+    ),
+    Trace(
+        "names of speakers",
+        # Of Vicuna, Alpaca and dialogues pasted as text.
+        _matches(
+            r"^#{2,3} ?(?:instruction|response|input|system|human|assistant|user)\b"
+            r"|^\W*(?:human|user|assistant|system|question|answer|prompt|response|bot|ai|gpt) ?:",
             re.MULTILINE | re.IGNORECASE,
         ),
     ),
+    Trace("reasoning tags", _matches(r"</?(?:think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)),
+    Trace("HTML entities", _matches(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,24});", re.I), unmistakable=True),
     Trace(
-        "speakers",
-        "name speakers in the text",
-        _matches(r"^\W*(?:human|user|assistant|system|question|answer|prompt|response|bot|ai|gpt) ?:", re.M | re.I),
+        "HTML tags",
+        _matches(r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.IGNORECASE),
     ),
-    Trace("reasoning tags", "hold tags of reasoning", _matches(r"</?(?:think|thinking|thought|reasoning|scratchpad)>", re.I)),
-    Trace("HTML entities", "hold HTML entities", _matches(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,24});", re.I)),
-    Trace("HTML tags", "hold HTML tags", _matches(r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.I)),
-    Trace("escapes", "hold escapes, such as a literal \\n", _matches(r"\\(?:[nrt\"']|u[0-9a-f]{4}|x[0-9a-f]{2})", re.I)),
-    Trace("mojibake", "hold wrongly decoded characters", count_mojibake),
-    Trace("terminal codes", "hold codes for a terminal", _matches(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9]{1,2}(?:;[0-9]{1,2})*m")),
-    Trace("no answer", "say no more than that nothing is there", _matches(r"\A\W*(?:nan|none|null|nil|undefined|n/?a|\[?object object\]?|todo|tbd)?\W*\Z", re.I)),
-)  # fmt: skip
+    Trace("escape sequences", _matches(r"\\(?:[nrt\"']|u[0-9a-f]{4}|x[0-9a-f]{2})", re.IGNORECASE)),
+    Trace("wrongly decoded characters", count_mojibake, unmistakable=True),
+    Trace("terminal codes", _matches(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9]{1,2}(?:;[0-9]{1,2})*m"), unmistakable=True),
+    Trace(
+        "words for nothing",
+        _matches(r"\A\W*(?:nan|none|null|nil|undefined|n/?a|\[?object object\]?|todo|tbd)?\W*\Z", re.IGNORECASE),
+    ),
+)
 
 
 def count_traces(texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -1,82 +1,95 @@
-"""Rule `agreement`: do the answers of the added rows fit their prompts?"""
+"""Rule `agreement`: do the answers of the added rows fit their prompts as well as those of kept rows like them?"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from monitor.rules.drafts import Draft, RowScores, decide_status
-from monitor.rules.mean_shift import RowMeasure, draft_mean_shift
-from monitor.rules.outlier_share import FeatureWords, draft_outlier_share
+from monitor.rules.rank_shift import (
+    RankAnswer,
+    RankQuestion,
+    answer_questions,
+    describe_answer,
+    draft_rank_shift,
+    explain_no_like_rows,
+)
 from monitor.rules.rule import Rule, RuleInput
-from monitor.verdict import SEVERITY
+from monitor.verdict import SEVERITY, RuleResult
 
-if TYPE_CHECKING:
-    from monitor.rule_params import RuleParams
-    from monitor.rules.parent_comparison import ComparedRows
-
-MISMATCH = FeatureWords("answer mismatch", "have answers that fit other rows' prompts better", "log-odds")
+MISMATCH = RankQuestion("answer mismatch", "prompt", "high", "have answers that fit other rows' prompts better")
+COSINE = RankQuestion("agreement", "prompt", "low", "agree less with their prompts")
 
 
 def draft(case: RuleInput) -> Draft:
-    """Test the mean agreement and the share of outliers, and report the graver.
+    """Test the agreement of prompt and answer, and the answer mismatch, among like rows; report the graver.
 
-    The mean sees many rows that fit a little less; outliers are few rows that do not fit at all.
+    The first sees many rows that fit a little less; the second sees few rows that do not fit at all.
     """
-    comparison, params = case.comparison, case.params
-    fall, share = case.thresholds
-    measure = RowMeasure(
-        kept=comparison.agreement_kept,
-        added=comparison.agreement_added,
-        expected=len(comparison.agreement_added),
-        found=int(np.count_nonzero(~np.isnan(comparison.agreement_added))),
-        missing="the others have a blank prompt or answer",
-        name="prompt-response agreement",
-        unit="cosine",
-        sign=-1.0,
-        worse="further from their prompts than an honest batch of another topic",
-        blank="All prompts, or all answers, are the same: agreement says nothing.",
-    )
-    topics = case.calibration.topic_agreement
-    mean = draft_mean_shift("agreement", comparison, measure, topics, fall, params)
-    outliers = draft_outlier_share("agreement", case, [MISMATCH], share)
-    return replace(take_graver(mean, outliers, params), blame=lambda rows: _score_answers(case, rows))
-
-
-def take_graver(mean: Draft, outliers: Draft, params: RuleParams) -> Draft:
-    """The graver of two drafts. Its p-value is doubled, because there was a choice of two."""
-    if outliers.result.p_value is None or mean.result.status == "not_assessed":
-        return mean
-    if mean.result.p_value is None:
-        return outliers
-    doubled = [
-        replace(draft, result=replace(draft.result, p_value=min(1.0, 2 * (draft.result.p_value or 0.0))))
-        for draft in (mean, outliers)
+    _, share = case.thresholds
+    result = RuleResult("agreement", case.comparison.dataset, "skipped", "", unit="cosine")
+    if hindrance := explain_no_like_rows(case, result):
+        return Draft(hindrance)
+    drafts = [_draft_cosine(case, result), draft_rank_shift("agreement", case, [MISMATCH], share)]
+    tested = [draft for draft in drafts if draft.result.p_value is not None]
+    if not tested:
+        return drafts[0]
+    # There was a choice of so many.
+    corrected = [
+        replace(draft, result=replace(draft.result, p_value=min(1.0, len(tested) * (draft.result.p_value or 0.0))))
+        for draft in tested
     ]
 
     def gravity(draft: Draft) -> tuple[int, float]:
         p = draft.result.p_value or 0.0
-        return SEVERITY.index(decide_status(p, draft.effect, draft.thresholds, params)), p
+        return SEVERITY.index(decide_status(p, draft.effect, draft.thresholds, case.params)), p
 
-    return min(doubled, key=gravity)
+    return min(corrected, key=gravity)
 
 
-def _score_answers(case: RuleInput, rows: ComparedRows) -> RowScores:
-    """The answer mismatch of each row; where there are too few kept rows to learn it from, its agreement (cosine)."""
-    features = case.comparison.features
-    mismatch = None if features is None else features.features[MISMATCH.name]
-    if mismatch is None or np.isnan(mismatch[rows.split.is_added]).all():
-        return RowScores(rows.evidence.row_agreement, "cosine", highest=False)
-    return RowScores(mismatch, MISMATCH.unit)
+def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
+    like = case.comparison.like
+    assert like is not None  # explained by the caller
+    fall, _ = case.thresholds
+    answers: list[RankAnswer] = answer_questions(like, [COSINE])
+    if not answers:
+        return Draft(replace(result, reason="All prompts, or all answers, are the same: agreement says nothing."))
+    gravest = min(answers, key=lambda answer: answer.found.p_value)
+    agreement = like.features["agreement"]
+    usual = like.middle_of_like_rows(agreement, "prompt")
+    compared = ~np.isnan(agreement) & ~np.isnan(usual) & ~like.is_new & (np.arange(len(usual)) >= like.kept)
+    less = float((usual[compared] - agreement[compared]).mean())
+    effect = less * case.comparison.share_added
+    numbers = (
+        f"{describe_answer(gravest, like)}: a cosine of {agreement[compared].mean():.3f} against "
+        f"{usual[compared].mean():.3f}"
+    )
+    return Draft(
+        replace(result, status="pass", statistic=-less, threshold=0.0, p_value=gravest.found.p_value),
+        effect=effect,
+        thresholds=fall,
+        alarm=f"{numbers}. This moves C by {-effect:+.3f}.",
+        negligible=f"{numbers}, which moves C by {-effect:+.4f} only: too little to matter.",
+        passing=f"{numbers}, no more than an honest batch may differ.",
+        blame=lambda rows: _score_answers(case, len(rows.evidence.records)),
+    )
+
+
+def _score_answers(case: RuleInput, rows: int) -> RowScores:
+    """The answer mismatch of each row that was read, which tells single rows better than a cosine does."""
+    like = case.comparison.like
+    assert like is not None  # an alarm has rows
+    scores = np.full(rows, np.nan)
+    scores[like.rows] = np.where(like.is_new, np.nan, like.features[MISMATCH.feature])
+    return RowScores(scores, "log-odds")
 
 
 RULE = Rule(
     id="agreement",
     order=30,
     title="Agreement",
-    question="Do the answers of the added rows fit their prompts?",
+    question="Do the answers of the added rows fit their prompts as well as those of kept rows like them?",
     advice="Look for answers of other prompts, stock answers, and answers cut short.",
     thresholds=("agreement_fall", "outlier_share"),
     draft=draft,

@@ -8,14 +8,14 @@ import numpy as np
 
 from monitor.measures.repeated_rows import MIN_ANSWER_WORDS, Repeats
 from monitor.rules.drafts import Draft, RowScores, decide_status
-from monitor.rules.outlier_share import EXCESS, FeatureWords, draft_outlier_share
+from monitor.rules.rank_shift import RankQuestion, draft_rank_shift
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import SEVERITY, RuleResult
 
-FEATURES = (
-    FeatureWords("row repeated", "repeat runs of words that stand in kept rows", EXCESS),
-    FeatureWords("prompt repeated", "have prompts that stand in kept rows", EXCESS),
-    FeatureWords("answer repeated", "have answers that stand in kept rows", EXCESS),
+NEAR = (
+    RankQuestion("row repeated", "prompt", "high", "repeat more runs of words of kept rows", mean=False),
+    RankQuestion("prompt repeated", "prompt", "high", "repeat more of the prompts of kept rows", mean=False),
+    RankQuestion("answer repeated", "prompt", "high", "repeat more of the answers of kept rows", mean=False),
 )
 
 
@@ -32,13 +32,13 @@ ANSWERS = RepeatWords(f"have an answer of at least {MIN_ANSWER_WORDS} words that
 
 
 def draft(case: RuleInput) -> Draft:
-    """Count exact copies, equal answers, and outliers by how much of a row stands in kept rows; report the gravest.
+    """Count exact copies, equal answers and near copies of kept rows; report the gravest.
 
-    Exact copies and equal answers are counted over all rows by full hashes. For near copies, rows are read as outliers
-    are; a row that was added twice counts twice. The p-value is multiplied by the number of tests to choose from.
+    Exact copies and equal answers are counted over all rows by full hashes. Near copies repeat more of the kept rows
+    than kept rows like them repeat of others. The p-value is multiplied by the number of tests to choose from.
     """
     (share,) = case.thresholds
-    near = draft_outlier_share("copies", case, FEATURES, share, with_copies=True)
+    near = draft_rank_shift("copies", case, NEAR, share)
     comparison = case.comparison
     if not comparison.now.added or comparison.repeated_rows is None or comparison.repeated_answers is None:
         return near

@@ -1,4 +1,4 @@
-"""Rule `loss`: are the added rows harder for the base model than good rows of another topic would be?"""
+"""Rule `loss`: are the added rows harder for the base model than kept rows like them?"""
 
 from __future__ import annotations
 
@@ -9,46 +9,79 @@ import numpy as np
 
 from monitor.measures.evidence import locate_probe_rows
 from monitor.rules.drafts import Draft, RowScores
-from monitor.rules.mean_shift import RowMeasure, draft_mean_shift
+from monitor.rules.rank_shift import RankQuestion, answer_questions, describe_answer, explain_no_like_rows
 from monitor.rules.rule import Rule, RuleInput
+from monitor.verdict import RuleResult
 
 if TYPE_CHECKING:
     from monitor.rules.parent_comparison import ComparedRows
 
+QUESTION = RankQuestion("loss", "prompt", "high", "have a higher loss")
+# Fewer added rows with a loss say nothing.
+MIN_ROWS = 5
+
 
 def draft(case: RuleInput) -> Draft:
-    """Test whether the mean loss of the added rows lies above that of the kept rows (see ``measure_shift``)."""
+    """Test the rank of each row's loss among kept rows with like prompts: the paper's consistency at equal content.
+
+    Its effect is how far the added rows move the version's mean loss, beyond what as many like rows would.
+    """
     comparison = case.comparison
-    measure = RowMeasure(
-        kept=comparison.loss_kept,
-        added=comparison.loss_added,
-        expected=comparison.share_added * comparison.probed,
-        found=comparison.probed_added,
-        missing="the answers of the others may lie beyond probe.max_length tokens",
-        name="probe loss" if comparison.pairs is None else "loss of chosen answers",
-        unit="nats",
-        sign=1.0,
-        worse="harder for the base model than an honest batch of another topic",
+    (thresholds,) = case.thresholds
+    result = RuleResult("loss", comparison.dataset, "skipped", "", unit="nats")
+    if hindrance := explain_no_like_rows(case, result):
+        return Draft(hindrance)
+    like = comparison.like
+    assert like is not None  # explained above
+    loss = like.features["loss"]
+    usual = like.middle_of_like_rows(loss, "prompt")
+    compared = ~np.isnan(loss) & ~np.isnan(usual) & ~like.is_new & (np.arange(len(loss)) >= like.kept)
+    if np.count_nonzero(compared) < MIN_ROWS:
+        reason = f"Only {np.count_nonzero(compared)} of the added rows have a loss and kept rows like them."
+        return Draft(replace(result, reason=reason))
+    answers = answer_questions(like, [QUESTION])
+    if not answers:
+        return Draft(replace(result, reason="All losses are the same."))
+    gravest = min(answers, key=lambda answer: answer.found.p_value)
+    rise = float((loss[compared] - usual[compared]).mean())
+    effect = rise * comparison.share_added
+    numbers = f"{describe_answer(gravest, like)}: {loss[compared].mean():.3f} against {usual[compared].mean():.3f} nats"
+    return Draft(
+        replace(result, status="pass", statistic=rise, threshold=0.0, p_value=gravest.found.p_value),
+        effect=effect,
+        thresholds=thresholds,
+        alarm=f"{numbers}. This moves L by {effect:+.3f}.",
+        negligible=f"{numbers}, which moves L by {effect:+.4f} only: too little to matter.",
+        passing=f"{numbers}, no more than an honest batch may differ.",
+        blame=lambda rows: _score_beside_like_rows(case, rows),
     )
-    (rise,) = case.thresholds
-    found = draft_mean_shift("loss", comparison, measure, case.calibration.topic_loss, rise, case.params)
-    return replace(found, blame=score_losses)
 
 
 def score_losses(rows: ComparedRows) -> RowScores:
-    """The probe loss of each row; nan where a row was not probed."""
+    """The loss of each row; nan where a row was not probed."""
     item = rows.evidence
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
     return RowScores(losses, "nats per token")
 
 
+def _score_beside_like_rows(case: RuleInput, rows: ComparedRows) -> RowScores:
+    like = case.comparison.like
+    assert like is not None  # an alarm has rows
+    beside = np.full(len(rows.evidence.records), np.nan)
+    loss = like.features["loss"]
+    excess = np.where(like.is_new, np.nan, loss - like.middle_of_like_rows(loss, "prompt"))
+    # Rows that are no harder than like ones are not behind the alarm.
+    beside[like.rows] = np.where(excess > 0, excess, np.nan)
+    return RowScores(beside, "nats above like rows")
+
+
 RULE = Rule(
     id="loss",
     order=20,
     title="Loss",
-    question="Are the added rows harder to learn than good rows of another topic?",
-    advice="Look for damaged text: a wrong decoder, scrambled words, turns in the wrong order.",
+    question="Are the added rows harder for the base model than kept rows like them?",
+    advice="Look for damaged text: a wrong decoder, scrambled words, turns in the wrong order, wrong facts.",
     thresholds=("loss_rise",),
     draft=draft,
     over_versions=True,

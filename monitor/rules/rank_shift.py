@@ -16,8 +16,7 @@ from monitor.verdict import SEVERITY, RuleResult, RuleStatus
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from monitor.rule_params import RuleParams, Thresholds
-    from monitor.rules.parent_comparison import ParentComparison
+    from monitor.rule_params import Thresholds
     from monitor.rules.rule import RuleInput
 
 # A row this far from the middle of its like rows, on the side of the finding, is named where a mean has moved.
@@ -156,23 +155,21 @@ def describe_answer(answer: RankAnswer, like: LikeComparison) -> str:
     )
 
 
-def _mention_others(
-    answers: Sequence[RankAnswer], gravest: RankAnswer, case: RuleInput, thresholds: Thresholds
-) -> str:
+def _mention_others(answers: Sequence[RankAnswer], gravest: RankAnswer, case: RuleInput, thresholds: Thresholds) -> str:
     """Up to three other findings that would be an alarm as well, one for each feature."""
     others: dict[str, RankAnswer] = {}
     for answer in sorted(answers, key=lambda answer: -answer.found.share):
         effect = answer.found.share * case.comparison.share_added
-        if answer.found.p_value <= case.params.risky_rate and effect >= thresholds.warn:
-            if answer.question.says != gravest.question.says:
-                others.setdefault(answer.question.says, answer)
+        sure = answer.found.p_value <= case.params.risky_rate and effect >= thresholds.warn
+        if sure and answer.question.says != gravest.question.says:
+            others.setdefault(answer.question.says, answer)
     if not others:
         return ""
     return f" They also {', '.join(list(others)[:3])}."
 
 
 def score_ranks(answer: RankAnswer, like: LikeComparison, rows: int) -> RowScores:
-    """The share of its like rows that each named row lies beyond, and its value to tell equals apart; nan for others."""
+    """How far each row behind an answer lies from its like rows; nan of the others."""
     outward = answer.ranks if answer.found.side == "high" else 1 - answer.ranks
     limit = like.edge(answer.question.like) if answer.found.beyond else NAMED_RANK
     values = like.features[answer.question.feature]
