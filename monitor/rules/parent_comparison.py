@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.measures.evidence import first_copies, locate_probe_rows
+from monitor.measures.loss_parts import LossParts, measure_loss_parts
+from monitor.measures.row_sources import flag_new_sources
 from monitor.measures.row_split import RowSplit
 from monitor.outliers.version_features import VersionFeatures, measure_version_features
 from monitor.rules.pairs import PairComparison, compare_pairs
@@ -53,6 +55,7 @@ class ParentComparison:
     - ``pairs``: None of conversations.
     - ``own_updates``: what benign updates do to this data itself; None where the calibration's updates tell.
     - ``features``: of single rows; None where no row was added or too few were kept.
+    - ``loss_parts``: how much the added rows, and those of new sources, raise L.
     """
 
     dataset: str
@@ -67,6 +70,7 @@ class ParentComparison:
     pairs: PairComparison | None = None
     own_updates: OwnUpdates | None = None
     features: VersionFeatures | None = None
+    loss_parts: LossParts = field(default_factory=LossParts)
 
     @property
     def share_added(self) -> float:
@@ -107,6 +111,7 @@ def compare_with_parent(
         agreement_kept=_find_kept_agreement(item, split, reference),
         agreement_added=item.row_agreement[split.added_once],
         features=measure_version_features(item.records, split, calibration, params.rare_character_bits),
+        loss_parts=measure_loss_parts(item, split.is_added, flag_new_sources(item.records, reference.sources)),
     )
     if item.agreement.ndim == 1:
         return comparison
