@@ -31,7 +31,8 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     Traceback (most recent call last):
     corpus.errors.ParamsError: params.yaml: compression.level: expected int, found 'high'
 
-    A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``:
+    A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``, and one that
+    is no longer used with the reason in ``RETIRED``:
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class WindowParams:
@@ -46,9 +47,12 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     renamed: dict[str, str] = getattr(cls, "RENAMED", {})
+    retired: dict[str, str] = getattr(cls, "RETIRED", {})
     for key in mapping:
         if key in renamed:
             raise ParamsError(f"{where}.{key}: is now called {renamed[key]}")
+        if key in retired:
+            raise ParamsError(f"{where}.{key}: is no longer used, because {retired[key]}; delete it")
         if key not in names:
             raise ParamsError(f"{where}.{key}: unknown key; known are {', '.join(names)}")
     values = {}

@@ -34,8 +34,6 @@ class RuleParams:
 
     Of single rows:
 
-    - ``outlier_quantiles``: a row is an outlier above one of these quantiles of the kept rows. Each is tried: a high
-      one finds few rows that lie far out, a low one many that lie a little out.
     - ``rare_character_bits``: a character is rare if its probability among the kept rows is below two to the power of
       minus this.
     """
@@ -49,16 +47,13 @@ class RuleParams:
     flipped_share: Thresholds = Thresholds(0.01, 0.03)
     outlier_share: Thresholds = Thresholds(0.01, 0.02)
     coverage_loss: Thresholds = Thresholds(0.02, 0.05)
-    outlier_quantiles: tuple[float, ...] = (0.998, 0.98, 0.9)
     rare_character_bits: float = 16.0
 
-    RENAMED: ClassVar[dict[str, str]] = {
-        "odd_rows": "outlier_share",
-        "odd_tails": "outlier_quantiles, each of them 1 minus the old value",
-    }
+    RENAMED: ClassVar[dict[str, str]] = {"odd_rows": "outlier_share"}
+    RETIRED: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("outlier_quantiles", "odd_tails"), "every row is compared with kept rows like it"
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.risky_rate <= self.false_alarm_rate < 1:
             raise ValueError("risky_rate must lie between 0 and false_alarm_rate, and both below 1")
-        if not self.outlier_quantiles or not all(0 < quantile < 1 for quantile in self.outlier_quantiles):
-            raise ValueError("outlier_quantiles must lie between 0 and 1, and there must be at least one")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.records import Message, Record
+from corpus.row_sides import normalise_text
 from monitor.like_rows.answer_fit import Sides, measure_answer_mismatch
 from monitor.like_rows.character_model import measure_surprisal
-from corpus.row_sides import normalise_text
 from monitor.measures.row_sketch import mix_bits
 
 if TYPE_CHECKING:

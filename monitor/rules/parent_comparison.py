@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_
 from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import locate_probe_rows
 from monitor.measures.expected_size import join_messages
+from monitor.measures.loss_parts import LossParts, measure_loss_parts
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_edits import RowEdits, find_edits
 from monitor.measures.row_sources import flag_new_sources
@@ -52,6 +53,7 @@ class ParentComparison:
       messages, measured where ``additions`` is None. Both are None where nothing was measured.
     - ``repeated_rows``, ``repeated_answers``: how often texts stand in the version more than once.
     - ``coverage``: which rows of the parent are still there.
+    - ``loss_parts``: how much the added rows, and those of new sources and kinds, raise L.
     """
 
     dataset: str
@@ -67,6 +69,7 @@ class ParentComparison:
     repeated_rows: Repeats | None = None
     repeated_answers: Repeats | None = None
     coverage: Coverage | None = None
+    loss_parts: LossParts = field(default_factory=LossParts)
 
     @property
     def share_added(self) -> float:
@@ -96,18 +99,15 @@ def compare_with_parent(
     losses[locate_probe_rows(item)] = item.probe_losses
     known = flag_known(item.records, split, reference.sources)
     additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
+    is_new = flag_new_sources(item.records, reference.sources)
+    like = compare_like_with_like(item.records, split, is_new, losses, calibration, params.rare_character_bits)
+    if like is not None:
+        is_new[like.rows[like.is_new]] = True
     comparison = ParentComparison(
         item.dataset,
         now,
         before,
-        like=compare_like_with_like(
-            item.records,
-            split,
-            flag_new_sources(item.records, reference.sources),
-            losses,
-            calibration,
-            params.rare_character_bits,
-        ),
+        like=like,
         edits=None if reference.table is None else find_edits(item.records, split, losses, reference.table),
         additions=additions,
         added_known=int(np.count_nonzero(split.is_added & known)),
@@ -117,6 +117,7 @@ def compare_with_parent(
         coverage=measure_coverage(
             item.records, split, before.rows, now.removed or 0, reference.sources, reference.table
         ),
+        loss_parts=measure_loss_parts(item, split.is_added, is_new),
     )
     if item.agreement.ndim == 1:
         return comparison

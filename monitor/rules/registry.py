@@ -15,7 +15,7 @@ def list_rules() -> tuple[Rule, ...]:
     """Every rule, in the order in which a verdict names them.
 
     >>> [rule.id for rule in list_rules()][:3]
-    ['redundancy', 'loss', 'agreement']
+    ['redundancy', 'loss', 'level']
     """
     names = [module.name for module in pkgutil.iter_modules(monitor.rules.__path__)]
     modules = {name: importlib.import_module(f"monitor.rules.{name}") for name in names}

@@ -55,7 +55,7 @@ def _shift_sd(kept: NDArray[np.float64], added: int, topics: TopicSpread) -> flo
     return math.sqrt(topics.sd**2 * (1 + 1 / (topics.degrees_of_freedom + 1)) + sampling)
 
 
-def upper_tail(value: float, sd: float, degrees_of_freedom: int) -> tuple[float, float]:
+def upper_tail(value: float, sd: float, degrees_of_freedom: float) -> tuple[float, float]:
     """Student's t of a value, and the probability of a value as high. Without any noise, a rise is certain.
 
     >>> upper_tail(0.0, 0.0, 5), upper_tail(0.1, 0.0, 5)
