@@ -40,6 +40,8 @@ CONTAINED, NOT_CONTAINED = 0.95, 0.8
 # An answer says the same again if it grew by half or more, and its compression ratio by most of that: a text that goes
 # on with new words compresses hardly better for it.
 MIN_GROWTH, MIN_REPEATED = math.log(1.5), 0.6
+# Of a shorter answer zlib's own bytes are the larger part, and any words that are added seem to repeat.
+MIN_REPEATED_CHARACTERS = 100
 
 # Fewer rows with a loss now and before say nothing: eight coins fall alike once in 256 throws.
 MIN_MEASURED = 8
@@ -217,7 +219,7 @@ def _contains_prompt(now: Columns, past: Columns) -> NDArray[np.bool_]:
 def _repeats(now: Columns, past: Columns) -> NDArray[np.bool_]:
     growth = now["answer length"] - past["answer length"]
     ratio = np.log(now["answer compression ratio"]) - np.log(past["answer compression ratio"])
-    grown: NDArray[np.bool_] = (growth >= MIN_GROWTH) & (_characters(past, "answer") >= MIN_TEXT_CHARACTERS)
+    grown: NDArray[np.bool_] = (growth >= MIN_GROWTH) & (_characters(past, "answer") >= MIN_REPEATED_CHARACTERS)
     return grown & (ratio >= MIN_REPEATED * growth)
 
 
