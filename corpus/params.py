@@ -31,8 +31,8 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     Traceback (most recent call last):
     corpus.errors.ParamsError: params.yaml: compression.level: expected int, found 'high'
 
-    A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``, and one that
-    is no longer used with the reason in ``RETIRED``:
+    A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``. One that is
+    no longer used is refused with the reason in ``RETIRED``.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class WindowParams:

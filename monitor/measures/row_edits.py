@@ -103,7 +103,7 @@ def find_edits(
         # The past was rounded when it was written: what has not changed must be equal.
         values=values[:, [FEATURE_NAMES.index(n) for n in names]].astype(np.float16).astype(np.float64),
         past_values=parent.values[past][:, columns].astype(np.float64),
-        loss=losses[candidates[found]],
+        loss=losses[candidates[found]].astype(np.float32).astype(np.float64),
         past_loss=parent.loss[past].astype(np.float64),
         moved_from=_find_origins(answer[found], past, parent),
         shared=_flag_shared(answer[found]),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# A new row is taken for an old one with a chance of 2**-32 at most: in ten thousand versions of a hundred thousand new
+# A new row is taken for an old one with a chance of 2**-32 at most: in forty thousand versions of 100,000 new
 # rows once. A rule learns from rows that are known to be old, so one wrong row among them teaches it damage.
 FALSE_POSITIVE_BITS = 32
 # Entropylaw up to 0.2.0 kept seven bits, at which one new row in 128 was taken for an old one.

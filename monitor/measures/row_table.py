@@ -30,6 +30,7 @@ NO_KEY = 2**64 - 1
 ALL_KEYS = 2**64
 # The number of a source that has no name in the table; MAX_SOURCES of them have one, and a byte holds their numbers.
 OTHER_SOURCE = 255
+# The number of the written form, raised when it changes, so that an old table is never read as a new one.
 FORMAT = 1
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # A feature has moved if it differs from its past by this share of the standard deviation between rows, a little more
 # than what Cohen calls a small effect. Mended typos and tidied white space move few rows so far.
 MIN_MOVE = 0.25
+# In data whose rows are all alike the standard deviation is next to nothing; a change must also be so large a share of
+# what there was.
+MIN_CHANGE = 0.05
 # An answer was cut if it lost so much of its length, and its ending. A last word or a full stop is less.
 MIN_CUT = 0.1
 # An answer or a prompt that kept no more of its characters than this was all but emptied.
@@ -28,18 +31,27 @@ MIN_LOST = 0.2
 MIN_TEXT_CHARACTERS = 20
 # An answer with fewer line breaks has no lines to speak of: one may be its end.
 MIN_LINE_BREAKS = 2
+# An answer that lost its case or its lines still has its words: its length is the same within a factor of 1.5, where
+# indentation went with the lines. A shorter answer may have had no more to say.
+SAME_LENGTH = math.log(1.5)
 # An answer contains its prompt if it has so many of its different words, and had clearly fewer before. Not all of them,
 # because a prompt may be cut.
 CONTAINED, NOT_CONTAINED = 0.95, 0.8
 # An answer says the same again if it grew by half or more, and its compression ratio by most of that: a text that goes
 # on with new words compresses hardly better for it.
 MIN_GROWTH, MIN_REPEATED = math.log(1.5), 0.6
+# Of a shorter answer zlib's own bytes are the larger part, and any words that are added seem to repeat.
+MIN_REPEATED_CHARACTERS = 100
 
 # Fewer rows with a loss now and before say nothing: eight coins fall alike once in 256 throws.
 MIN_MEASURED = 8
 # Edited answers are harder if their loss rose by so much on average, in nats per token, and not only more often than
 # not.
 MIN_RISE = 0.1
+# A loss that differs by less has not changed: how rows are batched moves it by a millionth.
+MIN_LOSS_CHANGE = 1e-3
+# Edited rows are easier to learn if so many fewer losses rose than fell that chance does it once in twenty times.
+EASIER_P = 0.05
 
 Columns = Mapping[str, "NDArray[np.float64]"]
 
@@ -77,18 +89,18 @@ def find_moves(edits: RowEdits) -> list[EditFinding]:
     """The features that moved, each in the direction in which more rows went. One finding for each feature."""
     known = {feature.name: feature for feature in SIDE_FEATURES}
     change = edits.values - edits.past_values
-    least = np.maximum(MIN_MOVE * edits.spread, np.finfo(np.float32).eps)
+    least = np.maximum(MIN_MOVE * edits.spread, _least_changes(edits))
     findings = []
     untouched = find_untouched(edits)
     for i, name in enumerate(edits.features):
-        up, down = change[:, i] >= least[i], change[:, i] <= -least[i]
+        up, down = change[:, i] >= least[:, i], change[:, i] <= -least[:, i]
         rises = up.sum() >= down.sum()
         went, back = (up, down) if rises else (down, up)
         if not went.any():
             continue
         feature = known[name]
         words = f"{feature.side} {feature.rise if rises else feature.fall}"
-        if name.endswith("length"):
+        if name in ("answer length", "prompt length"):
             ratio = math.exp(float(np.median(change[went, i])))
             words = f"{feature.side} {ratio - 1:.0%} longer" if rises else f"{feature.side} {1 - ratio:.0%} shorter"
         findings.append(EditFinding(test_signs(went, back), _net(went, back), words, went))
@@ -97,6 +109,14 @@ def find_moves(edits: RowEdits) -> list[EditFinding]:
         nothing = np.zeros_like(untouched)
         findings.append(EditFinding(test_signs(untouched, nothing), _net(untouched, nothing), words, untouched))
     return findings
+
+
+def _least_changes(edits: RowEdits) -> NDArray[np.float64]:
+    """MIN_CHANGE of each feature of each row, now or before, whichever is larger; of a length, which is a logarithm."""
+    largest = np.fmax(np.abs(edits.values), np.abs(edits.past_values))
+    is_length = np.array([name in ("answer length", "prompt length") for name in edits.features], dtype=bool)
+    least = np.where(is_length, math.log1p(MIN_CHANGE), MIN_CHANGE * largest)
+    return np.maximum(least, np.finfo(np.float32).eps)
 
 
 def find_untouched(edits: RowEdits) -> NDArray[np.bool_]:
@@ -110,14 +130,13 @@ def find_damage(edits: RowEdits) -> list[EditFinding]:
     """Changes that are harm. Each is held against the same change the other way, which an honest edit makes as often.
 
     Answers of other rows and exchanged sides have no other way. Texts without case or lines may be wanted: where the
-    losses say that these are no harder to learn, it is a change like any other.
+    losses say that these are easier to learn, it is a change like any other.
     """
     now = {name: edits.values[:, i] for i, name in enumerate(edits.features)}
     past = {name: edits.past_values[:, i] for i, name in enumerate(edits.features)}
-    harder, measured = find_harder(edits)
-    doubtful = harder is not None and measured >= MIN_MEASURED and harder.share <= 0
+    easier = _are_easier(edits)
     found = [
-        _find_one(words, harm(now, past), harm(past, now), worse=sure or not doubtful) for harm, words, sure in _HARM
+        _find_one(words, harm(now, past), harm(past, now), worse=sure or not easier) for harm, words, sure in _HARM
     ]
     nothing = np.zeros(edits.count, dtype=bool)
     moved = (edits.moved_from >= 0) & (edits.changed == ANSWER)
@@ -132,22 +151,32 @@ def find_damage(edits: RowEdits) -> list[EditFinding]:
 
 
 def find_harder(edits: RowEdits) -> tuple[EditFinding | None, int]:
-    """Whether edited answers are harder for the base model than they were; and how many rows were measured.
+    """Whether edited answers are harder for the base model than they were; and how many rows were measured."""
+    rise, measured = _measure_rise(edits)
+    count = int(measured.sum())
+    if not count:
+        return None, 0
+    up, down = rise >= MIN_LOSS_CHANGE, rise <= -MIN_LOSS_CHANGE
+    mean = float(rise[measured].mean())
+    words = f"harder to learn than before in {up.sum() / count:.0%} of {count} measured ({mean:+.2f} nats per token)"
+    share = float(int(up.sum()) - int(down.sum())) / count
+    return EditFinding(test_signs(up, down), share, words, up, worse=count >= MIN_MEASURED and mean >= MIN_RISE), count
+
+
+def _are_easier(edits: RowEdits) -> bool:
+    rise, _ = _measure_rise(edits)
+    return test_signs(rise <= -MIN_LOSS_CHANGE, rise >= MIN_LOSS_CHANGE) <= EASIER_P
+
+
+def _measure_rise(edits: RowEdits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How much each row's loss has risen in nats per token, 0 where it was not measured; and where it was.
 
     A row whose prompt alone was edited, or its system message, is left out: another context moves the loss of an
     answer that is as good as it was.
     """
     measured = ~np.isnan(edits.loss) & ~np.isnan(edits.past_loss)
     measured &= (edits.changed != PROMPT) & ~find_untouched(edits)
-    count = int(measured.sum())
-    if not count:
-        return None, 0
-    rise = np.where(measured, edits.loss - edits.past_loss, 0.0)
-    up, down = rise > 0, rise < 0
-    mean = float(rise[measured].mean())
-    words = f"harder to learn than before in {up.sum() / count:.0%} of {count} measured ({mean:+.2f} nats per token)"
-    share = float(int(up.sum()) - int(down.sum())) / count
-    return EditFinding(test_signs(up, down), share, words, up, worse=count >= MIN_MEASURED and mean >= MIN_RISE), count
+    return np.where(measured, edits.loss - edits.past_loss, 0.0), measured
 
 
 def _net(went: NDArray[np.bool_], back: NDArray[np.bool_]) -> float:
@@ -190,20 +219,25 @@ def _contains_prompt(now: Columns, past: Columns) -> NDArray[np.bool_]:
 def _repeats(now: Columns, past: Columns) -> NDArray[np.bool_]:
     growth = now["answer length"] - past["answer length"]
     ratio = np.log(now["answer compression ratio"]) - np.log(past["answer compression ratio"])
-    grown: NDArray[np.bool_] = (growth >= MIN_GROWTH) & (_characters(past, "answer") >= MIN_TEXT_CHARACTERS)
+    grown: NDArray[np.bool_] = (growth >= MIN_GROWTH) & (_characters(past, "answer") >= MIN_REPEATED_CHARACTERS)
     return grown & (ratio >= MIN_REPEATED * growth)
 
 
 def _lost_case(now: Columns, past: Columns) -> NDArray[np.bool_]:
     long_enough = _characters(past, "answer") >= MIN_TEXT_CHARACTERS
     lost: NDArray[np.bool_] = long_enough & (past["answer upper case"] > 0) & (now["answer upper case"] == 0)
-    return lost
+    return lost & _is_as_long(now, past)
 
 
 def _lost_lines(now: Columns, past: Columns) -> NDArray[np.bool_]:
     had = past["answer line breaks"] * _characters(past, "answer")
     lost: NDArray[np.bool_] = (had > MIN_LINE_BREAKS - 0.5) & (now["answer line breaks"] == 0)
-    return lost
+    return lost & _is_as_long(now, past)
+
+
+def _is_as_long(now: Columns, past: Columns) -> NDArray[np.bool_]:
+    alike: NDArray[np.bool_] = np.abs(now["answer length"] - past["answer length"]) <= SAME_LENGTH
+    return alike
 
 
 # How a row is known by its features now and before, what is said of the edited rows, and whether it is harm whatever
