@@ -103,7 +103,7 @@ def apply_to_added(added: int) -> dict[str, str]:
     comparison = ParentComparison("sft", now, now, *[nothing] * 4, 0, 0)
     updates = (BenignUpdate(0.1, "random", 0.001, 0.001), BenignUpdate(0.1, "topic", -0.001, -0.001))
     spread = TopicSpread(0.1, 11)
-    calibration = Calibration(1000, (), 0.8, spread, spread, updates, (), "base", CalibrationParams())
+    calibration = Calibration(1000, (5.0, 5.01), 0.8, spread, spread, updates, (), "base", CalibrationParams())
     applied = apply_rules([comparison], calibration, fit_entropy_law(()), RuleParams())
     return {rule.result.id: rule.result.status for rule in applied}
 
