@@ -90,7 +90,7 @@ def correct_for_looks(p_value: float, look: int) -> float:
     together stays below the rate of one, however many there are and however much they depend on each other
     (alpha-spending, as in Foster and Stine, 2008; the union bound).
 
-    >>> [correct_for_looks(0.01, look) for look in (1, 2, 9, 10)]
-    [0.02, 0.06, 0.9, 1.0]
+    >>> [correct_for_looks(0.01, look) for look in (1, 2, 3, 10)]
+    [0.02, 0.06, 0.12, 1.0]
     """
     return min(1.0, p_value * look * (look + 1))
