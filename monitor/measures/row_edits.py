@@ -96,7 +96,7 @@ def find_edits(
         rows=candidates[found],
         past=past,
         changed=changed,
-        total=_count_all(changed, prompt[found], answer[found], parent),
+        total=min(float(candidates.size), _count_all(changed, prompt[found], answer[found], parent)),
         coverage=parent.content.size / max(1, parent.rows),
         features=tuple(names),
         spread=_measure_spread(parent.values[:, columns].astype(np.float64)),
