@@ -11,6 +11,7 @@ import numpy as np
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.measures.evidence import first_copies, locate_probe_rows
 from monitor.measures.row_edits import RowEdits, find_edits
+from monitor.measures.row_sources import flag_new_sources
 from monitor.measures.row_split import RowSplit
 from monitor.outliers.version_features import VersionFeatures, measure_version_features
 from monitor.rules.pairs import PairComparison, compare_pairs
@@ -128,7 +129,7 @@ def _find_edits(item: Evidence, split: RowSplit, reference: DatasetReference) ->
         return None
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
-    return find_edits(item.records, split, losses, reference.table)
+    return find_edits(item.records, split, losses, flag_new_sources(item.records, reference.sources), reference.table)
 
 
 def _find_kept_agreement(item: Evidence, split: RowSplit, reference: DatasetReference) -> NDArray[np.float64]:
