@@ -90,15 +90,14 @@ def find_edits(
     candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, parent.content))
     if not gone.size:
         candidates = candidates[:0]
-    sides = [split_sides(records[i][0]) for i in candidates.tolist()]
-    prompt, answer = measure_side_keys(sides)
+    prompt, answer = measure_side_keys(split_sides(records[i][0]) for i in candidates.tolist())
     # The table has every row with such a key: what it does not have is new. Of other rows that may not be known.
     known = split.is_added[candidates] | parent.covers(prompt, answer)
     pairs = _match(np.flatnonzero(known), prompt, answer, gone, parent)
     found = np.array([now for now, _, _ in pairs], dtype=np.int64)
     past = np.array([before for _, before, _ in pairs], dtype=np.int64)
     changed = np.array([kind for _, _, kind in pairs], dtype=np.str_)
-    values = measure_side_features([sides[i] for i in found.tolist()])
+    values = measure_side_features([split_sides(records[i][0]) for i in candidates[found].tolist()])
     names = [name for name in parent.features if name in FEATURE_NAMES]
     columns = [parent.features.index(name) for name in names]
     return RowEdits(
