@@ -35,7 +35,8 @@ def find(parent: Rows, rows: Rows, max_rows: int = 1_800, max_keys: int = 17_000
     table = RowTable.of(parent, np.arange(len(parent), dtype=np.float64), max_rows)
     sketch = RowSketch.of([row_hash for _, row_hash in parent], max_keys)
     split = split_rows([row_hash for _, row_hash in rows], sketch)
-    return find_edits(rows, split, np.full(len(rows), 7.0), table), table
+    nothing_new = np.zeros(len(rows), dtype=bool)
+    return find_edits(rows, split, np.full(len(rows), 7.0), nothing_new, table), table
 
 
 def pairs(edits: RowEdits, table: RowTable) -> list[tuple[int, int, str]]:
@@ -168,7 +169,7 @@ def test_a_table_of_a_release_with_other_features_is_compared_by_those_that_both
     old = replace(table, features=("a feature of old", *table.features[1:]))
     rows = [edit(row, answer=f"New {i}.") for i, row in enumerate(parent)]
     split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in parent]))
-    edits = find_edits(rows, split, np.zeros(30), old)
+    edits = find_edits(rows, split, np.zeros(30), np.zeros(30, dtype=bool), old)
     assert edits.features == table.features[1:]
     np.testing.assert_array_equal(edits.past_values, table.values[:, 1:].astype(float))
     assert edits.spread.shape == (len(edits.features),)

@@ -38,6 +38,7 @@ class RowEdits:
     - ``values``, ``past_values``: side features, shape (edits, features), rounded alike. ``features``: their names.
       ``spread``: how much each of them differs between rows of the parent, as a standard deviation, shape (features,).
     - ``loss``, ``past_loss``: in nats per token by the base model, shape (edits,), nan where not probed.
+    - ``is_new``: whether the row's source is one that the parent did not have, shape (edits,).
     - ``moved_from``: for each edit the position in the parent of another row that had this answer, -1 where none had.
     - ``shared``, ``past_shared``: whether another edited row has the same answer, and had it; shape (edits,).
     """
@@ -53,6 +54,7 @@ class RowEdits:
     past_values: NDArray[np.float64]
     loss: NDArray[np.float64]
     past_loss: NDArray[np.float64]
+    is_new: NDArray[np.bool_]
     moved_from: NDArray[np.int64]
     shared: NDArray[np.bool_]
     past_shared: NDArray[np.bool_]
@@ -68,9 +70,16 @@ class RowEdits:
 
 
 def find_edits(
-    records: Sequence[HashedRecord], split: RowSplit, losses: NDArray[np.float64], parent: RowTable
+    records: Sequence[HashedRecord],
+    split: RowSplit,
+    losses: NDArray[np.float64],
+    is_new: NDArray[np.bool_],
+    parent: RowTable,
 ) -> RowEdits:
-    """Find the edited rows of a version. ``losses``: shape (records,), nan where a row was not probed.
+    """Find the edited rows of a version.
+
+    ``losses``: shape (records,), nan where a row was not probed. ``is_new``: rows of sources that the parent did not
+    have, shape (records,), see ``row_sources.flag_new_sources``.
 
     A row is edited if the parent did not have it, and a row of the parent that is gone had the same prompt or the same
     answer. Each row of the parent has one successor at most. Rows that share a prompt are matched in their order.
@@ -81,22 +90,21 @@ def find_edits(
     candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, parent.content))
     if not gone.size:
         candidates = candidates[:0]
-    sides = [split_sides(records[i][0]) for i in candidates.tolist()]
-    prompt, answer = measure_side_keys(sides)
+    prompt, answer = measure_side_keys(split_sides(records[i][0]) for i in candidates.tolist())
     # The table has every row with such a key: what it does not have is new. Of other rows that may not be known.
     known = split.is_added[candidates] | parent.covers(prompt, answer)
     pairs = _match(np.flatnonzero(known), prompt, answer, gone, parent)
     found = np.array([now for now, _, _ in pairs], dtype=np.int64)
     past = np.array([before for _, before, _ in pairs], dtype=np.int64)
     changed = np.array([kind for _, _, kind in pairs], dtype=np.str_)
-    values = measure_side_features([sides[i] for i in found.tolist()])
+    values = measure_side_features([split_sides(records[i][0]) for i in candidates[found].tolist()])
     names = [name for name in parent.features if name in FEATURE_NAMES]
     columns = [parent.features.index(name) for name in names]
     return RowEdits(
         rows=candidates[found],
         past=past,
         changed=changed,
-        total=_count_all(changed, prompt[found], answer[found], parent),
+        total=min(float(candidates.size), _count_all(changed, prompt[found], answer[found], parent)),
         coverage=parent.content.size / max(1, parent.rows),
         features=tuple(names),
         spread=_measure_spread(parent.values[:, columns].astype(np.float64)),
@@ -105,6 +113,7 @@ def find_edits(
         past_values=parent.values[past][:, columns].astype(np.float64),
         loss=losses[candidates[found]].astype(np.float32).astype(np.float64),
         past_loss=parent.loss[past].astype(np.float64),
+        is_new=is_new[candidates[found]],
         moved_from=_find_origins(answer[found], past, parent),
         shared=_flag_shared(answer[found]),
         past_shared=_flag_shared(parent.answer[past]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class RowTable:
         (1, 1, [4.5])
         """
         first = np.flatnonzero(first_copies([row_hash for _, row_hash in records]))
-        prompt, answer = measure_side_keys([split_sides(records[i][0]) for i in first.tolist()])
+        prompt, answer = measure_side_keys(split_sides(records[i][0]) for i in first.tolist())
         crowded = _find_crowded(prompt, answer)
         limit, taken = _take_sample(prompt, answer, crowded, max_rows)
         rows = [records[i] for i in first[taken].tolist()]
@@ -187,11 +187,14 @@ def content_keys(row_hashes: Sequence[str]) -> NDArray[np.uint64]:
     return np.array([int(row_hash[:16], 16) for row_hash in row_hashes], dtype=np.uint64)
 
 
-def measure_side_keys(sides: Sequence[RowSides]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The keys of the prompts and of the answers, shape (rows,) each; NO_KEY of an empty side."""
-    prompts = np.array([side_key(side.prompt) if side.prompt else NO_KEY for side in sides], dtype=np.uint64)
-    answers = np.array([side_key(side.answer) if side.answer else NO_KEY for side in sides], dtype=np.uint64)
-    return prompts, answers
+def measure_side_keys(sides: Iterable[RowSides]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The keys of the prompts and of the answers, shape (rows,) each; NO_KEY of an empty side.
+
+    ``sides`` may be a generator: the texts of a large version need not be held twice.
+    """
+    found = (side_key(text) if text else NO_KEY for side in sides for text in side)
+    keys = np.fromiter(found, dtype=np.uint64).reshape(-1, 2)
+    return keys[:, 0].copy(), keys[:, 1].copy()
 
 
 def _find_crowded(prompt: NDArray[np.uint64], answer: NDArray[np.uint64]) -> NDArray[np.uint64]:

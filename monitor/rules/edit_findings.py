@@ -172,10 +172,10 @@ def _measure_rise(edits: RowEdits) -> tuple[NDArray[np.float64], NDArray[np.bool
     """How much each row's loss has risen in nats per token, 0 where it was not measured; and where it was.
 
     A row whose prompt alone was edited, or its system message, is left out: another context moves the loss of an
-    answer that is as good as it was.
+    answer that is as good as it was. So is a row of a new source: it was written anew, and to be new is no harm.
     """
     measured = ~np.isnan(edits.loss) & ~np.isnan(edits.past_loss)
-    measured &= (edits.changed != PROMPT) & ~find_untouched(edits)
+    measured &= (edits.changed != PROMPT) & ~find_untouched(edits) & ~edits.is_new
     return np.where(measured, edits.loss - edits.past_loss, 0.0), measured
 
 

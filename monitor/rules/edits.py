@@ -44,7 +44,10 @@ def draft(case: RuleInput) -> Draft:
     edits = comparison.edits
     result = RuleResult("edits", comparison.dataset, "skipped", "", unit="share of the rows")
     if edits is None:
-        reason = "The parent was accepted before single rows were recorded; from the next accepted version on they are."
+        reason = (
+            "The parent was accepted by an older release, which kept no single rows and takes one new row in 128 for "
+            "an old one; from the next accepted version on this rule is asked."
+        )
         return Draft(replace(result, reason=reason))
     if edits.count < MIN_EDITS:
         reason = f"{edits.count or 'No'} rows were edited{', too few to compare' if edits.count else ''}."

@@ -99,24 +99,24 @@ def compare_with_parent(
     losses[locate_probe_rows(item)] = item.probe_losses
     known = flag_known(item.records, split, reference.sources)
     additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
-    is_new = flag_new_sources(item.records, reference.sources)
-    like = compare_like_with_like(item.records, split, is_new, losses, calibration, params.rare_character_bits)
+    of_new_source = flag_new_sources(item.records, reference.sources)
+    like = compare_like_with_like(item.records, split, of_new_source, losses, calibration, params.rare_character_bits)
+    is_new = of_new_source.copy()
     if like is not None:
         is_new[like.rows[like.is_new]] = True
+    table = reference.table
     comparison = ParentComparison(
         item.dataset,
         now,
         before,
         like=like,
-        edits=None if reference.table is None else find_edits(item.records, split, losses, reference.table),
+        edits=None if table is None else find_edits(item.records, split, losses, of_new_source, table),
         additions=additions,
         added_known=int(np.count_nonzero(split.is_added & known)),
         r_long_said=_measure_said(rows) if additions is None else None,
         repeated_rows=count_repeated_rows(item.records, split),
         repeated_answers=count_repeated_answers(item.records, split, known),
-        coverage=measure_coverage(
-            item.records, split, before.rows, now.removed or 0, reference.sources, reference.table
-        ),
+        coverage=measure_coverage(item.records, split, before.rows, now.removed or 0, reference.sources, table),
         loss_parts=measure_loss_parts(item, split.is_added, is_new),
     )
     if item.agreement.ndim == 1:
