@@ -28,6 +28,7 @@ MIN_KEPT_ROWS = 100
 RENAMED_SHARE = 0.1
 # Of more kept rows so many are tried, and of long ones so many bytes: twelve batches of them take a second.
 MAX_TRIED_ROWS = 1_500
+# So that twelve batches of long rows take no longer than those of short ones.
 MAX_TRIED_BYTES = 1_500_000
 
 
