@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from corpus.records import Conversation, HashedRecord, Message, content_hash
 from monitor.calibration.benign_updates import BenignUpdate
@@ -34,10 +35,10 @@ CALIBRATION = Calibration(
 class Sample:
     """What a history keeps of single rows."""
 
-    content: np.ndarray
-    prompt: np.ndarray
-    answer: np.ndarray
-    position: np.ndarray
+    content: NDArray[np.uint64]
+    prompt: NDArray[np.uint64]
+    answer: NDArray[np.uint64]
+    position: NDArray[np.uint32]
     crowded: tuple[int, ...] = ()
 
     @classmethod
@@ -73,7 +74,7 @@ def ask(found: Coverage | None) -> RuleResult:
     """The rule's result as the only test of its version."""
     before = Measurements(found.rows if found else 1, 2.9, 3.6, 5.0, 0.3)
     nothing = np.zeros(0)
-    comparison = ParentComparison("sft", before, before, *[nothing] * 4, 0, 0, coverage=found)
+    comparison = ParentComparison("sft", before, before, nothing, nothing, nothing, nothing, 0, 0, coverage=found)
     draft = coverage.RULE.ask(RuleInput(comparison, CALIBRATION, fit_entropy_law(()), RuleParams()))
     return draft.result if draft.result.p_value is None else draft.decide(draft.result.p_value, 1, RuleParams())
 
@@ -133,7 +134,8 @@ def test_the_p_of_a_run_is_that_of_counting_all_removals() -> None:
     gone = np.array([True] * 6 + [False] * 14)
     length, _, p_value = coverage._find_run(gone)
     # All six removed rows are the first six: one of C(20, 6) removals; the correction tries 2 times 20 runs.
-    assert (length, p_value) == (6, pytest.approx(40 / math.comb(20, 6)))
+    assert length == 6
+    assert p_value == pytest.approx(40 / math.comb(20, 6))
 
 
 def test_a_few_rows_at_an_end_are_too_few_to_matter() -> None:

@@ -61,7 +61,10 @@ def status(parent: Rows, version: Rows) -> str:
         "sft",
         replace(before, rows=len(version), added=added, removed=0, kept=len(version) - added),
         before,
-        *[nothing] * 4,
+        nothing,
+        nothing,
+        nothing,
+        nothing,
         0,
         0,
         repeated_rows=count_repeated_rows(version, parts),
@@ -102,7 +105,8 @@ def test_the_place_of_a_copy_does_not_matter() -> None:
 def test_copies_that_the_parent_had_are_kept_rows() -> None:
     parent = make_rows(0, 300) + make_rows(0, 30)
     found = count_repeated_rows(parent, split(parent, parent))
-    assert (found.surplus, found.usual) == (0, pytest.approx(30 / 330))
+    assert found.surplus == 0
+    assert found.usual == pytest.approx(30 / 330)
     # A third copy of a row that the parent had twice is an added one.
     more = [*parent, parent[0]]
     assert count_repeated_rows(more, split(parent, more)).is_repeat.tolist() == [False] * 330 + [True]
@@ -156,7 +160,7 @@ def test_the_p_of_copies_is_fishers() -> None:
     ]
     now = Measurements(79, 2.9, 3.6, 5.0, 0.3, 19, 0, 60)
     nothing = np.zeros(0)
-    comparison = ParentComparison("sft", now, now, *[nothing] * 4, 0, 0)
+    comparison = ParentComparison("sft", now, now, nothing, nothing, nothing, nothing, 0, 0)
     params = RuleParams()
     case = RuleInput(comparison, CALIBRATION, fit_entropy_law(()), params, (params.outlier_share,))
     p_value = copies.draft_repeats(case, found, copies.ROWS).result.p_value
