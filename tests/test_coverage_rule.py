@@ -182,7 +182,7 @@ def test_a_whole_source_gone_is_risky_and_named(source: str, has_table: bool) ->
 
 def test_a_source_under_another_name_is_not_gone() -> None:
     version = [
-        HashedRecord(replace(record, source="letters") if record.source == "mail" else record, row_hash)  # type: ignore[arg-type]
+        HashedRecord(replace(record, source="letters") if record.source == "mail" else record, row_hash)
         for record, row_hash in MIXTURE
     ]
     for sample in (Sample.of(MIXTURE), None):

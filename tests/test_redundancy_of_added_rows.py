@@ -46,8 +46,17 @@ def make_row(prompt: str, answer: str, source: str = "", system: str = "") -> Ha
 
 
 def put_system(rows: Rows, text: str) -> Rows:
-    changed = [replace(record, messages=(Message("system", text), *record.messages)) for record, _ in rows]  # type: ignore[union-attr]
-    return [HashedRecord(record, content_hash(record)) for record in changed]
+    return [rewrite(row, (Message("system", text), *messages_of(row))) for row in rows]
+
+
+def messages_of(row: HashedRecord) -> tuple[Message, ...]:
+    assert isinstance(row.record, Conversation)
+    return row.record.messages
+
+
+def rewrite(row: HashedRecord, messages: tuple[Message, ...]) -> HashedRecord:
+    record = Conversation(messages, row.record.source)
+    return HashedRecord(record, content_hash(record))
 
 
 def name_source(rows: Rows, source: str) -> Rows:
@@ -125,12 +134,10 @@ def test_copies_are_risky_and_raise_r_by_their_share(shuffled: Rows, copies: int
 @pytest.mark.slow
 def test_one_answer_to_all_prompts_is_at_least_a_warning(shuffled: Rows) -> None:
     def refuse(row: HashedRecord) -> HashedRecord:
-        messages = [
-            replace(m, content="I'm sorry, but I can't help you with that request.") if m.role == "assistant" else m
-            for m in row.record.messages  # type: ignore[union-attr]
-        ]
-        record = replace(row.record, messages=tuple(messages))  # type: ignore[call-arg]
-        return HashedRecord(record, content_hash(record))  # type: ignore[arg-type]
+        refusal = "I'm sorry, but I can't help you with that request."
+        return rewrite(
+            row, tuple(replace(m, content=refusal) if m.role == "assistant" else m for m in messages_of(row))
+        )
 
     version = shuffled[:340] + [refuse(row) for row in shuffled[340:400]]
     assert judge(shuffled[:400], version).status in ("warn", "risky")
@@ -179,7 +186,7 @@ def test_a_source_of_other_text_that_grows_is_compared_with_itself(shuffled: Row
 def test_what_honest_rows_take_is_foretold_within_a_few_per_cent(shuffled: Rows) -> None:
     """Against brute force: the bytes that held-back rows do take."""
     texts = [sort_texts(shuffled[start:stop]) for start, stop in ((0, 500), (500, 700))]
-    found = compare_sizes(*texts, COMPRESSION)
+    found = compare_sizes(texts[0], texts[1], COMPRESSION)
     codec = COMPRESSION.long_codec()
     known, both = (codec.sizes(row.text for row in rows)[1] for rows in (texts[0], texts[0] + texts[1]))
     assert found.added_bytes == pytest.approx(both - known, rel=0.03)
