@@ -1,24 +1,18 @@
 """What is usual on data that the calibration was not made on: the rule's rates with it, and its power."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from corpus.records import HashedRecord, canonical_text
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
-from monitor.calibration.own_updates import MAX_ROWS, OwnUpdates, measure_own_updates
+from monitor.calibration.own_updates import MAX_ROWS, measure_own_updates
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import TopicSpread
-from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
-from monitor.rule_params import RuleParams
-from monitor.rules.apply import apply_rules
-from monitor.rules.parent_comparison import ParentComparison
-from monitor.verdict import Measurements, RuleResult
+from monitor.verdict import Measurements
 
 pytestmark = pytest.mark.slow
 
@@ -42,37 +36,6 @@ CALIBRATION = Calibration(
 def measure(rows: Rows) -> Measurements:
     texts = [canonical_text(record).encode() for record, _ in rows]
     return Measurements(len(rows), COMPRESSION.codec().ratio(texts), COMPRESSION.long_codec().ratio(texts), 5.0, 0.3)
-
-
-@pytest.fixture(scope="module")
-def judge(chats: Rows) -> Callable[[Rows], RuleResult]:
-    """The redundancy rule on rows that are added to the first 400 conversations, or take the place of as many."""
-    parent = chats[:400]
-    before, own = measure(parent), measure_own_updates(parent, COMPRESSION, PARAMS)
-    nothing = np.zeros(0)
-
-    def decide(added: Rows, replaced: bool = False, own: OwnUpdates | None = own) -> RuleResult:
-        now = measure(parent[len(added) if replaced else 0 :] + added)
-        counts = {"added": len(added), "removed": len(added) if replaced else 0, "kept": 400}
-        now = Measurements(now.rows, now.r, now.r_long, now.l, now.c, **counts)
-        comparison = ParentComparison("sft", now, before, nothing, nothing, nothing, nothing, 0, 0, own_updates=own)
-        return apply_rules([comparison], CALIBRATION, fit_entropy_law(()), RuleParams())[0].result
-
-    return decide
-
-
-def test_benign_updates_and_growth_pass_by_the_datas_own_measure(chats: Rows, judge: Callable[..., RuleResult]) -> None:
-    draws = [chats[400 + 100 * i : 440 + 100 * i] for i in range(8)]
-    statuses = [judge(fresh, replaced=True).status for fresh in draws]
-    # One test in twenty warns.
-    assert statuses.count("pass") >= 7 and "risky" not in statuses
-    assert judge(chats[400:600]).status == "pass"
-    # By the measure of other data, growth alone would be an alarm.
-    assert judge(chats[400:600], own=None).status != "pass"
-
-
-def test_copies_are_still_risky(chats: Rows, judge: Callable[..., RuleResult]) -> None:
-    assert judge(chats[:40]).status == "risky"
 
 
 def test_growth_is_the_slope_of_ln_r_between_half_of_the_rows_and_all(chats: Rows) -> None:

@@ -134,7 +134,11 @@ def test_growing_by_30_percent_passes(rng: np.random.Generator) -> None:
 
 def test_removing_rows_only_passes_and_needs_no_added_rows(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, added=0, removed=160, rise_r_long=-0.002))
-    assert statuses(rules) == {**ALL_PASS, "loss": "skipped", "agreement": "skipped", "both_rise": "skipped"}
+    assert statuses(rules) == {
+        **dict.fromkeys(("redundancy", "loss", "agreement", "both_rise"), "skipped"),
+        "forecast": "skipped",
+    }
+    assert "No rows were added" in rules["redundancy"].reason
     assert rules["loss"].reason == rules["agreement"].reason == "No rows were added."
 
 
@@ -147,7 +151,7 @@ def test_10_percent_of_garbled_rows_are_risky_by_loss(rng: np.random.Generator) 
 def test_10_percent_of_exact_copies_are_risky_by_redundancy(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, removed=0, rise_r=0.0007, rise_r_long=0.084))
     assert statuses(rules) == {**ALL_PASS, "redundancy": "risky"}
-    assert "over the long window went from 3.640 to 3.946 (+8.4%)" in rules["redundancy"].reason
+    assert "over the long window went from 3.640 to 3.946" in rules["redundancy"].reason
 
 
 def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: np.random.Generator) -> None:
@@ -189,22 +193,6 @@ def test_added_rows_that_are_all_copies_leave_nothing_to_compare(rng: np.random.
 def test_both_rise_needs_both(rng: np.random.Generator) -> None:
     for change in ({"rise_r_long": 0.08}, {"rise_l": 1.5}, {"rise_r_long": -0.08, "rise_l": 1.5}):
         assert judge(make_comparison(rng, **change))["both_rise"].status == "pass"
-
-
-def test_a_rise_in_the_32_kib_window_alone_is_seen(rng: np.random.Generator) -> None:
-    rules = judge(make_comparison(rng, rise_r=0.038))
-    assert rules["redundancy"].status == "risky"
-    assert "over the 32 KiB window went from 2.870 to 2.979" in rules["redundancy"].reason
-
-
-def test_the_graver_window_speaks_even_where_the_other_is_more_significant(rng: np.random.Generator) -> None:
-    quiet = replace(
-        CALIBRATION,
-        updates=tuple(replace(update, change_log_r=update.change_log_r / 1000) for update in CALIBRATION.updates),
-    )
-    rules = judge(make_comparison(rng, rise_r=0.006, rise_r_long=0.084), calibration=quiet)
-    assert rules["redundancy"].status == "risky"
-    assert rules["redundancy"].statistic == pytest.approx(0.084)
 
 
 def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: np.random.Generator) -> None:
@@ -274,7 +262,7 @@ def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: np.r
     )
     rules = judge(same, calibration=still)
     assert statuses(rules) == ALL_PASS
-    assert [rules[name].p_value for name in ("redundancy", "loss", "agreement")] == [1.0, 0.5, 0.5]
+    assert [rules[name].p_value for name in ("redundancy", "loss", "agreement")] == [0.5, 0.5, 0.5]
     risen = judge(replace(same, loss_added=np.full(38, 6.0), now=replace(same.now, r_long=4.0)), calibration=still)
     assert {risen["redundancy"].status, risen["loss"].status, risen["both_rise"].status} == {"risky"}
 
@@ -482,10 +470,3 @@ def test_a_rise_that_only_the_correction_for_many_tests_excuses_says_so() -> Non
     for result in results:
         if result.status == "pass" and result.p_value is not None and result.p_value > 0.05:
             assert "within what a batch of another topic may differ" in result.reason
-
-
-def test_neighbours_that_repeat_are_no_alarm_where_the_whole_became_less_redundant(rng: np.random.Generator) -> None:
-    repaired = make_comparison(rng, rise_r=0.03, rise_r_long=-0.14)
-    assert judge(repaired)["redundancy"].status == "pass"
-    assert "over the long window" in judge(repaired)["redundancy"].reason
-    assert judge(make_comparison(rng, rise_r=0.03, rise_r_long=0.0))["redundancy"].status == "risky"

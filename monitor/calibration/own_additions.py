@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 # Fewer kept rows cannot be divided into topics and batches.
 MIN_KEPT_ROWS = 100
+# A source with a new name of which so much was kept is an old one. A row that two sources share does not make it so.
+RENAMED_SHARE = 0.1
 # Of more kept rows so many are tried, and of long ones so many bytes: twelve batches of them take a second.
 MAX_TRIED_ROWS = 1_500
+# So that twelve batches of long rows take no longer than those of short ones.
 MAX_TRIED_BYTES = 1_500_000
 
 
@@ -42,13 +46,15 @@ class Additions:
 
 
 def flag_known(records: Sequence[HashedRecord], split: RowSplit, parent: Mapping[str, int] | None) -> NDArray[np.bool_]:
-    """For each row, whether there is a reference for it: its source was known, or has kept rows; shape (records,).
+    """For each row, whether there is a reference for it: its source was known, or only renamed; shape (records,).
 
-    ``parent``: the parent's rows by source. A source that was only renamed has kept rows.
+    ``parent``: the parent's rows by source.
     """
     is_new = flag_new_sources(records, parent)
-    with_kept = {record.source for (record, _), kept in zip(records, split.is_kept, strict=True) if kept}
-    known: NDArray[np.bool_] = ~is_new | np.array([record.source in with_kept for record, _ in records], dtype=bool)
+    rows = Counter(record.source for record, _ in records)
+    kept = Counter(record.source for (record, _), flag in zip(records, split.is_kept, strict=True) if flag)
+    renamed = {source for source, count in kept.items() if count >= RENAMED_SHARE * rows[source]}
+    known: NDArray[np.bool_] = ~is_new | np.array([record.source in renamed for record, _ in records], dtype=bool)
     return known
 
 
@@ -68,7 +74,7 @@ def measure_additions(
     def take(flags: NDArray[np.bool_]) -> list[HashedRecord]:
         return [records[i] for i in np.flatnonzero(flags).tolist()]
 
-    kept, added = take(split.kept_once), sort_texts(take(split.is_added & known))
+    kept, added = take(split.kept_once & known), sort_texts(take(split.is_added & known))
     if len(kept) < MIN_KEPT_ROWS or not any(row.text for row in added):
         return None
     unknown = sort_texts(take(~split.is_kept & ~split.is_added & split.is_first & known))

@@ -31,6 +31,7 @@ STEEPEST_SLOPE = -0.3
 # Kept and added rows up to so many bytes are read, in the order of their hashes: with the added rows, the kept ones
 # still lie within the long window of 128 MiB.
 MAX_KEPT_BYTES = 96 * 2**20
+# A quarter of the window for the added rows, which are fewer as a rule.
 MAX_ADDED_BYTES = 32 * 2**20
 
 

@@ -115,7 +115,7 @@ def find_lost_ends(found: Coverage, thresholds: Thresholds) -> list[Loss]:
 
 
 def _find_run(gone: NDArray[np.bool_]) -> tuple[int, float, float]:
-    """The run at the start of ``gone`` that loses most beyond the rest: its length, that share of all, and p.
+    """The run of missing rows at the start of ``gone``: its length, the share of all that it loses, and p.
 
     p is the probability that a removal of as many rows at random leaves such a run anywhere at either end.
     """
@@ -129,7 +129,9 @@ def _find_run(gone: NDArray[np.bool_]) -> tuple[int, float, float]:
     fits = (length >= MIN_RUN) & (inside >= GONE_SHARE * length) & gone[:-1]
     if not fits.any():
         return 0, 0.0, 1.0
-    best = int(np.argmax(np.where(fits, share, -math.inf)))
+    # The run ends where fewer rows are gone than halfway between all and the rate of the rest.
+    depth = inside - length * (1 + outside) / 2
+    best = int(np.argmax(np.where(fits, depth, -math.inf)))
     p_value = float(stats.hypergeom.sf(inside[best] - 1, total, removed, length[best]))
     return int(length[best]), float(share[best]), min(1.0, 2 * total * p_value)
 
