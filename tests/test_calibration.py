@@ -47,8 +47,8 @@ Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
 PROBE = ProbeParams(steps=12, batch_rows=2, rows=150, max_length=48, skipped_steps=1)
 PARAMS = CalibrationParams(seeds=3, update_shares=(0.1, 0.2), updates=2, topics=6, heldout_rows=12)
-# Three probes of 12 steps; the first reads 150 rows, the work of 25 steps, the others 24, the work of four. Then fourteen
-# runs of 24 and, for being scored on 12 rows, the work of two more.
+# Three probes of 12 steps; the first reads 150 rows, the work of 25 steps, the others 24, the work of four. Then
+# fourteen runs of 24 and, for being scored on 12 rows, the work of two more.
 FIRST_PROBE, PROBE_STEPS, LAW_STEPS = 37, 16, 26
 ALL_STEPS = FIRST_PROBE + 2 * PROBE_STEPS + 14 * LAW_STEPS
 

@@ -12,7 +12,7 @@ from monitor.law.results import ACCEPTED, CLEAN, LawPoint
 
 Vector = NDArray[np.float64]
 
-# Fewer sound runs cannot be ranked: of four, one order in twelve has a correlation of 0.8 by chance.
+# Fewer sound runs cannot be ranked: of four, one order in six has a correlation of 0.8 by chance.
 MIN_CLEAN = 5
 
 
