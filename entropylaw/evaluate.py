@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from training.mt_bench import MtBenchResult
     from training.mt_bench_questions import Question
 
-# Names of Z in results/evaluation.json and in the history, beside monitor.assess.HELDOUT, which the law is fitted on.
+# Names of Z in results/evaluation.json and in the history, beside monitor.rules.scored_versions.HELDOUT, which the law
+# is fitted on.
 MT_BENCH_Z = "mt_bench"
 LM_EVAL_Z = "lm_eval/"
 
@@ -57,7 +58,7 @@ class Scores:
 
     def document(self, data_hash: str | None) -> dict[str, Any]:
         """The content of results/evaluation.json. ``data_hash``: of the version that the models were approved on."""
-        from monitor.assess import HELDOUT
+        from monitor.rules.scored_versions import HELDOUT
 
         z = {HELDOUT: self.heldout[self.released].z}
         if self.mt_bench is not None:

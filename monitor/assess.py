@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, parent_of
-from monitor.law.entropy_law import EntropyLaw, fit_entropy_law, summarise_law
+from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
 from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.new_text import measure_new_text
 from monitor.measures.row_lengths import measure_lengths
@@ -22,6 +22,7 @@ from monitor.rules.flagged_rows import flag_rows
 from monitor.rules.forecast import predict_version_change
 from monitor.rules.normal_ranges import predict_ranges
 from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
+from monitor.rules.scored_versions import HELDOUT, list_scored_versions
 from monitor.verdict import (
     SCORED_DATASET,
     DatasetChanges,
@@ -33,9 +34,6 @@ from monitor.verdict import (
     Version,
     worst,
 )
-
-# The benchmark on which every pipeline measures Z.
-HELDOUT = "heldout"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def assess_version(
     """
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
-    law = fit_entropy_law(calibration.points)
+    law = fit_with_versions(calibration.points, list_scored_versions(history, config_fingerprint, data_hash))
     parent = parent_of(history, config_fingerprint, data_hash)
     # The verdict on a version without a parent. With one, what the comparison finds replaces these fields.
     alone = Verdict(

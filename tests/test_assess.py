@@ -122,7 +122,7 @@ def accept(evidence: list[Evidence], history: list[HistoryEntry], name: str, **s
 # Rules that look at the texts themselves, and compare them with rows of the parent that are still there; and rules
 # that do with the numbers of the parent.
 ROW_RULES = ("copies", "wording", "form")
-NUMBER_RULES = ("redundancy", "loss", "agreement", "both_rise", "forecast")
+NUMBER_RULES = ("redundancy", "loss", "level", "agreement", "both_rise", "forecast")
 
 PARENT = make_evidence(make_rows(0, 400))
 HISTORY = [accept([PARENT], [], "x1", heldout=-4.9)]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.law_runs import (
+    LawSubset,
     LawTraining,
     draw_law_subsets,
     plan_law_runs,
@@ -35,6 +37,7 @@ from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import measure_topic_spread
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import fit_entropy_law
+from monitor.law.results import CLEAN
 from monitor.measures.compression import CompressionParams
 from training.base_model import load_base_model
 from training.probe_run import ProbeParams
@@ -44,10 +47,10 @@ Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
 PROBE = ProbeParams(steps=12, batch_rows=2, rows=150, max_length=48, skipped_steps=1)
 PARAMS = CalibrationParams(seeds=3, update_shares=(0.1, 0.2), updates=2, topics=6, heldout_rows=12)
-# Three probes of 12 steps; the first reads 150 rows, the work of 25 steps, the others 24, the work of four. Then twelve
-# runs of 24 and, for being scored on 12 rows, the work of two more.
+# Three probes of 12 steps; the first reads 150 rows, the work of 25 steps, the others 24, the work of four. Then
+# fourteen runs of 24 and, for being scored on 12 rows, the work of two more.
 FIRST_PROBE, PROBE_STEPS, LAW_STEPS = 37, 16, 26
-ALL_STEPS = FIRST_PROBE + 2 * PROBE_STEPS + 12 * LAW_STEPS
+ALL_STEPS = FIRST_PROBE + 2 * PROBE_STEPS + 14 * LAW_STEPS
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +120,19 @@ def test_the_laws_subsets_are_ordered_by_the_codec_that_the_user_set(chats: Rows
     rows = [HashedRecord(record, content_hash(record)) for record in records]
 
     def order(level: int) -> list[str]:
-        drawn = dict(draw_law_subsets(rows, len(rows), CompressionParams(level=level), np.random.default_rng(0)))
-        return [row.hash for row in drawn["least compressible"]]
+        drawn = draw_law_subsets(rows, len(rows), CompressionParams(level=level), np.random.default_rng(0))
+        return [row.hash for row in next(subset.rows for subset in drawn if subset.name == "least compressible")]
 
     assert sorted(order(1)) == sorted(order(9)) and order(1) != order(9)
 
 
-def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: Rows) -> None:
-    subsets = dict(draw_law_subsets(chats[:120], 80, COMPRESSION, np.random.default_rng(0)))
-    assert len(subsets) == 12
+def test_the_fourteen_subsets_have_one_size_and_differ_as_their_names_say(chats: Rows) -> None:
+    drawn = draw_law_subsets(chats[:120], 80, COMPRESSION, np.random.default_rng(0))
+    subsets = {subset.name: subset.rows for subset in drawn}
+    assert len(subsets) == 14
+    assert Counter(subset.family for subset in drawn) == {
+        "clean": 7, "repeated": 4, "scrambled": 2, "scrambled and repeated": 1
+    }  # fmt: skip
     assert {len(rows) for rows in subsets.values()} == {80}
     assert all(content_hash(record) == row_hash for rows in subsets.values() for record, row_hash in rows)
     distinct = {name: len({row_hash for _, row_hash in rows}) for name, rows in subsets.items()}
@@ -141,10 +148,13 @@ def test_the_twelve_subsets_have_one_size_and_differ_as_their_names_say(chats: R
     def mean_ratio(name: str) -> float:
         return float(np.mean([codec.ratio([canonical_text(record).encode()]) for record, _ in subsets[name]]))
 
+    lengths = {name: np.mean([len(canonical_text(record)) for record, _ in rows]) for name, rows in subsets.items()}
+    assert min(lengths, key=lambda name: lengths[name]) == "shortest"
+    assert max(lengths, key=lambda name: lengths[name]) == "longest"
     assert mean_ratio("least compressible") < mean_ratio("random 1") < mean_ratio("most compressible")
 
 
-def test_calibration_measures_noise_topics_updates_and_twelve_runs(calibration: Calibration) -> None:
+def test_calibration_measures_noise_topics_updates_and_fourteen_runs(calibration: Calibration) -> None:
     assert calibration.rows == 360
     assert len(set(calibration.noise_l)) == 3
     assert np.ptp(calibration.noise_l) < 0.5
@@ -154,7 +164,8 @@ def test_calibration_measures_noise_topics_updates_and_twelve_runs(calibration: 
     assert all(0 < abs(update.change_l or 0) < calibration.loss_sd / 2 for update in calibration.updates)
     assert all(0 < abs(update.change_c or 0) < 0.05 for update in calibration.updates)
     points = {point.name: point for point in calibration.points}
-    assert len(points) == 12
+    assert len(points) == 14
+    assert (points["shortest"].family, points["1/8 distinct"].family) == ("clean", "repeated")
     assert points["1/8 distinct"].r_long > 3 * points["random 1"].r_long
     assert points["50% scrambled"].l > points["random 1"].l
     assert all(-8 < point.z < 0 for point in calibration.points)
@@ -163,7 +174,7 @@ def test_calibration_measures_noise_topics_updates_and_twelve_runs(calibration: 
 def test_the_curves_are_those_of_the_calibrations_own_points(calibration: Calibration) -> None:
     again = fit_law_curves(calibration.points, np.random.default_rng(PARAMS.seed))
     assert to_json(calibration.curves) == to_json(again)
-    assert [curve.n_points for curve in calibration.curves.values()] == [12] * 3
+    assert [curve.n_points for curve in calibration.curves.values()] == [14] * 3
 
 
 def test_a_baseline_that_repeats_itself_is_calibrated_on_its_distinct_rows(
@@ -222,9 +233,9 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped_and_gives_the_bytes
     calibration: Calibration, rows: Rows, base_folder: Path, tmp_path: Path
 ) -> None:
     first = Attempt(rows, base_folder, tmp_path, stop_at=FIRST_PROBE + PROBE_STEPS + 5)
-    assert first.runs() == (3, 12, 0) and first.result is None
+    assert first.runs() == (3, 14, 0) and first.result is None
     second = Attempt(rows, base_folder, tmp_path, stop_at=FIRST_PROBE + 2 * PROBE_STEPS + 5 * LAW_STEPS + 1)
-    assert second.runs() == (1, 12, 2) and second.result is None
+    assert second.runs() == (1, 14, 2) and second.result is None
     # Two whole probes are not run again: one report each, instead of one for each step.
     assert second.steps[:2] == [37, 53] < second.steps[2:4]
 
@@ -235,7 +246,7 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped_and_gives_the_bytes
     index = text.index('"l": ') + 7
     changed.write_text(text[:index] + str((int(text[index]) + 1) % 10) + text[index + 1 :])
     third = Attempt(rows, base_folder, tmp_path)
-    assert sum(third.runs()[:2]) == 7 + 2 and third.runs()[2] == 8 - 2
+    assert sum(third.runs()[:2]) == 9 + 2 and third.runs()[2] == 8 - 2
     assert to_json(third.result) == to_json(calibration)
     assert third.steps[-1] == ALL_STEPS
 
@@ -252,7 +263,7 @@ def test_no_run_is_taken_for_one_of_other_data_settings_or_base(change: dict[str
         data, params = chats[rows : 40 + rows], replace(PROBE, seed=probe)
         base = make_base(identity, device)
         noise = plan_noise_runs(data, base, params, 2)[1:]
-        law = plan_law_runs([("a", data)], chats[50:60], base, LawTraining(params, 1e-3, COMPRESSION))
+        law = plan_law_runs([LawSubset("a", CLEAN, data)], chats[50:60], base, LawTraining(params, 1e-3, COMPRESSION))
         return [run.key for run in [*noise, *law]]
 
     assert keys() == keys()
@@ -268,7 +279,7 @@ def test_a_law_run_is_known_by_its_rows_in_order_what_it_is_scored_on_and_how_it
         compression: CompressionParams = COMPRESSION,
     ) -> str:
         training = LawTraining(PROBE, learning_rate, compression)
-        (run,) = plan_law_runs([(name, subset)], held_out, make_base(), training)
+        (run,) = plan_law_runs([LawSubset(name, CLEAN, subset)], held_out, make_base(), training)
         return run.key
 
     others = [
@@ -296,7 +307,7 @@ def test_a_run_that_diverges_is_not_assessed_and_says_what_to_lower(rows: Rows, 
     base = load_probed_model(base_folder)
     base = base._replace(card=replace(base.card, trained_from=1.0))
     with pytest.raises(NotAssessedError, match=r"'random 1' diverged; lower calibration\.law_learning_rate \(1e\+30\)"):
-        run_law_point("random 1", rows[:20], rows[20:30], base, LawTraining(PROBE, 1e30, COMPRESSION))
+        run_law_point(LawSubset("random 1", CLEAN, rows[:20]), rows[20:30], base, LawTraining(PROBE, 1e30, COMPRESSION))
     mad = replace(PROBE, learning_rate=1e30)
     (run,) = plan_noise_runs(rows, base, mad, 1)
     with pytest.raises(NotAssessedError, match=r"the probe diverged; lower probe\.learning_rate \(1e\+30\)"):

@@ -1,14 +1,24 @@
 """The law's least squares and intervals against scipy, left-out fits and simulation."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from monitor.law.entropy_law import MIN_POINTS, describe_faults, fit_entropy_law, predict_change, summarise_law
-from monitor.law.results import LawPoint
+from monitor.law.entropy_law import (
+    MIN_POINTS,
+    describe_faults,
+    fit_entropy_law,
+    fit_with_versions,
+    predict_change,
+    summarise_law,
+)
+from monitor.law.families import MIN_CLEAN, measure_consistency
+from monitor.law.results import ACCEPTED, LawPoint
+from monitor.law.scored_versions import MIN_SCORED
 
 
 def make_points(rng: np.random.Generator, n: int = 12, noise: float = 0.01) -> list[LawPoint]:
@@ -150,3 +160,120 @@ def test_runs_that_cannot_tell_a_law_are_said_to_be_too_few(points: list[LawPoin
     assert law.sentence.startswith("Too few points")
     summary = summarise_law(law, {})
     assert (summary.slopes, summary.r_squared_loo, summary.rank_correlation) == (None, None, None)
+
+
+# --- kinds of runs ---
+
+
+def make_families(rng: np.random.Generator, slope: float, noise: float = 0.01) -> list[LawPoint]:
+    """Sound runs of a law with ``slope``, and damaged ones of Z = -4 - 0.3 ln R - 2 L, far from them in R and L."""
+
+    def run(family: str, i: int, log_r: float, loss: float) -> LawPoint:
+        own = slope if family == "clean" else -2.0
+        z = -4 - 0.3 * log_r + own * (loss - 5.0) + rng.normal(0, noise)
+        return LawPoint(f"{family} {i}", 2.9, math.exp(log_r), loss, float(z), family)
+
+    clean = [run("clean", i, 1.0 + rng.uniform(-0.1, 0.1), 5.0 + 0.03 * (i - 3)) for i in range(7)]
+    repeated = [run("repeated", i, 1.5 + 0.3 * i, 5.0 + rng.uniform(-0.05, 0.05)) for i in range(6)]
+    scrambled = [run("scrambled", i, 1.0 + 0.3 * i, 5.6 + 0.2 * i) for i in range(6)]
+    return [*clean, *repeated, *scrambled]
+
+
+def test_a_law_of_all_kinds_of_runs_holds() -> None:
+    law = fit_entropy_law(make_families(np.random.default_rng(0), slope=-2.0))
+    assert law.holds and law.r_squared_families > 0.9 and law.rank_correlation_clean > 0.9
+
+
+def test_a_law_that_tells_damage_only_and_ranks_sound_runs_the_wrong_way_round_is_no_law() -> None:
+    law = fit_entropy_law(make_families(np.random.default_rng(0), slope=0.3))
+    # It passes where runs are left out one by one.
+    assert law.r_squared_loo > 0.5 and law.rank_correlation >= 0.8 and law.p_value < 0.01
+    assert law.rank_correlation_clean < 0
+    assert law.holds is False
+    assert law.sentence.startswith("The entropy law holds on synthetic damage only: left-out runs are predicted with")
+    assert "sound runs are ranked with Spearman's correlation -" in law.sentence
+    summary = summarise_law(law, {})
+    assert (summary.rank_correlation_clean, summary.r_squared_families) == (
+        law.rank_correlation_clean,
+        law.r_squared_families,
+    )
+
+
+def test_families_left_out_are_predicted_by_the_plane_through_the_others() -> None:
+    points = make_families(np.random.default_rng(1), slope=-1.0, noise=0.1)
+    errors = []
+    for family in ("clean", "repeated", "scrambled"):
+        rest = fit_entropy_law([dataclasses.replace(p, family="clean") for p in points if p.family != family])
+        for p in points:
+            if p.family == family:
+                errors.append(p.z - rest.intercept - rest.slope_log_r * math.log(p.r_long) - rest.slope_l * p.l)
+    z = np.array([p.z for p in points])
+    expected = 1 - np.square(errors).sum() / (np.var(z) * len(z))
+    assert fit_entropy_law(points).r_squared_families == pytest.approx(expected)
+
+
+def test_too_few_sound_runs_cannot_vouch_for_a_law() -> None:
+    points = make_families(np.random.default_rng(0), slope=-2.0)[7 - MIN_CLEAN + 1 :]
+    law = fit_entropy_law(points)
+    assert law.holds is False and f"fewer than {MIN_CLEAN} runs are on sound data" in law.sentence
+    assert summarise_law(law, {}).rank_correlation_clean is None
+
+
+def test_c_of_a_run_is_how_much_lower_its_l_is_than_sound_runs_of_its_r_let_expect() -> None:
+    points = make_families(np.random.default_rng(0), slope=-2.0)
+    found = measure_consistency(points)
+    clean = [p for p in points if p.family == "clean"]
+    line = stats.linregress([math.log(p.r_long) for p in clean], [p.l for p in clean])
+    for point, c in zip(points, found, strict=True):
+        assert c == pytest.approx(line.intercept + line.slope * math.log(point.r_long) - point.l)
+    assert sum(found[:7]) == pytest.approx(0, abs=1e-9)
+    assert measure_consistency(points[3:]) == ()
+
+
+# --- scored versions ---
+
+
+def make_versions(n: int, sign: float = 1.0, level: float = 2.0, noise: float = 0.002) -> list[LawPoint]:
+    """Accepted versions whose Z moves as in ``make_points``, or the other way round, at a level of their own."""
+    rng = np.random.default_rng(8)
+    made = []
+    for i in range(n):
+        log_r, loss = rng.uniform(1.0, 1.3), rng.uniform(4.9, 5.1)
+        z = level - 4 + sign * (-0.3 * log_r - 0.2 * loss) + rng.normal(0, noise)
+        made.append(LawPoint(f"v{i}", 2.9, math.exp(log_r), loss, float(z), ACCEPTED))
+    return made
+
+
+def test_scored_versions_enter_the_fit_from_six_on_whatever_the_level_of_their_z() -> None:
+    runs = make_points(np.random.default_rng(0))
+    assert fit_with_versions(runs, make_versions(MIN_SCORED - 1)) == fit_entropy_law(runs)
+    laws = [fit_with_versions(runs, make_versions(MIN_SCORED, level=level)) for level in (0.0, 50.0)]
+    for law in laws:
+        assert (law.n_points, law.degrees_of_freedom, law.forecasts) == (18, 18 - 4, None)
+        assert law.holds and np.array(law.covariance).shape == (3, 3)
+    assert laws[0].slope_l == pytest.approx(laws[1].slope_l, rel=1e-6)
+    assert laws[0].r_squared_loo == pytest.approx(laws[1].r_squared_loo, rel=1e-6)
+    assert laws[0].r_squared_families == pytest.approx(laws[1].r_squared_families, rel=1e-6)
+
+
+def test_forecasts_are_held_against_actual_changes_once_there_are_six() -> None:
+    runs = make_points(np.random.default_rng(0))
+    assert fit_with_versions(runs, make_versions(6)).forecasts is None
+    versions = make_versions(7)
+    found = fit_with_versions(runs, versions)
+    assert found.holds and found.forecasts is not None and found.forecasts.n == 6
+    alone = fit_entropy_law(runs)
+    forecast = [
+        predict_change(alone, math.log(b.r_long / a.r_long), b.l - a.l).value for a, b in itertools.pairwise(versions)
+    ]
+    actual = np.diff([version.z for version in versions])
+    assert found.forecasts.r_squared == pytest.approx(1 - ((actual - forecast) ** 2).sum() / (actual**2).sum())
+    assert found.forecasts.rank_correlation == pytest.approx(stats.spearmanr(forecast, actual).statistic)
+    assert "have skill" in found.sentence and summarise_law(found, {}).forecasts == found.forecasts
+
+
+def test_a_law_whose_forecasts_have_no_skill_does_not_hold() -> None:
+    runs = make_points(np.random.default_rng(0))
+    against = fit_with_versions(runs, make_versions(9, sign=-1.0))
+    assert fit_entropy_law(runs).holds and against.holds is False
+    assert against.forecasts is not None and not against.forecasts.skilled

@@ -20,9 +20,9 @@ from corpus.records import HashedRecord, Message, Preference, content_hash
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import calibrate
-from monitor.calibration.law_runs import LawTraining, run_law_point
+from monitor.calibration.law_runs import LawSubset, LawTraining, run_law_point
 from monitor.calibration.params import CalibrationParams
-from monitor.law.results import LawPoint
+from monitor.law.results import CLEAN, LawPoint
 from monitor.measures.compression import CompressionParams
 from training.base_model import CARD, build_base_model, load_base_model
 from training.base_model_params import BaseModelParams
@@ -203,7 +203,9 @@ def test_a_run_of_the_law_by_adapters_starts_with_the_probe_and_leaves_the_model
 
     def run(learning_rate: float) -> LawPoint:
         chosen = choose_probe_rows(chats[:40], PROBE.trained_rows, PROBE.seed, 1.0)
-        return run_law_point("x", chosen, chats[40:56], base, LawTraining(PROBE, learning_rate, CompressionParams()))
+        return run_law_point(
+            LawSubset("x", CLEAN, chosen), chats[40:56], base, LawTraining(PROBE, learning_rate, CompressionParams())
+        )
 
     slow, fast = run(1e-9), run(3e-2)
     assert slow.l == fast.l == pytest.approx(by_adapters.l)

@@ -154,7 +154,7 @@ def calibrate_baseline(
     """Measure once what is normal: how L varies by chance, and what benign updates of the first version do.
 
     ``rows``: of the first version. ``base``: folder of the base model. Costs several probe runs, and with
-    ``settings.calibration.law_runs`` twelve training runs more; ``progress`` is called with the steps done and the
+    ``settings.calibration.law_runs`` fourteen training runs more; ``progress`` is called with the steps done and the
     steps in all. Finished runs are kept in the folder ``kept_in``, if given, so that an interrupted calibration goes on
     where it stopped.
 

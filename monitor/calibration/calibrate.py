@@ -69,7 +69,7 @@ def calibrate(
 ) -> Calibration:
     """Measure what is normal on a baseline. ``records``: its rows, in file order.
 
-    It takes ``params.seeds`` probe runs and, with ``params.law_runs``, twelve runs of twice a probe's length.
+    It takes ``params.seeds`` probe runs and, with ``params.law_runs``, fourteen runs of twice a probe's length.
     ``announce`` is told the cost before the first run, and ``progress`` the training steps. Finished runs are kept in
     the folder ``kept_in``, so that an interrupted calibration goes on where it stopped and gives the same bytes.
 
@@ -157,7 +157,7 @@ def announce_cost(
 def calibration_from_json(document: object, where: str) -> Calibration:
     """Read a calibration back from JSON. ``where``: the name of its file.
 
-    Raises NotAssessedError on a document of another shape, such as an older one without the law's curves.
+    Raises NotAssessedError on a document of another shape, such as an older one without families of the law's runs.
     """
     try:
         return parse_section(Calibration, document, where)

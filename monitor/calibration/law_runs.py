@@ -1,4 +1,4 @@
-"""The small training runs that the entropy law is fitted on: one on each of twelve subsets of the baseline."""
+"""The small training runs that the entropy law is fitted on: one on each of fourteen subsets of the baseline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from corpus.progress import Progress, ignore_progress, part_of
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
 from monitor.calibration.kept_runs import Run
 from monitor.calibration.params import CalibrationParams
-from monitor.law.results import LawPoint
+from monitor.law.results import CLEAN, LawPoint
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
@@ -29,8 +29,16 @@ MAX_DRAWN_SHARE = 0.75
 # A training run of fewer steps says nothing about its data.
 MIN_STEPS = 8
 
-# A subset's name and its rows.
-LawSubset = tuple[str, list[HashedRecord]]
+# The kinds of damage among the subsets; the others are sound data.
+REPEATED, SCRAMBLED, BOTH = "repeated", "scrambled", "scrambled and repeated"
+
+
+class LawSubset(NamedTuple):
+    """A subset's name, the family of its data, and its rows."""
+
+    name: str
+    family: str
+    rows: list[HashedRecord]
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,10 @@ def scramble_words(record: Record, rng: np.random.Generator) -> Record:
 def draw_law_subsets(
     records: Sequence[HashedRecord], rows: int, compression: CompressionParams, rng: np.random.Generator
 ) -> list[LawSubset]:
-    """Twelve subsets of ``rows`` rows each. They differ in redundancy and in damage, so the runs differ in R and L."""
+    """Fourteen subsets of ``rows`` rows each. They differ in redundancy and in damage, so the runs differ in R and L.
+
+    Half of them are sound data that differ by themselves: without these, a law would only tell damage from its absence.
+    """
     codec = compression.codec()
     pool = [records[i] for i in rng.permutation(len(records))]
     by_ratio = sorted(pool, key=lambda item: codec.ratio([canonical_text(item[0]).encode()]))
@@ -77,13 +88,19 @@ def draw_law_subsets(
             chosen[i] = HashedRecord(record, content_hash(record))
         return chosen
 
-    subsets = [(f"random {k + 1}", damaged(0.0, k * rows)) for k in range(3)]
-    subsets += [("least compressible", by_ratio[:rows]), ("most compressible", by_ratio[-rows:])]
-    subsets += [(f"1/{k} distinct", repeated(max(1, rows // k))) for k in (2, 4, 8)]
-    subsets += [(f"{share:.0%} scrambled", damaged(share, 0)) for share in (0.25, 0.5)]
+    by_length = sorted(pool, key=lambda item: len(canonical_text(item[0])))
     mixed = damaged(0.5, 0)[: rows // 2] + repeated(max(1, rows // 4))[: rows - rows // 2]
-    subsets += [("scrambled and repeated", mixed), ("random, half as many", damaged(0.0, 3 * rows)[: rows // 2] * 2)]
-    return subsets
+    return [
+        *(LawSubset(f"random {k + 1}", CLEAN, damaged(0.0, k * rows)) for k in range(3)),
+        LawSubset("least compressible", CLEAN, by_ratio[:rows]),
+        LawSubset("most compressible", CLEAN, by_ratio[-rows:]),
+        LawSubset("shortest", CLEAN, by_length[:rows]),
+        LawSubset("longest", CLEAN, by_length[-rows:]),
+        *(LawSubset(f"1/{k} distinct", REPEATED, repeated(max(1, rows // k))) for k in (2, 4, 8)),
+        LawSubset("random, half as many", REPEATED, damaged(0.0, 3 * rows)[: rows // 2] * 2),
+        *(LawSubset(f"{share:.0%} scrambled", SCRAMBLED, damaged(share, 0)) for share in (0.25, 0.5)),
+        LawSubset("scrambled and repeated", BOTH, mixed),
+    ]
 
 
 def split_for_law(
@@ -127,6 +144,7 @@ def plan_law_runs(
         Run(
             depends_on={
                 "run": name,
+                "family": family,
                 "rows": data_hash(row_hash for _, row_hash in subset),
                 "held_out": data_hash(row_hash for _, row_hash in held_out),
                 "base": base.card.identity,
@@ -138,15 +156,14 @@ def plan_law_runs(
             # Scoring a batch takes a third of the time of training on it.
             steps=2 * (len(subset) // probe.batch_rows) + len(held_out) // (3 * probe.batch_rows),
             shape=LawPoint,
-            measure=partial(run_law_point, name, subset, held_out, base, training),
+            measure=partial(run_law_point, LawSubset(name, family, subset), held_out, base, training),
         )
-        for name, subset in subsets
+        for name, family, subset in subsets
     ]
 
 
 def run_law_point(
-    name: str,
-    subset: Sequence[HashedRecord],
+    subset: LawSubset,
     held_out: Sequence[HashedRecord],
     base: ProbedModel,
     training: LawTraining,
@@ -169,7 +186,8 @@ def run_law_point(
         read = (read_conversation(tokenizer, record, probe.max_length) for record, _ in rows)
         return [row.encoded for row in read if row is not None]
 
-    rows = encode(choose_probe_rows(subset, len(subset), probe.seed, 1.0))
+    name, family, drawn = subset
+    rows = encode(choose_probe_rows(drawn, len(drawn), probe.seed, 1.0))
     trained = copy_probed_model(base.model)
     measured = train_and_record(trained, padding_id, rows, probe, part_of(progress, 0, 2))
     # L comes from a probe as always. The run then goes on at a rate at which the data makes a difference.
@@ -181,6 +199,6 @@ def run_law_point(
             f"calibration: the training run {name!r} diverged; "
             f"lower calibration.law_learning_rate ({training.learning_rate:g})"
         )
-    texts = [canonical_text(record).encode() for record, _ in subset]
+    texts = [canonical_text(record).encode() for record, _ in drawn]
     r, r_long = (codec.ratio(texts) for codec in (training.compression.codec(), training.compression.long_codec()))
-    return LawPoint(name, r, r_long, measured.l, z)
+    return LawPoint(name, r, r_long, measured.l, z, family)

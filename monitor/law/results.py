@@ -9,15 +9,23 @@ LawMeasure = Literal["r", "r_long", "l"]
 Form = Literal["linear", "quadratic", "exponential", "power"]
 
 
+# Families of runs: on sound data, and of accepted versions. Other families are kinds of damage.
+CLEAN, ACCEPTED = "clean", "accepted"
+
+
 @dataclass(frozen=True)
 class LawPoint:
-    """One small training run: R, long R and L of its data, and Z of its model (higher is better)."""
+    """One training run: R, long R and L of its data, and Z of its model (higher is better).
+
+    ``family``: the kind of its data, ``clean`` where that is sound.
+    """
 
     name: str
     r: float
     r_long: float
     l: float  # noqa: E741 - the paper's letter
     z: float
+    family: str = CLEAN
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,30 @@ class LawSlopes:
 
 
 @dataclass(frozen=True)
+class ForecastCheck:
+    """The law's forecasts of changes of Z against the actual changes, over ``n`` steps from version to version.
+
+    ``r_squared``: against the forecast that nothing changes. ``rank_correlation``: Spearman's. ``skilled``: whether
+    both are above 0.
+    """
+
+    n: int
+    r_squared: float
+    rank_correlation: float
+    skilled: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
 class LawSummary:
     """The entropy law as a verdict holds it and reports show it.
 
-    ``holds``: None where there were too few runs to fit it; ``slopes``, ``r_squared_loo`` and ``rank_correlation``
-    are then None too. ``curves``: Z over one measure at a time.
+    - ``holds``: None where there were too few runs to fit it; the numbers after ``curves`` are then None too.
+    - ``curves``: Z over one measure at a time.
+    - ``r_squared_loo``, ``rank_correlation``: of runs left out one by one. ``r_squared_families``: of whole families
+      left out one by one. ``rank_correlation_clean``: within runs on sound data, None with too few of them.
+    - ``consistency``: C of each run, as the residual of L given R, in nats; empty where that cannot be told.
+    - ``forecasts``: forecast against actual changes of Z of accepted versions; None with too few of them.
     """
 
     holds: bool | None
@@ -88,3 +115,7 @@ class LawSummary:
     slopes: LawSlopes | None = None
     r_squared_loo: float | None = None
     rank_correlation: float | None = None
+    r_squared_families: float | None = None
+    rank_correlation_clean: float | None = None
+    consistency: tuple[float, ...] = ()
+    forecasts: ForecastCheck | None = None
