@@ -31,7 +31,6 @@ WORDS = ["".join(parts) for parts in itertools.product(("ba", "ke", "li", "mo", 
     "9",
 ]
 MARKS = [".", "!", "?", " - so.", ", too."]
-EMPTY = np.empty(0)
 
 
 def sentence(rng: np.random.Generator, words: int) -> str:
@@ -76,7 +75,7 @@ def draft(
     now = np.array([loss + rise(i) for i, loss in enumerate(losses[: len(rows)])])
     edits = find_edits(rows, split, now if probed else np.full(len(rows), np.nan), table)
     measured = Measurements(rows=len(rows), r=2.0, r_long=3.0, l=5.0, c=0.4)
-    comparison = ParentComparison("sft", measured, measured, EMPTY, EMPTY, EMPTY, EMPTY, 0, 0, edits=edits)
+    comparison = ParentComparison("sft", measured, measured, edits=edits)
     return RULE.ask(RuleInput(comparison, None, None, RuleParams(**params)))  # type: ignore[arg-type]
 
 
@@ -237,7 +236,7 @@ def test_versions_without_edits_and_with_few_say_so() -> None:
 
 def test_a_parent_without_a_row_table_is_said_to_be_one() -> None:
     measured = Measurements(rows=400, r=2.0, r_long=3.0, l=5.0, c=0.4)
-    comparison = ParentComparison("sft", measured, measured, EMPTY, EMPTY, EMPTY, EMPTY, 0, 0)
+    comparison = ParentComparison("sft", measured, measured)
     result = RULE.ask(RuleInput(comparison, None, None, RuleParams())).result  # type: ignore[arg-type]
     assert result.status == "skipped" and "before single rows were recorded" in result.reason
 

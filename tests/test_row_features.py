@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference, Record
-from monitor.measures.consistency import prompt_and_response
 from monitor.like_rows.answer_fit import Sides
 from monitor.like_rows.row_features import END, _stands_elsewhere, measure_row_features
+from monitor.measures.consistency import prompt_and_response
 from monitor.rule_params import RuleParams
 
 Features = dict[str, NDArray[np.float64]]
