@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.records import Conversation, HashedRecord, Message, content_hash
-from monitor.measures.row_sides import side_key, split_sides
+from corpus.row_sides import side_key, split_sides
 from monitor.measures.row_table import (
     ALL_KEYS,
     MAX_SHARED_KEY,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.measures.row_sides import RowSides
+from corpus.row_sides import RowSides
 from monitor.measures.side_features import FEATURE_NAMES, MAX_CHARACTERS, SIDE_FEATURES, measure_side_features
 
 PROMPT = "How do I make Tea?\nTell me in 3 steps."

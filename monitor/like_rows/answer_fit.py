@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import Record
+from corpus.row_sides import split_sides
 from monitor.measures.consistency import centre_vectors
-from monitor.measures.row_sides import split_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

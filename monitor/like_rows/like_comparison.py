@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord, canonical_text
+from corpus.row_sides import RowSides
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.like_rows.answer_fit import Sides, embed_sides
@@ -19,7 +20,6 @@ from monitor.like_rows.row_features import measure_row_features
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import count_traces
 from monitor.measures.consistency import centre_vectors
-from monitor.measures.row_sides import RowSides
 from monitor.measures.row_split import RowSplit
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 

@@ -77,9 +77,11 @@ def _test_mean(
     between = max(between, LEAST_CORRELATION * float(kept.var()))
     sampling = float(kept.var(ddof=1)) * (1 / len(added) + 1 / len(kept))
     variance = between + sampling
-    # Welch and Satterthwaite: as many degrees of freedom as the less certain of the two parts leaves.
-    freedom = variance**2 / (between**2 / max(degrees, 1) + sampling**2 / max(len(added) - 1, 1))
-    p = float(stats.t.sf(shift / math.sqrt(variance), max(freedom, 1.0))) if variance else float(shift <= 0)
+    p = float(shift <= 0)
+    if variance:
+        # Welch and Satterthwaite: as many degrees of freedom as the less certain of the two parts leaves.
+        freedom = variance**2 / (between**2 / max(degrees, 1) + sampling**2 / max(len(added) - 1, 1))
+        p = float(stats.t.sf(shift / math.sqrt(variance), max(freedom, 1.0)))
     mean, usual = float(added.mean()), float(kept.mean())
     if side == "low":
         mean, usual = 1 - mean, 1 - usual
@@ -90,7 +92,7 @@ def _test_mean(
 def _test_beyond(
     kept: NDArray[np.bool_], added: NDArray[np.bool_], groups: Sequence[NDArray[np.int64]], side: Side
 ) -> RankFinding:
-    usual = (np.count_nonzero(kept) + 0.5) / (len(kept) + 1)
+    usual = (int(np.count_nonzero(kept)) + 0.5) / (len(kept) + 1)
     count, rows = int(np.count_nonzero(added)), len(added)
     variance = usual * (1 - usual)
     between, degrees = max((_spread_between(kept.astype(np.float64), group) for group in groups), default=(0.0, 1))

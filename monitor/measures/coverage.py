@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_sides import side_key, split_sides
 from monitor.measures.compression import OTHER_SOURCES
-from monitor.measures.row_sides import side_key, split_sides
 from monitor.measures.row_sources import count_sources
 
 if TYPE_CHECKING:

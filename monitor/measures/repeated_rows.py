@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
-from monitor.measures.row_sides import split_sides
+from corpus.row_sides import split_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

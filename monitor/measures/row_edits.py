@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
-from monitor.measures.row_sides import split_sides
+from corpus.row_sides import split_sides
 from monitor.measures.row_table import ALL_KEYS, NO_KEY, RowTable, content_keys, measure_side_keys
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_sides import RowSides, side_key, split_sides
 from monitor.measures.evidence import first_copies
-from monitor.measures.row_sides import RowSides, side_key, split_sides
 from monitor.measures.row_sources import MAX_SOURCES, NAME_CHARACTERS
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 

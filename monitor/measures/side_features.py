@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.measures.row_sides import RowSides
+from corpus.row_sides import RowSides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,6 @@ from monitor.measures.expected_size import join_messages
 from monitor.measures.loss_parts import LossParts, measure_loss_parts
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_edits import RowEdits, find_edits
-from monitor.measures.row_sources import flag_new_sources
 from monitor.measures.row_split import RowSplit
 from monitor.rules.pairs import PairComparison, compare_pairs
 from monitor.verdict import Measurements
@@ -98,8 +97,8 @@ def compare_with_parent(
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
     known = flag_known(item.records, split, reference.sources)
+    of_new_source = ~known
     additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
-    of_new_source = flag_new_sources(item.records, reference.sources)
     like = compare_like_with_like(item.records, split, of_new_source, losses, calibration, params.rare_character_bits)
     is_new = of_new_source.copy()
     if like is not None:
