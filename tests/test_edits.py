@@ -66,21 +66,24 @@ def apply(rows: Rows, edit: Edit, share: float) -> Rows:
 
 
 def draft(
-    parent: Rows, rows: Rows, rise: Callable[[int], float] = lambda i: 0.0, probed: bool = True, **params: object
+    parent: Rows, rows: Rows, rise: Callable[[int], float] = lambda i: 0.0, probed: bool = True, new: bool = False
 ) -> Draft:
-    """The rule's draft. ``rise``: how much the loss of the i-th row has risen, where its text has changed."""
+    """The rule's draft. ``rise``: how much the loss of the i-th row has risen. ``new``: whether its source is new."""
     losses = 5 + np.random.default_rng(1).normal(0, 1, len(parent))
     table = RowTable.of(parent, losses if probed else np.full(len(parent), np.nan))
     split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in parent]))
     now = np.array([loss + rise(i) for i, loss in enumerate(losses[: len(rows)])])
-    edits = find_edits(rows, split, now if probed else np.full(len(rows), np.nan), table)
+    is_new = np.full(len(rows), new)
+    edits = find_edits(rows, split, now if probed else np.full(len(rows), np.nan), is_new, table)
     measured = Measurements(rows=len(rows), r=2.0, r_long=3.0, l=5.0, c=0.4)
     comparison = ParentComparison("sft", measured, measured, edits=edits)
-    return RULE.ask(RuleInput(comparison, None, None, RuleParams(**params)))  # type: ignore[arg-type]
+    return RULE.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
 
 
-def judge(parent: Rows, rows: Rows, rise: Callable[[int], float] = lambda i: 0.0, probed: bool = True) -> RuleResult:
-    found = draft(parent, rows, rise, probed)
+def judge(
+    parent: Rows, rows: Rows, rise: Callable[[int], float] = lambda i: 0.0, probed: bool = True, new: bool = False
+) -> RuleResult:
+    found = draft(parent, rows, rise, probed, new)
     return found.result if found.result.p_value is None else found.decide(found.result.p_value, 1, RuleParams())
 
 
@@ -217,6 +220,15 @@ def test_a_rise_after_an_edit_of_the_prompt_alone_is_a_warning_at_most() -> None
     assert judge(parent, rows, rise=lambda i: 0.4).status == "warn"
 
 
+def test_answers_of_a_new_source_are_not_held_to_the_losses_of_those_they_replace() -> None:
+    parent = make_rows()
+    rows = apply(parent, HONEST["any which way"], 0.1)
+    assert judge(parent, rows, rise=lambda i: 0.4).status == "risky"
+    assert judge(parent, rows, rise=lambda i: 0.4, new=True).status == "pass"
+    # Emptied is emptied.
+    assert judge(parent, apply(parent, HARM["emptied"], 0.1), new=True).status == "risky"
+
+
 def test_texts_without_case_that_are_easier_to_learn_are_a_change_and_no_harm() -> None:
     parent = make_rows()
     rows = apply(parent, HARM["lower-cased"], 0.1)
@@ -238,7 +250,7 @@ def test_a_parent_without_a_row_table_is_said_to_be_one() -> None:
     measured = Measurements(rows=400, r=2.0, r_long=3.0, l=5.0, c=0.4)
     comparison = ParentComparison("sft", measured, measured)
     result = RULE.ask(RuleInput(comparison, None, None, RuleParams())).result  # type: ignore[arg-type]
-    assert result.status == "skipped" and "before single rows were recorded" in result.reason
+    assert result.status == "skipped" and "accepted by an older release" in result.reason
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
@@ -273,7 +285,7 @@ def test_findings_name_the_rows_that_went_their_way() -> None:
     rows = apply(parent, HARM["cut"], 0.1)
     table = RowTable.of(parent, np.full(100, np.nan))
     split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in parent]))
-    edits = find_edits(rows, split, np.full(100, np.nan), table)
+    edits = find_edits(rows, split, np.full(100, np.nan), np.zeros(100, dtype=bool), table)
     for finding in [*find_damage(edits), *find_moves(edits)]:
         assert finding.went.shape == (10,) and finding.went.any()
         assert -1 <= finding.share <= 1 and 0 <= finding.p_value <= 1
