@@ -80,6 +80,8 @@ def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested
         for phrase, count in in_added.most_common()
         if count >= least and count / len(added) > LEAST_LIFT * in_kept[phrase] / kept
     ][:MAX_PHRASES]
+    # The like rows of a batch of one source are few different rows, which tell less of what is usual.
+    different = len(np.unique(neighbours.index[added]))
     found = []
     for phrase in candidates:
         has = np.array([phrase in phrases for phrases in of_row])
@@ -89,6 +91,6 @@ def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested
         likes = neighbours.index.shape[1]
         usual = float((share_of_like.mean() * likes + 0.5) / (likes + 1))
         usual = max(min(usual, 1 - 1e-9), 0.5 / (kept + 1))
-        p = exceed_probability(count, len(added), usual, kept)
+        p = exceed_probability(count, len(added), usual, different)
         found.append(Phrase(phrase, has[added], count, usual * len(added), min(1.0, p * max(len(in_added), 1))))
     return sorted(found, key=lambda phrase: (phrase.p_value, -phrase.found, phrase.words))
