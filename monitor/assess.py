@@ -10,6 +10,7 @@ import numpy as np
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
+from monitor.like_rows.row_reading import read_rows
 from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.new_text import measure_new_text
 from monitor.measures.row_lengths import measure_lengths
@@ -123,7 +124,7 @@ def compare_dataset(
         kept=difference.kept,
         added_r_long=new_text.r_long if new_text else None,
     )
-    rows = ComparedRows(item, split, configuration.compression)
+    rows = ComparedRows(item, split, configuration.compression, read_rows(item.records))
     before = parent.measurements[item.dataset]
     comparison = compare_with_parent(rows, now, before, reference, calibration.params, params)
     changes = DatasetChanges(

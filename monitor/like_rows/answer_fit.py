@@ -35,7 +35,8 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     from corpus.embeddings import embed_texts, load_embedder
 
     embedder = load_embedder()
-    prompts, responses = zip(*map(split_sides, records), strict=True)
+    sides = [split_sides(record) for record in records]
+    prompts, responses = tuple(side.prompt for side in sides), tuple(side.answer for side in sides)
     return Sides(prompts, responses, embed_texts(embedder, prompts), embed_texts(embedder, responses))
 
 

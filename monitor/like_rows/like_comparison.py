@@ -8,30 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import HashedRecord, canonical_text
-from corpus.row_sides import RowSides
+from corpus.records import HashedRecord
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
-from monitor.like_rows.answer_fit import Sides, embed_sides
+from monitor.like_rows.answer_fit import Sides
 from monitor.like_rows.neighbours import Neighbours, find_neighbours, flag_new_kinds, rank_among
 from monitor.like_rows.phrases import Phrase, find_phrases
 from monitor.like_rows.rank_test import MIN_GROUP_ROWS, MIN_KEPT_ROWS
 from monitor.like_rows.row_features import measure_row_features
+from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
-from monitor.like_rows.traces import count_traces
 from monitor.measures.consistency import centre_vectors
 from monitor.measures.row_split import RowSplit
-from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Of all rows together: enough to tell, in a few seconds on one core for any amount of data.
-MAX_CHARACTERS = 6_000_000
-# The comparison of all rows with all kept rows takes a second for so many.
-MAX_ROWS = 8_000
-# A longer row is left out, so that the fewest kept rows that are needed always fit.
-MAX_ROW_CHARACTERS = MAX_CHARACTERS // (4 * MIN_KEPT_ROWS)
 # The rows are dealt to so many folds by their hashes. A row is read by what the kept rows of the other folds teach.
 FOLDS = 4
 # Kept rows that stand together in the file are taken for batches that were added together: at least so many of them.
@@ -92,19 +84,21 @@ def compare_like_with_like(
     losses: NDArray[np.float64],
     topics: CalibrationParams,
     rare_bits: float,
+    reading: RowReading | None = None,
 ) -> LikeComparison | None:
     """Compare the added rows with kept rows like them.
 
-    ``is_new_source``, ``losses``: of all rows, shape (records,); losses in nats per token, nan where not probed. None
-    where no row was added or fewer than MIN_KEPT_ROWS were kept. Of much data a sample is read: the rows with the
-    lowest content hashes, kept and added ones alike. Rows of which it is not known whether the parent had them are not
-    read.
+    ``is_new_source``, ``losses``: of all rows, shape (records,); losses in nats per token, nan where not probed.
+    ``reading``: of the same records, where they were read before. None where no row was added or fewer than
+    MIN_KEPT_ROWS were kept. Rows of which it is not known whether the parent had them are left out.
     """
-    indices, kept = choose_rows(records, split)
-    if kept < MIN_KEPT_ROWS or kept == len(indices):
+    reading = reading or read_rows(records)
+    places = np.concatenate([np.flatnonzero(flags[reading.rows]) for flags in (split.is_kept, split.is_added)])
+    kept = int(np.count_nonzero(split.is_kept[reading.rows]))
+    if kept < MIN_KEPT_ROWS or kept == len(places):
         return None
-    taken = [records[i].record for i in indices]
-    sides = embed_sides(taken)
+    read = reading.take(places)
+    sides, indices = read.sides, read.rows
     fold = np.arange(len(indices)) % FOLDS
     is_kept = np.arange(len(indices)) < kept
     by_prompt, by_answer = (
@@ -112,15 +106,16 @@ def compare_like_with_like(
     )
     new_source = is_new_source[indices] & ~is_kept
     is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt) | new_source
-    features = {
-        **measure_row_features(taken, sides, is_kept, fold, rare_bits),
-        **_measure_sides(sides, fold, is_kept),
-        "loss": losses[indices],
-    }
     return LikeComparison(
         rows=indices,
         kept=kept,
-        features=features,
+        features={
+            **read.features,
+            **measure_row_features(read.records, sides, is_kept, fold, rare_bits),
+            "sides exchanged": measure_side_order(sides, fold, is_kept),
+            "agreement": _measure_agreement(sides, is_kept),
+            "loss": losses[indices],
+        },
         by_prompt=by_prompt,
         by_answer=by_answer,
         is_new_source=new_source,
@@ -132,32 +127,6 @@ def compare_like_with_like(
             "answers": find_phrases(sides.responses, kept, by_prompt, ~is_new),
         },
     )
-
-
-def choose_rows(records: Sequence[HashedRecord], split: RowSplit) -> tuple[NDArray[np.int64], int]:
-    """Indices of the rows that are read, kept ones first, and how many were kept.
-
-    Rows are taken in the order of their hashes, kept and added ones alike, so neither the file's order nor what else
-    was added decides whether a row is read. Rows longer than MAX_ROW_CHARACTERS are left out.
-    """
-    known = np.flatnonzero(split.kept_once | split.added_once)
-    order = sorted(known.tolist(), key=lambda i: records[i].hash)
-    size = np.array([len(canonical_text(records[i].record)) for i in order], dtype=np.int64)
-    fits = size <= MAX_ROW_CHARACTERS
-    within = (np.cumsum(np.where(fits, size, 0)) <= MAX_CHARACTERS) & (np.cumsum(fits) <= MAX_ROWS)
-    taken = np.array(order, dtype=np.int64)[fits & within]
-    was_kept = split.is_kept[taken]
-    return np.concatenate([taken[was_kept], taken[~was_kept]]), int(np.count_nonzero(was_kept))
-
-
-def _measure_sides(sides: Sides, fold: NDArray[np.int64], is_kept: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    columns = measure_side_features([RowSides(*side) for side in zip(sides.prompts, sides.responses, strict=True)])
-    found = {name: columns[:, i] for i, name in enumerate(FEATURE_NAMES)}
-    for side, texts in (("prompt", sides.prompts), ("answer", sides.responses)):
-        found |= {f"{side} {name}": counts for name, counts in count_traces(texts).items()}
-    found["sides exchanged"] = measure_side_order(sides, fold, is_kept)
-    found["agreement"] = _measure_agreement(sides, is_kept)
-    return found
 
 
 def _measure_agreement(sides: Sides, is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 from monitor.calibration.own_additions import Additions, flag_known, measure_additions
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
+from monitor.like_rows.row_reading import RowReading
 from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import locate_probe_rows
 from monitor.measures.expected_size import join_messages
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComparedRows:
-    """The rows of one dataset, and which of them the parent had. Enough to name the rows behind an alarm."""
+    """The rows of one dataset, and which of them the parent had. Enough to name the rows behind an alarm.
+
+    ``reading``: what is known of single rows, whatever they are compared with; None until they are read.
+    """
 
     evidence: Evidence
     split: RowSplit
     compression: CompressionParams
+    reading: RowReading | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ def compare_with_parent(
     known = flag_known(item.records, split, reference.sources)
     of_new_source = ~known
     additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
-    like = compare_like_with_like(item.records, split, of_new_source, losses, calibration, params.rare_character_bits)
+    like = compare_like_with_like(
+        item.records, split, of_new_source, losses, calibration, params.rare_character_bits, rows.reading
+    )
     is_new = of_new_source.copy()
     if like is not None:
         is_new[like.rows[like.is_new]] = True
