@@ -167,5 +167,5 @@ def test_an_environment_without_evidently_is_said(tmp_path: Path) -> None:
     chat = [Conversation((Message("user", f"Hi {i}"), Message("assistant", f"Hello {i}!"))) for i in range(40)]
     pool = Pool(tuple(chat[:20]), tuple(chat[20:]), {}, ())
     setup = Setup(tmp_path, {"sft": pool}, {}, 0, {}, "code")
-    with pytest.raises(EntropylawError, match="^Evidently: ModuleNotFoundError"):
+    with pytest.raises(EntropylawError, match=r"^Evidently: ModuleNotFoundError"):
         list(ask_evidently(Path(sys.executable), setup, [Trial("shuffled", "sft", 0.0, 0, "pass")]))
