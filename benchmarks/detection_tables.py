@@ -208,7 +208,8 @@ def tabulate_runs(outcomes: Sequence[Outcome]) -> list[str]:
         stopped = f"{len(run.steps)}: {last['status']}" if run.status not in ("pass", "warn") else "-"
         warned = ", ".join(str(k) for k, step in enumerate(run.steps, 1) if step["status"] == "warn") or "-"
         rules = dict.fromkeys(rule.replace("_", " ") for step in run.steps for rule in step["rules"])
-        cells = [run.trial.name, f"{run.team}, {run.trial.seed}", stopped, f"{last['damaged_share']:.1%}", warned]
+        name = ": ".join(filter(None, [run.trial.name, last["accident"]]))
+        cells = [name, f"{run.team}, {run.trial.seed}", stopped, f"{last['damaged_share']:.1%}", warned]
         lines.append(f"| {' | '.join([*cells, ', '.join(rules) or '-'])} |")
     return lines
 

@@ -30,6 +30,7 @@ COLUMNS = {"prompt": ("system", "user", "tool"), "answer": ("assistant",)}
 def ask_evidently(python: Path, setup: Setup, trials: Sequence[Trial]) -> Iterator[None]:
     """Have the versions of these trials checked, and keep the answers beside their outcomes; yields at each."""
     from benchmarks.trials import keep_answers, make_version, write_version
+    from corpus.errors import EntropylawError
 
     with tempfile.TemporaryDirectory(dir=setup.folder) as temporary:
         for dataset in dict.fromkeys(trial.dataset for trial in trials):
@@ -41,11 +42,18 @@ def ask_evidently(python: Path, setup: Setup, trials: Sequence[Trial]) -> Iterat
             for trial, file in zip(chosen, files, strict=True):
                 write_version(file, make_version(trial, pool, setup.team)[0])
             command = [str(python), __file__, str(reference), *map(str, files)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            # Evidently prints warnings of its own, so both streams are not read at once: one goes to a file.
+            said = Path(temporary) / "said"
+            with (
+                said.open("w") as stderr,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+            ):
                 assert process.stdout is not None
                 for trial, line in zip(chosen, process.stdout, strict=False):
                     keep_answers(setup, trial, json.loads(line))
                     yield
+            if process.returncode:
+                raise EntropylawError(f"Evidently: {(said.read_text().splitlines() or ['no answer'])[-1]}")
 
 
 def read_table(file: str) -> list[dict[str, str]]:

@@ -37,10 +37,15 @@ DRIFTING = (
 
 @dataclass(frozen=True)
 class Step:
-    """A version of a run. ``damaged``: the numbers, from 1, of its damaged rows, of this step and of those before."""
+    """A version of a run.
+
+    ``damaged``: the numbers, from 1, of its damaged rows, of this step and of those before. ``accident``: what damaged
+    them; "" where nothing did.
+    """
 
     records: tuple[Record, ...]
     damaged: frozenset[int]
+    accident: str
 
     @property
     def damaged_share(self) -> float:
@@ -84,4 +89,4 @@ def make_steps(name: str, pool: Pool, team: int, seed: int) -> Iterator[Step]:
             for row in after.rows:
                 rows[places[row - 1]] = after.records[row - 1], True
         damaged_rows = frozenset(number for number, (_, damaged) in enumerate(rows, start=1) if damaged)
-        yield Step(tuple(record for record, _ in rows), damaged_rows)
+        yield Step(tuple(record for record, _ in rows), damaged_rows, accident.name if accident else "")

@@ -84,8 +84,8 @@ class Outcome:
     accept the version. ``rules``: the verdict's, without their reasons. ``named``: how many of the rows that the
     verdict names were checked; ``named_damaged`` of them are damaged. ``rivals``: whether each of them raised an alarm;
     empty of a run. ``seconds`` and ``cpu_seconds``: from the version's file to its verdict, the second of the process
-    and its children; of a run, the mean of its versions. ``steps``: of a run, status and share of damaged rows of each
-    version assessed.
+    and its children; of a run, the mean of its versions. ``steps``: of a run, status, rules, share of damaged rows
+    and accident of each version assessed.
     """
 
     trial: Trial
@@ -291,7 +291,8 @@ def assess_run(trial: Trial, setup: Setup) -> Outcome:
         shutil.copytree(setup.folder / layout.HISTORY, folder / layout.HISTORY)
         for version, step in enumerate(make_steps(trial.name, setup.pools[trial.dataset], setup.team, trial.seed), 2):
             outcome = assess_version(trial, setup, folder, step.records, step.damaged)
-            steps.append({"status": outcome.status, "damaged_share": step.damaged_share, "rules": outcome.fired()})
+            facts = {"damaged_share": step.damaged_share, "accident": step.accident}
+            steps.append({"status": outcome.status, "rules": outcome.fired(), **facts})
             seconds.append(outcome.seconds)
             cpu_seconds.append(outcome.cpu_seconds)
             if outcome.status not in ("pass", "warn"):

@@ -1,5 +1,6 @@
 """Rates of the benchmark of the verdict are counted right, and their intervals are as wide as the data demands."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,17 +18,23 @@ from benchmarks.detection_tables import (
     tabulate_runs,
     wilson_interval,
 )
-from benchmarks.evidently_check import EVIDENTLY
+from benchmarks.evidently_check import EVIDENTLY, ask_evidently, read_table
 from benchmarks.many_versions import DRIFT, DRIFT_SHARE, HONEST
+from benchmarks.pools import Pool
 from benchmarks.rival_checks import RIVALS
-from benchmarks.trials import Outcome, Setup, Trial, keep_answers
+from benchmarks.trials import Outcome, Setup, Trial, keep_answers, write_version
 from corpus.artifacts import write_json
+from corpus.errors import EntropylawError
+from corpus.records import Conversation, Message, Preference
 
 
 def outcome(trial: Trial, status: str, team: int = 0, steps: tuple[tuple[str, float], ...] = ()) -> Outcome:
     rules = ({"id": "agreement", "status": status}, {"id": "redundancy", "status": "pass"})
     named = 50 * (status != "pass")
-    made = tuple({"status": step, "damaged_share": share, "rules": ["loss"]} for step, share in steps)
+    made = tuple(
+        {"status": step, "damaged_share": share, "rules": ["loss"], "accident": "HTML entities" * (share > 0)}
+        for step, share in steps
+    )
     rivals = {} if steps else dict.fromkeys(RIVALS, False)
     return Outcome(trial, team, status, rules, named, min(named, 40), rivals, 1.0, 2.0, made)
 
@@ -129,9 +136,9 @@ def test_a_line_of_kinds_counts_what_was_stopped_and_what_was_noticed() -> None:
 
 def test_a_run_says_where_it_was_stopped_and_how_much_was_damaged_by_then() -> None:
     run = outcome(Trial(DRIFT, "sft", DRIFT_SHARE, 4), "risky", team=2, steps=(("warn", 0.01), ("risky", 0.0196)))
-    assert cells(tabulate_runs([run])[2]) == [DRIFT, "2, 4", "2: risky", "2.0%", "1", "loss"]
+    assert cells(tabulate_runs([run])[2]) == [f"{DRIFT}: HTML entities", "2, 4", "2: risky", "2.0%", "1", "loss"]
     honest = outcome(Trial(HONEST, "sft", 0.0, 4, "pass"), "pass", steps=(("pass", 0.0),) * 10)
-    assert cells(tabulate_runs([honest])[2])[2:5] == ["-", "0.0%", "-"]
+    assert cells(tabulate_runs([honest])[2])[:5] == [HONEST, "0, 4", "-", "0.0%", "-"]
     assert tabulate_runs([]) == []
 
 
@@ -145,3 +152,20 @@ def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert setup.kept(run.trial) == replace(run, rivals={EVIDENTLY[0]: True})
     other = Trial("answers cut at 60%", "preferences", 0.1, 4)
     assert setup.outcome_file(other) != setup.outcome_file(run.trial)
+
+
+def test_evidently_is_shown_a_column_of_prompts_and_one_of_answers(tmp_path: Path) -> None:
+    chat = Conversation((Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Hello!")))
+    pair = Preference((Message("user", "Hi"),), (Message("assistant", "Hello!"),), (Message("assistant", "No."),))
+    write_version(tmp_path / "chat.jsonl", [chat])
+    write_version(tmp_path / "pair.jsonl", [pair])
+    assert read_table(str(tmp_path / "chat.jsonl")) == [{"prompt": "Be kind.\nHi", "answer": "Hello!"}]
+    assert read_table(str(tmp_path / "pair.jsonl")) == [{"prompt": "Hi", "answer": "Hello!"}]
+
+
+def test_an_environment_without_evidently_is_said(tmp_path: Path) -> None:
+    chat = [Conversation((Message("user", f"Hi {i}"), Message("assistant", f"Hello {i}!"))) for i in range(40)]
+    pool = Pool(tuple(chat[:20]), tuple(chat[20:]), {}, ())
+    setup = Setup(tmp_path, {"sft": pool}, {}, 0, {}, "code")
+    with pytest.raises(EntropylawError, match=r"^Evidently: ModuleNotFoundError"):
+        list(ask_evidently(Path(sys.executable), setup, [Trial("shuffled", "sft", 0.0, 0, "pass")]))
