@@ -15,7 +15,7 @@ from corpus.progress import Progress, ignore_progress, part_of
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
 from monitor.calibration.kept_runs import Run
 from monitor.calibration.params import CalibrationParams
-from monitor.law.results import CLEAN, LawPoint
+from monitor.law.results import CLEAN, REPEATED, LawPoint
 from monitor.measures.compression import CompressionParams
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ MAX_DRAWN_SHARE = 0.75
 # A training run of fewer steps says nothing about its data.
 MIN_STEPS = 8
 
-# The kinds of damage among the subsets; the others are sound data.
-REPEATED, SCRAMBLED, BOTH = "repeated", "scrambled", "scrambled and repeated"
+# Kinds of damage among the subsets, beside rows that are repeated; the others are sound data.
+SCRAMBLED, BOTH = "scrambled", "scrambled and repeated"
 
 
 class LawSubset(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.law.results import ACCEPTED, CLEAN, LawPoint
+from monitor.law.results import ACCEPTED, CLEAN, REPEATED, LawPoint
 
 Vector = NDArray[np.float64]
 
@@ -106,14 +106,15 @@ correlation -0.70, below 0.8"
 def measure_consistency(points: Sequence[LawPoint]) -> tuple[float, ...]:
     """C of each run as the paper has it (equations 3 to 5): how much lower L is than its R lets expect, in nats.
 
-    What R lets expect is a straight line of L over ln(long R) through the runs on sound data. Below 0: harder to learn
-    than sound data as redundant as this, that is, less consistent. Empty where sound runs decide no line.
+    What R lets expect is a straight line of L over ln(long R) through the runs whose rows are undamaged, repeated or
+    not; sound runs alone differ too little in R. Below 0: harder to learn than such data as redundant as this, that is,
+    less consistent. Empty where these runs decide no line.
 
     >>> runs = [LawPoint("", 2.0, r, 5 - 0.5 * math.log(r), -4.0) for r in (2.0, 3.0, 4.0, 5.0, 6.0)]
     >>> [round(c, 6) + 0 for c in measure_consistency([*runs, LawPoint("", 2.0, 1.0, 5.4, -4.5, "scrambled")])]
     [0.0, 0.0, 0.0, 0.0, 0.0, -0.4]
     """
-    sound = [point for point in points if point.family == CLEAN]
+    sound = [point for point in points if point.family in (CLEAN, REPEATED)]
     x = np.array([math.log(point.r_long) for point in sound])
     if len(sound) < MIN_CLEAN or np.ptp(x) == 0:
         return ()

@@ -11,6 +11,8 @@ Form = Literal["linear", "quadratic", "exponential", "power"]
 
 # Families of runs: on sound data, and of accepted versions. Other families are kinds of damage.
 CLEAN, ACCEPTED = "clean", "accepted"
+# Rows that stand there more than once: redundant, and each as consistent as it was.
+REPEATED = "repeated"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Below this share of the response tokens, most of what a probed row says was not read. The windows lie anywhere, so L
 # stays a fair sample of the data, but damage in a small part of each row may be missed: the reason says so.
 LOW_READ_SHARE = 0.05
+# One run has no spread.
+MIN_RERUNS = 2
 
 
 def draft(case: RuleInput) -> Draft:
@@ -43,6 +45,8 @@ def draft(case: RuleInput) -> Draft:
         return Draft(replace(result, reason="All rows that L is a mean over are of new sources."))
     if not math.isfinite(now - before):
         return Draft(replace(result, status="not_assessed", reason="L of this version or of its parent is not known."))
+    if len(calibration.noise_l) < MIN_RERUNS:
+        return Draft(replace(result, status="not_assessed", reason="The calibration has no reruns to tell noise by."))
     sd, degrees = predict_noise(calibration, comparison.share_changed)
     rise = now - parts.new_sources - before
     t, p = upper_tail(rise, sd, degrees)
@@ -69,10 +73,12 @@ def predict_noise(calibration: Calibration, share: float) -> tuple[float, float]
     """Standard deviation in nats of an honest change of L, and its degrees of freedom.
 
     ``share``: of the rows that changed. Two variances add: that between reruns, once for each of the two versions, and
-    that of benign updates, where they were measured. The degrees of freedom are Welch and Satterthwaite's.
+    that of benign updates, where they were measured. A rerun draws all its rows anew, while a version and its parent
+    share the probed rows that did not change: only ``share`` of the reruns' variance lies between them. The degrees of
+    freedom are Welch and Satterthwaite's.
     """
     noise = np.array(calibration.noise_l)
-    parts = [(2 * float(noise.var(ddof=1)), len(noise) - 1)]
+    parts = [(2 * float(noise.var(ddof=1)) * min(share, 1.0), len(noise) - 1)]
     known = [(u.change_l, u.share) for u in calibration.updates if u.change_l is not None]
     if len(known) > 1:
         sd = predict_sd([change for change, _ in known], [of for _, of in known], share)
