@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # The fewest kept rows that a regression can learn from.
 MIN_ROWS = 30
+# White space outside ASCII, such as no-break spaces. The embedder knows none of it, and a text means the same with it.
+_OTHER_SPACES = re.compile(r"[^\S\x00-\x7f]")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ def embed_sides(records: Sequence[Record]) -> Sides:
 
     embedder = load_embedder()
     prompts, responses = zip(*map(split_sides, records), strict=True)
-    return Sides(prompts, responses, embed_texts(embedder, prompts), embed_texts(embedder, responses))
+    vectors = (
+        embed_texts(embedder, [_OTHER_SPACES.sub(" ", text) for text in texts]) for texts in (prompts, responses)
+    )
+    return Sides(prompts, responses, *vectors)
 
 
 def measure_answer_mismatch(
