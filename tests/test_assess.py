@@ -73,12 +73,12 @@ def make_rows(start: int, stop: int) -> Rows:
         record = Conversation(
             (Message("user", f"{prompt}?"), Message("assistant", f"{answer}.")), "made up", len(rows) + 1
         )
-        rows.append((record, content_hash(record)))
+        rows.append(HashedRecord(record, content_hash(record)))
     return rows
 
 
 def renumber(rows: Rows) -> Rows:
-    return [(replace(record, row=i), row_hash) for i, (record, row_hash) in enumerate(rows, start=1)]
+    return [HashedRecord(replace(record, row=i), row_hash) for i, (record, row_hash) in enumerate(rows, start=1)]
 
 
 def make_evidence(
@@ -221,7 +221,7 @@ def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> 
         record = rows[i][0]
         assert isinstance(record, Conversation)
         cut = replace(record, messages=(record.messages[0], Message("assistant", record.messages[1].content[:5])))
-        rows[i] = (cut, content_hash(cut))
+        rows[i] = HashedRecord(cut, content_hash(cut))
     verdict = judge([make_evidence(rows, loss=lambda i: 6.5 if i >= 360 else 5.0)], HISTORY)
     assert status_of(verdict, "form") == status_of(verdict, "loss") == "risky"
     assert {row.row for row in verdict.rows if row.rule == "form"} == set(range(361, 401))
@@ -383,7 +383,7 @@ def misread(rows: Rows, roles: set[str]) -> Rows:
             text = (raw + b" " * (len(raw) % 2)).decode("utf-16-le", "replace")
             messages.append(Message(message.role, text) if message.role in roles else message)
         changed = replace(record, messages=tuple(messages))
-        damaged.append((changed, content_hash(changed)))
+        damaged.append(HashedRecord(changed, content_hash(changed)))
     return damaged
 
 

@@ -153,7 +153,7 @@ def test_copies_that_another_program_has_cleaned_are_found_by_copies(kept: Rows)
 
 
 DIFFERENT: dict[str, tuple[str, Callable[[Conversation], Conversation]]] = {
-    "a closing phrase": ("phrases", lambda row: change(row, lambda text: f"{text}\nBye for now!")),
+    "a closing phrase": ("phrases", lambda row: change(row, lambda text: f"{text}\nBye for now.")),
     "an opening phrase": ("phrases", lambda row: change(row, lambda text: f"Hi dear! {text}")),
     "no-break spaces": ("style", lambda row: change(row, lambda text: text.replace(" ", "\u00a0"))),
 }
