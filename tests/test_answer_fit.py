@@ -153,6 +153,14 @@ def test_sides_are_what_the_model_is_given_and_what_it_should_say() -> None:
         Conversation((Message("assistant", "Alone."),)),
     ]
     sides = embed_sides(rows)
-    assert sides.prompts == ("Be brief.\nTea?", "Tea?", "") and sides.responses == ("Yes.", "No.", "Alone.")
+    assert sides.prompts == ("Tea?", "Tea?", "") and sides.responses == ("Yes.", "No.", "Alone.")
     assert np.linalg.norm(sides.prompt_vectors, axis=1) == pytest.approx([1, 1, 0])
     assert sides.response_vectors.shape == (3, 256)
+
+
+def test_other_white_space_leaves_a_text_where_it_was_embedded() -> None:
+    plain = Conversation((Message("user", "Tea or milk?"), Message("assistant", "Tea, of course.\n  Milk is cold.")))
+    other = [plain, Conversation(tuple(replace(m, content=m.content.replace(" ", "\u00a0")) for m in plain.messages))]
+    sides = embed_sides(other)
+    assert (sides.response_vectors[0] == sides.response_vectors[1]).all()
+    assert (sides.prompt_vectors[0] == sides.prompt_vectors[1]).all() and sides.responses[1] != sides.responses[0]

@@ -73,12 +73,18 @@ def make_rows(start: int, stop: int) -> Rows:
         record = Conversation(
             (Message("user", f"{prompt}?"), Message("assistant", f"{answer}.")), "made up", len(rows) + 1
         )
-        rows.append((record, content_hash(record)))
+        rows.append(HashedRecord(record, content_hash(record)))
     return rows
 
 
 def renumber(rows: Rows) -> Rows:
-    return [(replace(record, row=i), row_hash) for i, (record, row_hash) in enumerate(rows, start=1)]
+    return [HashedRecord(replace(record, row=i), row_hash) for i, (record, row_hash) in enumerate(rows, start=1)]
+
+
+def make_update(step: int = 1) -> Rows:
+    """The 400 rows of the parent, of which every tenth gave way to a fresh one at the end, ``step`` times over."""
+    left = [row for i, row in enumerate(make_rows(0, 400)) if i % 10 >= step]
+    return renumber([*left, *make_rows(400, 400 + 40 * step)])
 
 
 def make_evidence(
@@ -121,8 +127,8 @@ def accept(evidence: list[Evidence], history: list[HistoryEntry], name: str, **s
 
 # Rules that look at the texts themselves, and compare them with rows of the parent that are still there; and rules
 # that do with the numbers of the parent.
-ROW_RULES = ("copies", "wording", "form")
-NUMBER_RULES = ("redundancy", "loss", "level", "agreement", "both_rise", "forecast")
+ROW_RULES = ("loss", "agreement", "copies", "damage", "style", "phrases", "novelty")
+NUMBER_RULES = ("redundancy", "level", "forecast")
 
 PARENT = make_evidence(make_rows(0, 400))
 HISTORY = [accept([PARENT], [], "x1", heldout=-4.9)]
@@ -146,7 +152,7 @@ def test_the_first_version_is_the_baseline_and_stays_it_when_assessed_again() ->
 
 
 def test_the_version_under_test_is_compared_with_the_one_before_it_and_not_with_itself() -> None:
-    second = make_evidence(make_rows(40, 440))
+    second = make_evidence(make_update())
     history = [*HISTORY, accept([second], HISTORY, "x2")]
     again = judge([second], history)
     assert again.parent is not None and again.parent.name == "x1"
@@ -154,7 +160,7 @@ def test_the_version_under_test_is_compared_with_the_one_before_it_and_not_with_
 
 
 def test_a_benign_update_passes_and_counts_its_rows() -> None:
-    verdict = judge([make_evidence(make_rows(40, 440))], HISTORY)
+    verdict = judge([make_evidence(make_update())], HISTORY)
     assert verdict.status == "pass"
     measured = verdict.measurements["sft"]
     assert (measured.added, measured.removed, measured.kept) == (40, 40, 360)
@@ -164,7 +170,7 @@ def test_a_benign_update_passes_and_counts_its_rows() -> None:
 
 def test_a_change_of_configuration_never_opens_the_gate() -> None:
     other = replace(CONFIGURATION, probe=replace(PROBE, steps=61))
-    verdict = judge([make_evidence(make_rows(40, 440))], HISTORY, other)
+    verdict = judge([make_evidence(make_update())], HISTORY, other)
     assert verdict.status == "not_assessed"
     assert "None of the 1 versions in the history was measured with this configuration" in verdict.summary
     for changed in (
@@ -172,32 +178,32 @@ def test_a_change_of_configuration_never_opens_the_gate() -> None:
         replace(CONFIGURATION, consistency=ConsistencyParams(0.7)),
         replace(CONFIGURATION, base_identity="another"),
     ):
-        assert judge([make_evidence(make_rows(40, 440))], HISTORY, changed).status == "not_assessed"
+        assert judge([make_evidence(make_update())], HISTORY, changed).status == "not_assessed"
 
 
 def test_versions_released_under_a_waiver_are_no_reference_and_the_verdict_says_so() -> None:
     waived = [replace(HISTORY[0], waived=True)]
-    verdict = judge([make_evidence(make_rows(40, 440))], waived)
+    verdict = judge([make_evidence(make_update())], waived)
     assert verdict.status == "not_assessed"
     assert "released under a waiver" in verdict.summary
 
 
 def test_a_new_baseline_under_a_waiver_keeps_the_waiver_and_is_a_reference() -> None:
-    evidence = [make_evidence(renumber(make_rows(40, 440) + make_rows(40, 100)), r_long=4.0)]
+    evidence = [make_evidence(renumber([*make_rows(0, 400), *make_rows(0, 40)]))]
     verdict = judge(evidence, HISTORY)
-    assert status_of(verdict, "redundancy") == "risky"
+    assert verdict.status == "risky"
     waiver = {"rule": "redundancy", "reason": "wanted", "owner": "ana", "expires": "2099-12-31"}
     released = accept_version(verdict, evidence, "x2", {}, (waiver,), False, "0.1.0")
     assert (released.status, released.waived) == ("risky", True)
     restarted = accept_version(verdict, evidence, "x2", {}, (waiver,), True, "0.1.0")
     assert (restarted.status, restarted.waived, restarted.waivers) == ("baseline", False, (waiver,))
-    after = judge([make_evidence(make_rows(80, 480), r_long=4.0)], [*HISTORY, replace(restarted, number=2)])
+    after = judge([make_evidence(make_update(2))], [*HISTORY, replace(restarted, number=2)])
     assert after.parent is not None and after.parent.name == "x2"
 
 
 def test_a_dataset_that_the_parent_does_not_have_is_not_assessed() -> None:
     pairs = make_evidence(make_rows(1000, 1100), dataset="preferences")
-    verdict = judge([make_evidence(make_rows(40, 440)), pairs], HISTORY)
+    verdict = judge([make_evidence(make_update()), pairs], HISTORY)
     assert verdict.status == "not_assessed"
     assert "redundancy in preferences" in verdict.summary
     assert "x1 has no dataset 'preferences'" in next(r.reason for r in verdict.rules if r.dataset == "preferences")
@@ -206,7 +212,7 @@ def test_a_dataset_that_the_parent_does_not_have_is_not_assessed() -> None:
 
 
 def test_garbled_rows_are_risky_and_named_worst_first() -> None:
-    rows = make_rows(40, 440)
+    rows = make_update()
     verdict = judge([make_evidence(rows, loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY)
     assert verdict.status == "risky"
     named = [row for row in verdict.rows if row.rule == "loss"]
@@ -216,36 +222,29 @@ def test_garbled_rows_are_risky_and_named_worst_first() -> None:
 
 
 def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> None:
-    rows = make_rows(40, 440)
+    rows = make_update()
     for i in range(360, 400):
         record = rows[i][0]
         assert isinstance(record, Conversation)
         cut = replace(record, messages=(record.messages[0], Message("assistant", record.messages[1].content[:5])))
-        rows[i] = (cut, content_hash(cut))
+        rows[i] = HashedRecord(cut, content_hash(cut))
     verdict = judge([make_evidence(rows, loss=lambda i: 6.5 if i >= 360 else 5.0)], HISTORY)
-    assert status_of(verdict, "form") == status_of(verdict, "loss") == "risky"
-    assert {row.row for row in verdict.rows if row.rule == "form"} == set(range(361, 401))
+    assert status_of(verdict, "damage") == status_of(verdict, "loss") == "risky"
+    assert {row.row for row in verdict.rows if row.rule == "damage"} == set(range(361, 401))
     alarms = {rule.id: rule for rule in verdict.rules if rule.status in ("warn", "risky")}
     named = list(dict.fromkeys(row.rule for row in verdict.rows))
     gravity = [(alarms[rule].status == "warn", alarms[rule].p_value) for rule in named]
     assert set(named) == set(alarms) - {"forecast"} and gravity == sorted(gravity)
 
 
-def test_a_version_without_any_row_of_its_parent_is_compared_with_the_parents_rows_in_the_history() -> None:
-    fresh = judge([make_evidence(make_rows(1000, 1400))], HISTORY)
-    assert fresh.measurements["sft"].kept == 0
-    assert {rule.status for rule in fresh.rules if rule.id in NUMBER_RULES} == {"pass"}
-    garbled = judge([make_evidence(make_rows(1000, 1400), loss=lambda i: 6.0, agreement=lambda i: 0.2)], HISTORY)
-    assert status_of(garbled, "loss") == status_of(garbled, "agreement") == "risky"
-
-
 def test_without_rows_of_the_parent_the_rules_on_single_rows_fail_closed() -> None:
     verdict = judge([make_evidence(make_rows(1000, 1400))], HISTORY)
     rules = [rule for rule in verdict.rules if rule.id in ROW_RULES]
-    assert [(rule.status, rule.p_value) for rule in rules] == [("not_assessed", None)] * 3
+    assert [(rule.status, rule.p_value) for rule in rules] == [("not_assessed", None)] * len(ROW_RULES)
     assert all("Fewer than 10 different rows of the parent" in rule.reason for rule in rules)
+    assert {rule.status for rule in verdict.rules if rule.id in NUMBER_RULES} == {"pass"}
     assert verdict.status == "not_assessed"
-    assert verdict.summary.startswith("Could not be assessed, against x1: copies in sft; wording in sft; form in sft")
+    assert verdict.summary.startswith("Could not be assessed, against x1: loss in sft; agreement in sft; copies in sft")
 
 
 def test_a_version_in_which_every_row_was_edited_is_compared_with_its_own_past() -> None:
@@ -263,20 +262,6 @@ def test_a_version_in_which_every_row_was_edited_is_compared_with_its_own_past()
     assert reason.startswith("400 rows were edited: answers cut off before their ends (100%)")
 
 
-def test_rows_are_named_by_their_cosine_where_too_few_kept_rows_tell_what_fits() -> None:
-    # Of the parent's 400 rows 15 are left.
-    verdict = judge([make_evidence(make_rows(385, 785), agreement=lambda i: 0.4 if i < 15 else 0.1)], HISTORY)
-    assert status_of(verdict, "agreement") == "risky"
-    named = [row for row in verdict.rows if row.rule == "agreement"]
-    assert len(named) == 50 and {row.unit for row in named} == {"cosine"} and all(row.row > 15 for row in named)
-
-
-def test_a_small_version_after_a_large_one_is_measured_by_its_own_size() -> None:
-    large = make_evidence(make_rows(0, 4000))
-    verdict = judge([make_evidence(make_rows(5000, 5100))], [accept([large], [], "x1")])
-    assert {status_of(verdict, rule) for rule in ("loss", "agreement")} == {"pass"}
-
-
 def compare(
     evidence: Evidence, reference: DatasetReference, is_kept: NDArray[np.bool_], is_added: NDArray[np.bool_]
 ) -> ParentComparison:
@@ -286,23 +271,15 @@ def compare(
     return compare_with_parent(rows, measurements, measurements, reference, CalibrationParams(), RuleParams())
 
 
-@pytest.mark.parametrize("measured", [401, 400, 11])
-def test_the_parents_agreement_is_replaced_by_values_of_the_same_mean_and_deviation(measured: int) -> None:
-    reference = replace(HISTORY[0].datasets["sft"], agreement_mean=0.37, agreement_sd=0.21, agreement_n=measured)
-    evidence = make_evidence(make_rows(1000, 1400))
-    nothing, everything = np.zeros(400, dtype=bool), np.ones(400, dtype=bool)
-    comparison = compare(evidence, reference, nothing, everything)
-    kept = comparison.agreement_kept
-    assert (len(kept), kept.mean(), kept.std(ddof=1)) == pytest.approx((measured, 0.37, 0.21))
-    assert (comparison.loss_kept == np.array(reference.probe_losses)).all()
-
-
 def test_rows_whose_presence_in_the_parent_is_unknown_are_left_out_of_the_comparison() -> None:
     evidence = make_evidence(make_rows(0, 400))
-    known = np.arange(400) < 200
-    comparison = compare(evidence, HISTORY[0].datasets["sft"], known, ~known & False)
-    assert (len(comparison.loss_kept), len(comparison.loss_added), comparison.probed) == (100, 0, 100)
-    assert (len(comparison.agreement_kept), len(comparison.agreement_added)) == (200, 0)
+    place = np.arange(400)
+    like = compare(evidence, HISTORY[0].datasets["sft"], place < 200, (place >= 200) & (place < 230)).like
+    assert like is not None and like.kept == 200
+    assert sorted(like.rows.tolist()) == list(range(230))
+    # Every second row was probed.
+    assert np.count_nonzero(~np.isnan(like.features["loss"])) == 115
+    assert compare(evidence, HISTORY[0].datasets["sft"], place < 200, place < 0).like is None
 
 
 def test_copies_of_a_row_are_no_more_evidence_than_the_row_itself() -> None:
@@ -311,12 +288,12 @@ def test_copies_of_a_row_are_no_more_evidence_than_the_row_itself() -> None:
     evidence = make_evidence(copied, loss=lambda i: 9.0 if i >= 400 else 5.0)
     is_added = np.arange(440) >= 400
     comparison = compare(evidence, HISTORY[0].datasets["sft"], ~is_added, is_added)
-    assert (len(comparison.loss_kept), len(comparison.loss_added), len(comparison.agreement_added)) == (200, 1, 1)
-    assert (comparison.probed, comparison.probed_added) == (220, 20)
+    assert comparison.like is not None
+    assert (comparison.like.kept, len(comparison.like.rows)) == (400, 401)
 
 
 def test_a_probe_of_other_data_is_not_assessed() -> None:
-    rows = make_rows(40, 440)
+    rows = make_update()
     stale = replace(make_evidence(rows), probe_hashes=[row_hash for _, row_hash in make_rows(0, 400)][::2])
     with pytest.raises(NotAssessedError, match="sft: the probe is of other data; run `dvc repro probe` again"):
         judge([stale], HISTORY)
@@ -324,19 +301,19 @@ def test_a_probe_of_other_data_is_not_assessed() -> None:
 
 def test_equal_inputs_give_equal_bytes() -> None:
     def written() -> str:
-        return to_json(judge([make_evidence(make_rows(40, 440), loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY))
+        return to_json(judge([make_evidence(make_update(), loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY))
 
     assert written() == written()
     assert '"status": "risky"' in written()
 
 
 def test_the_forecast_starts_from_the_parents_score() -> None:
-    verdict = judge([make_evidence(make_rows(40, 440), r_long=3.64 * 1.1)], HISTORY)
+    verdict = judge([make_evidence(make_update(), r_long=3.64 * 1.1)], HISTORY)
     assert verdict.forecast is not None
     change_l = verdict.measurements["sft"].l - PARENT.l
     assert verdict.forecast.value == pytest.approx(-4.9 - 0.3 * math.log(1.1) - 0.4 * change_l, abs=0.01)
     assert verdict.forecast.low < verdict.forecast.value < verdict.forecast.high
-    unscored = judge([make_evidence(make_rows(40, 440))], [replace(HISTORY[0], scores={})])
+    unscored = judge([make_evidence(make_update())], [replace(HISTORY[0], scores={})])
     assert unscored.forecast is None
 
 
@@ -398,7 +375,7 @@ def misread(rows: Rows, roles: set[str]) -> Rows:
             text = (raw + b" " * (len(raw) % 2)).decode("utf-16-le", "replace")
             messages.append(Message(message.role, text) if message.role in roles else message)
         changed = replace(record, messages=tuple(messages))
-        damaged.append((changed, content_hash(changed)))
+        damaged.append(HashedRecord(changed, content_hash(changed)))
     return damaged
 
 

@@ -94,7 +94,7 @@ def test_fresh_pairs_pass_every_rule(replies: list[Preference], judge: Judge) ->
     assert verdict.status == "pass"
     assert statuses(verdict).pop("forecast") == "skipped"
     passed = {rule for rule, status in statuses(verdict).items() if status == "pass"}
-    assert passed >= {"redundancy", "loss", "agreement", "both_rise", "copies", "wording", "form", "flipped", "margin"}
+    assert passed >= {"redundancy", "loss", "agreement", "both_rise", "copies", "damage", "style", "flipped", "margin"}
     # L is the KTO loss of a run that hardly moves.
     assert verdict.measurements["preferences"].l == pytest.approx(0.5, abs=0.05)
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
-from corpus.records import Conversation, Message, content_hash
+from corpus.records import Conversation, HashedRecord, Message, content_hash
 from entropylaw.cli import app
 from monitor.accept import accept_version, confirm
 from monitor.assess import assess_version
@@ -42,7 +42,7 @@ def cut(rows: Rows, count: int) -> Rows:
         assert isinstance(record, Conversation)
         prompt, answer = record.messages
         short = replace(record, messages=(prompt, Message("assistant", answer.content.split()[0])))
-        done.append((short, content_hash(short)))
+        done.append(HashedRecord(short, content_hash(short)))
     return done
 
 
@@ -393,9 +393,9 @@ def test_an_accepted_version_can_be_confirmed_later_in_its_own_file(tmp_path: Pa
 def test_a_waiver_of_drift_is_answered_by_confirming_and_any_other_is_not(tmp_path: Path) -> None:
     evidence = [make_evidence(make_version(1))]
     verdict = replace(judge(evidence, []), status="risky")
-    waivers = ({"rule": "drift", "owner": "kim"}, {"rule": "form", "owner": "kim"})
+    waivers = ({"rule": "drift", "owner": "kim"}, {"rule": "style", "owner": "kim"})
     confirmed = accept_version(verdict, evidence, "x5", {}, waivers[:1], False, "0.1.0", True)
     assert (confirmed.anchor, confirmed.waived, confirmed.waivers) == (True, False, waivers[:1])
     assert write_entry(tmp_path, confirmed).exists()
-    with pytest.raises(EntropylawError, match=r"under a waiver of form.*accept --baseline"):
+    with pytest.raises(EntropylawError, match=r"under a waiver of style.*accept --baseline"):
         accept_version(verdict, evidence, "x5", {}, waivers, False, "0.1.0", True)

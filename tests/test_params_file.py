@@ -28,8 +28,16 @@ def test_the_shipped_values_are_the_defaults_of_the_code(shipped, name):
     assert list(shipped[name]) == [field.name for field in dataclasses.fields(SECTIONS[name])]
 
 
-@pytest.mark.parametrize(("old", "new"), [("odd_rows", "outlier_share"), ("odd_tails", "outlier_quantiles")])
+@pytest.mark.parametrize(("old", "new"), [("odd_rows", "outlier_share")])
 def test_a_key_of_an_older_file_is_refused_with_its_new_name(shipped, old, new):
     rules = {old if key == new else key: value for key, value in shipped["rules"].items()}
     with pytest.raises(ParamsError, match=rf"^params\.yaml: rules\.{old}: is now called {new}"):
         parse_section(SECTIONS["rules"], rules, "params.yaml: rules")
+
+
+@pytest.mark.parametrize("old", ["outlier_quantiles", "odd_tails"])
+def test_a_key_that_is_no_longer_needed_is_refused_with_the_reason(shipped, old):
+    with pytest.raises(
+        ParamsError, match=rf"^params\.yaml: rules\.{old}: .*every row is compared with kept rows like it"
+    ):
+        parse_section(SECTIONS["rules"], {**shipped["rules"], old: [0.975, 0.99]}, "params.yaml: rules")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference, Record
+from corpus.row_sides import split_sides
 from monitor.like_rows.answer_fit import Sides
 from monitor.like_rows.row_features import END, _stands_elsewhere, measure_row_features
-from monitor.measures.consistency import prompt_and_response
 from monitor.rule_params import RuleParams
 
 Features = dict[str, NDArray[np.float64]]
@@ -39,7 +39,7 @@ def measure(records: Sequence[Record], kept: int, fold: Sequence[int] | None = N
     """Features of rows of which the first ``kept`` were there before, by default in three folds; no embeddings."""
     is_kept = np.arange(len(records)) < kept
     folds = np.arange(len(records)) % 3 if fold is None else np.array(fold)
-    prompts, responses = zip(*map(prompt_and_response, records), strict=True)
+    prompts, responses = zip(*map(split_sides, records), strict=True)
     blank = np.zeros((len(records), 256), dtype=np.float32)
     sides = Sides(prompts, responses, blank, blank)
     return measure_row_features(records, sides, is_kept, np.where(is_kept, folds, -1), RuleParams().rare_character_bits)
@@ -252,8 +252,8 @@ def test_lengths_and_roles_worked_by_hand() -> None:
     features = measure([*usual, swapped, system], 9)
     assert features["short answers"] == pytest.approx([-math.log(1 + 9)] * 9 + [-math.log(1 + 3), -math.log(1 + 1)])
     assert features["short prompts"] == pytest.approx([-math.log(1 + 5)] * 9 + [-math.log(1), -math.log(1 + 2)])
-    kept_alike, nobody_alike = -math.log2(8.5 / 9.5), -math.log2(0.5 / 9.5)
-    assert features["roles"] == pytest.approx([kept_alike] * 9 + [nobody_alike] * 2)
+    # A system message is no turn of anybody's.
+    assert features["roles"] == pytest.approx([0] * 9 + [-math.log2(0.5 / 9.5), 0])
 
 
 def test_roles_know_who_begins_who_ends_and_whether_they_take_turns_but_not_how_often() -> None:
@@ -295,8 +295,10 @@ def test_what_a_row_does_not_have_has_no_feature() -> None:
     assert none["prompt repeated"] == none["short prompts"] == [True, False]
     # There are no embeddings here.
     assert none.pop("answer mismatch") == [True, True]
+    # Neither prompt has four words that could stand in an answer.
+    assert none.pop("prompt in answer") == [True, True]
     rest = {name for name, flags in none.items() if flags == [False, False]}
-    assert rest == {"row repeated", "word pairs", "characters", "rare characters", "roles"}
+    assert rest == {"row repeated", "word pairs", "characters", "rare characters", "roles", "answer elsewhere"}
 
 
 # --- texts that nobody expects -------------------------------------------------------------------------------------
@@ -336,6 +338,23 @@ def test_a_million_characters_are_read_like_any_other_row() -> None:
     assert features["characters"][40] == pytest.approx(features["characters"][:40].mean(), abs=1)
 
 
+def test_a_prompt_said_again_in_its_answer_is_counted_by_runs_of_four_words() -> None:
+    asked = "do you like green tea"
+    rows = [chat(asked, answer) for answer in ("Do you like GREEN -- tea? Yes.", "you like green tea", "tea", "")]
+    assert measure(rows, 4)["prompt in answer"].tolist() == [1.0, 0.5, 0.0, 0.0]
+
+
+def test_an_answer_that_stands_in_other_rows_counts_them_by_its_words() -> None:
+    rows = [
+        chat("a", "So it goes."),
+        chat("b", "so it GOES"),
+        chat("c", "so, it goes!"),
+        chat("d", "so it went"),
+        chat("e"),
+    ]
+    assert measure(rows, 5)["answer elsewhere"] == pytest.approx([math.log2(3)] * 3 + [0, 0])
+
+
 def test_the_role_patterns_of_many_rows_are_counted_as_a_counter_counts_them() -> None:
     rng = np.random.default_rng(0)
     roles = ("system", "user", "assistant", "tool")
@@ -345,9 +364,10 @@ def test_the_role_patterns_of_many_rows_are_counted_as_a_counter_counts_them() -
 
     def pattern(record: Conversation) -> str:
         names = [message.role for message in record.messages]
+        names = [name for name in names if name != "system"] or names
         turns = all(a != b for a, b in pairwise(names))
         return f"{names[0]} {names[-1]} {turns}"
 
     kept = Counter(map(pattern, records[:150]))
-    expected = [-math.log2((kept[pattern(record)] - (i < 150) + 0.5) / 150.5) for i, record in enumerate(records)]
+    expected = [-math.log2((kept[pattern(record)] + 0.5) / 150.5) for record in records]
     assert measure(records, 150)["roles"] == pytest.approx(expected)

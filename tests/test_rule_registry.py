@@ -93,14 +93,11 @@ def test_a_rule_called_otherwise_than_its_file_is_refused(tmp_path: Path, monkey
 
 def apply_to_added(added: int) -> dict[str, str]:
     """The status of each rule on a version of 1,000 rows of which only so much is known."""
-    import numpy as np
-
     from monitor.rules.parent_comparison import ParentComparison
     from monitor.verdict import Measurements
 
     now = Measurements(1000, 2.0, 2.0, 5.0, 0.3, added, 0, 1000 - added)
-    nothing = np.zeros(0)
-    comparison = ParentComparison("sft", now, now, *[nothing] * 4, 0, 0)
+    comparison = ParentComparison("sft", now, now)
     updates = (BenignUpdate(0.1, "random", 0.001, 0.001), BenignUpdate(0.1, "topic", -0.001, -0.001))
     spread = TopicSpread(0.1, 11)
     calibration = Calibration(1000, (5.0, 5.01), 0.8, spread, spread, updates, (), "base", CalibrationParams())

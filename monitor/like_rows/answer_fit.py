@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # The fewest kept rows that a regression can learn from.
 MIN_ROWS = 30
+# White space outside ASCII, such as no-break spaces. The embedder knows none of it, and a text means the same with it.
+_OTHER_SPACES = re.compile(r"[^\S\x00-\x7f]")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     embedder = load_embedder()
     sides = [split_sides(record) for record in records]
     prompts, responses = tuple(side.prompt for side in sides), tuple(side.answer for side in sides)
-    return Sides(prompts, responses, embed_texts(embedder, prompts), embed_texts(embedder, responses))
+    vectors = (
+        embed_texts(embedder, [_OTHER_SPACES.sub(" ", text) for text in texts]) for texts in (prompts, responses)
+    )
+    return Sides(prompts, responses, *vectors)
 
 
 def measure_answer_mismatch(

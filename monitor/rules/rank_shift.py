@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from monitor.rule_params import Thresholds
     from monitor.rules.rule import RuleInput
 
+# Smaller p-values are rounding noise: of two such answers the one about more rows is graver.
+LEAST_P = 1e-12
 # A row this far from the middle of its like rows, on the side of the finding, is named where a mean has moved.
 NAMED_RANK = 0.9
 
@@ -85,9 +87,9 @@ def draft_rank_shift(
         return Draft(replace(result, reason="None of the added rows, copies aside, has kept rows like it."))
     share = case.comparison.share_added
 
-    def gravity(answer: RankAnswer) -> tuple[int, float]:
+    def gravity(answer: RankAnswer) -> tuple[int, float, float]:
         status = decide_status(answer.found.p_value, answer.found.share * share, thresholds, case.params)
-        return SEVERITY.index(status), answer.found.p_value
+        return SEVERITY.index(status), max(answer.found.p_value, LEAST_P), -answer.found.share
 
     gravest = min(answers, key=gravity)
     effect = gravest.found.share * share
