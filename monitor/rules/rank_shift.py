@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Smaller p-values are rounding noise: of two such answers the one about more rows is graver.
 LEAST_P = 1e-12
+# Where no row was kept, but so many of the added ones are edits of old ones, their past is what they are compared with.
+EDITED_SHARE = 0.9
 # A row this far from the middle of its like rows, on the side of the finding, is named where a mean has moved.
 NAMED_RANK = 0.9
 
@@ -58,7 +60,7 @@ def explain_no_like_rows(case: RuleInput, result: RuleResult) -> RuleResult | No
     if not comparison.now.added:
         return replace(result, reason="No rows were added.")
     if comparison.like is None:
-        if comparison.edits is not None and 2 * comparison.edits.total >= comparison.now.added:
+        if comparison.edits is not None and comparison.edits.total >= EDITED_SHARE * comparison.now.added:
             return replace(result, reason="Nearly all rows were edited: rule `edits` compares them with their past.")
         reason = f"Fewer than {MIN_KEPT_ROWS} different rows of the parent are left to compare the added rows with."
         return replace(result, status="not_assessed", reason=reason)
