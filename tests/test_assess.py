@@ -335,8 +335,9 @@ def measure(base_folder: Path) -> Callable[[Rows], Evidence]:
 
 @pytest.fixture(scope="module")
 def judge_change(chats: Rows, base_folder: Path, measure: Callable[[Rows], Evidence]) -> Callable[[Rows], Verdict]:
-    """Assess rows that take the place of the first 60 of 600 conversations."""
+    """Assess rows that take the place of every tenth of 600 conversations."""
     parent = chats[:600]
+    left = [row for i, row in enumerate(parent) if i % 10]
     params = CalibrationParams(seeds=2, update_shares=(0.1,), updates=4, topics=8, law_runs=False)
     calibration = calibrate(parent, str(base_folder), PROBE, CompressionParams(), params)
 
@@ -346,7 +347,7 @@ def judge_change(chats: Rows, base_folder: Path, measure: Callable[[Rows], Evide
 
     verdict, evidence = assess(parent, [])
     history = [accept_version(verdict, [evidence], "x1", {}, (), False, "0.1.0")]
-    return lambda added: assess(parent[60:] + added, history)[0]
+    return lambda added: assess(left + added, history)[0]
 
 
 def misread(rows: Rows, roles: set[str]) -> Rows:
@@ -400,5 +401,5 @@ def test_answers_of_other_rows_are_at_least_a_warning(chats: Rows, judge_change:
         asked = [message for message in record.messages if message.role == "user"]
         answers = [message for message in donor.messages if message.role == "assistant"]
         mixed = replace(record, messages=(*asked, *answers))
-        swapped.append((mixed, content_hash(mixed)))
+        swapped.append(HashedRecord(mixed, content_hash(mixed)))
     assert status_of(judge_change(swapped), "agreement") in ("warn", "risky")

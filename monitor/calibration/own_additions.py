@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 # Fewer kept rows cannot be divided into topics and batches.
 MIN_KEPT_ROWS = 100
-# Of more kept rows so many are tried, and of long ones so many bytes: twelve batches of them take a second.
+# Of more kept rows so many are tried,
 MAX_TRIED_ROWS = 1_500
+# and of long ones so many bytes: twelve batches of them take a second.
 MAX_TRIED_BYTES = 1_500_000
 
 

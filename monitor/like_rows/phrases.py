@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # A phrase is a run of so many words and signs: fewer are common by chance, more are broken up by small changes.
 PHRASE_WORDS = 3
-# A phrase in fewer added rows, or in a smaller share of them, is no burst.
+# A phrase in fewer added rows is no burst,
 LEAST_ROWS = 5
+# nor is one in a smaller share of them.
 LEAST_SHARE = 0.02
 # Only phrases that stand in so many times more of the added rows than of the kept rows are compared with like rows.
 LEAST_LIFT = 3.0

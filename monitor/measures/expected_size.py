@@ -28,9 +28,9 @@ MIN_SOURCE_SHARE = 0.05
 # ln(size) falls by at most so much while ln(known bytes) rises by 1. Of GSM8K, chit-chat, code, role-play and tool
 # calls it falls by 0.01 to 0.12 (docs/decisions/0021-redundancy-without-size-and-order.md).
 STEEPEST_SLOPE = -0.3
-# Kept and added rows up to so many bytes are read, in the order of their hashes: with the added rows, the kept ones
-# still lie within the long window of 128 MiB.
+# Kept rows up to so many bytes are read, in the order of their hashes,
 MAX_KEPT_BYTES = 96 * 2**20
+# and added rows up to so many: behind them, all kept ones still lie within the long window of 128 MiB.
 MAX_ADDED_BYTES = 32 * 2**20
 
 
