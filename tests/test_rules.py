@@ -163,7 +163,7 @@ def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: np.random.G
 
 
 def test_weak_evidence_for_both_is_strong_evidence(rng: np.random.Generator) -> None:
-    rules = judge(make_comparison(rng, added=320, removed=320, rise_r_long=0.008, rise_l=0.3))
+    rules = judge(make_comparison(rng, added=320, removed=320, rise_r_long=0.006, rise_l=0.3))
     alone = [rules[name].p_value or 0.0 for name in ("redundancy", "loss")]
     assert all(0.002 < p_value < 0.05 for p_value in alone)
     assert rules["both_rise"].p_value == max(alone) ** 2
