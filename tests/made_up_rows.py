@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from corpus.records import Conversation, HashedRecord, Message, Record, content_hash
 from monitor.calibration.params import CalibrationParams
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
-from monitor.like_rows.neighbours import find_neighbours
+from monitor.like_rows.neighbours import Neighbours, find_neighbours
 from monitor.like_rows.phrases import Phrase
 from monitor.measures.evidence import first_copies
 from monitor.measures.row_split import RowSplit
@@ -105,6 +106,13 @@ def compare(
     )
 
 
+@functools.cache
+def draw_neighbours(kept: int, added: int) -> Neighbours:
+    """Like rows of rows that lie anywhere."""
+    vectors = np.random.default_rng(0).normal(size=(kept + added, 8)).astype(np.float32)
+    return find_neighbours(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), kept)
+
+
 def make_like(
     rng: np.random.Generator,
     kept: int,
@@ -118,8 +126,7 @@ def make_like(
     ``values``: of the kept rows, then of the added ones, shape (kept + added,). ``is_new``: of the added rows.
     """
     rows = kept + added
-    vectors = rng.normal(size=(rows, 8)).astype(np.float32)
-    neighbours = find_neighbours(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), kept)
+    neighbours = draw_neighbours(kept, added)
     new = np.concatenate([np.zeros(kept, dtype=bool), np.zeros(added, dtype=bool) if is_new is None else is_new])
     return LikeComparison(
         rows=np.arange(rows),

@@ -1,6 +1,7 @@
 """Added rows beside kept rows like them: phrases, traces, the order of sides, and which rows are read."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from monitor.like_rows import like_comparison
 from monitor.like_rows.answer_fit import MIN_ROWS, embed_sides
 from monitor.like_rows.like_comparison import LikeComparison, choose_rows, compare_like_with_like
 from monitor.like_rows.neighbours import find_neighbours
-from monitor.like_rows.phrases import WORDS_OF_A_SIDE, find_phrases, list_phrases
+from monitor.like_rows.phrases import WORDS_OF_A_SIDE, _list_runs, find_phrases, list_words
 from monitor.like_rows.rank_test import MIN_KEPT_ROWS
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import MAX_CHARACTERS, TRACES, count_traces
@@ -97,23 +98,23 @@ def test_a_burst_phrase_says_which_rows_have_it_and_how_many_would(kept: Rows, f
     assert not [p for p in like.phrases["prompts"] if p.p_value < 0.05]
 
 
-@given(st.text("ab .^$", max_size=12))
-def test_phrases_are_runs_of_three_words_and_signs_between_the_ends(text: str) -> None:
-    words: list[str] = []
-    gap = True
-    for character in text:
-        if character in "ab" and words and words[-1][0] in "ab" and not gap:
-            words[-1] += character
-        elif character != " ":
-            words.append(character)
-        gap = character == " "
-    words = ["^", *words, "$"]
-    assert list_phrases(text) == set(zip(words, words[1:], words[2:], strict=False))
+@given(st.lists(st.text("ab .^$\n", max_size=12), min_size=1, max_size=5))
+def test_phrases_are_runs_of_three_words_and_signs_each_once(texts: list[str]) -> None:
+    found = _list_runs(texts)
+    expected = set()
+    for i, text in enumerate(texts):
+        words = ["^", *re.findall("[ab]+|[.^$]", text), "$"]
+        expected |= {(i, *run) for run in zip(words, words[1:], words[2:], strict=False)}
+    runs = [tuple(found.words[number] for number in run) for run in found.runs.tolist()]
+    assert len(set(runs)) == len(runs)
+    pairs = [(i, *runs[run]) for i, run in zip(found.text.tolist(), found.run.tolist(), strict=True)]
+    assert len(pairs) == len(set(pairs)) and set(pairs) == expected
 
 
 def test_of_an_endless_text_the_start_and_the_end_are_read() -> None:
-    phrases = list_phrases("first words " + "la " * 10 * WORDS_OF_A_SIDE + "la la last words")
-    assert ("^", "first", "words") in phrases and ("last", "words", "$") in phrases
+    words = list_words("first words " + "la " * 10 * WORDS_OF_A_SIDE + "last words")
+    assert words[:3] == ["^", "first", "words"] and words[-3:] == ["last", "words", "$"]
+    assert len(words) == 2 * WORDS_OF_A_SIDE + 2
 
 
 # --- traces --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_rows import make_like
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -17,10 +18,7 @@ from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import TopicSpread, measure_topic_spread
 from monitor.law.entropy_law import EntropyLaw, fit_entropy_law
 from monitor.law.results import LawPoint
-from monitor.outliers.version_features import VersionFeatures
 from monitor.rule_params import RuleParams, Thresholds
-from monitor.rules import copies, form, wording
-from monitor.rules.agreement import MISMATCH
 from monitor.rules.apply import apply_rules
 from monitor.rules.parent_comparison import ParentComparison
 from monitor.rules.significance import holm_adjust, measure_shift, shift_quantile
@@ -72,14 +70,11 @@ def make_comparison(
 ) -> ParentComparison:
     """A version whose added rows have a loss of ``rise_l`` more and an agreement of ``fall_c`` less than the kept ones.
 
-    ``rise_r`` and ``rise_r_long`` are relative; 384 rows are probed.
+    ``rise_r`` and ``rise_r_long`` are relative; about 384 rows are probed.
     """
     before = Measurements(rows, 2.87, 3.64, LOSS, AGREEMENT)
     total = rows + added - removed
     share = added / total
-    probed = round(384 * share)
-    loss_kept = rng.normal(LOSS, LOSS_SD, 384 - probed)
-    loss_added = rng.normal(LOSS + rise_l, LOSS_SD, probed)
     now = Measurements(
         total,
         before.r * (1 + rise_r),
@@ -90,17 +85,22 @@ def make_comparison(
         removed,
         total - added,
     )
-    return ParentComparison(
-        dataset,
-        now,
-        before,
-        loss_kept,
-        loss_added,
-        rng.normal(AGREEMENT, AGREEMENT_SD, total - added),
-        rng.normal(AGREEMENT - fall_c, AGREEMENT_SD, added),
-        384,
-        probed,
-    )
+    if not added:
+        return ParentComparison(dataset, now, before)
+    is_added = np.arange(total) >= total - added
+    values = {
+        "loss": np.where(rng.random(total) < 384 / total, rng.normal(LOSS + rise_l * is_added, LOSS_SD), np.nan),
+        "agreement": rng.normal(AGREEMENT - fall_c * is_added, AGREEMENT_SD),
+        "answer mismatch": rng.normal(-1, 1, total),
+    }
+    return ParentComparison(dataset, now, before, like=make_like(rng, total - added, added, values))
+
+
+def with_values(comparison: ParentComparison, **values: NDArray[np.float64]) -> ParentComparison:
+    """The comparison with other values of all rows that were read, kept ones first."""
+    assert comparison.like is not None
+    named = {name.replace("_", " "): of for name, of in values.items()}
+    return replace(comparison, like=replace(comparison.like, features={**comparison.like.features, **named}))
 
 
 ALL_PASS = {"redundancy": "pass", "loss": "pass", "agreement": "pass", "both_rise": "pass", "forecast": "skipped"}
@@ -110,7 +110,7 @@ def judge(
     *comparisons: ParentComparison, law: EntropyLaw = NO_LAW, calibration: Calibration = CALIBRATION
 ) -> dict[str, RuleResult]:
     rules = [applied.result for applied in apply_rules(comparisons, calibration, law, PARAMS)]
-    # Rules on single rows need more than numbers; tests/test_outliers.py is about them.
+    # Rules on single rows need more than numbers; tests/test_rank_rules.py is about them.
     return {rule.id: rule for rule in rules if rule.id in ALL_PASS}
 
 
@@ -134,11 +134,8 @@ def test_growing_by_30_percent_passes(rng: np.random.Generator) -> None:
 
 def test_removing_rows_only_passes_and_needs_no_added_rows(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, added=0, removed=160, rise_r_long=-0.002))
-    assert statuses(rules) == {
-        **dict.fromkeys(("redundancy", "loss", "agreement", "both_rise"), "skipped"),
-        "forecast": "skipped",
-    }
-    assert "No rows were added" in rules["redundancy"].reason
+    of_added = ("redundancy", "loss", "agreement", "both_rise")
+    assert statuses(rules) == {**ALL_PASS, **dict.fromkeys(of_added, "skipped")}
     assert rules["loss"].reason == rules["agreement"].reason == "No rows were added."
 
 
@@ -151,7 +148,7 @@ def test_10_percent_of_garbled_rows_are_risky_by_loss(rng: np.random.Generator) 
 def test_10_percent_of_exact_copies_are_risky_by_redundancy(rng: np.random.Generator) -> None:
     rules = judge(make_comparison(rng, removed=0, rise_r=0.0007, rise_r_long=0.084))
     assert statuses(rules) == {**ALL_PASS, "redundancy": "risky"}
-    assert "over the long window went from 3.640 to 3.946" in rules["redundancy"].reason
+    assert "R over the long window went from 3.640 to 3.946" in rules["redundancy"].reason
 
 
 def test_10_percent_of_swapped_answers_are_risky_by_agreement(rng: np.random.Generator) -> None:
@@ -166,7 +163,7 @@ def test_garbled_copies_raise_both_and_are_risky_by_three_rules(rng: np.random.G
 
 
 def test_weak_evidence_for_both_is_strong_evidence(rng: np.random.Generator) -> None:
-    rules = judge(make_comparison(rng, added=320, removed=320, rise_r_long=0.006, rise_l=0.22))
+    rules = judge(make_comparison(rng, added=320, removed=320, rise_r_long=0.006, rise_l=0.3))
     alone = [rules[name].p_value or 0.0 for name in ("redundancy", "loss")]
     assert all(0.002 < p_value < 0.05 for p_value in alone)
     assert rules["both_rise"].p_value == max(alone) ** 2
@@ -181,23 +178,17 @@ def test_where_only_one_rises_a_chance_rise_of_the_other_is_no_signature() -> No
     assert signatures / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
 
 
-def test_added_rows_that_are_all_copies_leave_nothing_to_compare(rng: np.random.Generator) -> None:
-    comparison = make_comparison(rng, removed=0, rise_r_long=0.084)
-    copies = replace(comparison, loss_added=np.zeros(0), agreement_added=np.zeros(0))
-    rules = judge(copies)
-    assert rules["loss"].status == rules["agreement"].status == "skipped"
-    assert "copies aside" in rules["loss"].reason
-    assert rules["redundancy"].status == "risky"
-
-
 def test_both_rise_needs_both(rng: np.random.Generator) -> None:
     for change in ({"rise_r_long": 0.08}, {"rise_l": 1.5}, {"rise_r_long": -0.08, "rise_l": 1.5}):
         assert judge(make_comparison(rng, **change))["both_rise"].status == "pass"
 
 
 def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: np.random.Generator) -> None:
-    two_rows = make_comparison(rng, added=2, removed=2, rise_r_long=0.004)
-    rules = judge(replace(two_rows, loss_added=np.array([9.0, 9.0])))
+    # Of forty thousand rows a sample of two thousand was read.
+    like = make_like(rng, 2000, 40, {"loss": np.append(rng.normal(5, 0.8, 2000), np.full(40, 9.0))})
+    before = Measurements(40_000, 2.87, 3.64, LOSS, AGREEMENT)
+    now = Measurements(40_000, 2.87, 3.64 * 1.004, LOSS, AGREEMENT, 40, 40, 39_960)
+    rules = judge(ParentComparison("sft", now, before, like=like))
     for name, reason in (("loss", "too little to matter"), ("redundancy", "does not matter")):
         p_value = rules[name].p_value
         assert p_value is not None and p_value < 0.002
@@ -208,11 +199,16 @@ def test_a_change_that_is_real_but_too_small_to_matter_passes_and_says_so(rng: n
 def test_an_alarm_says_the_numbers_it_rests_on(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng, rise_l=1.5)
     rule = judge(comparison)["loss"]
-    kept, added = comparison.loss_kept.mean(), comparison.loss_added.mean()
-    assert rule.statistic == pytest.approx(added - kept)
-    assert f"of the 38 added rows measured is {added:.3f} against {kept:.3f}" in rule.reason
-    assert f"by {(added - kept) / 10:+.3f}." in rule.reason
-    assert rule.threshold is not None and 0 < rule.threshold < added - kept
+    like = comparison.like
+    assert like is not None
+    loss, usual = like.features["loss"], like.middle_of_like_rows(like.features["loss"], "prompt")
+    added = (np.arange(len(loss)) >= like.kept) & ~np.isnan(loss)
+    assert rule.statistic == pytest.approx((loss - usual)[added].mean())
+    assert f"The {added.sum()} added rows compared have a higher loss than" in rule.reason or "of the kept rows" in (
+        rule.reason
+    )
+    assert f"{loss[added].mean():.3f} against {usual[added].mean():.3f} nats" in rule.reason
+    assert f"This moves L by {(loss - usual)[added].mean() / 10:+.3f}." in rule.reason
 
 
 @pytest.mark.parametrize(("limits", "status"), [((0.1, 0.2), "pass"), ((0.05, 0.2), "warn"), ((0.0, 0.05), "risky")])
@@ -249,113 +245,65 @@ def test_a_law_without_residuals_forecasts_without_dividing_by_zero(rng: np.rand
 def test_data_without_any_variation_gives_finite_p_values_and_no_alarm(rng: np.random.Generator) -> None:
     still = replace(
         CALIBRATION,
-        topic_loss=TopicSpread(0.0, 11),
-        topic_agreement=TopicSpread(0.0, 11),
         updates=tuple(replace(update, change_log_r=0.0, change_log_r_long=0.0) for update in CALIBRATION.updates),
     )
-    same = replace(
-        make_comparison(rng),
-        loss_kept=np.full(346, 5.0),
-        loss_added=np.full(38, 5.0),
-        agreement_kept=np.full(1440, 0.5),
-        agreement_added=np.full(160, 0.5),
+    same = with_values(
+        make_comparison(rng), loss=np.full(1600, 5.0), agreement=np.full(1600, 0.5), answer_mismatch=np.zeros(1600)
     )
     rules = judge(same, calibration=still)
-    assert statuses(rules) == ALL_PASS
-    assert [rules[name].p_value for name in ("redundancy", "loss", "agreement")] == [0.5, 0.5, 0.5]
-    risen = judge(replace(same, loss_added=np.full(38, 6.0), now=replace(same.now, r_long=4.0)), calibration=still)
-    assert {risen["redundancy"].status, risen["loss"].status, risen["both_rise"].status} == {"risky"}
-
-
-def test_where_all_prompts_are_the_same_agreement_is_skipped(rng: np.random.Generator) -> None:
-    same = replace(make_comparison(rng), agreement_kept=np.zeros(1440), agreement_added=np.zeros(160))
-    rule = judge(same)["agreement"]
-    assert rule.status == "skipped"
-    assert "the same" in rule.reason
+    assert statuses(rules) == {**ALL_PASS, "loss": "skipped", "agreement": "skipped", "both_rise": "skipped"}
+    assert rules["loss"].reason == "All losses are the same." and "are the same" in rules["agreement"].reason
+    harder = np.where(np.arange(1600) < 1440, 5.0, 6.0)
+    risen = with_values(replace(same, now=replace(same.now, r_long=4.0)), loss=harder)
+    rules = judge(risen, calibration=still)
+    assert {rules["redundancy"].status, rules["loss"].status, rules["both_rise"].status} == {"risky"}
 
 
 def test_rows_without_an_agreement_do_not_count(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng, fall_c=0.26)
-    blank = replace(
-        comparison,
-        agreement_kept=np.append(comparison.agreement_kept, [math.nan] * 5),
-        agreement_added=np.append(comparison.agreement_added, [math.nan] * 5),
-    )
-    assert judge(blank)["agreement"] == judge(comparison)["agreement"]
+    assert comparison.like is not None
+    known = comparison.like.features["agreement"].copy()
+    known[1500:] = math.nan
+    rule = judge(with_values(comparison, agreement=known))["agreement"]
+    assert rule.status == "risky" and ("60 added rows compared" in rule.reason)
 
 
-def make_features(mismatch_added: NDArray[np.float64]) -> VersionFeatures:
-    """240 kept rows of 12 topics, in which rows differ only in how well the answers fit their prompts."""
-    kept, added = 240, len(mismatch_added)
-    names = [feature.name for rule in (copies, wording, form) for feature in rule.FEATURES]
-    return VersionFeatures(
-        {name: np.zeros(kept + added) for name in names}
-        | {MISMATCH.name: np.concatenate([np.linspace(-3, 1, kept), mismatch_added])},
-        topic=np.append(np.arange(kept) % 12, np.full(added, -1)),
-        is_added=np.arange(kept + added) >= kept,
-        is_copy=np.zeros(kept + added, dtype=bool),
-    )
-
-
-def test_agreement_speaks_by_its_outliers_where_its_mean_sees_nothing(rng: np.random.Generator) -> None:
+def test_agreement_speaks_by_single_rows_where_its_mean_sees_nothing(rng: np.random.Generator) -> None:
     comparison = make_comparison(rng)
-    assert judge(comparison)["agreement"].status == "pass"
-    mismatch = np.append(np.full(40, 5.0), np.linspace(-3, 1, 120))
-    rule = judge(replace(comparison, features=make_features(mismatch)))["agreement"]
-    assert (rule.status, rule.unit) == ("risky", "share of the added rows")
-    assert "of the 160 added rows measured have answers that fit other rows' prompts better" in rule.reason
+    assert comparison.like is not None and judge(comparison)["agreement"].status == "pass"
+    mismatch = comparison.like.features["answer mismatch"].copy()
+    mismatch[1440:1500] = 9.0
+    rule = judge(with_values(comparison, answer_mismatch=mismatch))["agreement"]
+    assert (rule.status, rule.unit) == ("risky", "share of the rows")
+    assert "of the 160 added rows compared have answers that fit other rows' prompts better" in rule.reason
 
 
-def test_agreement_by_its_mean_pays_with_twice_its_p_value_for_the_look_at_its_outliers(
-    rng: np.random.Generator,
-) -> None:
-    comparison = make_comparison(rng, fall_c=0.26)
-    alone = judge(comparison)["agreement"]
-    both = judge(replace(comparison, features=make_features(np.full(160, -3.0))))["agreement"]
-    assert alone.p_value is not None and 0 < alone.p_value < 0.01
-    assert both == replace(alone, p_value=2 * alone.p_value)
+def test_agreement_by_its_cosine_pays_for_the_look_at_the_mismatch(rng: np.random.Generator) -> None:
+    comparison = make_comparison(rng, fall_c=0.08)
+    both = judge(comparison)["agreement"]
+    alone = judge(with_values(comparison, answer_mismatch=np.zeros(1600)))["agreement"]
+    assert alone.p_value is not None and 0 < alone.p_value < 0.1
+    assert both.p_value == pytest.approx(2 * alone.p_value)
 
 
-def test_no_outliers_are_no_answer_where_the_mean_could_not_be_taken(rng: np.random.Generator) -> None:
-    blank = replace(make_comparison(rng), agreement_added=np.full(160, math.nan))
-    rule = judge(replace(blank, features=make_features(np.full(160, -3.0))))["agreement"]
-    assert (rule.status, rule.p_value) == ("not_assessed", None)
-
-
-def test_rules_on_rows_fail_closed_without_features_and_are_skipped_without_added_rows(
+def test_rules_on_rows_fail_closed_without_like_rows_and_are_skipped_without_added_ones(
     rng: np.random.Generator,
 ) -> None:
     for added, status in ((160, "not_assessed"), (0, "skipped")):
-        applied = apply_rules([make_comparison(rng, added=added, removed=0)], CALIBRATION, NO_LAW, PARAMS)
-        rules = [rule.result for rule in applied]
-        found = {rule.id: (rule.status, rule.p_value) for rule in rules if rule.id in ("copies", "wording", "form")}
-        assert found == dict.fromkeys(("copies", "wording", "form"), (status, None))
+        comparison = replace(make_comparison(rng, added=added, removed=0), like=None)
+        rules = judge(comparison)
+        assert {(rules[name].status, rules[name].p_value) for name in ("loss", "agreement")} == {(status, None)}
 
 
-def test_added_rows_that_cannot_be_measured_though_they_should_are_not_a_pass(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("probed", "status"), [(4, "skipped"), (5, "pass")])
+def test_a_handful_of_added_rows_that_miss_the_probe_are_skipped(
+    rng: np.random.Generator, probed: int, status: str
+) -> None:
     comparison = make_comparison(rng)
-    unprobed = judge(replace(comparison, loss_added=comparison.loss_added[:9], probed_added=9))["loss"]
-    assert unprobed.status == "not_assessed"
-    assert "Only 9 of the 160 added rows have a probe loss, where 38 should" in unprobed.reason
-    blank = judge(replace(comparison, agreement_added=np.full(160, math.nan)))["agreement"]
-    assert blank.status == "not_assessed"
-    assert "blank prompt or answer" in blank.reason
-
-
-def test_a_handful_of_added_rows_that_miss_the_probe_are_skipped(rng: np.random.Generator) -> None:
-    comparison = make_comparison(rng, added=3, removed=0)
-    rule = judge(replace(comparison, loss_added=np.zeros(0)))["loss"]
-    assert (rule.status, rule.p_value) == ("skipped", None)
-
-
-def test_fewer_than_10_rows_of_the_parent_are_too_few_to_compare_with(rng: np.random.Generator) -> None:
-    comparison = make_comparison(rng)
-    few = replace(comparison, loss_kept=comparison.loss_kept[:9], agreement_kept=comparison.agreement_kept[:9])
-    rules = judge(few)
-    assert (rules["loss"].status, rules["agreement"].status) == ("not_assessed", "not_assessed")
-    assert "Only 9 rows of the parent" in rules["loss"].reason
-    ten = replace(comparison, loss_kept=comparison.loss_kept[:10], agreement_kept=comparison.agreement_kept[:10])
-    assert judge(ten)["loss"].p_value is not None
+    losses = np.append(rng.normal(LOSS, LOSS_SD, 1440 + probed), np.full(160 - probed, math.nan))
+    rule = judge(with_values(comparison, loss=losses))["loss"]
+    assert rule.status == status
+    assert status == "pass" or rule.reason == "Only 4 of the added rows have a loss and kept rows like them."
 
 
 def test_benign_updates_alarm_no_more_often_than_promised() -> None:
@@ -368,9 +316,6 @@ def test_benign_updates_alarm_no_more_often_than_promised() -> None:
                 rng,
                 rise_r=math.expm1(rng.normal(0, RATIO_SD * math.sqrt(0.1))),
                 rise_r_long=math.expm1(rng.normal(0, LONG_RATIO_SD * math.sqrt(0.1))),
-                # The added rows are of another topic than the kept ones.
-                rise_l=float(rng.normal(0, LOSS_TOPICS.sd)),
-                fall_c=float(rng.normal(0, AGREEMENT_TOPICS.sd)),
                 dataset=dataset,
             )
             for dataset in ("sft", "preferences")
@@ -466,7 +411,7 @@ def test_a_rise_that_only_the_correction_for_many_tests_excuses_says_so() -> Non
     excused = [r for r in results if r.status == "pass" and r.p_value is not None and r.p_value <= 0.05]
     assert excused
     for result in excused:
-        assert "harder for the base model" in result.reason and "but not among 5 tests" in result.reason
+        assert "have a higher loss" in result.reason and "tests (corrected p" in result.reason
     for result in results:
         if result.status == "pass" and result.p_value is not None and result.p_value > 0.05:
-            assert "within what a batch of another topic may differ" in result.reason
+            assert "no more than an honest batch may differ" in result.reason

@@ -113,10 +113,13 @@ def _weigh_words(
     """A unit vector of the words of each text. A word weighs more the fewer kept rows have it (inverse document
     frequency).
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.preprocessing import normalize
 
-    words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]+", binary=True)
-    words.fit(f"{prompts[i]} {responses[i]}" for i in kept)
-    # The library adds 1 to every weight. It is taken off: a word that all rows have ties no answer to its prompt.
-    words.idf_ = words.idf_ - 1
-    return words.transform(prompts), words.transform(responses)
+    counter = CountVectorizer(token_pattern=r"\w+|[^\w\s]+", binary=True, dtype=np.float64)
+    found = counter.fit_transform([*prompts, *responses])
+    of_prompts, of_responses = found[: len(prompts)], found[len(prompts) :]
+    in_kept = np.asarray(((of_prompts[kept] + of_responses[kept]) > 0).sum(axis=0)).ravel()
+    # A word that all kept rows have ties no answer to its prompt, nor does one that none of them has.
+    weight = np.where(in_kept > 0, np.log((1 + len(kept)) / (1 + in_kept)), 0.0)
+    return normalize(of_prompts.multiply(weight).tocsr()), normalize(of_responses.multiply(weight).tocsr())

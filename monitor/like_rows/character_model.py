@@ -78,7 +78,8 @@ def measure_surprisal(
 def _count_elsewhere(keys: NDArray[np.uint64], fold: NDArray[np.int64], counts: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How often each key occurs in the folds other than its own."""
     cells = (keys >> np.uint64(64 - HASH_BITS)).astype(np.int64)
-    times = np.zeros((int(fold.max(initial=0)) + 2, 1 << HASH_BITS), np.int32)
+    # The counts of one cell lie side by side: memory far apart is what takes the time.
+    times = np.zeros((1 << HASH_BITS, int(fold.max(initial=0)) + 2), np.int32)
     elsewhere = np.empty(len(keys), np.int64)
     # numba is missing for new Pythons, and fails where it cannot write its cache. numpy gives the same, more slowly.
     try:
@@ -98,20 +99,20 @@ def _compile_loops() -> Callable[..., None]:
 
 
 def _count_in_loops(cells, fold, counts, times, elsewhere):  # type: ignore[no-untyped-def]
-    """Fill ``elsewhere``. ``times``: zeros, one row for each fold and a last one for all. What counts has a fold."""
+    """Fill ``elsewhere``. ``times``: zeros, one column for each fold and a last one for all. What counts has a fold."""
     for i in range(len(cells)):
         if counts[i]:
-            times[fold[i], cells[i]] += 1
-            times[-1, cells[i]] += 1
+            times[cells[i], fold[i]] += 1
+            times[cells[i], -1] += 1
     for i in range(len(cells)):
-        elsewhere[i] = times[-1, cells[i]]
+        elsewhere[i] = times[cells[i], -1]
         if fold[i] >= 0:
-            elsewhere[i] -= times[fold[i], cells[i]]
+            elsewhere[i] -= times[cells[i], fold[i]]
 
 
 def _count_in_numpy(cells, fold, counts, times, elsewhere):  # type: ignore[no-untyped-def]
-    np.add.at(times, (fold[counts], cells[counts]), 1)
-    times[-1] = times[:-1].sum(axis=0)
-    elsewhere[:] = times[-1][cells]
+    np.add.at(times, (cells[counts], fold[counts]), 1)
+    times[:, -1] = times[:, :-1].sum(axis=1)
+    elsewhere[:] = times[cells, -1]
     own = fold >= 0
-    elsewhere[own] -= times[fold[own], cells[own]]
+    elsewhere[own] -= times[cells[own], fold[own]]

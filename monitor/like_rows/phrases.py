@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +29,8 @@ MAX_PHRASES = 400
 # Words of a text that are read at its start, and at its end: phrases that a tool leaves stand in both.
 WORDS_OF_A_SIDE = 1500
 _START, _END = "^", "$"
+_WORDS = re.compile(r"\w+|[^\w\s]")
+_MASK = (1 << 21) - 1
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,49 @@ class Phrase:
     p_value: float
 
 
-def list_phrases(text: str) -> set[tuple[str, ...]]:
-    """The phrases of a text, each once.
+def list_words(text: str) -> list[str]:
+    """The words and signs of a text that are read, between its two ends.
 
-    >>> sorted(list_phrases("So it goes."))
-    [('So', 'it', 'goes'), ('^', 'So', 'it'), ('goes', '.', '$'), ('it', 'goes', '.')]
+    >>> list_words("So it goes.")
+    ['^', 'So', 'it', 'goes', '.', '$']
     """
-    words = re.findall(r"\w+|[^\w\s]", text)
+    words = _WORDS.findall(text)
     if len(words) > 2 * WORDS_OF_A_SIDE:
         words = words[:WORDS_OF_A_SIDE] + words[-WORDS_OF_A_SIDE:]
-    words = [_START, *words, _END]
-    return {tuple(words[i : i + PHRASE_WORDS]) for i in range(len(words) - PHRASE_WORDS + 1)}
+    return [_START, *words, _END]
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """All runs of words, each once for each text that has it.
+
+    ``words``: the different words, by number. ``runs``: the different runs as numbers of words, shape (different,
+    PHRASE_WORDS), in the order of the numbers. ``run``, ``text``: for each run of each text their indices, shape (n,).
+    """
+
+    words: tuple[str, ...]
+    runs: NDArray[np.int64]
+    run: NDArray[np.int64]
+    text: NDArray[np.int64]
+
+
+def _list_runs(texts: Sequence[str]) -> _Runs:
+    numbers: dict[str, int] = {}
+    parts = []
+    for text in texts:
+        parts.append(np.array([numbers.setdefault(word, len(numbers)) for word in list_words(text)], dtype=np.int64))
+    lengths = np.array([max(0, len(part) - PHRASE_WORDS + 1) for part in parts])
+    text = np.repeat(np.arange(len(texts)), lengths)
+    columns = [
+        np.concatenate([part[step : step + length] for part, length in zip(parts, lengths.tolist(), strict=True)])
+        for step in range(PHRASE_WORDS)
+    ]
+    # Three numbers below 2 to the power of 21 fit into one.
+    key = (columns[0] << 42) | (columns[1] << 21) | columns[2]
+    different, run = np.unique(key, return_inverse=True)
+    once = np.unique(text * len(different) + run)
+    unpacked = np.stack([different >> 42, (different >> 21) & _MASK, different & _MASK], axis=1)
+    return _Runs(tuple(numbers), unpacked, once % len(different), once // len(different))
 
 
 def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested: NDArray[np.bool_]) -> list[Phrase]:
@@ -71,26 +104,30 @@ def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested
     added = np.flatnonzero(tested[kept:]) + kept
     if len(added) < LEAST_ROWS:
         return []
-    of_row = [list_phrases(text) for text in texts]
-    in_added = Counter(phrase for i in added for phrase in of_row[i])
-    in_kept = Counter(phrase for i in range(kept) for phrase in of_row[i])
+    runs = _list_runs(texts)
+    is_kept = np.arange(len(texts)) < kept
+    in_added, in_kept = (
+        np.bincount(runs.run[rows[runs.text]], minlength=len(runs.runs)) for rows in (tested & ~is_kept, is_kept)
+    )
     least = max(LEAST_ROWS, LEAST_SHARE * len(added))
-    candidates = [
-        phrase
-        for phrase, count in in_added.most_common()
-        if count >= least and count / len(added) > LEAST_LIFT * in_kept[phrase] / kept
-    ][:MAX_PHRASES]
+    candidates = np.flatnonzero((in_added >= least) & (in_added / len(added) > LEAST_LIFT * in_kept / kept))
+    candidates = candidates[np.argsort(-in_added[candidates], kind="stable")][:MAX_PHRASES]
+    order = np.argsort(runs.run, kind="stable")
+    bounds = np.searchsorted(runs.run[order], np.stack([candidates, candidates + 1]))
+    tried = max(int(np.count_nonzero(in_added)), 1)
     # The like rows of a batch of one source are few different rows, which tell less of what is usual.
     different = len(np.unique(neighbours.index[added]))
+    likes = neighbours.index.shape[1]
     found = []
-    for phrase in candidates:
-        has = np.array([phrase in phrases for phrases in of_row])
+    for candidate, start, stop in zip(candidates.tolist(), *bounds.tolist(), strict=True):
+        has = np.zeros(len(texts), dtype=bool)
+        has[runs.text[order[start:stop]]] = True
         share_of_like = has[neighbours.index[added]].mean(axis=1)
         count = int(np.count_nonzero(has[added]))
         # A phrase that no like row has may still stand in a row: as if it stood in half of one like row more.
-        likes = neighbours.index.shape[1]
         usual = float((share_of_like.mean() * likes + 0.5) / (likes + 1))
         usual = max(min(usual, 1 - 1e-9), 0.5 / (kept + 1))
         p = exceed_probability(count, len(added), usual, different)
-        found.append(Phrase(phrase, has[added], count, usual * len(added), min(1.0, p * max(len(in_added), 1))))
+        words = tuple(runs.words[number] for number in runs.runs[candidate])
+        found.append(Phrase(words, has[added], count, usual * len(added), min(1.0, p * tried)))
     return sorted(found, key=lambda phrase: (phrase.p_value, -phrase.found, phrase.words))

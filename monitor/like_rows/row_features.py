@@ -132,7 +132,8 @@ def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDAr
         words += found
         lengths.append(len(found))
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words), start=1)}
-    return np.array([numbers[word] for word in words], dtype=np.uint64), np.array(lengths, dtype=np.int64)
+    numbered = np.fromiter(map(numbers.__getitem__, words), dtype=np.uint64, count=len(words))
+    return numbered, np.array(lengths, dtype=np.int64)
 
 
 def _shingles(
@@ -190,10 +191,10 @@ def _divide(total: NDArray[Any], count: NDArray[np.int64]) -> NDArray[np.float64
 
 def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dict[str, NDArray[np.float64]]:
     # A system message is often the same before many rows, and says nothing of how a row is written.
-    parts = [_encode(message) if message.role != "system" else _NO_CHARACTERS for message in messages.messages]
-    lengths = np.array([len(part) for part in parts])
+    spoken = [message.role != "system" for message in messages.messages]
+    characters = _encode([message for message, flag in zip(messages.messages, spoken, strict=True) if flag])
+    lengths = np.array([len(m.content) + 2 if flag else 0 for m, flag in zip(messages.messages, spoken, strict=True)])
     row, is_answer = np.repeat(messages.row, lengths), np.repeat(messages.is_answer, lengths)
-    characters = np.concatenate(parts).astype(np.uint64)
     of_row = np.bincount(row, minlength=rows)
     index_in_row = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
     fold, is_kept = np.repeat(messages.fold, lengths), np.repeat(messages.is_kept, lengths)
@@ -216,12 +217,14 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
     }
 
 
-_NO_CHARACTERS = np.empty(0, dtype=np.uint32)
-
-
-def _encode(message: Message) -> NDArray[np.uint32]:
-    text = np.frombuffer(message.content.encode("utf-32-le", "surrogatepass"), dtype="<u4") + FIRST_CHARACTER
-    return np.concatenate([[SPEAKERS.get(message.role, 5)], text, [END]]).astype(np.uint32)
+def _encode(messages: Sequence[Message]) -> NDArray[np.uint64]:
+    """The characters of all messages, each message between the number of its speaker and that of its end."""
+    text = "".join(f"\0{message.content}\0" for message in messages)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4") + np.uint64(FIRST_CHARACTER)
+    ends = np.cumsum([len(message.content) + 2 for message in messages], dtype=np.int64)
+    codes[ends - 1] = END
+    codes[np.concatenate([[0], ends[:-1]])[: len(ends)]] = [SPEAKERS.get(message.role, 5) for message in messages]
+    return codes
 
 
 # --- shape ---------------------------------------------------------------------------------------------------------
