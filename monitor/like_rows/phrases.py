@@ -30,6 +30,7 @@ MAX_PHRASES = 400
 WORDS_OF_A_SIDE = 1500
 _START, _END = "^", "$"
 _WORDS = re.compile(r"\w+|[^\w\s]")
+# Words are numbered below 2 to the power of 21: three of them fit into 64 bits, and a sample has far fewer.
 _MASK = (1 << 21) - 1
 
 
