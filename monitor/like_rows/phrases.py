@@ -30,6 +30,7 @@ MAX_PHRASES = 400
 WORDS_OF_A_SIDE = 1500
 _START, _END = "^", "$"
 _WORDS = re.compile(r"\w+|[^\w\s]")
+# Words are numbered below 2 to the power of 21: three of them fit into 64 bits, and a sample has far fewer.
 _MASK = (1 << 21) - 1
 
 
@@ -81,7 +82,7 @@ def _list_runs(texts: Sequence[str]) -> _Runs:
     for text in texts:
         parts.append(np.array([numbers.setdefault(word, len(numbers)) for word in list_words(text)], dtype=np.int64))
     lengths = np.array([max(0, len(part) - PHRASE_WORDS + 1) for part in parts])
-    text = np.repeat(np.arange(len(texts)), lengths)
+    text_of_run = np.repeat(np.arange(len(texts)), lengths)
     columns = [
         np.concatenate([part[step : step + length] for part, length in zip(parts, lengths.tolist(), strict=True)])
         for step in range(PHRASE_WORDS)
@@ -89,7 +90,7 @@ def _list_runs(texts: Sequence[str]) -> _Runs:
     # Three numbers below 2 to the power of 21 fit into one.
     key = (columns[0] << 42) | (columns[1] << 21) | columns[2]
     different, run = np.unique(key, return_inverse=True)
-    once = np.unique(text * len(different) + run)
+    once = np.unique(text_of_run * len(different) + run)
     unpacked = np.stack([different >> 42, (different >> 21) & _MASK, different & _MASK], axis=1)
     return _Runs(tuple(numbers), unpacked, once % len(different), once // len(different))
 
