@@ -259,7 +259,7 @@ def test_a_version_in_which_every_row_was_edited_is_compared_with_its_own_past()
     assert (status_of(verdict, "edits"), verdict.status) == ("risky", "risky")
     assert len([row for row in verdict.rows if row.rule == "edits"]) == 50
     reason = next(rule.reason for rule in verdict.rules if rule.id == "edits")
-    assert reason.startswith("400 rows were edited: answers cut off before their ends (100%)")
+    assert reason.startswith("400 rows were edited: answers cut off before their ends (100% of them)")
 
 
 def compare(

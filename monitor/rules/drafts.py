@@ -69,7 +69,8 @@ class Draft:
         elif adjusted <= params.false_alarm_rate:
             reason = self.negligible
         elif alone and self.effect >= self.thresholds.warn:
-            reason = f"{self.alarm} Alone a warning, but not among {tests} tests (corrected p {adjusted:.2f})."
+            chance = f"Alone this is a warning; among {tests} tests it may be chance (corrected p {adjusted:.2f})."
+            reason = f"{self.alarm} {chance}"
         else:
             reason = self.passing
         return replace(self.result, status=status, reason=reason)
