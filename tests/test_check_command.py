@@ -67,7 +67,7 @@ def test_gitlab_is_pointed_at_the_data_files_of_params_yaml(run) -> None:
     Path("params.yaml").write_text("datasets:\n  sft: chats/all.jsonl\n")
     entries = json.loads(run("warn", "--format", "gitlab").stdout)
     assert {entry["location"]["path"] for entry in entries} == {"chats/all.jsonl"}
-    assert [entry["location"]["lines"]["begin"] for entry in entries] == [1, 1604, 1611, 1618]
+    assert [entry["location"]["lines"]["begin"] for entry in entries] == [1] * 4 + [1604, 1611, 1618]
 
 
 def test_other_formats_do_not_read_params_yaml(run) -> None:

@@ -338,7 +338,7 @@ def test_new_rows_are_counted_and_told_what_can_be_said_without_a_reference() ->
     result = decide(RULES["novelty"].ask(make_input(like, 60, 300)))
     assert result.status == "warn" and result.statistic == pytest.approx(40 / 300)
     assert "Of the 60 added rows read, 40 have prompts unlike those of any kept row." in result.reason
-    assert "of these, 2 share their answer with another row, and the answers of 5 break off." in result.reason
+    assert "2 of the new rows share their answer with another row, and the answers of 5 break off." in result.reason
     few = make_like(rng, 240, 60, {}, np.arange(60) < 1)
     assert decide(RULES["novelty"].ask(make_input(few, 60, 300))).status == "pass"
 

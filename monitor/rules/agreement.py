@@ -66,7 +66,7 @@ def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
         f"like them {usual[compared].mean():.3f}"
     )
     return Draft(
-        replace(result, status="pass", statistic=-less, threshold=0.0, p_value=gravest.found.p_value),
+        replace(result, status="pass", statistic=-effect, threshold=-fall.warn, p_value=gravest.found.p_value),
         effect=effect,
         thresholds=fall,
         alarm=f"{numbers}: C moves by {-effect:+.3f}.",

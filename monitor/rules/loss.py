@@ -50,7 +50,7 @@ def draft(case: RuleInput) -> Draft:
         f"rows like them {usual[compared].mean():.3f}"
     )
     return Draft(
-        replace(result, status="pass", statistic=rise, threshold=0.0, p_value=gravest.found.p_value),
+        replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=gravest.found.p_value),
         effect=effect,
         thresholds=thresholds,
         alarm=f"{numbers}: L moves by {effect:+.3f}.",

@@ -58,7 +58,7 @@ def _describe_alone(like: LikeComparison) -> str:
     repeats = int(np.count_nonzero(like.features["answer elsewhere"][like.is_new] > 0))
     ends = like.features["answer ending"][like.is_new]
     cut = int(np.count_nonzero(ends == 0))
-    return f"; of these, {repeats:,} share their answer with another row, and the answers of {cut:,} break off"
+    return f"; {repeats:,} of the new rows share their answer with another row, and the answers of {cut:,} break off"
 
 
 def _name_new(like: LikeComparison, rows: int) -> RowScores:

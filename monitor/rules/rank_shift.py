@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.like_rows.like_comparison import LikeComparison
 from monitor.like_rows.rank_test import MIN_KEPT_ROWS, RankFinding, Side, test_side
-from monitor.rules.drafts import Draft, RowScores, decide_status
+from monitor.rules.drafts import Draft, RowScores, decide_status, join_words
 from monitor.verdict import SEVERITY, RuleResult, RuleStatus
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ def _mention_others(answers: Sequence[RankAnswer], gravest: RankAnswer, case: Ru
             others.setdefault(answer.question.says, answer)
     if not others:
         return ""
-    *first, last = list(others)[:3]
-    return f" They also {' and '.join([*([', '.join(first)] if first else []), last])}."
+    return f" They also {join_words(list(others)[:3])}."
 
 
 def score_ranks(answer: RankAnswer, like: LikeComparison, rows: int) -> RowScores:
