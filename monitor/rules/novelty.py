@@ -47,9 +47,11 @@ def draft(case: RuleInput) -> Draft:
 
 
 def _tell_kinds(labelled: int, new: int) -> str:
-    parts = [f"{labelled:,} come from a source that the parent did not have"] if labelled else []
-    if new - labelled:
-        parts.append(f"{new - labelled:,} have prompts unlike those of any kept row")
+    unlike = new - labelled
+    come, have = "comes" if labelled == 1 else "come", "has" if unlike == 1 else "have"
+    parts = [f"{labelled:,} {come} from a source that the parent did not have"] if labelled else []
+    if unlike:
+        parts.append(f"{unlike:,} {have} prompts unlike those of any kept row")
     return ", and ".join(parts)
 
 
