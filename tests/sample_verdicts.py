@@ -338,8 +338,8 @@ def _warn() -> Verdict:
             "warn",
             "Of the 160 added rows read, 40 come from a source that the parent did not have. It concerns about 2.3% of "
             "the version. There are no older rows to compare them with; 2 of the new rows share their answer with "
-            "another row, and the answers of 3 break off. If they are wanted, accept the version: the next rows of this "
-            "kind are then compared with these.",
+            "another row, and the answers of 3 break off. If they are wanted, accept the version: the next rows of "
+            "this kind are then compared with these.",
             0.023,
             0.01,
             0.0,
