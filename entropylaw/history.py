@@ -162,12 +162,14 @@ def score(
 
 
 def waive(
-    rule: Annotated[str, typer.Argument(help="The rule to overrule, or `all` that are risky.", show_default=False)],
+    rule: Annotated[str, typer.Argument(help="The rule to overrule; `all`: every risky one.", show_default=False)],
     reason: Annotated[str, typer.Option(help="Why it is safe.", show_default=False)],
     owner: Annotated[str, typer.Option(help="Who answers for it.", show_default=False)],
     expires: Annotated[str, typer.Option(help="Last day it holds, as YYYY-MM-DD.", show_default=False)],
 ) -> None:
     """Overrule a rule for the data version under test, in waivers.yaml; other data is not covered.
+
+    A warning needs it only where `--strict` makes warnings block; where nothing is risky, `all` is every warning.
 
     Example: entropylaw waive redundancy --reason "copies are wanted here" --owner ana@example.org --expires 2030-01-31
     """
@@ -176,11 +178,13 @@ def waive(
     from monitor.waivers import Waiver, add_waiver
 
     verdict = load_verdict()
-    risky = list(dict.fromkeys(item.id for item in verdict.risky_rules()))
-    rules = risky if rule == "all" else [rule]
-    if not rules or any(item not in risky for item in rules):
-        found = ", ".join(risky) or "none"
-        raise EntropylawError(f"{rule}: not a risky rule of {verdict.version.name}; risky are: {found}")
+    risky, warning = (
+        list(dict.fromkeys(item.id for item in verdict.rules if item.status == status)) for status in ("risky", "warn")
+    )
+    rules = (risky or warning) if rule == "all" else [rule]
+    if not rules or any(item not in (*risky, *warning) for item in rules):
+        found = f"risky are: {', '.join(risky) or 'none'}; warnings are: {', '.join(warning) or 'none'}"
+        raise EntropylawError(f"{rule}: no alarm of {verdict.version.name}; {found}")
     for item in rules:
         add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires), rule_ids())
         typer.echo(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")

@@ -175,6 +175,6 @@ def check(
     waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.
     files = read_datasets() if format is CheckFormat.gitlab and Path(PARAMS_FILE).exists() else {}
-    data = build_report_data(shown, history, waivers, today, files=files)
+    data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
     sys.stdout.write(render_check(data, format.value))
     raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)

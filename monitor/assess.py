@@ -19,6 +19,7 @@ from monitor.measures.row_split import split_rows
 from monitor.rule_params import RuleParams
 from monitor.rules.anchor_comparison import Anchor, AnchorComparison, compare_with_anchor, find_anchor
 from monitor.rules.apply import apply_rules
+from monitor.rules.drafts import join_words
 from monitor.rules.flagged_rows import flag_rows
 from monitor.rules.forecast import predict_version_change
 from monitor.rules.normal_ranges import predict_ranges
@@ -223,8 +224,11 @@ def summarise(status: Status, rules: Sequence[RuleResult], parent: str) -> str:
     """The verdict in one sentence."""
     if status == "pass":
         return f"No rule found more than benign updates do, against {parent}."
-    named = [rule for rule in rules if rule.status == status]
-    where = "; ".join(dict.fromkeys(f"{rule.id.replace('_', ' ')} in {rule.dataset}" for rule in named))
+    named: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.status == status:
+            named.setdefault(rule.dataset, []).append(rule.id.replace("_", " "))
+    where = "; ".join(f"{join_words(list(dict.fromkeys(ids)))} in {dataset}" for dataset, ids in named.items())
     words = {"risky": "Stopped", "warn": "Worth a look", "not_assessed": "Could not be assessed"}[status]
     return f"{words}, against {parent}: {where}."
 

@@ -17,6 +17,10 @@ class Step:
     commands: tuple[str, ...] = ()
 
 
+# So many rules are looked at one by one, and so many waivers written out, in a list that is read at once.
+MOST_LOOKS = 3
+MOST_COMMANDS = 3
+
 ACCEPT = Step("After training, record the version; the next one is compared with it.", ("entropylaw accept",))
 REPAIR = Step("Repair what is named above and run the pipeline again; until then the gate is closed.", ("dvc repro",))
 RERUN = Step("Mend or revert the data, then run the pipeline again.", ("dvc repro",))
@@ -42,28 +46,50 @@ def write_headline(status: Status, name: str, released: bool) -> str:
     }[status]
 
 
-def list_steps(status: Status, rules: Sequence[RuleView], released: bool) -> tuple[Step, ...]:
-    """The next steps in order; the first ones name rows to look at. ``rules``: the worst results first."""
+def list_steps(status: Status, rules: Sequence[RuleView], released: bool, blocked: bool) -> tuple[Step, ...]:
+    """The next steps in order; the first ones name rows to look at. ``rules``: the worst results first.
+
+    ``blocked``: the gate is closed, which under ``--strict`` a warning can do as well.
+    """
     # Rules that could not run keep the gate closed too, and no waiver opens it for them.
     causes = (status, "not_assessed") if status == "risky" else (status,)
-    looks = tuple(_look_at(rule) for rule in rules if rule.status in causes)
+    looks = _list_looks([rule for rule in rules if rule.status in causes])
     match status:
         case "baseline":
             return (Step("Record it as the first reference.", ("entropylaw accept",)),)
         case "pass":
             return (ACCEPT,)
-        case "warn":
+        case "warn" if not blocked:
             return (*looks, Step("If the change is meant, go on: the gate lets a warning through."), ACCEPT)
         case "not_assessed":
             return (*looks, REPAIR)
     if released:
         return (*looks, Step("Training may go on. The version will not serve as a reference for later ones."))
-    unwaived = dict.fromkeys(rule.id for rule in rules if rule.status == "risky" and not rule.waiver)
+    unwaived = _list_unwaived(rules, status)
+    if not unwaived and not any(rule.status == "not_assessed" for rule in rules):
+        # What is still closing the gate are warnings, under --strict.
+        unwaived = _list_unwaived(rules, "warn")
+    elif len(unwaived) > MOST_COMMANDS and not any(rule.waiver for rule in rules):
+        unwaived = ["all"]
     waive = Step(
         "Only if the change is meant: name who answers for it.",
         tuple(f'entropylaw waive {rule} --reason "…" --owner NAME --expires DATE' for rule in unwaived),
     )
     return (*looks, RERUN, waive) if unwaived else (*looks, REPAIR)
+
+
+def _list_unwaived(rules: Sequence[RuleView], status: Status) -> list[str]:
+    return list(dict.fromkeys(rule.id for rule in rules if rule.status == status and not rule.waiver))
+
+
+def _list_looks(rules: Sequence[RuleView]) -> tuple[Step, ...]:
+    """A step for each of the surest rules, and one for all others: they mostly name the same rows."""
+    found = [rule for rule in rules if rule.status != "not_assessed"]
+    first, rest = found[:MOST_LOOKS], found[MOST_LOOKS:]
+    steps = [_look_at(rule) for rule in first]
+    if rest:
+        steps.append(Step(f"Then, in the same way: {', '.join(f'{rule.title} ({rule.dataset})' for rule in rest)}."))
+    return (*steps, *(_look_at(rule) for rule in rules if rule.status == "not_assessed"))
 
 
 def _look_at(rule: RuleView) -> Step:

@@ -86,6 +86,7 @@ def _describe_measurements(dataset: DatasetView) -> dict[str, Any]:
         "added": counts.added,
         "removed": counts.removed,
         "kept": counts.kept,
+        "read_share": counts.read_share,
     }
 
 

@@ -14,7 +14,8 @@ from reports.words import Measure, list_measures
 class Change:
     """A measure of this version beside its parent's; None where it was not measured or there is no parent.
 
-    ``normal``: the range in which benign updates leave the measure, None where it is not known.
+    ``normal``: the range in which benign updates leave the measure, None where it is not known. ``note``: what a reader
+    must know to judge the number, empty where there is nothing.
     """
 
     measure: Measure
@@ -22,6 +23,7 @@ class Change:
     parent: float | None
     change: float | None
     normal: NormalRange | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,5 +52,15 @@ def view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
         value = finite(getattr(here, measure.key))
         before = finite(getattr(parent, measure.key)) if parent else None
         change = value - before if value is not None and before is not None else None
-        changes.append(Change(measure, value, before, change, rows.normal.get(measure.key) if rows else None))
+        note = describe_reading(here.read_share) if measure.key == "l" and value is not None else ""
+        changes.append(Change(measure, value, before, change, rows.normal.get(measure.key) if rows else None, note))
     return DatasetView(dataset, here, parent, tuple(changes), rows, list_bins(rows.lengths) if rows else ())
+
+
+def describe_reading(read_share: float | None) -> str:
+    """How much of the probed rows L was read from; empty where it was not recorded.
+
+    >>> describe_reading(0.2531)
+    '25% of the response tokens read'
+    """
+    return "" if read_share is None else f"{read_share:.0%} of the response tokens read"

@@ -11,7 +11,8 @@ from reports.law_figure import LINE_LEGEND
 from reports.lengths import GROUP_WORDS
 from reports.numbers import format_change, format_count, format_number, format_p_value, format_share
 from reports.report_data import ReportData
-from reports.words import MEASURES
+from reports.rule_view import count_statuses
+from reports.words import ALARMS, MEASURES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -39,7 +40,8 @@ def render_html(data: ReportData, figures: Figures) -> str:
     return environment.get_template("report.html.j2").render(
         data=data,
         figures=figures,
-        findings=[rule for rule in data.rules if rule.status in ("risky", "not_assessed", "warn")],
+        findings=[rule for rule in data.rules if rule.status in ALARMS],
+        counted=count_statuses(data.rules),
         group_words=GROUP_WORDS,
         measures=MEASURES,
         line_legend=LINE_LEGEND,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,18 +12,17 @@ from reports.markdown_changes import list_changed_rows, list_training
 from reports.markdown_table import table
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
-from reports.rule_view import RuleView
-from reports.words import MEASURES
+from reports.rule_view import RuleView, count_statuses
+from reports.words import ALARMS, MEASURES
 
 # A CI job finds its earlier comment by this line, to replace it.
 COMMENT_MARKER = "<!-- entropylaw-check -->"
 HASH_DIGITS = 12
-ALARMS = ("risky", "not_assessed", "warn")
 
 
 def render_markdown_check(data: ReportData) -> str:
     """Short enough for a comment: verdict, next steps, alarms; other checks, measures and first rows folded away."""
-    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), *_alarms_first(data.rules)]
+    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), *_alarms_first(data.rules, brief=True)]
     blocks += _fold("Measures", [block for dataset in data.datasets for block in _measures(dataset, data)])
     blocks += _fold("Rows to look at", _rows(data.rules, first=True))
     blocks += _waivers(data, "####")
@@ -34,7 +32,7 @@ def render_markdown_check(data: ReportData) -> str:
 def render_markdown_report(data: ReportData) -> str:
     """The whole report as Markdown: the same numbers as the HTML page, without its figures."""
     blocks = [*_verdict(data, 1), "## What to do first", *_steps(data)]
-    blocks += ["## Checks", _rule_table(data.rules), *_waivers(data, "##")]
+    blocks += ["## Checks", *_alarms_first(data.rules), *_waivers(data, "##")]
     blocks += ["## Versions"]
     for dataset in data.datasets:
         blocks += [f"### {escape_markdown(dataset.name)}", _version_table(dataset.name, data)]
@@ -81,13 +79,12 @@ def _rule_table(rules: Sequence[RuleView], brief: bool = False) -> str:
     return table(["Result", "Check", "Dataset", "Measured", "Limit", "Unit", "p", "Why"], rows, "lllrrlrl")
 
 
-def _alarms_first(rules: Sequence[RuleView]) -> list[str]:
+def _alarms_first(rules: Sequence[RuleView], brief: bool = False) -> list[str]:
     """The checks that raised an alarm, and the others folded away."""
     alarms = [rule for rule in rules if rule.status in ALARMS]
     others = [rule for rule in rules if rule.status not in ALARMS]
-    counts = Counter(rule.words.word.lower() for rule in others)
-    title = f"{'Other checks' if alarms else 'Checks'}: {', '.join(f'{n} {word}' for word, n in counts.items())}"
-    return [_rule_table(alarms, brief=True), *_fold(title, [_rule_table(others, brief=True)] if others else [])]
+    title = f"{'Other checks' if alarms else 'Checks'}: {count_statuses(others)}"
+    return [_rule_table(alarms, brief), *_fold(title, [_rule_table(others, brief)] if others else [])]
 
 
 def _measures(dataset: DatasetView, data: ReportData) -> list[str]:
@@ -95,7 +92,7 @@ def _measures(dataset: DatasetView, data: ReportData) -> list[str]:
     parent = markdown_code(data.parent.name) if data.parent else "parent"
     rows = [
         [
-            f"{change.measure.symbol}, {change.measure.label}",
+            f"{change.measure.symbol}, {change.measure.label}" + (f" ({change.note})" if change.note else ""),
             format_number(change.parent),
             format_number(change.value),
             format_change(change.change),

@@ -66,18 +66,19 @@ def build_report_data(
     texts: Mapping[str, str] = MappingProxyType({}),
     files: Mapping[str, Path] = MappingProxyType({}),
     training: Sequence[TrainingCurve] = (),
+    strict: bool = False,
 ) -> ReportData:
     """Gather what the reports of a verdict show.
 
     ``texts``: the flagged rows' texts by content hash; pass none where they must not be shown. ``files``: each
     dataset's data file, for reports that point at rows. Without ``today`` no waiver counts as expired: a report that is
     an output of the pipeline must be the same bytes for the same inputs, so it shows the date of expiry and leaves it
-    to the gate to look at the calendar.
+    to the gate to look at the calendar. ``strict``: a warning blocks too.
     """
     day = today or datetime.date.min
-    gate = decide_gate(verdict, waivers, day)
+    gate = decide_gate(verdict, waivers, day, strict)
     waiver_views = view_waivers(waivers, verdict, day)
-    rules = view_rules(verdict, waiver_views)
+    rules = view_rules(verdict, waiver_views, strict)
     released = verdict.status == "risky" and gate.approved
     benchmark = choose_benchmark(verdict, history)
     versions = list_versions(verdict, history, benchmark)
@@ -90,7 +91,7 @@ def build_report_data(
         headline=write_headline(verdict.status, "" if unnamed else name, released),
         summary=format_signs(verdict.summary),
         blocked=not gate.approved,
-        steps=list_steps(verdict.status, rules, released),
+        steps=list_steps(verdict.status, rules, released, blocked=not gate.approved),
         version=replace(verdict.version, name=name),
         parent=verdict.parent,
         rules=rules,

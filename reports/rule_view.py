@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from monitor.rules.registry import find_rule
 from monitor.verdict import FlaggedRow, RuleResult, RuleStatus, Verdict
 from monitor.waivers import Waiver, waiver_problems
 from reports.numbers import finite, format_signs
-from reports.words import RULE_ORDER, WORDS, Words
+from reports.words import ALARMS, RULE_ORDER, WORDS, Words
 
 # Rows listed for each rule on a page; results/verdict.json lists every row.
 ROWS_PER_RULE = 20
@@ -34,8 +35,8 @@ class WaiverView:
 class RuleView:
     """A rule's result on one dataset, with the words for it.
 
-    ``waiver``: the one that lifts a risky result, else None. ``rows``: the first 20 of the ``rows_total`` rows behind
-    the result, in the verdict's order.
+    ``waiver``: the one that lifts a result that blocks, else None. ``rows``: the first 20 of the ``rows_total`` rows
+    behind the result, in the verdict's order.
     """
 
     id: str
@@ -65,11 +66,25 @@ def view_waivers(waivers: Sequence[Waiver], verdict: Verdict, day: datetime.date
     return tuple(_view_waiver(waiver, verdict, day) for waiver in waivers if _concerns(waiver, verdict))
 
 
-def view_rules(verdict: Verdict, waivers: Sequence[WaiverView]) -> tuple[RuleView, ...]:
-    """All rules of a verdict, the worst results first."""
+def view_rules(verdict: Verdict, waivers: Sequence[WaiverView], strict: bool = False) -> tuple[RuleView, ...]:
+    """All rules of a verdict: the worst results first, and of equally bad ones the surest.
+
+    ``strict``: a warning blocks like a risky rule, so that a waiver lifts it too.
+    """
     applying = {waiver.rule: waiver for waiver in waivers if waiver.applies}
-    views = [_view_rule(rule, verdict, applying) for rule in verdict.rules]
-    return tuple(sorted(views, key=lambda view: RULE_ORDER.index(view.status)))
+    views = [_view_rule(rule, verdict, applying, strict) for rule in verdict.rules]
+
+    def gravity(view: RuleView) -> tuple[int, float]:
+        is_alarm = view.status in ALARMS and view.p_value is not None
+        return RULE_ORDER.index(view.status), view.p_value if is_alarm and view.p_value is not None else 1.0
+
+    return tuple(sorted(views, key=gravity))
+
+
+def count_statuses(rules: Sequence[RuleView]) -> str:
+    """How many rules have each status, in words: "3 pass, 1 skipped"."""
+    counts = Counter(rule.words.word.lower() for rule in rules)
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
 def _concerns(waiver: Waiver, verdict: Verdict) -> bool:
@@ -84,7 +99,7 @@ def _view_waiver(waiver: Waiver, verdict: Verdict, day: datetime.date) -> Waiver
     return WaiverView(waiver.rule, waiver.reason, waiver.owner, waiver.expires, problem is None, note)
 
 
-def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, WaiverView]) -> RuleView:
+def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, WaiverView], strict: bool) -> RuleView:
     words = find_rule(rule.id)
     rows = tuple(row for row in verdict.rows if row.rule == rule.id and row.dataset == rule.dataset)
     return RuleView(
@@ -100,7 +115,7 @@ def _view_rule(rule: RuleResult, verdict: Verdict, applying: Mapping[str, Waiver
         threshold=finite(rule.threshold),
         p_value=finite(rule.p_value),
         unit=rule.unit,
-        waiver=applying.get(rule.id) if rule.status == "risky" else None,
+        waiver=applying.get(rule.id) if rule.status in (("risky", "warn") if strict else ("risky",)) else None,
         rows=rows[:ROWS_PER_RULE],
         rows_total=len(rows),
     )

@@ -10,7 +10,7 @@ from reports.escaping import escape_log
 from reports.numbers import format_added, format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
 from reports.rule_view import RuleView
-from reports.words import MEASURES
+from reports.words import ALARMS, MEASURES, Words
 
 WIDTH = 80
 HASH_DIGITS = 12
@@ -41,20 +41,33 @@ def _fit(name: str, width: int) -> str:
 
 
 def _list_checks(rules: Sequence[RuleView]) -> list[str]:
-    """A line for every check, with the reason below it if the check raised an alarm."""
+    """A line for every check that raised an alarm, with the reason below it, and the names of the others."""
     if not rules:
         return []
-    lines = [f"{'CHECKS':<48}" + "".join(f"{column:>9}" for column in ("measured", "limit", "p"))]
-    for rule in rules:
+    alarms = [rule for rule in rules if rule.status in ALARMS]
+    columns = ("measured", "limit", "p") if alarms else ()
+    lines = [(f"{'CHECKS':<48}" + "".join(f"{column:>9}" for column in columns)).rstrip()]
+    for rule in alarms:
         line = f"  {rule.words.icon} {rule.words.word:<12} {rule.title:<17} {_fit(rule.dataset, 12)} "
         if rule.statistic is not None:
             line += f"{format_number(rule.statistic):>9}{format_number(rule.threshold):>9}"
             line += f"{format_p_value(rule.p_value):>9}"
         lines.append(line.rstrip())
-        if rule.status in ("risky", "not_assessed", "warn"):
-            lines += wrap(rule.reason, first="      ", rest="      ")
+        lines += wrap(rule.reason, first="      ", rest="      ")
         if rule.waiver:
             lines += wrap(f"Waived by {rule.waiver.owner} {rule.waiver.note}.", first="      ", rest="      ")
+    return lines + _name_others([rule for rule in rules if rule.status not in ALARMS])
+
+
+def _name_others(rules: Sequence[RuleView]) -> list[str]:
+    """The checks without an alarm by status and dataset, in a line or two each."""
+    groups: dict[tuple[Words, str], list[str]] = {}
+    for rule in rules:
+        groups.setdefault((rule.words, rule.dataset), []).append(rule.title)
+    lines = []
+    for (words, dataset), titles in groups.items():
+        first = f"  {words.icon} {words.word:<12} "
+        lines += wrap(f"{dataset}: {', '.join(titles)}", first=first, rest=" " * len(first))
     return lines
 
 
@@ -81,6 +94,7 @@ def _describe_dataset(dataset: DatasetView, data: ReportData) -> list[str]:
     if here.added is not None:
         added, removed, kept = (format_count(count) for count in (here.added, here.removed, here.kept))
         lines.append(f"{'':<15}{added} rows added, {removed} removed, {kept} kept")
+    lines += [f"{'':<15}{change.measure.symbol}: {change.note}" for change in dataset.changes if change.note]
     if here.added_r_long is not None:
         lines.append(f"{'':<15}added text: {format_number(here.added_r_long)} to 1, once the other rows are known")
     return lines

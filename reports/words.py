@@ -31,6 +31,8 @@ WORDS: dict[str, Words] = {
 
 # Rules are listed in this order of their statuses: first what a reader must see.
 RULE_ORDER: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn", "pass", "skipped")
+# Rules of these statuses are shown with their reasons; the others are folded away.
+ALARMS: tuple[RuleStatus, ...] = ("risky", "not_assessed", "warn")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from monitor.verdict import (
 from monitor.waivers import Waiver
 
 FINGERPRINT = "9f3c2a7be1d04586"
+SHARE = "share of the rows"
 STATUSES = ("baseline", "pass", "warn", "risky", "not_assessed")
 
 
@@ -34,9 +35,9 @@ SFT = {
     "x1": Measurements(1600, 3.021, 4.872, 5.004, 0.389),
     "x2": Measurements(1604, 2.968, 4.391, 5.009, 0.393, 161, 157, 1443, 12, 3),
     "x3": Measurements(1598, 2.913, 4.012, 5.011, 0.396, 154, 160, 1444, 9, 3),
-    "x4": Measurements(1600, 2.868, 3.640, 5.013, 0.398, 160, 158, 1440, 4, 2),
-    "x5": Measurements(1760, 2.914, 3.946, 5.306, 0.361, 160, 0, 1600, 163, 21, 18.4),
-    "x6": Measurements(1760, 2.865, 3.628, 5.019, 0.399, 160, 0, 1600, 5, 2),
+    "x4": Measurements(1600, 2.868, 3.640, 5.013, 0.398, 160, 158, 1440, 4, 2, read_share=0.251),
+    "x5": Measurements(1760, 2.914, 3.946, 5.306, 0.361, 160, 0, 1600, 163, 21, 18.4, read_share=0.253),
+    "x6": Measurements(1760, 2.865, 3.628, 5.019, 0.399, 160, 0, 1600, 5, 2, read_share=0.249),
 }
 PREFERENCES = {
     "x1": Measurements(466, 2.611, 3.120, 0.498, 0.352),
@@ -235,7 +236,7 @@ def _baseline() -> Verdict:
 
 
 def _pass() -> Verdict:
-    usual = "within what a batch of another topic may differ"
+    usual = "An honest batch may differ as much."
     return _verdict(
         "pass",
         "No rule found more than benign updates do, against x4.",
@@ -244,32 +245,56 @@ def _pass() -> Verdict:
                 "redundancy",
                 "sft",
                 "pass",
-                "R over the long window went from 3.640 to 3.628 (-0.3%), no more redundant than its parent beyond "
-                "what benign updates do.",
+                "Once the kept rows are known, the added rows compress to 2.1% more bytes than as much text of kept "
+                "rows does; this lowers R by 0.33%, where honest batches of this size raise it by less than 0.71%.",
                 -0.0033,
                 0.0071,
                 0.981,
                 "relative change of R",
             ),
-            RuleResult("loss", "sft", "pass", f"Mean loss 5.081 against 5.013: {usual}.", 0.068, 0.21, 0.41, "nats"),
             RuleResult(
-                "agreement", "sft", "pass", f"Agreement 0.408 against 0.398: {usual}.", 0.01, -0.052, 0.87, "cosine"
+                "loss",
+                "sft",
+                "pass",
+                "On average, the 58 added rows compared have a higher loss than 53% of the kept rows most like them "
+                f"(50% is usual). Their mean loss is 5.081 nats per token, that of the rows like them 5.013. {usual}",
+                0.006,
+                0.01,
+                0.41,
+                "nats",
             ),
+            RuleResult(
+                "level",
+                "sft",
+                "pass",
+                "L went from 5.013 to 5.019 nats per token. Reruns and benign updates of this size stay below +0.041 "
+                "(t 0.3).",
+                0.006,
+                0.041,
+                0.384,
+                "nats",
+            ),
+            RuleResult("agreement", "sft", "pass", f"The answers fit. {usual}", 0.001, -0.005, 0.87, "cosine"),
             RuleResult(
                 "both_rise",
                 "sft",
                 "pass",
                 "R over the long window went from 3.640 to 3.628 and L from 5.013 to 5.019: they do not both rise.",
+                -0.22,
+                1.0,
                 0.981,
-                None,
-                0.981,
-                "larger of the two p-values",
+                "times the risky threshold",
             ),
             RuleResult("forecast", "sft", "pass", "Z is predicted to change by +0.007.", 0.007, -0.02, 0.94, "Z"),
+            *_quiet("copies", "damage", "style", "phrases", "novelty", "coverage"),
+            RuleResult("edits", "sft", "skipped", "No rows were edited."),
+            RuleResult("drift", "sft", "pass", "Nothing has added up since the anchor x1.", 0.0, 0.01, 1.0, SHARE),
             RuleResult(
                 "redundancy", "preferences", "pass", "R rose by 0.1%.", 0.001, 0.005, 0.77, "relative change of R"
             ),
-            RuleResult("loss", "preferences", "skipped", "None of the 9 added rows fell in the probe."),
+            RuleResult(
+                "loss", "preferences", "skipped", "Only 3 of the added rows have a loss and kept rows like them."
+            ),
         ),
         version=Version("x5", data_hash(6), 2240),
         measurements={"sft": SFT["x6"], "preferences": PREFERENCES["x6"]},
@@ -277,25 +302,69 @@ def _pass() -> Verdict:
     )
 
 
+def _quiet(*rules: str) -> tuple[RuleResult, ...]:
+    return tuple(
+        RuleResult(rule, "sft", "pass", "An honest batch may differ as much.", 0.0, 0.01, 1.0, SHARE) for rule in rules
+    )
+
+
 def _warn() -> Verdict:
     verdict = _pass()
-    finding = RuleResult(
-        "agreement",
-        "sft",
-        "warn",
-        "The mean prompt-response agreement of the 158 added rows measured is 0.316 against 0.398 of the kept rows "
-        "(-0.082 cosine, further from their prompts than an honest batch of another topic: limit -0.052); this moves "
-        "the version's prompt-response agreement by -0.007.",
-        -0.082,
-        -0.052,
-        0.0061,
-        "cosine",
+    findings = (
+        RuleResult(
+            "agreement",
+            "sft",
+            "warn",
+            "On average, the 158 added rows compared agree less with their prompts than 61% of the kept rows most like "
+            "them (50% is usual). Their mean cosine is 0.316, that of the rows like them 0.398: C moves by -0.007.",
+            -0.007,
+            -0.005,
+            0.0061,
+            "cosine",
+        ),
+        RuleResult(
+            "edits",
+            "sft",
+            "warn",
+            "120 rows were edited: answers 61% shorter (97% of them); answers with fewer line breaks (88% of them).",
+            0.066,
+            0.01,
+            1e-9,
+            SHARE,
+        ),
+        RuleResult(
+            "novelty",
+            "sft",
+            "warn",
+            "Of the 160 added rows read, 40 come from a source that the parent did not have. It concerns about 2.3% of "
+            "the version. There are no older rows to compare them with; 2 of the new rows share their answer with "
+            "another row, and the answers of 3 break off. If they are wanted, accept the version: the next rows of "
+            "this kind are then compared with these.",
+            0.023,
+            0.01,
+            0.0,
+            SHARE,
+        ),
+        RuleResult(
+            "drift",
+            "sft",
+            "warn",
+            "Small steps have added up since the anchor x1 (3 versions were accepted in between, 480 rows are new). Of "
+            "all these rows, rule `damage` says: 71 of the 480 added rows compared (14.8%, against 2.4% of the kept "
+            "rows) have shorter answers than any of the 40 kept rows most like them. It concerns about 3.5% of the "
+            "version. If they are wanted, confirm the version with `entropylaw accept --anchor`.",
+            0.035,
+            0.01,
+            0.0004,
+            SHARE,
+        ),
     )
+    found = {(rule.id, rule.dataset): rule for rule in findings}
     return replace(
         verdict,
         status="warn",
-        summary=f"Worth a look, against x4: agreement in sft. {finding.reason}",
-        rules=tuple(finding if (rule.id, rule.dataset) == ("agreement", "sft") else rule for rule in verdict.rules),
+        summary="Worth a look, against x4: agreement, edits, novelty and drift in sft.",
+        rules=tuple(found.get((rule.id, rule.dataset), rule) for rule in verdict.rules),
         measurements={**verdict.measurements, "sft": replace(SFT["x6"], c=0.391)},
         rows=tuple(
             FlaggedRow(1604 + 7 * i, data_hash(400 + i), "support-forum", "sft", "agreement", 0.02 + 0.03 * i, "cosine")
@@ -311,8 +380,9 @@ def _risky() -> Verdict:
             "redundancy",
             "sft",
             "risky",
-            "R over the long window went from 3.640 to 3.946 (+8.4%); benign updates of this size stay below +0.7%: "
-            "the added rows repeat what the data already says, or each other.",
+            "Once the kept rows are known, the added rows compress to 78.2% fewer bytes than as much text of kept "
+            "rows does; this raises R by 8.40%, where honest batches of this size raise it by less than 0.71%. The "
+            "added rows repeat what the data already says, or each other.",
             0.084,
             0.0071,
             0.00004,
@@ -322,29 +392,31 @@ def _risky() -> Verdict:
             "loss",
             "sft",
             "risky",
-            "The mean loss of the 37 added rows measured is 8.236 against 5.013 of the kept rows (+3.223 nats, harder "
-            "for the base model than an honest batch of another topic: limit +0.210); this moves the version's loss by "
-            "+0.293.",
-            3.223,
-            0.21,
+            "On average, the 37 added rows compared have a higher loss than 97% of the kept rows most like them (50% "
+            "is usual). Their mean loss is 8.236 nats per token, that of the rows like them 5.013: L moves by +0.293.",
+            0.293,
+            0.01,
             0.0003,
             "nats",
         ),
-        RuleResult(
-            "agreement", "sft", "warn", "The version's agreement moves by -0.037.", -0.41, -0.052, 0.0081, "cosine"
-        ),
+        RuleResult("agreement", "sft", "warn", "C moves by -0.037.", -0.037, -0.005, 0.0081, "cosine"),
         RuleResult(
             "both_rise",
             "sft",
             "risky",
             "R over the long window went from 3.640 to 3.946 and L from 5.013 to 5.306 nats: both rise, as in the "
             "paper's x5, the sign of repetitive and inconsistent data.",
+            5.6,
+            1.0,
             0.0003,
-            None,
-            0.0003,
-            "larger of the two p-values",
+            "times the risky threshold",
         ),
         RuleResult("forecast", "sft", "pass", "Z is predicted to change by -0.041.", -0.041, -0.02, 0.12, "Z"),
+        *_quiet("copies", "damage", "style", "phrases", "novelty", "coverage"),
+        RuleResult("edits", "sft", "skipped", "No rows were edited."),
+        RuleResult(
+            "drift", "sft", "skipped", "The parent x4 is the anchor itself: no version was accepted in between."
+        ),
     )
     untouched = tuple(
         RuleResult(rule, "preferences", "skipped", "No rows were added.") for rule in ("loss", "agreement", "both_rise")
@@ -362,7 +434,7 @@ def _risky() -> Verdict:
     ]
     return _verdict(
         "risky",
-        f"Stopped, against x4: redundancy in sft; loss in sft; both rise in sft. {findings[0].reason}",
+        "Stopped, against x4: redundancy, loss and both rise in sft.",
         (*findings, *untouched),
         forecast=Forecast("heldout", -4.952, -5.021, -4.883),
         rows=tuple(rows),
@@ -370,10 +442,10 @@ def _risky() -> Verdict:
 
 
 def _not_assessed() -> Verdict:
-    few = "Only 3 rows of the parent to compare with."
+    few = "Fewer than 10 different rows of the parent are left to compare the added rows with."
     return _verdict(
         "not_assessed",
-        f"Could not be assessed, against x4: loss in sft; both rise in sft. {few}",
+        "Could not be assessed, against x4: loss and both rise in sft.",
         (
             RuleResult("redundancy", "sft", "pass", "R fell by 0.3%.", -0.0033, 0.0071, 0.981, "relative change of R"),
             RuleResult("loss", "sft", "not_assessed", few, unit="nats"),

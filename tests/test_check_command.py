@@ -63,11 +63,33 @@ def test_a_waiver_of_every_risky_rule_is_exit_code_0_in_every_format(run, format
     assert run("not_assessed", "--format", format).exit_code == 3
 
 
+def test_a_warning_that_strict_stops_is_let_through_by_what_the_check_says_to_type(run) -> None:
+    def waive(rule: str) -> Result:
+        words = ["waive", rule, "--reason", "meant", "--owner", "ana", "--expires", "2999-12-31"]
+        return CliRunner().invoke(app, words)
+
+    assert "the gate lets a warning through" in run("warn").stdout
+    said = run("warn", "--strict").stdout
+    assert "the gate lets a warning through" not in said and "entropylaw waive all" in said
+    assert waive("style").exit_code == 2 and waive("novelty").exit_code == 0
+    said = run("warn", "--strict").stdout
+    assert "entropylaw waive novelty" not in said and "entropylaw waive edits" in said
+    assert waive("all").exit_code == 0
+    assert run("warn", "--strict").exit_code == 0
+
+
+def test_what_is_left_to_waive_under_strict_once_every_risky_rule_is_waived(run) -> None:
+    for rule in RISKY_RULES:
+        add_waiver("waivers.yaml", waiver(rule, expires="2999-12-31"), RISKY_RULES)
+    said = run("risky", "--strict").stdout
+    assert "entropylaw waive agreement" in said and "entropylaw waive loss" not in said
+
+
 def test_gitlab_is_pointed_at_the_data_files_of_params_yaml(run) -> None:
     Path("params.yaml").write_text("datasets:\n  sft: chats/all.jsonl\n")
     entries = json.loads(run("warn", "--format", "gitlab").stdout)
     assert {entry["location"]["path"] for entry in entries} == {"chats/all.jsonl"}
-    assert [entry["location"]["lines"]["begin"] for entry in entries] == [1, 1604, 1611, 1618]
+    assert [entry["location"]["lines"]["begin"] for entry in entries] == [1] * 4 + [1604, 1611, 1618]
 
 
 def test_other_formats_do_not_read_params_yaml(run) -> None:

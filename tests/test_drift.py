@@ -123,7 +123,7 @@ def test_ten_honest_versions_never_alarm_and_the_rule_is_asked_from_the_third_on
     told = [drift_of(verdict) for verdict in verdicts[1:]]
     assert [rule.status for rule in told] == ["skipped", *["pass"] * 9]
     assert told[0].reason == "The parent x1 is the anchor itself: no version was accepted in between."
-    assert told[1].reason.startswith("Against the anchor x1 (1 version was accepted since, 8")
+    assert told[1].reason.startswith("Of all rows added since the anchor x1 (1 version was accepted in between, 8")
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_answers_cut_short_in_small_steps_are_stopped_before_they_are_one_in_twe
     # No version was stopped by what it added alone.
     assert all(rule.status != "risky" for verdict in stopped[:-1] for rule in verdict.rules)
     found = drift_of(last)
-    assert f"Against the anchor x1 ({len(stopped) - 2} versions were accepted since" in found.reason
+    assert f"since the anchor x1 ({len(stopped) - 2} versions were accepted in between" in found.reason
     assert "confirm the version with `entropylaw accept --anchor`" in found.reason
 
 
@@ -167,7 +167,7 @@ def test_an_anchor_in_the_middle_starts_the_sum_anew(stopped: list[Verdict]) -> 
     confirmed = run_versions(versions, confirmed=(last - 1,))
     assert len(confirmed) == last + 1
     assert drift_of(confirmed[last - 1]).status == "skipped"
-    assert drift_of(confirmed[last]).reason.startswith(f"Against the anchor x{last - 1} (1 version")
+    assert drift_of(confirmed[last]).reason.startswith(f"Of all rows added since the anchor x{last - 1} (1 version")
 
 
 @pytest.mark.slow

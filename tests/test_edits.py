@@ -185,7 +185,7 @@ def test_a_change_is_a_warning_in_words() -> None:
     parent = make_rows()
     result = judge(parent, apply(parent, HONEST["longer"], 0.1))
     assert result.status == "warn"
-    assert result.reason.startswith("40 rows were edited: ") and "% longer (100%)" in result.reason
+    assert result.reason.startswith("40 rows were edited: ") and "% longer (100% of them)" in result.reason
 
 
 @pytest.mark.parametrize("rise", [0.0, 0.5])

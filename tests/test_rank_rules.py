@@ -85,7 +85,7 @@ def test_a_new_kind_of_rows_is_said_to_be_new_and_nothing_worse(labelled: bool, 
     assert "risky" not in found.values()
     if labelled:
         assert found == {name: "skipped" for name in ("agreement", "copies", "damage", "style")} | {"novelty": "warn"}
-        assert "40 of the 40 added rows read are new: 40 of a source that the parent did not have" in (
+        assert "Of the 40 added rows read, 40 come from a source that the parent did not have" in (
             results["novelty"].reason
         )
 
@@ -243,9 +243,9 @@ def test_the_reason_gives_the_numbers_and_the_named_rows_lie_beyond_their_like_r
     count = round(60 * answer.found.found)
     assert 30 <= count <= 33 and answer.found.beyond
     assert draft.alarm == (
-        f"{count} of the 60 added rows compared have endings that are worse than all 40 kept rows like them "
-        f"({count / 60:.1%}, against {answer.found.usual:.1%} of the kept rows): about {draft.effect:.1%} of the "
-        "version."
+        f"{count} of the 60 added rows compared ({count / 60:.1%}, against {answer.found.usual:.1%} of the kept rows) "
+        "have endings that are worse than any of the 40 kept rows most like them. It concerns about "
+        f"{draft.effect:.1%} of the version."
     )
     assert draft.effect == pytest.approx(answer.found.share * 60 / 300)
     assert decide(draft).status == "risky"
@@ -295,7 +295,7 @@ def test_the_gravest_answer_speaks_and_others_are_mentioned() -> None:
     )  # fmt: skip
     questions = [ENDING, RankQuestion("repetition", "prompt", "high", "repeat themselves more", mean=False)]
     draft = draft_rank_shift("damage", make_input(like, 60, 300), questions, PARAMS.outlier_share)
-    assert "added rows compared repeat themselves more than all 40" in draft.alarm
+    assert "of the kept rows) repeat themselves more than any of the 40" in draft.alarm
     assert draft.alarm.endswith(" They also have endings that are worse.")
 
 
@@ -321,7 +321,7 @@ def test_a_burst_phrase_is_counted_and_never_shown() -> None:
     result = decide(draft)
     assert result.status == "warn" and result.p_value == pytest.approx(2e-9)
     assert result.statistic == pytest.approx((40 - 2) / 50 * 60 / 300)
-    assert result.reason.startswith("One phrase stands in the answers of 40 of the 50 added rows compared")
+    assert result.reason.startswith("The same phrase stands in the answers of 40 of the 50 added rows compared")
     assert "goes" not in result.reason
     assert draft.blame is not None
     evidence = type("Evidence", (), {"records": [None] * 300})
@@ -337,8 +337,8 @@ def test_new_rows_are_counted_and_told_what_can_be_said_without_a_reference() ->
     like = make_like(rng, 240, 60, {"answer ending": ends, "answer elsewhere": elsewhere}, np.arange(60) < 40)
     result = decide(RULES["novelty"].ask(make_input(like, 60, 300)))
     assert result.status == "warn" and result.statistic == pytest.approx(40 / 300)
-    assert "40 of the 60 added rows read are new: 40 with prompts that are like no kept row's" in result.reason
-    assert "(2 share their answer with another row, 5 do not end like a sentence, a list or code)" in result.reason
+    assert "Of the 60 added rows read, 40 have prompts unlike those of any kept row." in result.reason
+    assert "2 of the new rows share their answer with another row, and the answers of 5 break off." in result.reason
     few = make_like(rng, 240, 60, {}, np.arange(60) < 1)
     assert decide(RULES["novelty"].ask(make_input(few, 60, 300))).status == "pass"
 

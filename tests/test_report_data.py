@@ -90,7 +90,11 @@ def test_flagged_versions_are_the_risky_and_the_waived() -> None:
 
 
 def test_worse_rules_come_first() -> None:
-    assert [rule.status for rule in build("risky").rules] == ["risky"] * 3 + ["warn", "pass"] + ["skipped"] * 3
+    statuses = [rule.status for rule in build("risky").rules]
+    assert statuses == ["risky"] * 3 + ["warn"] + ["pass"] * 7 + ["skipped"] * 5
+    # Of equally bad ones the surest is first.
+    p_values = [rule.p_value for rule in build("warn").rules if rule.status == "warn"]
+    assert len(p_values) == 4 and p_values == sorted(p_values)
 
 
 def test_rows_keep_the_verdicts_order_up_to_a_cap_and_the_total_is_said() -> None:

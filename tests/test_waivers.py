@@ -137,6 +137,7 @@ def test_of_several_waivers_that_miss_the_nearest_miss_is_told() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("rule: agreement", "rule: wording", r"waivers\[0\]\.rule: 'wording' is no longer a rule.*remove it"),
         ("rule: agreement", "rule: agrement", r"waivers\[0\]\.rule: unknown rule 'agrement'; known are redundancy"),
         ("    owner: kim\n", "", r"waivers\[0\]\.owner: missing key"),
         ("owner: kim", "owner: '  '", r"waivers\[0\]\.owner: must not be empty"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.records import HashedRecord
+from corpus.records import HashedRecord, Record
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.like_rows.answer_fit import Sides
@@ -20,12 +20,16 @@ from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
 from monitor.measures.consistency import centre_vectors
 from monitor.measures.row_split import RowSplit
+from monitor.verdict import RuleStatus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # The rows are dealt to so many folds by their hashes. A row is read by what the kept rows of the other folds teach.
 FOLDS = 4
+# A source that the parent did not have is a new kind as a whole if so many of its rows ask for something new. Another
+# name alone is none: some data names its sources by month.
+NEW_SOURCE_SHARE = 0.25
 # Kept rows that stand together in the file are taken for batches that were added together: at least so many of them.
 MIN_BATCHES = 8
 
@@ -37,8 +41,9 @@ class LikeComparison:
     - ``rows``: their indices in the version, shape (m,). ``kept``: how many of them the parent had.
     - ``features``: by name, shape (m,) each, nan where a row has none. ``by_prompt``, ``by_answer``: the kept rows with
       the most similar prompts, and with the most similar answers, of each row.
-    - ``is_new_source``: added rows of a source that the parent did not have. ``is_new``: these, and added rows whose
-      prompts are like no kept row's. They have no like rows, so they are left out where rows are compared.
+    - ``is_new_source``: added rows of a source that the parent did not have. ``is_new``: added rows whose prompts are
+      like no kept row's, and all rows of a new source with many such rows. They have no like rows, so they are left out
+      where rows are compared.
     - ``tie``: a uniform number for each row, by its hash, that decides among equal values, shape (m,).
     - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_test.test_side``.
     - ``phrases``: that burst in, by side.
@@ -73,6 +78,15 @@ class LikeComparison:
         count = (~np.isnan(others)).sum(axis=1)
         return np.where(count > 0, np.nansum(others, axis=1) / np.maximum(count, 1), np.nan)
 
+    def worst_of_graded(self) -> RuleStatus:
+        """The gravest status that a graded difference, such as a higher loss, may be given.
+
+        Where half or more of the compared rows are of new sources, they may be harder or shorter and yet be wanted.
+        """
+        compared = ~self.is_new[self.kept :]
+        labelled = self.is_new_source[self.kept :] & compared
+        return "warn" if 2 * np.count_nonzero(labelled) >= np.count_nonzero(compared) else "risky"
+
     def _neighbours(self, like: str) -> Neighbours:
         return self.by_prompt if like == "prompt" else self.by_answer
 
@@ -105,7 +119,8 @@ def compare_like_with_like(
         find_neighbours(vectors, kept) for vectors in (sides.prompt_vectors, sides.response_vectors)
     )
     new_source = is_new_source[indices] & ~is_kept
-    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt) | new_source
+    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt)
+    is_new |= new_source & _flag_unlike_sources(read.records, is_new)
     return LikeComparison(
         rows=indices,
         kept=kept,
@@ -127,6 +142,14 @@ def compare_like_with_like(
             "answers": find_phrases(sides.responses, kept, by_prompt, ~is_new),
         },
     )
+
+
+def _flag_unlike_sources(records: Sequence[Record], is_new_kind: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """For each row, whether its source is one of which at least NEW_SOURCE_SHARE of the rows are of a new kind."""
+    sources, number = np.unique([record.source for record in records], return_inverse=True)
+    share = np.bincount(number, is_new_kind, len(sources)) / np.bincount(number, minlength=len(sources))
+    unlike: NDArray[np.bool_] = share[number] >= NEW_SOURCE_SHARE
+    return unlike
 
 
 def _measure_agreement(sides: Sides, is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -45,7 +45,8 @@ def flag_new_kinds(vectors: NDArray[np.float32], kept: int, neighbours: Neighbou
 
     ``vectors``: unit vectors of the prompts, the ``kept`` rows first. ``neighbours``: by the same vectors. A row is of
     a new kind where its like rows are further away than almost all kept rows' are, or where it stands among added rows
-    only. Last, a row goes with the majority of the added rows next to it: a kind has no holes.
+    only. Last, a row goes with the majority of the added rows next to it, and is not of a new kind alone among many
+    that are not: a kind has no holes, and more than one row.
     """
     added = len(vectors) - kept
     new = np.zeros(len(vectors), dtype=bool)
@@ -67,7 +68,8 @@ def flag_new_kinds(vectors: NDArray[np.float32], kept: int, neighbours: Neighbou
         crowded[own - kept] = (nearest < kept).sum(axis=1) < fewest
         beside[own - kept] = np.argpartition(-similarity[:, kept:], among_added - 1, axis=1)[:, :among_added]
     first = far | crowded
-    new[kept:] = np.where(first[beside].mean(axis=1) > 0.5, True, first & (first[beside].mean(axis=1) > 0.25) | far)
+    share = first[beside].mean(axis=1)
+    new[kept:] = far | (share > 0.5) | (first & (share > 0.25))
     return new
 
 

@@ -118,7 +118,6 @@ def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested
     tried = max(int(np.count_nonzero(in_added)), 1)
     # The like rows of a batch of one source are few different rows, which tell less of what is usual.
     different = len(np.unique(neighbours.index[added]))
-    likes = neighbours.index.shape[1]
     found = []
     for candidate, start, stop in zip(candidates.tolist(), *bounds.tolist(), strict=True):
         has = np.zeros(len(texts), dtype=bool)
@@ -126,8 +125,7 @@ def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested
         share_of_like = has[neighbours.index[added]].mean(axis=1)
         count = int(np.count_nonzero(has[added]))
         # A phrase that no like row has may still stand in a row: as if it stood in half of one like row more.
-        usual = float((share_of_like.mean() * likes + 0.5) / (likes + 1))
-        usual = max(min(usual, 1 - 1e-9), 0.5 / (kept + 1))
+        usual = min(float((share_of_like.mean() * different + 0.5) / (different + 1)), 1 - 1e-9)
         p = exceed_probability(count, len(added), usual, different)
         words = tuple(runs.words[number] for number in runs.runs[candidate])
         found.append(Phrase(words, has[added], count, usual * len(added), min(1.0, p * tried)))

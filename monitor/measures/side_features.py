@@ -46,6 +46,11 @@ class SideFeature:
     rise: str
     fall: str
 
+    def describe(self, rises: bool) -> str:
+        """The side with a higher, or a lower, value of the feature: "longer answers", "prompts with fewer digits"."""
+        word = self.rise if rises else self.fall
+        return f"{self.side} {word}" if word.startswith(("with ", "that ")) else f"{word} {self.side}"
+
 
 SIDE_FEATURES: tuple[SideFeature, ...] = (
     SideFeature("answer length", "answers", "natural logarithm of 1 + its characters", "longer", "shorter"),

@@ -31,7 +31,9 @@ def draft(case: RuleInput) -> Draft:
     result = RuleResult("agreement", case.comparison.dataset, "skipped", "", unit="cosine")
     if hindrance := explain_no_like_rows(case, result):
         return Draft(hindrance)
-    drafts = [_draft_cosine(case, result), draft_rank_shift("agreement", case, [MISMATCH], share)]
+    assert case.comparison.like is not None  # explained above
+    worst = case.comparison.like.worst_of_graded()
+    drafts = [_draft_cosine(case, result), draft_rank_shift("agreement", case, [MISMATCH], share, worst)]
     tested = [draft for draft in drafts if draft.result.p_value is not None]
     if not tested:
         return drafts[0]
@@ -62,16 +64,17 @@ def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
     less = float((usual[compared] - agreement[compared]).mean())
     effect = less * case.comparison.share_added
     numbers = (
-        f"{describe_answer(gravest, like)}: a cosine of {agreement[compared].mean():.3f} against "
-        f"{usual[compared].mean():.3f}"
+        f"{describe_answer(gravest, like)}. Their mean cosine is {agreement[compared].mean():.3f}, that of the rows "
+        f"like them {usual[compared].mean():.3f}"
     )
     return Draft(
-        replace(result, status="pass", statistic=-less, threshold=0.0, p_value=gravest.found.p_value),
+        replace(result, status="pass", statistic=-effect, threshold=-fall.warn, p_value=gravest.found.p_value),
         effect=effect,
         thresholds=fall,
-        alarm=f"{numbers}. This moves C by {-effect:+.3f}.",
-        negligible=f"{numbers}, which moves C by {-effect:+.4f} only: too little to matter.",
-        passing=f"{numbers}, no more than an honest batch may differ.",
+        alarm=f"{numbers}: C moves by {-effect:+.3f}.",
+        negligible=f"{numbers}: C moves by {-effect:+.4f} only, too little to matter.",
+        passing=f"{numbers}. An honest batch may differ as much.",
+        worst=like.worst_of_graded(),
         blame=lambda rows: _score_answers(case, len(rows.evidence.records)),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.measures.repeated_rows import MIN_ANSWER_WORDS, Repeats
 from monitor.rules.drafts import Draft, RowScores, decide_status
-from monitor.rules.rank_shift import RankQuestion, draft_rank_shift
+from monitor.rules.rank_shift import RankQuestion, draft_rank_shift, say_size
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import SEVERITY, RuleResult
 
@@ -77,16 +77,16 @@ def draft_repeats(case: RuleInput, found: Repeats, words: RepeatWords) -> Draft:
     p_value = float(stats.hypergeom.sf(found.repeated_added - 1, found.added + found.kept, repeated, found.added))
     effect = (share - found.usual) * found.looked_at * comparison.share_added
     numbers = (
-        f"{found.surplus} of {found.added} added rows {words.says} ({share:.1%}, against {found.usual:.1%} of the kept "
-        "rows among themselves)"
+        f"{found.surplus:,} of {found.added:,} added rows ({share:.1%}, against {found.usual:.1%} of the kept rows) "
+        f"{words.says}"
     )
     return Draft(
         replace(result, status="pass", statistic=share, threshold=found.usual, p_value=p_value),
         effect=effect,
         thresholds=thresholds,
-        alarm=f"{numbers}: about {effect:.1%} of the version.",
-        negligible=f"{numbers}, too few to matter.",
-        passing=f"{numbers}, no more than other rows.",
+        alarm=f"{numbers}. {say_size(effect)}",
+        negligible=f"{numbers}. These are too few to matter.",
+        passing=f"{numbers}. That is no more than kept rows do.",
         blame=lambda rows: RowScores(np.where(found.is_repeat, 1.0, np.nan), words.unit),
     )
 

@@ -9,9 +9,9 @@ from monitor.rules.rule import Rule, RuleInput
 
 QUESTIONS = (
     RankQuestion("answer length", "prompt", "low", "have shorter answers", mean=False),
-    RankQuestion("an answer's ending", "prompt", "high", "have an answer that breaks off more abruptly", mean=False),
+    RankQuestion("an answer's ending", "prompt", "high", "have answers that break off more abruptly", mean=False),
     RankQuestion("repetition", "prompt", "high", "repeat themselves more in their answers", mean=False),
-    RankQuestion("prompt in answer", "prompt", "high", "say more of their prompts again in their answers", mean=False),
+    RankQuestion("prompt in answer", "prompt", "high", "repeat more of their prompts in their answers", mean=False),
     RankQuestion("answer elsewhere", "prompt", "high", "share their answers with more other rows", mean=False),
     RankQuestion("answer upper case", "prompt", "low", "have fewer capital letters in their answers", mean=False),
     RankQuestion("answer line breaks", "prompt", "low", "have fewer line breaks in their answers", mean=False),

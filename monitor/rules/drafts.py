@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,10 +69,21 @@ class Draft:
         elif adjusted <= params.false_alarm_rate:
             reason = self.negligible
         elif alone and self.effect >= self.thresholds.warn:
-            reason = f"{self.alarm} Alone a warning, but not among {tests} tests (corrected p {adjusted:.2f})."
+            chance = f"Alone this is a warning; among {tests} tests it may be chance (corrected p {adjusted:.2f})."
+            reason = f"{self.alarm} {chance}"
         else:
             reason = self.passing
         return replace(self.result, status=status, reason=reason)
+
+
+def join_words(words: Sequence[str]) -> str:
+    """A list of words, at least one, as people write it.
+
+    >>> join_words(["loss", "copies", "style"]), join_words(["loss"])
+    ('loss, copies and style', 'loss')
+    """
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def decide_status(p_value: float, effect: float, thresholds: Thresholds, params: RuleParams) -> RuleStatus:

@@ -58,14 +58,15 @@ def _tell(draft: Draft, rule: str, anchor: AnchorComparison, unasked: list[str])
     """The draft of ``rule`` in the words of this one."""
     versions = "1 version was" if anchor.versions == 1 else f"{anchor.versions} versions were"
     added = anchor.comparison.now.added or 0
-    start = f"Against the anchor {anchor.name} ({versions} accepted since, {added:,} rows are new), rule `{rule}`: "
+    since = f"since the anchor {anchor.name} ({versions} accepted in between, {added:,} rows are new)"
+    start = f"Of all rows added {since}, rule `{rule}` says: "
     limits = f" Too few rows of the anchor are left for: {', '.join(unasked)}." if unasked else ""
     return replace(
         draft,
         result=replace(draft.result, id="drift"),
         alarm=(
-            f"{start}{draft.alarm} Small steps have added up; if these rows are wanted, confirm the version with "
-            "`entropylaw accept --anchor`."
+            f"Small steps have added up {since}. Of all these rows, rule `{rule}` says: {draft.alarm} If they are "
+            "wanted, confirm the version with `entropylaw accept --anchor`."
         ),
         negligible=f"{start}{draft.negligible}{limits}",
         passing=f"{start}{draft.passing}{limits}",

@@ -105,7 +105,7 @@ def find_moves(edits: RowEdits) -> list[EditFinding]:
             words = f"{feature.side} {ratio - 1:.0%} longer" if rises else f"{feature.side} {1 - ratio:.0%} shorter"
         findings.append(EditFinding(test_signs(went, back), _net(went, back), words, went))
     if untouched.any():
-        words = "prompts and answers as before, but not system messages, the order of turns or rejected answers"
+        words = "prompts and answers as before, but other system messages, another order or other rejected answers"
         nothing = np.zeros_like(untouched)
         findings.append(EditFinding(test_signs(untouched, nothing), _net(untouched, nothing), words, untouched))
     return findings

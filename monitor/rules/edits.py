@@ -45,12 +45,12 @@ def draft(case: RuleInput) -> Draft:
     result = RuleResult("edits", comparison.dataset, "skipped", "", unit="share of the rows")
     if edits is None:
         reason = (
-            "The parent was accepted by an older release, which kept no single rows and takes one new row in 128 for "
-            "an old one; from the next accepted version on this rule is asked."
+            "The parent was accepted by an older release, which recorded no single rows and takes one new row in 128 "
+            "for an old one. This rule is asked from the next accepted version on."
         )
         return Draft(replace(result, reason=reason))
     if edits.count < MIN_EDITS:
-        reason = f"{edits.count or 'No'} rows were edited{', too few to compare' if edits.count else ''}."
+        reason = f"{_count_rows(edits.count)} edited{', too few to compare' if edits.count else ''}."
         return Draft(replace(result, reason=reason))
     share = min(1.0, edits.total / comparison.now.rows)
     found = _correct_findings(edits)
@@ -65,8 +65,8 @@ def draft(case: RuleInput) -> Draft:
         effect=effect,
         thresholds=thresholds,
         alarm=f"{rows}: {said}.",
-        negligible=f"{rows}: {said}; this is {effect:.1%} of all rows, too few to matter.",
-        passing=f"{rows}, and differ from their past in no one direction.",
+        negligible=f"{rows}: {said}. This is {effect:.1%} of all rows, too few to matter.",
+        passing=f"{rows}, and not in one direction.",
         worst="risky" if chosen.worse else "warn",
         blame=lambda compared: score_edits(compared, edits, chosen),
     )
@@ -109,13 +109,17 @@ def _choose(
     return max(found, key=lambda item: (item[1] <= params.false_alarm_rate, item[0].share * (item[1] < 1), -item[1]))
 
 
+def _count_rows(count: int) -> str:
+    return "1 row was" if count == 1 else f"{count or 'No'} rows were"
+
+
 def _say(findings: Sequence[EditFinding], chosen: EditFinding) -> str:
     """What was found in words: what decides first, then other harm, then features, the most common ones first."""
     ranked = sorted(findings, key=lambda finding: (finding is not chosen, not finding.worse, -finding.share))
     if not ranked:
         return chosen.words
     return "; ".join(
-        finding.words if "measured" in finding.words else f"{finding.words} ({finding.share:.0%})"
+        finding.words if "measured" in finding.words else f"{finding.words} ({finding.share:.0%} of them)"
         for finding in ranked[:NAMED_FINDINGS]
     )
 

@@ -51,20 +51,22 @@ def draft(case: RuleInput) -> Draft:
     rise = now - parts.new_sources - before
     t, p = upper_tail(rise, sd, degrees)
     limit = float(stats.t.isf(case.params.false_alarm_rate, degrees)) * sd
-    left_out = f", {parts.new_sources:+.3f} by rows of new sources left out" if parts.new_sources else ""
-    numbers = f"L went from {before:.3f} to {now:.3f} nats per token{left_out}: {rise:+.3f}, t {t:.1f}"
+    numbers = f"L went from {before:.3f} to {now:.3f} nats per token"
+    if parts.new_sources:
+        numbers += f", {parts.new_sources:+.3f} of it by rows of new sources, which are left out; {rise:+.3f} remains"
+    usual = f"Reruns and benign updates of this size stay below {limit:+.3f} (t {t:.1f})"
     read = _describe_reading(comparison.now.read_share)
     effect = rise if parts.added is None else min(rise, parts.added)
     return Draft(
         replace(result, status="pass", statistic=rise, threshold=limit, p_value=p),
         effect=effect,
         thresholds=case.thresholds[0],
-        alarm=f"{numbers}, more than reruns and benign updates of this size move it (limit {limit:+.3f}).{read}",
+        alarm=f"{numbers}. {usual}. The added rows account for {effect:+.3f}.{read}",
         negligible=(
             f"{numbers}, but the added rows account for {effect:+.3f} only: too little to matter, or the rows that "
             f"were removed were easier.{read}"
         ),
-        passing=f"{numbers}, within what reruns and benign updates of this size do (limit {limit:+.3f}).{read}",
+        passing=f"{numbers}. {usual}.{read}",
         blame=score_losses,
     )
 

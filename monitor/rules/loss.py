@@ -45,14 +45,18 @@ def draft(case: RuleInput) -> Draft:
     gravest = min(answers, key=lambda answer: answer.found.p_value)
     rise = float((loss[compared] - usual[compared]).mean())
     effect = rise * comparison.share_added
-    numbers = f"{describe_answer(gravest, like)}: {loss[compared].mean():.3f} against {usual[compared].mean():.3f} nats"
+    numbers = (
+        f"{describe_answer(gravest, like)}. Their mean loss is {loss[compared].mean():.3f} nats per token, that of the "
+        f"rows like them {usual[compared].mean():.3f}"
+    )
     return Draft(
-        replace(result, status="pass", statistic=rise, threshold=0.0, p_value=gravest.found.p_value),
+        replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=gravest.found.p_value),
         effect=effect,
         thresholds=thresholds,
-        alarm=f"{numbers}. This moves L by {effect:+.3f}.",
-        negligible=f"{numbers}, which moves L by {effect:+.4f} only: too little to matter.",
-        passing=f"{numbers}, no more than an honest batch may differ.",
+        alarm=f"{numbers}: L moves by {effect:+.3f}.",
+        negligible=f"{numbers}: L moves by {effect:+.4f} only, too little to matter.",
+        passing=f"{numbers}. An honest batch may differ as much.",
+        worst=like.worst_of_graded(),
         blame=lambda rows: _score_beside_like_rows(case, rows),
     )
 

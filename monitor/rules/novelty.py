@@ -9,7 +9,7 @@ import numpy as np
 from monitor.like_rows.like_comparison import LikeComparison
 from monitor.like_rows.rank_test import exceed_probability
 from monitor.rules.drafts import Draft, RowScores
-from monitor.rules.rank_shift import explain_no_like_rows
+from monitor.rules.rank_shift import explain_no_like_rows, say_size
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import RuleResult
 
@@ -26,31 +26,34 @@ def draft(case: RuleInput) -> Draft:
     like = case.comparison.like
     assert like is not None  # explained above
     added = len(like.rows) - like.kept
-    labelled, new = (int(np.count_nonzero(flags)) for flags in (like.is_new_source, like.is_new))
+    labelled = int(np.count_nonzero(like.is_new_source & like.is_new))
+    new = int(np.count_nonzero(like.is_new))
     # A new source is a fact and no estimate.
     p_value = 0.0 if labelled else exceed_probability(new, added, USUAL_SHARE, like.kept)
     effect = new / added * case.comparison.share_added
-    numbers = f"{new:,} of the {added:,} added rows read are new: {_tell_kinds(labelled, new)}"
+    numbers = f"Of the {added:,} added rows read, {_tell_kinds(labelled, new)}"
     return Draft(
         replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=p_value),
         effect=effect,
         thresholds=thresholds,
         alarm=(
-            f"{numbers}. They have no kept rows like them to be compared with{_describe_alone(like)}; if they are "
-            "wanted, accept the version: from the next one on, rows of this kind have rows like them."
+            f"{numbers}. {say_size(effect)} There are no older rows to compare them with{_describe_alone(like)}. If "
+            "they are wanted, accept the version: the next rows of this kind are then compared with these."
         ),
-        negligible=f"{numbers}, too few to matter.",
-        passing=f"{numbers}, no more than an honest batch may have." if new else "All added rows are like kept rows.",
+        negligible=f"{numbers}. These are too few to matter.",
+        passing=f"{numbers}. An honest batch may have as many." if new else "All added rows are like kept rows.",
         worst="warn",
         blame=lambda rows: _name_new(like, len(rows.evidence.records)),
     )
 
 
 def _tell_kinds(labelled: int, new: int) -> str:
-    parts = [f"{labelled:,} of a source that the parent did not have"] if labelled else []
-    if new - labelled:
-        parts.append(f"{new - labelled:,} with prompts that are like no kept row's")
-    return " and ".join(parts) or "none"
+    unlike = new - labelled
+    come, have = "comes" if labelled == 1 else "come", "has" if unlike == 1 else "have"
+    parts = [f"{labelled:,} {come} from a source that the parent did not have"] if labelled else []
+    if unlike:
+        parts.append(f"{unlike:,} {have} prompts unlike those of any kept row")
+    return ", and ".join(parts)
 
 
 def _describe_alone(like: LikeComparison) -> str:
@@ -58,7 +61,7 @@ def _describe_alone(like: LikeComparison) -> str:
     repeats = int(np.count_nonzero(like.features["answer elsewhere"][like.is_new] > 0))
     ends = like.features["answer ending"][like.is_new]
     cut = int(np.count_nonzero(ends == 0))
-    return f" ({repeats:,} share their answer with another row, {cut:,} do not end like a sentence, a list or code)"
+    return f"; {repeats:,} of the new rows share their answer with another row, and the answers of {cut:,} break off"
 
 
 def _name_new(like: LikeComparison, rows: int) -> RowScores:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from monitor.rules.drafts import Draft, RowScores
-from monitor.rules.rank_shift import explain_no_like_rows
+from monitor.rules.rank_shift import explain_no_like_rows, say_size
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import RuleResult
 
@@ -34,8 +34,8 @@ def draft(case: RuleInput) -> Draft:
     compared = int(np.count_nonzero(~like.is_new[like.kept :]))
     effect = max(0.0, phrase.found - phrase.expected) / compared * case.comparison.share_added
     numbers = (
-        f"One phrase stands in the {side} of {phrase.found:,} of the {compared:,} added rows compared, where kept rows "
-        f"like them have it in {phrase.expected:.0f}"
+        f"The same phrase stands in the {side} of {phrase.found:,} of the {compared:,} added rows compared; going by "
+        f"the kept rows most like them, {phrase.expected:.0f} would have it"
     )
     scores = np.full(len(like.rows), np.nan)
     scores[np.flatnonzero(~like.is_new[like.kept :])[phrase.rows] + like.kept] = 1.0
@@ -49,9 +49,9 @@ def draft(case: RuleInput) -> Draft:
         replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=p_value),
         effect=effect,
         thresholds=thresholds,
-        alarm=f"{numbers}: about {effect:.1%} of the version. The named rows have it.",
-        negligible=f"{numbers}, too few to matter.",
-        passing=f"{numbers}, no more than an honest batch may have.",
+        alarm=f"{numbers}. {say_size(effect)} All rows that are named have the phrase.",
+        negligible=f"{numbers}. These are too few to matter.",
+        passing=f"{numbers}. An honest batch may differ as much.",
         worst="warn",
         blame=lambda rows: blame_rows(len(rows.evidence.records)),
     )

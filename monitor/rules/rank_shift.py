@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.like_rows.like_comparison import LikeComparison
 from monitor.like_rows.rank_test import MIN_KEPT_ROWS, RankFinding, Side, test_side
-from monitor.rules.drafts import Draft, RowScores, decide_status
+from monitor.rules.drafts import Draft, RowScores, decide_status, join_words
 from monitor.verdict import SEVERITY, RuleResult, RuleStatus
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def draft_rank_shift(
         replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=gravest.found.p_value),
         effect=effect,
         thresholds=thresholds,
-        alarm=f"{numbers}: about {effect:.1%} of the version.{_mention_others(answers, gravest, case, thresholds)}",
-        negligible=f"{numbers}, too few to matter.",
-        passing=f"{numbers}, no more than an honest batch may differ.",
+        alarm=f"{numbers}. {say_size(effect)}{_mention_others(answers, gravest, case, thresholds)}",
+        negligible=f"{numbers}. These are too few to matter.",
+        passing=f"{numbers}. An honest batch may differ as much.",
         worst=worst,
         blame=lambda rows: score_ranks(gravest, like, len(rows.evidence.records)),
     )
@@ -148,15 +148,24 @@ def describe_answer(answer: RankAnswer, like: LikeComparison) -> str:
     if found.beyond:
         count = round(found.found * found.rows)
         return (
-            f"{count:,} of the {found.rows:,} added rows compared {says} than all {likes} kept rows like them "
-            f"({found.found:.1%}, against {found.usual:.1%} of the kept rows)"
+            f"{count:,} of the {found.rows:,} added rows compared ({found.found:.1%}, against {found.usual:.1%} of the "
+            f"kept rows) {says} than any of the {likes} kept rows most like them"
         )
     place = found.found if found.side == "high" else 1 - found.found
     usual = found.usual if found.side == "high" else 1 - found.usual
     return (
-        f"The {found.rows:,} added rows compared {says} than {place:.0%} of the kept rows like them on average "
+        f"On average, the {found.rows:,} added rows compared {says} than {place:.0%} of the kept rows most like them "
         f"({usual:.0%} is usual)"
     )
+
+
+def say_size(effect: float) -> str:
+    """A sentence on how much of the version an alarm concerns. ``effect``: a share of its rows.
+
+    >>> say_size(0.0412)
+    'It concerns about 4.1% of the version.'
+    """
+    return f"It concerns about {effect:.1%} of the version."
 
 
 def _mention_others(answers: Sequence[RankAnswer], gravest: RankAnswer, case: RuleInput, thresholds: Thresholds) -> str:
@@ -169,7 +178,7 @@ def _mention_others(answers: Sequence[RankAnswer], gravest: RankAnswer, case: Ru
             others.setdefault(answer.question.says, answer)
     if not others:
         return ""
-    return f" They also {', '.join(list(others)[:3])}."
+    return f" They also {join_words(list(others)[:3])}."
 
 
 def score_ranks(answer: RankAnswer, like: LikeComparison, rows: int) -> RowScores:

@@ -52,7 +52,7 @@ def _draft_added(case: RuleInput, result: RuleResult, additions: Additions) -> D
     less = 1 - found.added_bytes / found.expected_bytes
     moved = (
         f"Once the kept rows are known, the added rows{aside} compress to {abs(less):.1%} "
-        f"{'less' if less >= 0 else 'more'} than as much text of kept rows"
+        f"{'fewer' if less >= 0 else 'more'} bytes than as much text of kept rows does"
     )
     return _finish(case, result, found.change_log_r, NormalChange(0.0, sd, len(usual) - 1), moved)
 
@@ -79,14 +79,14 @@ def _finish(case: RuleInput, result: RuleResult, change: float, normal: NormalCh
     p_value = upper_tail(change, normal.sd, normal.degrees_of_freedom)[1]
     bound = (
         f"this {'raises' if rise >= 0 else 'lowers'} R by {abs(rise):.2%}, "
-        f"and honest batches of this size raise it by less than {limit:.2%}"
+        f"where honest batches of this size raise it by less than {limit:.2%}"
     )
     return Draft(
         replace(result, status="pass", statistic=rise, threshold=max(limit, thresholds.warn), p_value=p_value),
         effect=rise,
         thresholds=thresholds,
-        alarm=f"{moved}; {bound}: they repeat what the data already says, or each other.",
-        negligible=f"{moved}; {bound}, but so small a change does not matter.",
+        alarm=f"{moved}; {bound}. The added rows repeat what the data already says, or each other.",
+        negligible=f"{moved}; {bound}. So small a change does not matter.",
         passing=f"{moved}; {bound}.",
         blame=score_redundancy,
     )

@@ -14,7 +14,7 @@ QUESTIONS = (
             feature.name,
             "prompt" if feature.side == "answers" else "answer",
             side,
-            f"have a {'higher' if side == 'high' else 'lower'} value of '{feature.name}'",
+            f"have {feature.describe(rises=side == 'high')}",
         )
         for feature in SIDE_FEATURES
         for side in ("high", "low")
@@ -22,7 +22,7 @@ QUESTIONS = (
     RankQuestion("characters", "prompt", "high", "are spelt more unusually"),
     RankQuestion("answer characters", "prompt", "high", "have answers that are spelt more unusually"),
     RankQuestion("rare characters", "prompt", "high", "hold more rare characters"),
-    RankQuestion("word pairs", "prompt", "high", "have more words side by side that do not meet elsewhere"),
+    RankQuestion("word pairs", "prompt", "high", "have more pairs of neighbouring words that are found nowhere else"),
 )
 
 
