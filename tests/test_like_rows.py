@@ -19,7 +19,7 @@ from monitor.like_rows.answer_fit import MIN_ROWS, embed_sides
 from monitor.like_rows.like_comparison import LikeComparison, choose_rows, compare_like_with_like
 from monitor.like_rows.neighbours import find_neighbours
 from monitor.like_rows.phrases import WORDS_OF_A_SIDE, _list_runs, find_phrases, list_words
-from monitor.like_rows.rank_test import MIN_KEPT_ROWS
+from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import MAX_CHARACTERS, TRACES, count_traces
 from monitor.measures.row_split import RowSplit
