@@ -14,7 +14,7 @@ from corpus.artifacts import write_text
 from corpus.errors import ParamsError
 from corpus.params import parse_section
 
-# Rules of release 0.2. What they looked at, `damage` and `style` see, and may say something else of.
+# Rules of release 0.2. What they looked at, the rules `damage` and `style` see, and may say something else of it.
 RETIRED_RULES = ("wording", "form")
 HEADER = "# Data versions let through a rule that found them risky; `entropylaw waive` adds to this list.\n"
 

@@ -15,19 +15,26 @@ GLOSSARY = (REPOSITORY / "docs" / "glossary.md").read_text(encoding="utf-8")
 # Words of earlier versions, and what is said now. Each pattern is a use that had our meaning: "odd" alone is a word
 # like any other.
 RETIRED = {
-    r"\bodd[ _-](?:row|tail)s?\b": "outlier, quantile",
+    r"\bodd[ _-](?:row|tail)s?\b": "new row, named row",
+    r"`(?:wording|form)` (?:and|sees?|rule)|\brules? `(?:wording|form)`": "`damage`, `style`",
+    r"\boutlier_quantiles\b|\bquantile thresholds?\b|\boutliers/": "rank",
     r"\bmis-?fits?\b": "answer mismatch",
     r"\bharmless\b": "benign",
     r"\b(?:row|version)[ _-]marks?\b|\bmarks? of (?:a|the|its|each) rows?\b": "row feature",
-    r"\btails? (?:is|are) cut\b|\bcut_?offs?\b|\btail_?cuts?\b": "quantile threshold",
+    r"\btails? (?:is|are) cut\b|\bcut_?offs?\b|\btail_?cuts?\b": "rank",
     r"\becho\b(?= \||`|:)|\"echo\"": "repetition",
     r"\bsurprises?\b": "surprisal",
     r"\b(?:warn|risky)`? bands?\b|\bBand\(|: Band\b": "threshold",
     r"\bdraft\.(?:finding|slight|calm)\b|\b(?:slight|calm)=": "alarm, negligible, passing",
     r"\brule `?consistency\b|\bconsistency`? rule\b|`consistency` (?:asks|compares|raises|tests)": "rule loss",
 }
-# These say what an old key is called now.
-TELLS_OLD_NAMES = ("monitor/rule_params.py", "docs/decisions/0017-a-room-for-every-rule.md", "CHANGELOG.md")
+# These say what an old key is called now, or are a decision that another has replaced.
+TELLS_OLD_NAMES = (
+    "monitor/rule_params.py",
+    "docs/decisions/0013-outliers.md",
+    "docs/decisions/0017-a-room-for-every-rule.md",
+    "CHANGELOG.md",
+)
 
 
 def list_texts() -> list[str]:

@@ -103,10 +103,10 @@ def test_removing_easy_rows_raises_l_and_is_no_damage() -> None:
 
 def test_a_new_source_that_is_harder_is_no_damage_and_damage_beside_it_is() -> None:
     new = ask(compare(0.3, LossParts(new_sources=0.3, added=0.001)))
-    assert new.status == "pass" and "+0.300 of it by rows of new sources, which are left out" in new.reason
+    assert new.status == "pass" and "+0.300 of it by new rows, which are left out" in new.reason
     assert ask(compare(0.5, LossParts(new_sources=0.3, added=0.2))).status == "risky"
     only = ask(compare(0.3, LossParts(new_sources=math.nan)))
-    assert (only.status, only.reason) == ("skipped", "All rows that L is a mean over are of new sources.")
+    assert (only.status, only.reason) == ("skipped", "All rows that L is a mean over are new.")
 
 
 def test_the_kto_loss_of_preferences_is_not_tested() -> None:

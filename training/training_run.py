@@ -93,7 +93,8 @@ def _watch_loss(stage: str) -> TrainerCallback:
                     what = "loss" if name == "loss" else "gradient"
                     raise NotAssessedError(
                         f"{stage}: the {what} is not a number at step {state.global_step}; lower "
-                        f"{stage}.learning_rate ({args.learning_rate:g}), or look for outliers with `entropylaw check`"
+                        f"{stage}.learning_rate ({args.learning_rate:g}), or look at the rows that "
+                        "`entropylaw check` names"
                     )
 
     return WatchLoss()

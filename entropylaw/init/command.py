@@ -21,8 +21,8 @@ from entropylaw.repository.shipped_files import shipped_text
 
 IGNORED = ".entropylaw/"
 HISTORY_README = """\
-One small file for each accepted data version, written by `entropylaw accept` and committed with it: its numbers, its
-probe's losses and a sketch of its row hashes, never its text. New versions are compared with these.
+One small file for each accepted data version, written by `entropylaw accept` and committed with it: its numbers, the
+hashes of its rows, and numbers and losses of some of them, never their text. New versions are compared with these.
 """
 
 

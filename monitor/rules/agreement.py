@@ -56,7 +56,8 @@ def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
     fall, _ = case.thresholds
     answers: list[RankAnswer] = answer_questions(like, [COSINE])
     if not answers:
-        return Draft(replace(result, reason="All prompts, or all answers, are the same: agreement says nothing."))
+        reason = "No added row can be compared: none has kept rows like it, or all prompts or answers are the same."
+        return Draft(replace(result, reason=reason))
     gravest = min(answers, key=lambda answer: answer.found.p_value)
     agreement = like.features["agreement"]
     usual = like.middle_of_like_rows(agreement, "prompt")

@@ -28,8 +28,9 @@ MIN_RERUNS = 2
 def draft(case: RuleInput) -> Draft:
     """Test the rise of L against the noise of reruns (A/A) and of benign updates, by Student's t.
 
-    Rows of new sources are left out: they may be harder because they are new. The effect is that part of the rise which
-    the added rows account for. Where easy rows were removed, such as copies, L rises too, and nothing is damaged.
+    New rows, of a new source or kind, are left out: they may be harder because they are new. The effect is that part of
+    the rise which the added rows account for. Where easy rows were removed, such as copies, L rises too, and nothing is
+    damaged.
     """
     from scipy import stats
 
@@ -42,7 +43,7 @@ def draft(case: RuleInput) -> Draft:
     if not comparison.now.added:
         return Draft(replace(result, reason="No rows were added."))
     if math.isnan(parts.new_sources):
-        return Draft(replace(result, reason="All rows that L is a mean over are of new sources."))
+        return Draft(replace(result, reason="All rows that L is a mean over are new."))
     if not math.isfinite(now - before):
         return Draft(replace(result, status="not_assessed", reason="L of this version or of its parent is not known."))
     if len(calibration.noise_l) < MIN_RERUNS:
@@ -53,7 +54,7 @@ def draft(case: RuleInput) -> Draft:
     limit = float(stats.t.isf(case.params.false_alarm_rate, degrees)) * sd
     numbers = f"L went from {before:.3f} to {now:.3f} nats per token"
     if parts.new_sources:
-        numbers += f", {parts.new_sources:+.3f} of it by rows of new sources, which are left out; {rise:+.3f} remains"
+        numbers += f", {parts.new_sources:+.3f} of it by new rows, which are left out; {rise:+.3f} remains"
     usual = f"Reruns and benign updates of this size stay below {limit:+.3f} (t {t:.1f})"
     read = _describe_reading(comparison.now.read_share)
     effect = rise if parts.added is None else min(rise, parts.added)

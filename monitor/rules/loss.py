@@ -37,7 +37,8 @@ def draft(case: RuleInput) -> Draft:
     usual = like.middle_of_like_rows(loss, "prompt")
     compared = ~np.isnan(loss) & ~np.isnan(usual) & ~like.is_new & (np.arange(len(loss)) >= like.kept)
     if np.count_nonzero(compared) < MIN_ROWS:
-        reason = f"Only {np.count_nonzero(compared)} of the added rows have a loss and kept rows like them."
+        count = np.count_nonzero(compared)
+        reason = f"{f'Only {count}' if count else 'None'} of the added rows have a loss and kept rows like them."
         return Draft(replace(result, reason=reason))
     answers = answer_questions(like, [QUESTION])
     if not answers:
