@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash
 from monitor.calibration.params import CalibrationParams
-from monitor.like_rows import like_comparison
+from monitor.like_rows import row_reading
 from monitor.like_rows.answer_fit import MIN_ROWS, embed_sides
-from monitor.like_rows.like_comparison import LikeComparison, choose_rows, compare_like_with_like
+from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
 from monitor.like_rows.neighbours import find_neighbours
 from monitor.like_rows.phrases import WORDS_OF_A_SIDE, _list_runs, find_phrases, list_words
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
+from monitor.like_rows.row_reading import read_rows
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import MAX_CHARACTERS, TRACES, count_traces
 from monitor.measures.row_split import RowSplit
@@ -313,36 +314,29 @@ def lengths(rows: Sequence[Record]) -> list[int]:
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.randoms(use_true_random=False))
-def test_the_rows_read_are_those_of_the_lowest_hashes_kept_and_added_alike(sizes: list[int], random: object) -> None:
+def test_the_rows_read_are_those_of_the_lowest_hashes_whatever_their_order(sizes: list[int], random: object) -> None:
     rows = [Conversation((Message("assistant", chr(97 + i % 26) * size),), row=i) for i, size in enumerate(sizes)]
-    kept_texts = {content_hash(row) for row in rows if row.row % 3}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(like_comparison, "MAX_CHARACTERS", 200)
-        patch.setattr(like_comparison, "MAX_ROW_CHARACTERS", 50)
-        patch.setattr(like_comparison, "MAX_ROWS", 6)
+        patch.setattr(row_reading, "MAX_CHARACTERS", 200)
+        patch.setattr(row_reading, "MAX_ROW_CHARACTERS", 50)
+        patch.setattr(row_reading, "MAX_ROWS", 6)
 
-        def take(records: Sequence[Conversation]) -> tuple[list[str], list[str]]:
-            hashed = hash_rows(records)
-            hashes = [row.hash for row in hashed]
-            is_kept = np.array([h in kept_texts for h in hashes])
-            first = np.array([h not in hashes[:i] for i, h in enumerate(hashes)])
-            indices, kept = choose_rows(hashed, RowSplit(is_kept, ~is_kept, first))
-            found = [hashes[i] for i in indices]
-            return found[:kept], found[kept:]
+        def take(records: Sequence[Conversation]) -> list[str]:
+            reading = read_rows(hash_rows(records))
+            assert [records[i] for i in reading.rows] == list(reading.records)
+            return [content_hash(record) for record in reading.records]
 
-        kept_ones, added_ones = take(rows)
+        found = take(rows)
         shuffled = rows.copy()
         random.shuffle(shuffled)  # type: ignore[attr-defined]
-        assert take(shuffled) == (kept_ones, added_ones)
+        assert take(shuffled) == found
     short = {content_hash(row): lengths([row])[0] for row in rows if lengths([row])[0] <= 50}
     expected: list[str] = []
     for row_hash in sorted(short):
         if sum(short[h] for h in [*expected, row_hash]) > 200 or len(expected) == 6:
             break
         expected.append(row_hash)
-    # One threshold: whether a row is read does not depend on whether it was kept.
-    assert kept_ones == [h for h in expected if h in kept_texts]
-    assert added_ones == [h for h in expected if h not in kept_texts]
+    assert found == expected
 
 
 def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) -> None:
@@ -350,15 +344,25 @@ def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) 
     rows = hash_rows([*kept[:60], endless, *fresh])
     # The endless one comes first in the order of hashes.
     rows[60] = HashedRecord(endless, "00" * 16)
-    is_kept = np.arange(len(rows)) < 61
-    indices, count = choose_rows(rows, RowSplit(is_kept, ~is_kept, np.ones(len(rows), dtype=bool)))
-    assert count == 60 and sorted(indices.tolist()) == [i for i in range(len(rows)) if i != 60]
+    assert sorted(read_rows(rows).rows.tolist()) == [i for i in range(len(rows)) if i != 60]
+
+
+def test_a_reading_of_some_rows_in_another_order_says_the_same_of_each(fresh: Rows) -> None:
+    reading = read_rows(hash_rows(fresh))
+    places = np.array([7, 0, 31])
+    taken = reading.take(places)
+    assert taken.records == tuple(reading.records[i] for i in places) and (taken.rows == reading.rows[places]).all()
+    alone = read_rows(hash_rows([reading.records[7]]))
+    assert (taken.sides.prompts[0], taken.sides.responses[0]) == (alone.sides.prompts[0], alone.sides.responses[0])
+    assert taken.sides.prompt_vectors[0] == pytest.approx(alone.sides.prompt_vectors[0], abs=1e-5)
+    for name, values in alone.features.items():
+        assert taken.features[name][0] == pytest.approx(values[0], nan_ok=True), name
 
 
 def test_of_much_data_a_sample_of_all_rows_is_read(
     kept: Rows, fresh: Rows, honest: LikeComparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(like_comparison, "MAX_CHARACTERS", sum(lengths([*kept, *fresh])) // 2)
+    monkeypatch.setattr(row_reading, "MAX_CHARACTERS", sum(lengths([*kept, *fresh])) // 2)
     sample = compare(kept, fresh)
     assert sample is not None
     hashes = {content_hash([*kept, *fresh][i]) for i in sample.rows}
