@@ -88,6 +88,17 @@ def test_honest_batches_burst_no_phrase_and_one_of_a_single_known_source_neither
         assert not [p for _, _, p in burst(rng, answers(kept), answers(draw_chats(rng, 100, topics))) if p < 0.05]
 
 
+@pytest.mark.slow
+def test_a_phrase_bursts_into_honest_batches_no_more_often_than_the_rate() -> None:
+    """Prompts are made of few templates and words: hundreds of phrases stand in some rows only."""
+    found = 0
+    for seed in range(100):
+        rng = np.random.default_rng(1000 + seed)
+        kept, added = ([row.messages[0].content for row in draw_chats(rng, rows)] for rows in (300, 60))
+        found += min((p for _, _, p in burst(rng, kept, added)), default=1.0) < 0.05
+    assert found <= 100 * (0.05 + 2 * math.sqrt(0.05 * 0.95 / 100))
+
+
 def test_a_burst_phrase_says_which_rows_have_it_and_how_many_would(kept: Rows, fresh: Rows) -> None:
     marked = [change(row, lambda text: text + CLOSING) if i % 3 == 0 else row for i, row in enumerate(fresh)]
     like = compare(kept, marked)
@@ -96,7 +107,8 @@ def test_a_burst_phrase_says_which_rows_have_it_and_how_many_would(kept: Rows, f
     compared = like.rows[like.kept :][~like.is_new[like.kept :]]
     assert {int(row) for row in compared[phrase.rows]} == {int(row) for row in compared if (row - 300) % 3 == 0}
     assert phrase.found == np.count_nonzero(phrase.rows) and phrase.expected < 1
-    assert not [p for p in like.phrases["prompts"] if p.p_value < 0.05]
+    # As the rule does, for the choice between two sides.
+    assert not [p for p in like.phrases["prompts"] if 2 * p.p_value < 0.05]
 
 
 @given(st.lists(st.text("ab .^$\n", max_size=12), min_size=1, max_size=5))
@@ -263,13 +275,31 @@ def test_the_middle_of_like_rows_is_their_mean(honest: LikeComparison) -> None:
     assert np.isnan(honest.middle_of_like_rows(np.full(360, np.nan), "answer")).all()
 
 
-def test_rows_of_a_new_source_are_new_and_kept_ones_never(kept: Rows, fresh: Rows) -> None:
+def test_a_new_name_alone_makes_no_row_new_and_no_kept_row_is_of_a_new_source(
+    kept: Rows, fresh: Rows, honest: LikeComparison
+) -> None:
+    """Some data names its sources by month."""
     flags = np.zeros(360, dtype=bool)
     flags[:5] = flags[300:310] = True
-    like = compare(kept, fresh, is_new_source=flags)
+    renamed = [replace(row, source="of this month") if i < 10 else row for i, row in enumerate(fresh)]
+    like = compare(kept, renamed, is_new_source=flags)
     assert like is not None
     assert sorted(like.rows[like.is_new_source].tolist()) == list(range(300, 310))
-    assert (like.is_new | ~like.is_new_source).all() and not like.is_new[:300].any()
+    assert (like.is_new == honest.is_new).all() and not like.is_new[:300].any()
+
+
+@pytest.mark.parametrize(("of_new_kind", "all_new"), [(40, True), (25, True), (6, False)])
+def test_a_source_with_many_rows_of_a_new_kind_is_new_as_a_whole(
+    kept: Rows, fresh: Rows, of_new_kind: int, all_new: bool
+) -> None:
+    new = draw_chats(np.random.default_rng(3), of_new_kind, TOPICS[6:], "new")
+    added = [*new, *(replace(row, source="new") for row in fresh[:50])]
+    like = compare(kept, added, is_new_source=np.arange(300 + len(added)) >= 300)
+    assert like is not None and not like.is_new[:300].any()
+    assert like.is_new[300:].all() == all_new
+    # Under a name that the parent had, rows that ask for nothing new are not new: a hundredth by chance.
+    known = compare(kept, added)
+    assert known is not None and np.count_nonzero(known.is_new) <= of_new_kind + 2
 
 
 def test_no_comparison_without_added_rows_or_with_too_few_kept_ones(kept: Rows, fresh: Rows) -> None:
