@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ MAX_CHARACTERS = 2000
 CHUNK_TEXTS = 1024
 
 
+@functools.cache
 def load_embedder() -> Any:
-    """The 256-dimensional model inside the wordllama wheel (about 0.3 s)."""
+    """The 256-dimensional model inside the wordllama wheel (about 0.3 s, once in a process, which then holds it)."""
     from pathlib import Path
 
     import wordllama

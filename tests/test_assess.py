@@ -253,7 +253,7 @@ def test_a_version_in_which_every_row_was_edited_is_compared_with_its_own_past()
         assert isinstance(record, Conversation)
         # The rows of this file have no capitals to lose: each answer is cut in the middle of a word.
         cut = replace(record, messages=(record.messages[0], Message("assistant", record.messages[1].content[:20])))
-        rows.append((cut, content_hash(cut)))
+        rows.append(HashedRecord(cut, content_hash(cut)))
     verdict = judge([make_evidence(rows)], HISTORY)
     assert verdict.measurements["sft"].kept == 0
     assert (status_of(verdict, "edits"), verdict.status) == ("risky", "risky")

@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, HashedRecord, Message, content_hash
+from corpus.row_sides import side_key, split_sides
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.coverage import Coverage, measure_coverage
-from monitor.measures.row_sides import side_key, split_sides
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_sources import count_sources
 from monitor.measures.row_split import split_rows

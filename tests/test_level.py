@@ -48,9 +48,7 @@ CALIBRATION = draw_calibration(np.random.default_rng(0))
 def compare(rise: float, parts: LossParts, added: int = 160, before: float = 4.8) -> ParentComparison:
     measured = Measurements(1600, 2.9, 3.6, before, 0.4)
     now = replace(measured, l=before + rise, added=added, removed=160, kept=1440)
-    return ParentComparison(
-        "sft", now, measured, NOTHING, NOTHING, NOTHING, NOTHING, probed=0, probed_added=0, loss_parts=parts
-    )
+    return ParentComparison("sft", now, measured, loss_parts=parts)
 
 
 def ask(comparison: ParentComparison, calibration: Calibration = CALIBRATION) -> RuleResult:

@@ -60,8 +60,7 @@ def compare(
 def judge(pairs: PairComparison, rows: int, added: int) -> dict[str, RuleResult]:
     """The two rules' decisions when no other test is corrected for."""
     now = Measurements(rows, 2.0, 2.0, 0.5, 0.3, added, added, rows - added)
-    nothing = np.zeros(0)
-    comparison = ParentComparison("preferences", now, now, nothing, nothing, nothing, nothing, 0, 0, pairs)
+    comparison = ParentComparison("preferences", now, now, pairs)
     # Neither rule looks at the calibration or the law.
     case = RuleInput(comparison, None, None, PARAMS)  # type: ignore[arg-type]
     drafts = [module.RULE.ask(case) for module in (flipped, margin)]

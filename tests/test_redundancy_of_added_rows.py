@@ -74,18 +74,11 @@ def judge(parent: Rows, version: Rows) -> RuleResult:
     split = split_rows([row_hash for _, row_hash in version], sketch)
     difference = sketch.difference([row_hash for _, row_hash in version])
     known = flag_known(version, split, count_sources(record.source for record, _ in parent))
-    nothing = np.zeros(0)
     now = Measurements(len(version), 2.9, 3.6, 5.0, 0.3, difference.added, difference.removed, difference.kept)
     comparison = ParentComparison(
         "sft",
         now,
         Measurements(len(parent), 2.9, 3.6, 5.0, 0.3),
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        0,
-        0,
         additions=measure(parent, version),
         added_known=int(np.count_nonzero(split.is_added & known)),
     )

@@ -56,17 +56,10 @@ def status(parent: Rows, version: Rows) -> str:
     added = int(parts.is_added.sum())
     everything = np.ones(len(version), dtype=bool)
     before = Measurements(len(parent), 2.9, 3.6, 5.0, 0.3)
-    nothing = np.zeros(0)
     comparison = ParentComparison(
         "sft",
         replace(before, rows=len(version), added=added, removed=0, kept=len(version) - added),
         before,
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        0,
-        0,
         repeated_rows=count_repeated_rows(version, parts),
         repeated_answers=count_repeated_answers(version, parts, everything),
     )
@@ -159,8 +152,7 @@ def test_the_p_of_copies_is_fishers() -> None:
         [found.repeated_kept, found.kept - found.repeated_kept],
     ]
     now = Measurements(79, 2.9, 3.6, 5.0, 0.3, 19, 0, 60)
-    nothing = np.zeros(0)
-    comparison = ParentComparison("sft", now, now, nothing, nothing, nothing, nothing, 0, 0)
+    comparison = ParentComparison("sft", now, now)
     params = RuleParams()
     case = RuleInput(comparison, CALIBRATION, fit_entropy_law(()), params, (params.outlier_share,))
     p_value = copies.draft_repeats(case, found, copies.ROWS).result.p_value

@@ -14,7 +14,7 @@ from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.like_rows.answer_fit import Sides
 from monitor.like_rows.neighbours import Neighbours, find_neighbours, flag_new_kinds, rank_among
 from monitor.like_rows.phrases import Phrase, find_phrases
-from monitor.like_rows.rank_test import MIN_GROUP_ROWS, MIN_KEPT_ROWS
+from monitor.like_rows.rank_comparison import MIN_GROUP_ROWS, MIN_KEPT_ROWS
 from monitor.like_rows.row_features import measure_row_features
 from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
@@ -45,7 +45,7 @@ class LikeComparison:
       like no kept row's, and all rows of a new source with many such rows. They have no like rows, so they are left out
       where rows are compared.
     - ``tie``: a uniform number for each row, by its hash, that decides among equal values, shape (m,).
-    - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_test.test_side``.
+    - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_comparison.compare_ranks``.
     - ``phrases``: that burst in, by side.
     """
 

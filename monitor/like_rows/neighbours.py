@@ -105,7 +105,7 @@ def rank_among(values: NDArray[np.float64], neighbours: Neighbours, tie: NDArray
     number between 0 and 1 for each row. Like rows without a value (nan) do not count; a row without one has rank nan.
 
     >>> like = Neighbours(np.array([[0, 1, 2]] * 4), np.ones(4))
-    >>> rank_among(np.array([1.0, 2.0, 3.0, 2.5]), like, np.full(4, 0.5))[3]
+    >>> rank_among(np.array([1.0, 2.0, 3.0, 2.5]), like, np.full(4, 0.5)).tolist()[3]
     0.625
     """
     others = values[neighbours.index]

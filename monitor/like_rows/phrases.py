@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.like_rows.rank_test import exceed_probability
+from monitor.like_rows.rank_comparison import exceed_probability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import numpy as np
 from corpus.records import HashedRecord, Record, canonical_text
 from corpus.row_sides import RowSides
 from monitor.like_rows.answer_fit import Sides, embed_sides
-from monitor.like_rows.rank_test import MIN_KEPT_ROWS
+from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
 from monitor.like_rows.traces import count_traces
 from monitor.measures.evidence import first_copies
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features

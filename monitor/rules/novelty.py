@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from monitor.like_rows.like_comparison import LikeComparison
-from monitor.like_rows.rank_test import exceed_probability
+from monitor.like_rows.rank_comparison import exceed_probability
 from monitor.rules.drafts import Draft, RowScores
 from monitor.rules.rank_shift import explain_no_like_rows, say_size
 from monitor.rules.rule import Rule, RuleInput

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from monitor.like_rows.like_comparison import LikeComparison
-from monitor.like_rows.rank_test import MIN_KEPT_ROWS, RankFinding, Side, test_side
+from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS, RankFinding, Side, compare_ranks
 from monitor.rules.drafts import Draft, RowScores, decide_status, join_words
 from monitor.verdict import SEVERITY, RuleResult, RuleStatus
 
@@ -123,7 +123,7 @@ def answer_questions(like: LikeComparison, questions: Sequence[RankQuestion]) ->
         else:
             ranks = np.where(compared, ranks, np.nan)
         edge = like.edge(question.like)
-        for found in test_side(ranks[: like.kept], ranks[like.kept :], like.groups, question.side, edge):
+        for found in compare_ranks(ranks[: like.kept], ranks[like.kept :], like.groups, question.side, edge):
             if found.beyond or question.mean:
                 answers.append(RankAnswer(question, found, ranks))
     tests = len(answers)

@@ -19,14 +19,14 @@ from monitor.like_rows.neighbours import (
     flag_new_kinds,
     rank_among,
 )
-from monitor.like_rows.rank_test import (
+from monitor.like_rows.rank_comparison import (
     CORRELATIONS,
     LEAST_CORRELATION,
     MIN_KEPT_ROWS,
     RankFinding,
+    compare_ranks,
     exceed_probability,
 )
-from monitor.like_rows.rank_test import test_side as find_shifts  # pytest would take its own name for a test
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -183,7 +183,7 @@ def test_honest_batches_are_far_off_no_more_often_than_the_rate(correlation: flo
     p_values = [
         found.p_value
         for _ in range(runs)
-        for found in find_shifts(*draw_ranks(rng, correlation), "high", EDGE)
+        for found in compare_ranks(*draw_ranks(rng, correlation), "high", EDGE)
         if found.beyond is beyond
     ]
     assert len(p_values) == runs
@@ -197,7 +197,7 @@ def test_without_groups_that_show_it_a_batch_that_correlates_is_called_another_o
     blind = []
     for _ in range(100):
         kept, added, _ = draw_ranks(rng, 0.2)
-        blind.append(find_shifts(kept, added, (), "high", EDGE)[0].p_value)
+        blind.append(compare_ranks(kept, added, (), "high", EDGE)[0].p_value)
     assert np.mean(np.array(blind) <= 0.01) > 0.1
 
 
@@ -210,7 +210,7 @@ def test_a_batch_of_which_a_fifth_lies_far_out_is_found_on_its_side(side: str, c
         kept, added, groups = draw_ranks(rng, correlation)
         added[:12] = 1 - rng.random(12) / 1000 if side == "high" else rng.random(12) / 1000
         (mean, beyond), (_, other) = (
-            find_shifts(kept, added, groups, of, EDGE) for of in ((side, "low") if side == "high" else (side, "high"))
+            compare_ranks(kept, added, groups, of, EDGE) for of in ((side, "low") if side == "high" else (side, "high"))
         )
         assert beyond.beyond and not mean.beyond
         assert beyond.p_value < 0.01 and beyond.found >= 0.2
@@ -223,14 +223,14 @@ def test_the_share_that_must_have_moved_is_read_off_either_count() -> None:
     rng = np.random.default_rng(5)
     kept, added, groups = draw_ranks(rng, 0.0, added=2000)
     added[:600] = 1.0
-    mean, beyond = find_shifts(kept, added, groups, "high", EDGE)
+    mean, beyond = compare_ranks(kept, added, groups, "high", EDGE)
     assert (mean.share, beyond.share) == pytest.approx((0.3, 0.3), abs=0.05)
 
 
 def test_low_ranks_are_high_ranks_mirrored() -> None:
     kept, added, groups = draw_ranks(np.random.default_rng(6), 0.02)
     high, low = (
-        find_shifts(*ranks, groups, side, EDGE)
+        compare_ranks(*ranks, groups, side, EDGE)
         for ranks, side in (((kept, added), "high"), ((1 - kept, 1 - added), "low"))
     )
     for one, other in zip(high, low, strict=True):
@@ -245,14 +245,14 @@ def test_rows_without_a_rank_are_no_part_of_any_count() -> None:
         np.append(added, [math.nan] * 9),
         tuple(np.append(group, [0] * 9) for group in groups),
     )
-    assert find_shifts(*padded, "high", EDGE) == find_shifts(kept, added, groups, "high", EDGE)
+    assert compare_ranks(*padded, "high", EDGE) == compare_ranks(kept, added, groups, "high", EDGE)
 
 
 def test_too_few_kept_ranks_and_no_added_ones_say_nothing() -> None:
     ranks = np.linspace(0.1, 0.9, MIN_KEPT_ROWS)
-    assert find_shifts(ranks[1:], ranks, (), "high", EDGE) == []
-    assert find_shifts(ranks, np.full(3, math.nan), (), "high", EDGE) == []
-    assert len(find_shifts(ranks, ranks, (), "high", EDGE)) == 2
+    assert compare_ranks(ranks[1:], ranks, (), "high", EDGE) == []
+    assert compare_ranks(ranks, np.full(3, math.nan), (), "high", EDGE) == []
+    assert len(compare_ranks(ranks, ranks, (), "high", EDGE)) == 2
 
 
 # --- worked by hand ------------------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_more_correlation_and_less_knowledge_of_it_make_a_high_count_less_signif
 
 
 def find_mean(kept: Floats, added: Floats, groups: tuple[NDArray[np.int64], ...] = ()) -> RankFinding:
-    return find_shifts(kept, added, groups, "high", EDGE)[0]
+    return compare_ranks(kept, added, groups, "high", EDGE)[0]
 
 
 def test_the_mean_rank_worked_by_hand() -> None:
@@ -328,4 +328,4 @@ def test_groups_that_differ_make_a_shift_less_significant() -> None:
 
 def test_where_all_ranks_are_the_same_there_is_no_shift() -> None:
     same = np.full(50, 0.5)
-    assert [found.p_value for found in find_shifts(same, same, (np.arange(50) % 5,), "high", EDGE)] == [1.0, 1.0]
+    assert [found.p_value for found in compare_ranks(same, same, (np.arange(50) % 5,), "high", EDGE)] == [1.0, 1.0]

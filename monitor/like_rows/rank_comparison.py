@@ -47,7 +47,7 @@ class RankFinding:
     share: float
 
 
-def test_side(
+def compare_ranks(
     kept: NDArray[np.float64], added: NDArray[np.float64], groups: Sequence[NDArray[np.int64]], side: Side, edge: float
 ) -> list[RankFinding]:
     """Test the ranks of the added rows on one side in two ways: their mean, and how many lie beyond the ``edge``.
