@@ -65,7 +65,9 @@ def name_source(rows: Rows, source: str) -> Rows:
 
 def measure(parent: Rows, version: Rows) -> Additions | None:
     split = split_rows([row_hash for _, row_hash in version], RowSketch.of(row_hash for _, row_hash in parent))
-    return measure_additions(version, split, count_sources(r.source for r, _ in parent), COMPRESSION, PARAMS)
+    return measure_additions(
+        version, split, flag_known(version, split, count_sources(r.source for r, _ in parent)), COMPRESSION, PARAMS
+    )
 
 
 def judge(parent: Rows, version: Rows) -> RuleResult:

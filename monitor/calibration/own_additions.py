@@ -61,15 +61,14 @@ def flag_known(records: Sequence[HashedRecord], split: RowSplit, parent: Mapping
 def measure_additions(
     records: Sequence[HashedRecord],
     split: RowSplit,
-    parent: Mapping[str, int] | None,
+    known: NDArray[np.bool_],
     compression: CompressionParams,
     params: CalibrationParams,
 ) -> Additions | None:
     """Compare the added rows of known sources with the kept ones. None with fewer than MIN_KEPT_ROWS of these, or none.
 
-    ``parent``: the parent's rows by source. The order of the records does not matter.
+    ``known``: rows that there is a reference for, shape (records,). The order of the records does not matter.
     """
-    known = flag_known(records, split, parent)
 
     def take(flags: NDArray[np.bool_]) -> list[HashedRecord]:
         return [records[i] for i in np.flatnonzero(flags).tolist()]

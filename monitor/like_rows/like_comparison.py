@@ -18,6 +18,7 @@ from monitor.like_rows.rank_comparison import MIN_GROUP_ROWS, MIN_KEPT_ROWS
 from monitor.like_rows.row_features import measure_row_features
 from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
+from monitor.like_rows.traces import TRACES
 from monitor.measures.consistency import centre_vectors
 from monitor.measures.row_split import RowSplit
 from monitor.verdict import RuleStatus
@@ -43,7 +44,7 @@ class LikeComparison:
       the most similar prompts, and with the most similar answers, of each row.
     - ``is_new_source``: added rows of a source that the parent did not have. ``is_new``: added rows whose prompts are
       like no kept row's, and all rows of a new source with many such rows. They have no like rows, so they are left out
-      where rows are compared.
+      where rows are compared. A row with unmistakable traces of damage is damaged, and not new.
     - ``tie``: a uniform number for each row, by its hash, that decides among equal values, shape (m,).
     - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_comparison.compare_ranks``.
     - ``phrases``: that burst in, by side.
@@ -121,6 +122,7 @@ def compare_like_with_like(
     new_source = is_new_source[indices] & ~is_kept
     is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt)
     is_new |= new_source & _flag_unlike_sources(read.records, is_new)
+    is_new &= ~_flag_traces(read.features)
     return LikeComparison(
         rows=indices,
         kept=kept,
@@ -142,6 +144,14 @@ def compare_like_with_like(
             "answers": find_phrases(sides.responses, kept, by_prompt, ~is_new),
         },
     )
+
+
+def _flag_traces(features: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """For each row, whether it has a trace that is damage in data of any kind. Such a row is damaged, and not new."""
+    counts = [
+        features[f"{side} {trace.name}"] for side in ("prompt", "answer") for trace in TRACES if trace.unmistakable
+    ]
+    return np.any(np.stack(counts) > 0, axis=0)
 
 
 def _flag_unlike_sources(records: Sequence[Record], is_new_kind: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -26,6 +26,10 @@ MIN_RUN = 5
 GONE_SHARE = 0.8
 
 
+# A window that moves on takes in about as many rows as it leaves behind: so many, for counts may be estimates.
+WINDOW_SHARE = 0.9
+
+
 @dataclass(frozen=True)
 class Loss:
     """Rows that are gone. ``share``: of the parent's rows, beyond what the rest of the data has lost as well."""
@@ -49,7 +53,12 @@ def draft(case: RuleInput) -> Draft:
     if found is None:
         return Draft(replace(result, reason="Which rows of the parent are missing was not measured."))
     limit = max(case.calibration.params.update_shares)
-    losses = [*find_lost_sources(found, thresholds), *find_lost_ends(found, thresholds), find_loss(found, limit)]
+    new_rows = comparison.now.rows - (found.rows - found.lost)
+    losses = [
+        *find_lost_sources(found, thresholds),
+        *find_lost_ends(found, thresholds, new_rows),
+        find_loss(found, limit),
+    ]
     unknown = "" if found.position.size else " Where in the file they stood is not known of this parent."
     if unknown and not found.sources:
         unknown += " Nor are its sources."
@@ -96,15 +105,20 @@ def find_lost_sources(found: Coverage, thresholds: Thresholds) -> list[Loss]:
     return losses
 
 
-def find_lost_ends(found: Coverage, thresholds: Thresholds) -> list[Loss]:
-    """The longest part at the start, and at the end, of the parent's file of which nearly all rows are gone."""
+def find_lost_ends(found: Coverage, thresholds: Thresholds, new_rows: float = 0.0) -> list[Loss]:
+    """The longest part at the start, and at the end, of the parent's file of which nearly all rows are gone.
+
+    Where as many ``new_rows`` came as rows are gone, a missing start is a window that moves on with time: its oldest rows
+    go as new ones come. Such rows count with those that are gone from all over the file.
+    """
     gone, position = ~found.is_present, found.position
     if not gone.any() or gone.all():
         return []
     losses = []
     for at_end in (False, True):
         run, share, p_value = _find_run(gone[::-1] if at_end else gone)
-        if run:
+        is_window = not at_end and new_rows >= WINDOW_SHARE * found.lost
+        if run and not is_window:
             first, last = (
                 (int(position[-run]) + 1, found.rows) if at_end else (1, min(int(position[run - 1]) + 1, found.rows))
             )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from corpus.records import HashedRecord
 from monitor.calibration.own_additions import Additions, flag_known, measure_additions
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
@@ -23,6 +25,8 @@ from monitor.rules.pairs import PairComparison, compare_pairs
 from monitor.verdict import Measurements
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from monitor.calibration.params import CalibrationParams
     from monitor.history import DatasetReference
     from monitor.measures.compression import CompressionParams
@@ -101,15 +105,13 @@ def compare_with_parent(
     item, split = rows.evidence, rows.split
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
-    known = flag_known(item.records, split, reference.sources)
-    of_new_source = ~known
-    additions = measure_additions(item.records, split, reference.sources, rows.compression, calibration)
+    of_new_source = ~flag_known(item.records, split, reference.sources)
     like = compare_like_with_like(
         item.records, split, of_new_source, losses, calibration, params.rare_character_bits, rows.reading
     )
-    is_new = of_new_source.copy()
-    if like is not None:
-        is_new[like.rows[like.is_new]] = True
+    is_new = find_new_rows(item.records, of_new_source, like)
+    known = ~(of_new_source & is_new)
+    additions = measure_additions(item.records, split, known, rows.compression, calibration)
     table = reference.table
     comparison = ParentComparison(
         item.dataset,
@@ -134,6 +136,21 @@ def compare_with_parent(
         pairs=compare_pairs(item.records, item.agreement, reference.sketch, reference.pairs, split),
         own_updates=measure_own_updates(stayed or item.records, rows.compression, calibration),
     )
+
+
+def find_new_rows(
+    records: Sequence[HashedRecord], of_new_source: NDArray[np.bool_], like: LikeComparison | None
+) -> NDArray[np.bool_]:
+    """Which rows are new, shape (records,): of a new kind, or of a new source that is one.
+
+    A row that was not read goes with the rows of its source. Where no rows could be compared, the source decides.
+    """
+    if like is None:
+        return of_new_source
+    new_sources = {records[i].record.source for i in like.rows[like.is_new_source & like.is_new].tolist()}
+    is_new = of_new_source & np.array([record.source in new_sources for record, _ in records], dtype=bool)
+    is_new[like.rows[like.is_new]] = True
+    return is_new
 
 
 def _measure_said(rows: ComparedRows) -> float:
