@@ -70,17 +70,16 @@ def measure(parent: Rows, version: Rows, sample: Sample | None) -> Coverage:
     return measure_coverage(version, split_rows(hashes, sketch), len(parent), removed, sources, sample)
 
 
-def ask(found: Coverage | None) -> RuleResult:
-    """The rule's result as the only test of its version."""
+def ask(found: Coverage | None, rows: int | None = None) -> RuleResult:
+    """The rule's result as the only test of its version, which has as many ``rows`` as its parent or as is said."""
     before = Measurements(found.rows if found else 1, 2.9, 3.6, 5.0, 0.3)
-    nothing = np.zeros(0)
-    comparison = ParentComparison("sft", before, before, nothing, nothing, nothing, nothing, 0, 0, coverage=found)
+    comparison = ParentComparison("sft", replace(before, rows=rows or before.rows), before, coverage=found)
     draft = coverage.RULE.ask(RuleInput(comparison, CALIBRATION, fit_entropy_law(()), RuleParams()))
     return draft.result if draft.result.p_value is None else draft.decide(draft.result.p_value, 1, RuleParams())
 
 
 def judge(parent: Rows, version: Rows, every: int = 1) -> RuleResult:
-    return ask(measure(parent, version, Sample.of(parent, every)))
+    return ask(measure(parent, version, Sample.of(parent, every)), len(version))
 
 
 def thin(rows: Rows, share: float, seed: int = 0) -> Rows:
@@ -110,6 +109,11 @@ def test_the_first_part_of_the_file_cut_off_is_risky_even_after_an_update_and_a_
     order = np.random.default_rng(1).permutation(len(version)).tolist()
     result = judge(PARENT, [version[i] for i in order])
     assert result.status == "risky" and "Rows 1 to 1" in result.reason and "the first 10% of the file" in result.reason
+
+
+def test_a_window_that_moves_on_is_no_loss_and_one_whose_end_is_missing_is() -> None:
+    assert judge(PARENT, PARENT[160:] + make_rows(5000, 5160)).status == "pass"
+    assert judge(PARENT, PARENT[:-160] + make_rows(5000, 5160)).status == "risky"
 
 
 def test_only_the_first_tenth_kept_is_risky() -> None:

@@ -151,7 +151,8 @@ def _flag_traces(features: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
     counts = [
         features[f"{side} {trace.name}"] for side in ("prompt", "answer") for trace in TRACES if trace.unmistakable
     ]
-    return np.any(np.stack(counts) > 0, axis=0)
+    flags: NDArray[np.bool_] = (np.stack(counts) > 0).any(axis=0)
+    return flags
 
 
 def _flag_unlike_sources(records: Sequence[Record], is_new_kind: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -108,8 +108,8 @@ def find_lost_sources(found: Coverage, thresholds: Thresholds) -> list[Loss]:
 def find_lost_ends(found: Coverage, thresholds: Thresholds, new_rows: float = 0.0) -> list[Loss]:
     """The longest part at the start, and at the end, of the parent's file of which nearly all rows are gone.
 
-    Where as many ``new_rows`` came as rows are gone, a missing start is a window that moves on with time: its oldest rows
-    go as new ones come. Such rows count with those that are gone from all over the file.
+    Where as many ``new_rows`` came as rows are gone, a missing start is a window that moves on with time: its oldest
+    rows go as new ones come. Such rows count with those that are gone from all over the file.
     """
     gone, position = ~found.is_present, found.position
     if not gone.any() or gone.all():

@@ -148,7 +148,9 @@ def find_new_rows(
     if like is None:
         return of_new_source
     new_sources = {records[i].record.source for i in like.rows[like.is_new_source & like.is_new].tolist()}
-    is_new = of_new_source & np.array([record.source in new_sources for record, _ in records], dtype=bool)
+    is_new: NDArray[np.bool_] = of_new_source & np.array(
+        [record.source in new_sources for record, _ in records], dtype=bool
+    )
     is_new[like.rows[like.is_new]] = True
     return is_new
 
