@@ -151,7 +151,7 @@ def _flag_traces(features: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
     counts = [
         features[f"{side} {trace.name}"] for side in ("prompt", "answer") for trace in TRACES if trace.unmistakable
     ]
-    flags: NDArray[np.bool_] = (np.stack(counts) > 0).any(axis=0)
+    flags: NDArray[np.bool_] = np.stack(counts).max(axis=0) > 0
     return flags
 
 
