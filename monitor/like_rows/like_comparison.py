@@ -120,7 +120,9 @@ def compare_like_with_like(
         find_neighbours(vectors, kept) for vectors in (sides.prompt_vectors, sides.response_vectors)
     )
     new_source = is_new_source[indices] & ~is_kept
-    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt)
+    # Where the parent has several sources, a row that carries the name of one of them is said to be of a known kind.
+    told = len({record.source for record in read.records[:kept]}) > 1
+    is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt, new_source if told else ~is_kept)
     is_new |= new_source & _flag_unlike_sources(read.records, is_new)
     is_new &= ~_flag_traces(read.features)
     return LikeComparison(

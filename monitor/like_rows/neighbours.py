@@ -40,13 +40,15 @@ class Neighbours:
     nearness: NDArray[np.float64]
 
 
-def flag_new_kinds(vectors: NDArray[np.float32], kept: int, neighbours: Neighbours) -> NDArray[np.bool_]:
+def flag_new_kinds(
+    vectors: NDArray[np.float32], kept: int, neighbours: Neighbours, may_crowd: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Which added rows ask for something that the kept rows do not, shape (rows,); no kept row is flagged.
 
     ``vectors``: unit vectors of the prompts, the ``kept`` rows first. ``neighbours``: by the same vectors. A row is of
-    a new kind where its like rows are further away than almost all kept rows' are, or where it stands among added rows
-    only. Last, a row goes with the majority of the added rows next to it, and is not of a new kind alone among many
-    that are not: a kind has no holes, and more than one row.
+    a new kind where its like rows are further away than almost all kept rows' are. If it ``may_crowd``, shape (rows,),
+    by default every row, it is as well where it stands among added rows only: with the majority of the added rows next
+    to it, and not alone among many that are not. A kind has no holes, and more than one row.
     """
     added = len(vectors) - kept
     new = np.zeros(len(vectors), dtype=bool)
@@ -69,7 +71,8 @@ def flag_new_kinds(vectors: NDArray[np.float32], kept: int, neighbours: Neighbou
         beside[own - kept] = np.argpartition(-similarity[:, kept:], among_added - 1, axis=1)[:, :among_added]
     first = far | crowded
     share = first[beside].mean(axis=1)
-    new[kept:] = far | (share > 0.5) | (first & (share > 0.25))
+    crowd = (share > 0.5) | (first & (share > 0.25))
+    new[kept:] = far | (crowd if may_crowd is None else crowd & may_crowd[kept:])
     return new
 
 
