@@ -389,7 +389,8 @@ def test_answers_read_through_a_broken_decoder_are_risky(chats: Rows, judge_chan
     verdict = judge_change(misread(chats[600:660], {"assistant"}))
     assert verdict.status == "risky"
     loss = next(rule for rule in verdict.rules if rule.id == "loss")
-    assert loss.p_value < 0.05 and loss.statistic > 0.5
+    # In nats of L: a tenth of the rows is harder by more than half a nat.
+    assert loss.p_value < 0.05 and loss.statistic > 0.05
     assert all(row.row > 540 for row in verdict.rows)
 
 
