@@ -278,7 +278,7 @@ def test_copies_are_named_as_beyond_benign_by_the_calibration(
     write_json(calibration, made_up_calibration(identity))
     shown = compare("a.jsonl", "b.jsonl")
     assert shown.exit_code == 0, shown.stderr
-    assert "Beyond what benign updates do:\n  Redundancy: R over the long window went from" in shown.stdout
+    assert "Beyond what benign updates do:\n  Redundancy: " in shown.stdout
     # A calibration of another model says nothing here; one that cannot be read is an error.
     write_json(calibration, made_up_calibration("another"))
     other = read_result(compare("a.jsonl", "b.jsonl", "--json"))

@@ -95,7 +95,9 @@ def measure_answer_mismatch(
         if np.count_nonzero(learnt) >= MIN_ROWS // 2:
             features = np.concatenate([own[kept][learnt], exchanged[learnt]])
             is_exchanged = np.repeat([0, 1], np.count_nonzero(learnt))
-            mismatch[scored] = LogisticRegression().fit(features, is_exchanged).decision_function(own[scored])
+            mismatch[scored] = (
+                LogisticRegression(max_iter=1000).fit(features, is_exchanged).decision_function(own[scored])
+            )
     return np.where(known, mismatch, np.nan)
 
 

@@ -40,7 +40,7 @@ def measure_side_order(sides: Sides, fold: NDArray[np.int64], is_kept: NDArray[n
         count = np.count_nonzero(learnt)
         if count >= MIN_ROWS // 2:
             # So many dimensions separate few rows by chance: a strong penalty.
-            model = LogisticRegression(C=0.01).fit(
+            model = LogisticRegression(C=0.01, max_iter=1000).fit(
                 np.concatenate([prompts[learnt], answers[learnt]]), np.repeat([0, 1], count)
             )
             order[scored] = model.decision_function(prompts[scored]) - model.decision_function(answers[scored])
