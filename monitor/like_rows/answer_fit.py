@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # The fewest kept rows that a regression can learn from.
 MIN_ROWS = 30
-# White space outside ASCII, such as no-break spaces. The embedder knows none of it, and a text means the same with it.
-_OTHER_SPACES = re.compile(r"[^\S\x00-\x7f]")
+# To the embedder a line break, two blanks and a no-break space are different words, or none. To a reader they are not.
+_SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     embedder = load_embedder()
     sides = [split_sides(record) for record in records]
     prompts, responses = tuple(side.prompt for side in sides), tuple(side.answer for side in sides)
-    vectors = (
-        embed_texts(embedder, [_OTHER_SPACES.sub(" ", text) for text in texts]) for texts in (prompts, responses)
-    )
+    vectors = (embed_texts(embedder, [_SPACES.sub(" ", text) for text in texts]) for texts in (prompts, responses))
     return Sides(prompts, responses, *vectors)
 
 
