@@ -48,6 +48,7 @@ class LikeComparison:
     - ``tie``: a uniform number for each row, by its hash, that decides among equal values, shape (m,).
     - ``groups``: ways to divide the kept rows into batches, shape (kept,) each; see ``rank_comparison.compare_ranks``.
     - ``phrases``: that burst in, by side.
+    - ``is_edited``: added rows whose past is known, shape (m,); None where no row is known to be edited.
     """
 
     rows: NDArray[np.int64]
@@ -60,6 +61,13 @@ class LikeComparison:
     tie: NDArray[np.float64]
     groups: tuple[NDArray[np.int64], ...]
     phrases: dict[str, list[Phrase]]
+    is_edited: NDArray[np.bool_] | None = None
+
+    @property
+    def is_fresh(self) -> NDArray[np.bool_]:
+        """Added rows that have like rows, and no past of their own to be compared with, shape (m,)."""
+        fresh = ~self.is_new & (np.arange(len(self.rows)) >= self.kept)
+        return fresh if self.is_edited is None else fresh & ~self.is_edited
 
     def rank(self, values: NDArray[np.float64], like: str) -> NDArray[np.float64]:
         """The rank of each row's value among its like rows', shape (m,). ``like``: "prompt" or "answer"."""
@@ -84,9 +92,8 @@ class LikeComparison:
 
         Where half or more of the compared rows are of new sources, they may be harder or shorter and yet be wanted.
         """
-        compared = ~self.is_new[self.kept :]
-        labelled = self.is_new_source[self.kept :] & compared
-        return "warn" if 2 * np.count_nonzero(labelled) >= np.count_nonzero(compared) else "risky"
+        labelled = self.is_new_source & self.is_fresh
+        return "warn" if 2 * np.count_nonzero(labelled) >= np.count_nonzero(self.is_fresh) else "risky"
 
     def _neighbours(self, like: str) -> Neighbours:
         return self.by_prompt if like == "prompt" else self.by_answer

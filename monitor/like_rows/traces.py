@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 20_000
 # Of these so many tell whether a text can be read at all.
 MAX_READABLE_CHARACTERS = 2_000
+# Fewer letters outside ASCII are no text in another alphabet, read rightly or wrongly.
+LEAST_LETTERS = 8
 # A text with this much mess in it was read with the wrong decoder: charset_normalizer's own limit for a decoding that
 # it gives up. English, code, Russian, Arabic, Chinese, Japanese and Korean texts have 0.00 to 0.02, and texts read
 # with a wrong decoder 0.2 to 5.
@@ -48,7 +50,7 @@ def _matches(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], i
 def count_mojibake(text: str) -> int:
     """Signs that text was read with the wrong decoder: pairs of characters, control characters, unreadable text.
 
-    >>> [count_mojibake(text) > 0 for text in ("donâ€™t", "a\ufffdb", "Do you like tea?".encode().decode("utf-16-le"))]
+    >>> [count_mojibake(text) > 0 for text in ("donâ€™t", "a\ufffdb", "Do you like green tea?".encode().decode("utf-16-le"))]
     [True, True, True]
     >>> [count_mojibake(text) for text in ("don’t", "Où êtes-vous ?", "你好吗?")]
     [0, 0, 0]
@@ -59,7 +61,10 @@ def count_mojibake(text: str) -> int:
     from charset_normalizer.md import mess_ratio
     from ftfy.badness import badness
 
-    mess = mess_ratio(text[:MAX_READABLE_CHARACTERS], 1.0)
+    read = text[:MAX_READABLE_CHARACTERS]
+    # Emojis and other signs look like mess to it, and make none.
+    letters = sum(character.isalpha() and not character.isascii() for character in read)
+    mess = mess_ratio(read, 1.0) if letters >= LEAST_LETTERS else 0.0
     return int(badness(text)) + controls + (math.ceil(mess) if mess >= UNREADABLE else 0)
 
 

@@ -18,8 +18,10 @@ from monitor.rules.rank_shift import (
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import SEVERITY, RuleResult
 
-MISMATCH = RankQuestion("answer mismatch", "prompt", "high", "have answers that fit other rows' prompts better")
-COSINE = RankQuestion("agreement", "prompt", "low", "agree less with their prompts")
+MISMATCH = RankQuestion(
+    "answer mismatch", "prompt", "high", "have answers that fit other rows' prompts better", graded=True
+)
+COSINE = RankQuestion("agreement", "prompt", "low", "agree less with their prompts", graded=True)
 
 
 def draft(case: RuleInput) -> Draft:
@@ -61,7 +63,7 @@ def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
     gravest = min(answers, key=lambda answer: answer.found.p_value)
     agreement = like.features["agreement"]
     usual = like.middle_of_like_rows(agreement, "prompt")
-    compared = ~np.isnan(agreement) & ~np.isnan(usual) & ~like.is_new & (np.arange(len(usual)) >= like.kept)
+    compared = ~np.isnan(agreement) & ~np.isnan(usual) & like.is_fresh
     less = float((usual[compared] - agreement[compared]).mean())
     effect = less * case.comparison.share_added
     numbers = (
@@ -85,7 +87,7 @@ def _score_answers(case: RuleInput, rows: int) -> RowScores:
     like = case.comparison.like
     assert like is not None  # an alarm has rows
     scores = np.full(rows, np.nan)
-    scores[like.rows] = np.where(like.is_new, np.nan, like.features[MISMATCH.feature])
+    scores[like.rows] = np.where(like.is_fresh, like.features[MISMATCH.feature], np.nan)
     return RowScores(scores, "log-odds")
 
 

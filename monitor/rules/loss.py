@@ -16,7 +16,7 @@ from monitor.verdict import RuleResult
 if TYPE_CHECKING:
     from monitor.rules.parent_comparison import ComparedRows
 
-QUESTION = RankQuestion("loss", "prompt", "high", "have a higher loss")
+QUESTION = RankQuestion("loss", "prompt", "high", "have a higher loss", graded=True)
 # Fewer added rows with a loss say nothing.
 MIN_ROWS = 5
 
@@ -35,7 +35,7 @@ def draft(case: RuleInput) -> Draft:
     assert like is not None  # explained above
     loss = like.features["loss"]
     usual = like.middle_of_like_rows(loss, "prompt")
-    compared = ~np.isnan(loss) & ~np.isnan(usual) & ~like.is_new & (np.arange(len(loss)) >= like.kept)
+    compared = ~np.isnan(loss) & ~np.isnan(usual) & like.is_fresh
     if np.count_nonzero(compared) < MIN_ROWS:
         count = np.count_nonzero(compared)
         reason = f"{f'Only {count}' if count else 'None'} of the added rows have a loss and kept rows like them."
@@ -75,7 +75,7 @@ def _score_beside_like_rows(case: RuleInput, rows: ComparedRows) -> RowScores:
     assert like is not None  # an alarm has rows
     beside = np.full(len(rows.evidence.records), np.nan)
     loss = like.features["loss"]
-    excess = np.where(like.is_new, np.nan, loss - like.middle_of_like_rows(loss, "prompt"))
+    excess = np.where(like.is_fresh, loss - like.middle_of_like_rows(loss, "prompt"), np.nan)
     # Rows that are no harder than like ones are not behind the alarm.
     beside[like.rows] = np.where(excess > 0, excess, np.nan)
     return RowScores(beside, "nats above like rows")

@@ -109,16 +109,21 @@ def compare_with_parent(
     like = compare_like_with_like(
         item.records, split, of_new_source, losses, calibration, params.rare_character_bits, rows.reading
     )
+    table = reference.table
+    edits = None if table is None else find_edits(item.records, split, losses, of_new_source, table)
+    if like is not None and edits is not None:
+        is_edited = np.zeros(len(item.records), dtype=bool)
+        is_edited[edits.rows] = True
+        like = replace(like, is_edited=is_edited[like.rows])
     is_new = find_new_rows(item.records, of_new_source, like)
     known = ~(of_new_source & is_new)
     additions = measure_additions(item.records, split, known, rows.compression, calibration)
-    table = reference.table
     comparison = ParentComparison(
         item.dataset,
         now,
         before,
         like=like,
-        edits=None if table is None else find_edits(item.records, split, losses, of_new_source, table),
+        edits=edits,
         additions=additions,
         added_known=int(np.count_nonzero(split.is_added & known)),
         r_long_said=_measure_said(rows) if additions is None else None,

@@ -34,6 +34,8 @@ class RankQuestion:
     - ``like``: whether a row is compared with kept rows of similar prompts or of similar answers.
     - ``mean``: whether the mean rank is tested as well. Otherwise only rows outside all of their like rows count: most
       damage moves a row far, and honest batches differ a little.
+    - ``graded``: whether more of it is worse by degrees, such as a higher loss. Then an edited row is compared with its
+      past instead, by the rule ``edits``: which rows somebody edits is no accident, so they differ from others anyway.
     - ``alone``: whether rows of a new kind, which have no like rows, are compared with all kept rows instead.
     """
 
@@ -42,6 +44,7 @@ class RankQuestion:
     side: Side
     says: str
     mean: bool = True
+    graded: bool = False
     alone: bool = False
 
 
@@ -122,6 +125,8 @@ def answer_questions(like: LikeComparison, questions: Sequence[RankQuestion]) ->
             ranks = np.where(compared, ranks, rank_among_all(values, like))
         else:
             ranks = np.where(compared, ranks, np.nan)
+        if question.graded:
+            ranks[like.kept :][~like.is_fresh[like.kept :]] = np.nan
         edge = like.edge(question.like)
         for found in compare_ranks(ranks[: like.kept], ranks[like.kept :], like.groups, question.side, edge):
             if found.beyond or question.mean:
