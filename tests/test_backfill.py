@@ -300,9 +300,10 @@ def test_since_begins_anew_with_the_data_of_that_revision(after: Path) -> None:
     assert tuple(versions) == ("accident", "broken", "repair", "reverted")
     assert versions["reverted"]["reason"] == "its rows are those of v1.0"
     assert (versions["accident"]["outcome"], versions["accident"]["status"]) == ("recorded", "baseline")
-    assert versions["repair"]["measurements"]["sft"]["removed"] > 90
+    # Beside the accident the repair is a file whose end is missing: somebody has to say that it is meant.
+    assert (versions["repair"]["outcome"], versions["repair"]["status"]) == ("left out", "risky")
     assert saved(after).items() > before.items()
-    assert [entry.name for entry in read_history(after / "history")][2:] == ["accident", repair(after)]
+    assert [entry.name for entry in read_history(after / "history")][2:] == ["accident"]
 
 
 def test_a_version_that_had_needed_a_waiver_keeps_name_and_waiver_under_another_configuration(
