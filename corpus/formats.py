@@ -112,7 +112,7 @@ def parse_row(row: Row, format: Format, row_number: int, path: str | Path) -> Re
     """
     try:
         record = _parse(row, format, row_number)
-        if not any(message.content.strip() for _, message in record.turns()):
+        if not any(message.text.strip() for _, message in record.turns()):
             raise _Unreadable("all texts are empty")
     except _Unreadable as error:
         raise row_error(path, str(error), row_number) from None

@@ -100,7 +100,7 @@ def prepare_records(
             reason = "held out"
         elif any(not answer.strip() for answer in _final_answers(record)):
             reason = "empty answer"
-        elif sum(len(message.content) for _, message in record.turns()) > params.max_characters:
+        elif sum(len(message.text) for _, message in record.turns()) > params.max_characters:
             reason = "too long"
         yield Decision(record, digest, reason)
 
@@ -217,12 +217,14 @@ def _final_answers(record: Record) -> Iterator[str]:
     sides = (record.messages,) if isinstance(record, Conversation) else (record.chosen, record.rejected)
     for side in sides:
         if side:
-            yield next(message.content for message in reversed(side) if message.role == "assistant")
+            yield next(message.text for message in reversed(side) if message.role == "assistant")
 
 
 def to_row(record: Record, digest: str) -> Row:
     """The canonical row of a record and its content hash: what a prepared file holds on each line."""
     tail: Row = {"source": record.source, "row": record.row, "hash": digest}
+    if record.tools:
+        tail["tools"] = record.tools
     if isinstance(record, Conversation):
         return {"messages": _plain(record.messages), **tail}
     score = {} if record.chosen_score is None else {"chosen_score": record.chosen_score}
@@ -235,13 +237,23 @@ def to_row(record: Record, digest: str) -> Row:
     }
 
 
-def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def _plain(messages: tuple[Message, ...]) -> list[Row]:
+    return [_message_row(message) for message in messages]
+
+
+def _message_row(message: Message) -> Row:
+    """The message as an object, without what it does not have."""
+    row: Row = {"role": message.role, "content": message.content}
+    if not message.is_plain:
+        row |= {key: text for key in ("reasoning", "tool_calls") if (text := getattr(message, key))}
+        if not message.trained:
+            row["trained"] = False
+    return row
 
 
 def _record(row: Row) -> Record:
     if "messages" in row:
-        return Conversation(_messages(row["messages"]), row["source"], row["row"])
+        return Conversation(_messages(row["messages"]), row["source"], row["row"], row.get("tools", ""))
     return Preference(
         _messages(row["prompt"]),
         _messages(row["chosen"]),
@@ -249,8 +261,22 @@ def _record(row: Row) -> Record:
         row["source"],
         row["row"],
         row.get("chosen_score"),
+        row.get("tools", ""),
     )
 
 
 def _messages(plain: list[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple([Message(item["role"], item["content"]) for item in plain])
+    return tuple(
+        [
+            Message(item["role"], item["content"])
+            if len(item) == 2
+            else Message(
+                item["role"],
+                item["content"],
+                item.get("reasoning", ""),
+                item.get("tool_calls", ""),
+                item.get("trained", True),
+            )
+            for item in plain
+        ]
+    )

@@ -14,10 +14,34 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one speaker says in one turn."""
+    """What one speaker says in one turn.
+
+    ``reasoning``: what was thought before the answer, where the data keeps it apart. ``tool_calls``: the calls of tools
+    as canonical JSON, a list of objects with a name and arguments, or "". ``trained``: False for an answer that stays
+    in the conversation but must not be learned (OpenAI's ``weight: 0``).
+    """
 
     role: Role
     content: str
+    reasoning: str = ""
+    tool_calls: str = ""
+    trained: bool = True
+
+    @property
+    def text(self) -> str:
+        r"""All that the turn says, as one text: its reasoning, its content, its tool calls.
+
+        >>> Message("assistant", "4", reasoning="2 and 2").text
+        '2 and 2\n4'
+        """
+        if not self.reasoning and not self.tool_calls:
+            return self.content
+        return "\n".join(part for part in (self.reasoning, self.content, self.tool_calls) if part)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the message is a role and a content and nothing else."""
+        return self.trained and not self.reasoning and not self.tool_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +49,17 @@ class Conversation:
     """One conversation: its messages in order.
 
     ``source``: where the data says it comes from, or "". ``row``: its number, from 1, in the file it was read from.
+    ``tools``: the tools that the model may call, as canonical JSON, or "".
     """
 
     messages: tuple[Message, ...]
     source: str = ""
     row: int = 0
+    tools: str = ""
 
     def turns(self) -> tuple[tuple[str, Message], ...]:
-        """Each message with its role, in order."""
-        return tuple((message.role, message) for message in self.messages)
+        """Each message with its role, in order. The tools come first, with the tag "tools"."""
+        return (*_tools_turn(self.tools), *((message.role, message) for message in self.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +68,8 @@ class Preference:
 
     A pair has both. An unpaired row (KTO's boolean label) has one: ``chosen`` where the label is true,
     ``rejected`` where it is false; the other is empty. ``chosen_score`` is the judge's grade of the chosen
-    answer where the data carries one (Table 2's *Score* baseline sorts by it).
+    answer where the data carries one (Table 2's *Score* baseline sorts by it). ``tools``: the tools that the model may
+    call, as canonical JSON, or "".
     """
 
     prompt: tuple[Message, ...]
@@ -51,16 +78,25 @@ class Preference:
     source: str = ""
     row: int = 0
     chosen_score: float | None = None
+    tools: str = ""
 
     def turns(self) -> tuple[tuple[str, Message], ...]:
-        """Each message with a tag: its role, after "chosen" or "rejected" where it belongs to an answer."""
-        tagged: list[tuple[str, Message]] = [(message.role, message) for message in self.prompt]
+        """Each message with a tag: its role, after "chosen" or "rejected" where it belongs to an answer.
+
+        The tools come first, with the tag "tools".
+        """
+        tagged: list[tuple[str, Message]] = [*_tools_turn(self.tools)]
+        tagged += [(message.role, message) for message in self.prompt]
         tagged += [(f"chosen {message.role}", message) for message in self.chosen]
         tagged += [(f"rejected {message.role}", message) for message in self.rejected]
         return tuple(tagged)
 
 
 Record = Conversation | Preference
+
+
+def _tools_turn(tools: str) -> tuple[tuple[str, Message], ...]:
+    return (("tools", Message("system", tools)),) if tools else ()
 
 
 class HashedRecord(NamedTuple):
@@ -71,24 +107,31 @@ class HashedRecord(NamedTuple):
 
 
 def canonical_text(record: Record) -> str:
-    r"""The text that is measured: role tags and content, never ids, keys or sources.
+    r"""The text that is measured: role tags and texts, never ids, keys or sources.
 
     >>> canonical_text(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
     'user: Hi\nassistant: Hello!\n\n'
     """
-    return "".join(f"{tag}: {message.content}\n" for tag, message in record.turns()) + "\n"
+    return "".join(f"{tag}: {message.text}\n" for tag, message in record.turns()) + "\n"
 
 
 def content_hash(record: Record) -> str:
-    """128-bit BLAKE2b of the roles and contents, as 32 hex digits. Row number and source do not enter.
+    """128-bit BLAKE2b of all that is said and trained on, as 32 hex digits. Row number and source do not enter.
 
     >>> content_hash(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
     '3d2c4d70bce98d71d0d92789f03bf59d'
     """
     # JSON, not canonical_text: a message that contains "\nuser: " must not get the hash of two messages.
-    tagged = [(tag, message.content) for tag, message in record.turns()]
+    tagged = [_hashed_parts(tag, message) for tag, message in record.turns()]
     payload = json.dumps(tagged, ensure_ascii=False, separators=(",", ":")).encode()
     return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def _hashed_parts(tag: str, message: Message) -> tuple[object, ...]:
+    # A plain message is hashed as it was before messages had more than a content, so that old histories stay readable.
+    if message.is_plain:
+        return tag, message.content
+    return tag, message.content, message.reasoning, message.tool_calls, message.trained
 
 
 def hash_fraction(digest: str) -> float:

@@ -33,7 +33,7 @@ def split_sides(record: Record) -> RowSides:
 
 
 def _join(messages: Sequence[Message], *, answers: bool) -> str:
-    return "\n".join(m.content for m in messages if m.role != "system" and (m.role == "assistant") == answers)
+    return "\n".join(m.text for m in messages if m.role != "system" and (m.role == "assistant") == answers)
 
 
 def normalise_text(text: str) -> str:

@@ -66,10 +66,10 @@ def split_turns(messages: Sequence[Message]) -> list[Turn]:
     asked: list[str] = []
     for message in messages:
         if message.role == "assistant":
-            turns.append(Turn("\n".join(asked), message.content))
+            turns.append(Turn("\n".join(asked), message.text))
             asked = []
         elif message.role != "system":
-            asked.append(message.content)
+            asked.append(message.text)
     return turns
 
 

@@ -147,11 +147,11 @@ def _ask_turns(record: Record, row_hash: str, params: QualityParams) -> Iterator
     """One request for each answer to learn from, with all that was said before it."""
     messages = training_messages(record)
     for i in _answer_indices(record):
-        conversation = "\n\n".join(f"{message.role}: {message.content}" for message in messages[:i])
+        conversation = "\n\n".join(f"{message.role}: {message.text}" for message in messages[:i])
         prompt = PROMPT.format(
             cut=CUT,
             conversation=shorten(conversation, params.max_characters),
-            answer=shorten(messages[i].content, params.max_characters),
+            answer=shorten(messages[i].text, params.max_characters),
         )
         yield JudgeRequest((Message("user", prompt),), about=f"quality of row {row_hash}, message {i + 1}")
 

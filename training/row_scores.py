@@ -117,7 +117,7 @@ def batch_by_length(records: Sequence[Record], batch_rows: int, progress: Progre
     The longest come first, so that a batch that does not fit in memory fails at once. ``progress`` gets rows done and
     their number.
     """
-    lengths = [sum(len(message.content) for message in training_messages(record)) for record in records]
+    lengths = [sum(len(message.text) for message in training_messages(record)) for record in records]
     order = sorted(range(len(records)), key=lambda i: -lengths[i])
     for start in range(0, len(order), batch_rows):
         yield order[start : start + batch_rows]

@@ -72,13 +72,13 @@ def measure_row_features(
     first_fold: dict[str, int] = {}
     for i, message in found:
         if is_kept[i]:
-            first_fold.setdefault(message.content, int(fold[i]))
+            first_fold.setdefault(message.text, int(fold[i]))
     messages = _Messages(
         tuple(message for _, message in found),
         row,
         np.array([message.role == "assistant" for _, message in found], dtype=bool),
         is_kept[row],
-        np.array([first_fold.get(message.content, int(fold[i])) for i, message in found], dtype=np.int64),
+        np.array([first_fold.get(message.text, int(fold[i])) for i, message in found], dtype=np.int64),
     )
     return {
         **_measure_words(messages, is_kept),
@@ -128,7 +128,7 @@ def _number_words(messages: Sequence[Message]) -> tuple[NDArray[np.uint64], NDAr
     words: list[str] = []
     lengths: list[int] = []
     for message in messages:
-        found = re.findall(r"\w+", message.content.lower()) or [message.content.strip()]
+        found = re.findall(r"\w+", message.text.lower()) or [message.text.strip()]
         words += found
         lengths.append(len(found))
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words), start=1)}
@@ -193,7 +193,7 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
     # A system message is often the same before many rows, and says nothing of how a row is written.
     spoken = [message.role != "system" for message in messages.messages]
     characters = _encode([message for message, flag in zip(messages.messages, spoken, strict=True) if flag])
-    lengths = np.array([len(m.content) + 2 if flag else 0 for m, flag in zip(messages.messages, spoken, strict=True)])
+    lengths = np.array([len(m.text) + 2 if flag else 0 for m, flag in zip(messages.messages, spoken, strict=True)])
     row, is_answer = np.repeat(messages.row, lengths), np.repeat(messages.is_answer, lengths)
     of_row = np.bincount(row, minlength=rows)
     index_in_row = np.arange(len(characters)) - (np.cumsum(of_row) - of_row)[row]
@@ -219,9 +219,9 @@ def _measure_characters(messages: _Messages, rows: int, rare_bits: float) -> dic
 
 def _encode(messages: Sequence[Message]) -> NDArray[np.uint64]:
     """The characters of all messages, each message between the number of its speaker and that of its end."""
-    text = "".join(f"\0{message.content}\0" for message in messages)
+    text = "".join(f"\0{message.text}\0" for message in messages)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4") + np.uint64(FIRST_CHARACTER)
-    ends = np.cumsum([len(message.content) + 2 for message in messages], dtype=np.int64)
+    ends = np.cumsum([len(message.text) + 2 for message in messages], dtype=np.int64)
     codes[ends - 1] = END
     codes[np.concatenate([[0], ends[:-1]])[: len(ends)]] = [SPEAKERS.get(message.role, 5) for message in messages]
     return codes
@@ -233,7 +233,7 @@ def _encode(messages: Sequence[Message]) -> NDArray[np.uint64]:
 def _measure_shape(
     messages: _Messages, records: Sequence[Record], is_kept: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
-    length = np.array([len(message.content) for message in messages.messages], dtype=np.float64)
+    length = np.array([len(message.text) for message in messages.messages], dtype=np.float64)
     features: dict[str, NDArray[np.float64]] = {}
     for name, side in (("short answers", messages.is_answer), ("short prompts", ~messages.is_answer)):
         row = messages.row[side]

@@ -78,10 +78,10 @@ def prompt_and_response(record: Record) -> tuple[str, str]:
     """The text that a model is given, and the text that it should give (the chosen answer, else the rejected one)."""
 
     def text(messages: Sequence[Message], answers: bool) -> str:
-        return "\n".join(m.content for m in messages if (m.role == "assistant") == answers)
+        return "\n".join(m.text for m in messages if (m.role == "assistant") == answers)
 
     if isinstance(record, Preference):
-        prompt = "\n".join(m.content for m in record.prompt)
+        prompt = "\n".join(m.text for m in record.prompt)
         return prompt, text(record.chosen or record.rejected, True)
     return text(record.messages, False), text(record.messages, True)
 
@@ -129,7 +129,7 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Adv
     )
     flags = []
     for i, record in enumerate(records):
-        text = "\n".join(message.content for _, message in record.turns())
+        text = "\n".join(message.text for _, message in record.turns())
         # Rows of symbols only have no words; that alone does not make them alike.
         words = normalise_text(text).split() or [text]
         shingles = {" ".join(words[j : j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))}
@@ -201,7 +201,7 @@ def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
     for record, equal in zip(records, flag_equal_pairs(records), strict=True):
         chosen = rejected = None
         if isinstance(record, Preference) and not equal:
-            prompt = "\n".join(m.content for m in record.prompt)
+            prompt = "\n".join(m.text for m in record.prompt)
             prompt = normalise_text(prompt) or prompt
             # Hashes, so that a million pairs fit into memory. Two texts share one with a chance of one in 2**64.
             chosen = hash((prompt, _answer_text(record.chosen))) if record.chosen else None
@@ -213,7 +213,7 @@ def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
 
 
 def _answer_text(messages: Sequence[Message]) -> str:
-    text = "\n".join(m.content for m in messages)
+    text = "\n".join(m.text for m in messages)
     return normalise_text(text) or text
 
 

@@ -136,7 +136,7 @@ def join_messages(record: Record) -> bytes:
     >>> join_messages(Conversation((Message("system", "Be kind."), Message("user", "Tea?"))))
     b'Tea?\\n'
     """
-    return "".join(f"{m.content}\n" for _, m in record.turns() if m.role != "system").encode("utf-8", "surrogatepass")
+    return "".join(f"{m.text}\n" for _, m in record.turns() if m.role != "system").encode("utf-8", "surrogatepass")
 
 
 def _take_bytes(rows: Sequence[SourcedText], most: int) -> Sequence[SourcedText]:

@@ -77,7 +77,7 @@ def compare_answers(records: Sequence[Record], agreement: NDArray[np.float64]) -
 
 
 def _count_characters(messages: Sequence[Message]) -> int:
-    return sum(len(message.content) for message in messages)
+    return sum(len(message.text) for message in messages)
 
 
 def fit_direction(differences: NDArray[np.float64]) -> PreferenceDirection | None:
