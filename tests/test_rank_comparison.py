@@ -191,6 +191,32 @@ def test_honest_batches_are_far_off_no_more_often_than_the_rate(correlation: flo
         assert np.mean(np.array(p_values) <= rate) <= rate + 2.5 * math.sqrt(rate * (1 - rate) / runs)
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.02, 0.1])
+def test_honest_rows_of_several_batches_are_far_off_at_most_three_times_as_often_as_the_rate(
+    correlation: float,
+) -> None:
+    """Twelve groups show little of what six batches may do: the rate is kept up to this factor only."""
+    rng = np.random.default_rng(7)
+    runs, batches = 150, 6
+    p_values = []
+    for _ in range(runs):
+        kept, _, groups = draw_ranks(rng, correlation)
+        added = np.concatenate([draw_ranks(rng, correlation)[1] for _ in range(batches)])
+        p_values.append([found.p_value for found in compare_ranks(kept, added, groups, "high", EDGE, batches)])
+    for rate in (0.01, 0.05):
+        alarms = (np.array(p_values) <= rate).mean(axis=0)
+        assert (alarms <= 3 * rate).all()
+
+
+def test_small_damage_is_surer_in_several_batches_than_in_one_of_as_many_rows() -> None:
+    rng = np.random.default_rng(8)
+    kept, _, groups = draw_ranks(rng, 0.02)
+    added = np.concatenate([draw_ranks(rng, 0.02)[1] for _ in range(6)])
+    added[::8] = 1 - rng.random(len(added[::8])) / 1000
+    (_, one), (_, six) = (compare_ranks(kept, added, groups, "high", EDGE, batches) for batches in (1, 6))
+    assert six.p_value < one.p_value / 100 and six.share == one.share
+
+
 def test_without_groups_that_show_it_a_batch_that_correlates_is_called_another_one() -> None:
     """So the law above can fail."""
     rng = np.random.default_rng(3)

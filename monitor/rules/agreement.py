@@ -56,7 +56,7 @@ def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
     like = case.comparison.like
     assert like is not None  # explained by the caller
     fall, _ = case.thresholds
-    answers: list[RankAnswer] = answer_questions(like, [COSINE])
+    answers: list[RankAnswer] = answer_questions(like, [COSINE], case.comparison.batches)
     if not answers:
         reason = "No added row can be compared: none has kept rows like it, or all prompts or answers are the same."
         return Draft(replace(result, reason=reason))

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The version that small steps are measured from, and how many ``versions`` were accepted since, at least one."""
+    """The version that small steps are measured from, and those accepted ``since``, at least one, earliest first."""
 
     entry: HistoryEntry
-    versions: int
+    since: tuple[HistoryEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def find_anchor(history: Sequence[HistoryEntry], parent: HistoryEntry, data_hash
     since = accepted_since(anchor, history, data_hash)
     if not since:
         return f"The parent {anchor.name} is the anchor itself: no version was accepted in between."
-    return Anchor(anchor, len(since))
+    return Anchor(anchor, since)
 
 
 def compare_with_anchor(
@@ -72,4 +72,16 @@ def compare_with_anchor(
     counted = replace(now, added=difference.added, removed=difference.removed, kept=difference.kept, added_r_long=None)
     since = replace(rows, split=split)
     comparison = compare_with_parent(since, counted, before, reference, calibration, params)
-    return AnchorComparison(name, anchor.versions, since, comparison)
+    past = [entry.measurements.get(item.dataset) for entry in anchor.since]
+    batches = count_batches([now.added or 0, *((measured.added or 0) for measured in past if measured)])
+    return AnchorComparison(name, len(anchor.since), since, replace(comparison, batches=batches))
+
+
+def count_batches(added: Sequence[int]) -> float:
+    """How many batches of equal size vary as much as batches of these sizes, at least 1 (Kish's effective number).
+
+    >>> count_batches([60, 60, 60]), count_batches([1000, 1])
+    (3.0, 1.001999998000002)
+    """
+    squares = sum(rows * rows for rows in added)
+    return sum(added) ** 2 / squares if squares else 1.0

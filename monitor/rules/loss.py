@@ -40,7 +40,7 @@ def draft(case: RuleInput) -> Draft:
         count = np.count_nonzero(compared)
         reason = f"{f'Only {count}' if count else 'None'} of the added rows have a loss and kept rows like them."
         return Draft(replace(result, reason=reason))
-    answers = answer_questions(like, [QUESTION])
+    answers = answer_questions(like, [QUESTION], comparison.batches)
     if not answers:
         return Draft(replace(result, reason="All losses are the same."))
     gravest = min(answers, key=lambda answer: answer.found.p_value)

@@ -62,6 +62,7 @@ class ParentComparison:
     - ``repeated_rows``, ``repeated_answers``: how often texts stand in the version more than once.
     - ``coverage``: which rows of the parent are still there.
     - ``loss_parts``: how much the added rows, and those of new sources and kinds, raise L.
+    - ``batches``: in how many batches of equal size the added rows came: 1 against the parent, more against an anchor.
     """
 
     dataset: str
@@ -78,6 +79,7 @@ class ParentComparison:
     repeated_answers: Repeats | None = None
     coverage: Coverage | None = None
     loss_parts: LossParts = field(default_factory=LossParts)
+    batches: float = 1.0
 
     @property
     def share_added(self) -> float:

@@ -87,7 +87,7 @@ def draft_rank_shift(
         return Draft(hindrance)
     like = case.comparison.like
     assert like is not None  # explained above
-    answers = answer_questions(like, questions)
+    answers = answer_questions(like, questions, case.comparison.batches)
     if not answers:
         return Draft(replace(result, reason="None of the added rows, copies aside, has kept rows like it."))
     share = case.comparison.share_added
@@ -111,8 +111,13 @@ def draft_rank_shift(
     )
 
 
-def answer_questions(like: LikeComparison, questions: Sequence[RankQuestion]) -> list[RankAnswer]:
-    """The answers to all questions that can be answered; their p-values are corrected for the number of tests."""
+def answer_questions(
+    like: LikeComparison, questions: Sequence[RankQuestion], batches: float = 1.0
+) -> list[RankAnswer]:
+    """The answers to all questions that can be answered; their p-values are corrected for the number of tests.
+
+    ``batches``: in how many batches the added rows came, see ``compare_ranks``.
+    """
     compared = ~like.is_new
     answers: list[RankAnswer] = []
     for question in questions:
@@ -128,7 +133,8 @@ def answer_questions(like: LikeComparison, questions: Sequence[RankQuestion]) ->
         if question.graded:
             ranks[like.kept :][~like.is_fresh[like.kept :]] = np.nan
         edge = like.edge(question.like)
-        for found in compare_ranks(ranks[: like.kept], ranks[like.kept :], like.groups, question.side, edge):
+        kept, added = ranks[: like.kept], ranks[like.kept :]
+        for found in compare_ranks(kept, added, like.groups, question.side, edge, batches):
             if found.beyond or question.mean:
                 answers.append(RankAnswer(question, found, ranks))
     tests = len(answers)
