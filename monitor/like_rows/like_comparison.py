@@ -12,6 +12,7 @@ from corpus.records import HashedRecord, Record
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
 from monitor.like_rows.answer_fit import Sides
+from monitor.like_rows.length_effect import take_off_length
 from monitor.like_rows.neighbours import Neighbours, find_neighbours, flag_new_kinds, rank_among
 from monitor.like_rows.phrases import Phrase, find_phrases
 from monitor.like_rows.rank_comparison import MIN_GROUP_ROWS, MIN_KEPT_ROWS
@@ -31,6 +32,8 @@ FOLDS = 4
 # A source that the parent did not have is a new kind as a whole if so many of its rows ask for something new. Another
 # name alone is none: some data names its sources by month.
 NEW_SOURCE_SHARE = 0.25
+# The feature that is freed of the length of the answer.
+RATIO = "answer compression ratio"
 # Kept rows that stand together in the file are taken for batches that were added together: at least so many of them.
 MIN_BATCHES = 8
 
@@ -137,6 +140,7 @@ def compare_like_with_like(
         kept=kept,
         features={
             **read.features,
+            RATIO: take_off_length(read.features[RATIO], read.features["answer length"], is_kept),
             **measure_row_features(read.records, sides, is_kept, fold, rare_bits),
             "sides exchanged": measure_side_order(sides, fold, is_kept),
             "agreement": _measure_agreement(sides, is_kept),

@@ -111,9 +111,7 @@ def draft_rank_shift(
     )
 
 
-def answer_questions(
-    like: LikeComparison, questions: Sequence[RankQuestion], batches: float = 1.0
-) -> list[RankAnswer]:
+def answer_questions(like: LikeComparison, questions: Sequence[RankQuestion], batches: float = 1.0) -> list[RankAnswer]:
     """The answers to all questions that can be answered; their p-values are corrected for the number of tests.
 
     ``batches``: in how many batches the added rows came, see ``compare_ranks``.
