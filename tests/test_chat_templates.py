@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
 from training.base_model_params import BaseModelParams
-from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation, to_chat
+from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation
 from training.chat_templates import (
     find_answer_ends,
     mark_known_template,
@@ -24,6 +24,7 @@ from training.chat_templates import (
 )
 from training.model_loading import load_pretrained
 from training.small_model import new_model, train_model, train_tokenizer
+from training.template_inputs import to_chat
 
 LLAMA_TOKENS = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
 QWEN_TOKENS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
