@@ -111,7 +111,8 @@ def _train_small_model(
     model = new_model(params, tokenizer)
     usable, windows = _encode_rows(tokenizer, records, params.max_length)
     if not usable:
-        raise EntropylawError("no baseline row has an answer to train on; look at the roles of its messages")
+        limit = f"base_model.max_length={params.max_length}"
+        raise EntropylawError(f"no baseline row has a response to train on within {limit} tokens")
     losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

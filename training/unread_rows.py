@@ -29,7 +29,7 @@ class UnreadRows:
     ``text_lost``: rows of which the chat template leaves out a text, as some leave out earlier reasoning.
 
     >>> UnreadRows(600, 312, 40).describe()
-    '312 of 600 rows cut at max_length; 40 prompts leave no room for an answer'
+    'of 600 rows 312 cut at max_length, 40 with no room for an answer'
     """
 
     rows: int = 0
@@ -40,16 +40,14 @@ class UnreadRows:
 
     def describe(self) -> str:
         """What is not read, in a clause; empty where all of every row is."""
-        prompts = _count(self.prompts_too_long, "prompt leaves", "prompts leave")
-        without = _count(self.without_answer, "row has", "rows have")
-        lost = _count(self.text_lost, "row", "rows")
         parts = (
-            (self.truncated, f"{self.truncated} of {self.rows} rows cut at max_length"),
-            (self.prompts_too_long, f"{prompts} no room for an answer"),
-            (self.without_answer, f"{without} no answer to train on"),
-            (self.text_lost, f"the chat template leaves out text of {lost}"),
+            (self.truncated, "cut at max_length"),
+            (self.prompts_too_long, "with no room for an answer"),
+            (self.without_answer, "with no answer to train on"),
+            (self.text_lost, "that lose text in the chat template"),
         )
-        return "; ".join(words for count, words in parts if count)
+        found = ", ".join(f"{count} {words}" for count, words in parts if count)
+        return found and f"of {self.rows} rows {found}"
 
 
 def fit_row(row: EncodedRow, max_length: int) -> RowFit:
@@ -84,5 +82,6 @@ def count_unread(fits: Iterable[RowFit]) -> UnreadRows:
     return UnreadRows(len(rows), *(sum(row[i] for row in rows) for i in range(len(RowFit._fields))))
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def unread_from_json(part: dict[str, int] | None) -> UnreadRows | None:
+    """Read the counts back from JSON; None where they were not recorded. Raises TypeError on another shape."""
+    return None if part is None else UnreadRows(**part)
