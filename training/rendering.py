@@ -24,15 +24,18 @@ _TOOLS = json.dumps([{"name": _NAME, "description": _TEXT, "parameters": _FIELDS
 def fit_structures(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: str) -> Structures:
     """The structures to give this row's template: those it writes, or none where it refuses them in this row.
 
-    Some templates take one call a turn, or no reasoning beside a call. Such a row is then given as text.
+    Some templates take one call a turn, or no reasoning beside a call. Such a row is then given as text, and where they
+    take what a tool answered only after a call of their own form, the user says it.
     """
     if not tools and not any(m.reasoning or m.tool_calls or m.role == "tool" for m in messages):
         return TEXT
     found = find_structures(tokenizer)
-    try:
-        render(tokenizer, to_template_input(messages, tools, found))
-    except Exception:  # a template may raise anything on what it does not expect
-        return found.none()
+    for structures in (found, found.none(), replace(found.none(), tool=False)):
+        try:
+            render(tokenizer, to_template_input(messages, tools, structures))
+        except Exception:  # a template may raise anything on what it does not expect
+            continue
+        return structures
     return found
 
 
