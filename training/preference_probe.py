@@ -129,12 +129,12 @@ def probe_preferences(
     """
     fits: list[RowFit] = []
 
-    def read(record: Record) -> ReadAnswers | None:
+    def read_row(record: Record) -> ReadAnswers | None:
         whole = encode_answers(tokenizer, record)
         fits.append(fit_answers(whole.values(), params.max_length))
         return read_answer_windows(tokenizer, record, whole, params.max_length)
 
-    rows = take_probe_rows(records, params, trained_from, read)
+    rows = take_probe_rows(records, params, trained_from, read_row)
     steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
     total = reading + 2 * steps
     padding_id = tokenizer.pad_token_id

@@ -47,12 +47,12 @@ def probe_loss(
 
     fits: list[RowFit] = []
 
-    def read(record: Record) -> ReadRow | None:
+    def read_row(record: Record) -> ReadRow | None:
         whole = encode_record(tokenizer, record)
         fits.append(fit_row(whole, params.max_length))
         return read_window(tokenizer, record, whole, params.max_length)
 
-    rows = take_probe_rows(records, params, trained_from, read)
+    rows = take_probe_rows(records, params, trained_from, read_row)
     encoded = [row.encoded for _, _, row in rows]
     steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
     padding_id = tokenizer.pad_token_id

@@ -108,7 +108,8 @@ def _render_template(
     # What apply_chat_template itself calls. It gives the marks of tokens, and not the text nor where turns begin.
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    texts, found = render_jinja_template(
+    render_template: Any = render_jinja_template  # its annotations say that it returns text alone
+    texts, found = render_template(
         conversations=[given.chat],
         tools=given.tools,
         chat_template=template,

@@ -101,9 +101,11 @@ def _train(
     rows, unread = _encode_rows(tokenizer, records, params.max_length)
     if not rows:
         why = unread.describe()
+        remedy = "; raise it, or shorten the prompts" if unread.prompts_too_long else ""
         raise EntropylawError(
             f"none of the {len(records)} selected rows has a response within sft.max_length={params.max_length} tokens"
             + (f" ({why})" if why else "")
+            + remedy
         )
     unseen, _ = _encode_rows(tokenizer, held_out[: params.heldout_rows], params.max_length)
     others = {"base": card.identity, "held_out": [row.ids for row in unseen]}
