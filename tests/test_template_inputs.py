@@ -154,6 +154,13 @@ def test_a_template_that_leaves_out_earlier_reasoning_loses_text_and_says_so() -
     assert only_one is not None and not only_one.text_lost
 
 
+def test_a_masked_turn_is_context_though_the_template_leaves_out_its_reasoning() -> None:
+    last_only = tokenizer_with(structured(earlier=False))
+    assert (
+        learned(last_only, (ASKED, replace(CALL, trained=False), RESULT, ANSWER)) == "(It pours, so yes.) Yes.<|end|>"
+    )
+
+
 def test_a_plain_row_loses_text_too_where_a_template_strips_thoughts_from_contents() -> None:
     strip = "message['content'].split('</think>')[-1]"
     tokenizer = tokenizer_with(CHAT_TEMPLATE.replace("message['content']", strip))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corpus.records import Message
 from training.rendering import Rendered, lacks_text, render
@@ -50,8 +50,7 @@ def find_trained_spans(
     answers = [message for message in messages if message.role == "assistant"]
     turns = [turn for turn in given.chat if turn["role"] == "assistant"]
     if len(rendered.spans) == len(answers) and all(
-        not lacks_text(rendered.text[start:end], TemplateInput([turn], None))
-        for (start, end), turn in zip(rendered.spans, turns, strict=True)
+        _holds(rendered.text[start:end], turn) for (start, end), turn in zip(rendered.spans, turns, strict=True)
     ):
         return [span for span, answer in zip(rendered.spans, answers, strict=True) if answer.trained]
     untrained = _find_untrained_turns(tokenizer, given, messages, rendered.text)
@@ -79,10 +78,15 @@ def _find_untrained_turns(
             return None
         # Some templates close whatever conversation they are given, so only the beginning is alike.
         start, end = (_count_shared(part, text) for part in parts)
-        if start >= end or lacks_text(text[start:end], TemplateInput([given.chat[i]], None)):
+        if start >= end or not _holds(text[start:end], given.chat[i]):
             return None
         found.append((start, end))
     return found
+
+
+def _holds(part: str, turn: dict[str, Any]) -> bool:
+    """Whether this part of a text is that turn: it has its content. Reasoning may be left out of earlier turns."""
+    return not lacks_text(part, TemplateInput([{"role": turn["role"], "content": turn["content"]}], None))
 
 
 def _count_shared(one: str, other: str) -> int:
