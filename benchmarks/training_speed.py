@@ -196,14 +196,19 @@ def kto_setting(records: Sequence[Preference], sft: Path, params: Any, gpu: bool
     """The comparison for KTO. Pairs that ``max_length`` would cut are left out, and incomplete batches too."""
     from transformers import AutoTokenizer
 
-    from training.chat import to_chat
-    from training.kto import count_tokens, train_kto, unpair_preferences
+    from training.chat import encode_answer
+    from training.kto import KtoRow, train_kto, unpair_preferences
+    from training.template_inputs import to_chat
 
     tokenizer = AutoTokenizer.from_pretrained(sft)
 
+    def count_tokens(row: KtoRow) -> int:
+        encoded = encode_answer(tokenizer, row.prompt, row.answer, params.max_length, row.tools)
+        return len(encoded.prompt_ids) + len(encoded.answer_ids) if encoded else params.max_length
+
     def fits(record: Preference) -> bool:
         answers = unpair_preferences([record], np.random.default_rng(0))
-        return all(0 < count_tokens(tokenizer, answer, params.max_length) < params.max_length for answer in answers)
+        return all(count_tokens(answer) < params.max_length for answer in answers)
 
     # Whole batches of both answers of a pair, for an incomplete one would be dropped.
     kept = [record for record in records if fits(record)]
@@ -212,7 +217,7 @@ def kto_setting(records: Sequence[Preference], sft: Path, params: Any, gpu: bool
     rows = [
         {"prompt": to_chat(row.prompt), "completion": to_chat(row.answer), "label": row.desirable} for row in answers
     ]
-    lengths = [count_tokens(tokenizer, row, params.max_length) for row in answers]
+    lengths = [count_tokens(row) for row in answers]
 
     def ours(folder: Path) -> Trained:
         report = train_kto(kept, str(sft), params, folder)

@@ -162,7 +162,9 @@ def probe(
     if out:
         write_json(out, summary)
     unit = "(KTO loss)" if isinstance(summary, PreferenceProbeSummary) else "nats per token"
-    print_result(summary, json, [f"{data}: L {result.l:.4f} {unit} over {result.steps} steps"])
+    unread = result.unread.describe()
+    line = f"{data}: L {result.l:.4f} {unit} over {result.steps} steps" + (f" ({unread})" if unread else "")
+    print_result(summary, json, [line])
 
 
 def calibrate(

@@ -154,4 +154,5 @@ def _print(result: TrainingReport, out: Path, json: bool, details: Sequence[str]
         line += f", held out {result.heldout_loss:.4f}"
     if result.tokens_per_second is not None:
         line += f"; {result.tokens_per_second:,.0f} tokens/s"
-    print_result(_summarise(result), json, [line, *details])
+    unread = result.unread.describe()
+    print_result(_summarise(result), json, [line, *([unread] if unread else []), *details])

@@ -211,6 +211,7 @@ def measure(item: Evidence) -> Measurements:
         near_duplicates=item.consistency.near_duplicates,
         contradictions=item.consistency.contradictions,
         read_share=item.read_share,
+        unread=item.unread,
     )
 
 

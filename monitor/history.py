@@ -18,7 +18,7 @@ from corpus.errors import EntropylawError
 from monitor.measures.preferences import PairReference, PreferenceDirection
 from monitor.measures.row_sketch import MAX_KEYS, RowSketch
 from monitor.measures.row_table import MAX_TABLE_ROWS, RowTable
-from monitor.verdict import Measurements
+from monitor.verdict import Measurements, measurements_from_json
 
 HISTORY_FOLDER = "history"
 SCHEMA_VERSION = 1
@@ -245,7 +245,7 @@ def _entry_from_json(document: dict[str, Any]) -> HistoryEntry:
         **{
             **document,
             "waivers": tuple(document["waivers"]),
-            "measurements": {name: Measurements(**part) for name, part in document["measurements"].items()},
+            "measurements": {name: measurements_from_json(part) for name, part in document["measurements"].items()},
             "datasets": {name: _reference_from_json(part) for name, part in document["datasets"].items()},
         }
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from corpus.params import parse_section
 from monitor.law.results import LawSummary
+from training.unread_rows import UnreadRows, unread_from_json
 
 SCHEMA_VERSION = 1
 
@@ -73,7 +74,8 @@ class Measurements:
     - ``added``, ``removed``, ``kept``: rows against the parent; None without one.
     - ``added_r_long``: raw bytes of the added rows / the bytes that they add to the compressed size, over the long
       window, once the other rows are known.
-    - ``read_share``: the share of the probed rows' response tokens that the probe read; None where not recorded.
+    - ``read_share``: the share of the probed rows' response tokens that the probe read. ``unread``: of how many probed
+      rows something was not read. None where not recorded.
     """
 
     rows: int
@@ -88,6 +90,7 @@ class Measurements:
     contradictions: int = 0
     added_r_long: float | None = None
     read_share: float | None = None
+    unread: UnreadRows | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,11 @@ def worst(statuses: list[RuleStatus]) -> Status:
     return "pass"
 
 
+def measurements_from_json(part: dict[str, Any]) -> Measurements:
+    """Read measurements back from JSON. Raises TypeError on a document of another shape."""
+    return Measurements(**{**part, "unread": unread_from_json(part.get("unread"))})
+
+
 def verdict_from_json(document: dict[str, Any]) -> Verdict:
     """Read a verdict back from JSON. Raises KeyError, TypeError or ParamsError on a document of another shape."""
 
@@ -217,7 +225,7 @@ def verdict_from_json(document: dict[str, Any]) -> Verdict:
         return Version(**part) if part else None
 
     def measurements(part: dict[str, Any]) -> dict[str, Measurements]:
-        return {dataset: Measurements(**values) for dataset, values in part.items()}
+        return {dataset: measurements_from_json(values) for dataset, values in part.items()}
 
     def changes(part: dict[str, Any]) -> DatasetChanges:
         lengths = part["lengths"]

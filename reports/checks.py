@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -87,6 +88,7 @@ def _describe_measurements(dataset: DatasetView) -> dict[str, Any]:
         "removed": counts.removed,
         "kept": counts.kept,
         "read_share": counts.read_share,
+        "unread": None if counts.unread is None else asdict(counts.unread),
     }
 
 

@@ -8,6 +8,7 @@ from monitor.verdict import PREFERENCES, DatasetChanges, Measurements, NormalRan
 from reports.lengths import LengthBin, list_bins
 from reports.numbers import finite
 from reports.words import Measure, list_measures
+from training.unread_rows import UnreadRows
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,16 @@ def view_dataset(dataset: str, verdict: Verdict) -> DatasetView:
         value = finite(getattr(here, measure.key))
         before = finite(getattr(parent, measure.key)) if parent else None
         change = value - before if value is not None and before is not None else None
-        note = describe_reading(here.read_share) if measure.key == "l" and value is not None else ""
+        note = describe_reading(here.read_share, here.unread) if measure.key == "l" and value is not None else ""
         changes.append(Change(measure, value, before, change, rows.normal.get(measure.key) if rows else None, note))
     return DatasetView(dataset, here, parent, tuple(changes), rows, list_bins(rows.lengths) if rows else ())
 
 
-def describe_reading(read_share: float | None) -> str:
-    """How much of the probed rows L was read from; empty where it was not recorded.
+def describe_reading(read_share: float | None, unread: UnreadRows | None = None) -> str:
+    """How much of the probed rows L was read from, and of how many rows something was not; empty where not recorded.
 
-    >>> describe_reading(0.2531)
-    '25% of the response tokens read'
+    >>> describe_reading(0.2531, UnreadRows(rows=600, truncated=480))
+    '25% of the response tokens read; of 600 rows 480 cut at max_length'
     """
-    return "" if read_share is None else f"{read_share:.0%} of the response tokens read"
+    share = "" if read_share is None else f"{read_share:.0%} of the response tokens read"
+    return "; ".join(filter(None, (share, unread.describe() if unread else "")))

@@ -83,7 +83,7 @@ def _describe_dataset(dataset: DatasetView, data: ReportData) -> list[str]:
     here, before = dataset.measurements, dataset.parent
     values = [*(format_number(change.value) for change in dataset.changes), format_count(here.rows)]
     if before is None or data.parent is None:
-        return [_number_line(dataset.name, data.version.name, values)]
+        return [_number_line(dataset.name, data.version.name, values), *_list_notes(dataset)]
     parents = [*(format_number(change.parent) for change in dataset.changes), format_count(before.rows)]
     changes = [*(format_change(change.change) for change in dataset.changes), format_added(here.rows - before.rows)]
     lines = [
@@ -94,9 +94,19 @@ def _describe_dataset(dataset: DatasetView, data: ReportData) -> list[str]:
     if here.added is not None:
         added, removed, kept = (format_count(count) for count in (here.added, here.removed, here.kept))
         lines.append(f"{'':<15}{added} rows added, {removed} removed, {kept} kept")
-    lines += [f"{'':<15}{change.measure.symbol}: {change.note}" for change in dataset.changes if change.note]
+    lines += _list_notes(dataset)
     if here.added_r_long is not None:
         lines.append(f"{'':<15}added text: {format_number(here.added_r_long)} to 1, once the other rows are known")
+    return lines
+
+
+def _list_notes(dataset: DatasetView) -> list[str]:
+    """What a reader must know to judge a measure, below the numbers."""
+    lines = []
+    for change in dataset.changes:
+        if change.note:
+            first = f"{'':<15}{change.measure.symbol}: "
+            lines += wrap(change.note, first=first, rest=" " * len(first))
     return lines
 
 

@@ -20,6 +20,7 @@ from monitor.verdict import (
     Version,
 )
 from monitor.waivers import Waiver
+from training.unread_rows import UnreadRows
 
 FINGERPRINT = "9f3c2a7be1d04586"
 SHARE = "share of the rows"
@@ -36,7 +37,9 @@ SFT = {
     "x2": Measurements(1604, 2.968, 4.391, 5.009, 0.393, 161, 157, 1443, 12, 3),
     "x3": Measurements(1598, 2.913, 4.012, 5.011, 0.396, 154, 160, 1444, 9, 3),
     "x4": Measurements(1600, 2.868, 3.640, 5.013, 0.398, 160, 158, 1440, 4, 2, read_share=0.251),
-    "x5": Measurements(1760, 2.914, 3.946, 5.306, 0.361, 160, 0, 1600, 163, 21, 18.4, read_share=0.253),
+    "x5": Measurements(
+        1760, 2.914, 3.946, 5.306, 0.361, 160, 0, 1600, 163, 21, 18.4, 0.253, UnreadRows(600, 480, 12, 3, 0)
+    ),
     "x6": Measurements(1760, 2.865, 3.628, 5.019, 0.399, 160, 0, 1600, 5, 2, read_share=0.249),
 }
 PREFERENCES = {

@@ -343,8 +343,10 @@ def test_a_baseline_with_nothing_to_train_on_is_an_error(baseline: Rows, tmp_pat
     probed = [item for item in baseline if not is_trained_row(item[0])]
     with pytest.raises(EntropylawError, match="too few rows with different questions to train a base model on"):
         build_base_model(probed, "00", SMALL, tmp_path)
-    with pytest.raises(EntropylawError, match=r"no baseline row has a response within base_model\.max_length=2 tokens"):
-        build_base_model(baseline[:20], "00", replace(SMALL, max_length=2), tmp_path)
+    with pytest.raises(
+        EntropylawError, match=r"no baseline row has a response to train on within base_model\.max_length=1 tokens"
+    ):
+        build_base_model(baseline[:20], "00", replace(SMALL, max_length=1), tmp_path)
     assert not (tmp_path / CARD).exists()
 
 

@@ -14,10 +14,10 @@ from training.chat import (
     check_chat_template,
     encode_answer,
     encode_conversation,
-    to_chat,
     training_messages,
 )
 from training.small_model import train_tokenizer
+from training.template_inputs import to_chat
 
 TOKENIZER = train_tokenizer(["Hello there, how are you today? I am fine."] * 3, 400)
 USER, ASSISTANT = Message("user", "Hello there"), Message("assistant", "I am fine.")

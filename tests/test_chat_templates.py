@@ -10,11 +10,12 @@ import pytest
 import trl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import TemplateError
 
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
 from training.base_model_params import BaseModelParams
-from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation, to_chat
+from training.chat import CHAT_TEMPLATE, encode_answer, encode_conversation
 from training.chat_templates import (
     find_answer_ends,
     mark_known_template,
@@ -24,6 +25,7 @@ from training.chat_templates import (
 )
 from training.model_loading import load_pretrained
 from training.small_model import new_model, train_model, train_tokenizer
+from training.template_inputs import to_chat
 
 LLAMA_TOKENS = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
 QWEN_TOKENS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
@@ -133,16 +135,22 @@ def test_vicuna_marks_the_answers_with_their_blank_and_end_and_nothing_else(
     assert encoded is not None and vicuna.decode(encoded.answer_ids) == answers[-1]
 
 
-@pytest.mark.parametrize(
-    ("messages", "reason"),
-    [
-        ([USER, TOOL, ASSISTANT], "the Vicuna format has no role tool"),
-        ([USER, SYSTEM, ASSISTANT], "the Vicuna format has a system message at the beginning only"),
-    ],
-)
-def test_vicuna_refuses_what_its_format_cannot_say(vicuna: Any, messages: list[Message], reason: str) -> None:
-    with pytest.raises(EntropylawError, match=reason):
-        encode_conversation(vicuna, messages, 100)
+def test_vicuna_refuses_what_its_format_cannot_say(vicuna: Any) -> None:
+    with pytest.raises(EntropylawError, match="the Vicuna format has a system message at the beginning only"):
+        encode_conversation(vicuna, [USER, SYSTEM, ASSISTANT], 100)
+    with pytest.raises(TemplateError, match="the Vicuna format has no role tool"):
+        text_of(vicuna, [USER, ASSISTANT, TOOL, ANSWER])
+
+
+@pytest.mark.parametrize("format", ["vicuna", "llama"])
+def test_where_the_format_has_no_role_for_tools_the_user_says_what_they_answer(
+    format: str, request: pytest.FixtureRequest
+) -> None:
+    tokenizer = request.getfixturevalue(format)
+    said = Message("user", TOOL.content)
+    assert encode_conversation(tokenizer, [USER, ASSISTANT, TOOL, ANSWER], 1000) == encode_conversation(
+        tokenizer, [USER, ASSISTANT, said, ANSWER], 1000
+    )
 
 
 def mistral_tokenizer() -> Any:
@@ -218,8 +226,8 @@ def test_llama_3_marks_the_answers_and_their_end_and_nothing_else(llama: Any, me
 
 
 def test_llama_3_has_no_tool_role(llama: Any) -> None:
-    with pytest.raises(EntropylawError, match="the Llama 3 format has no role tool"):
-        encode_conversation(llama, [USER, TOOL, ASSISTANT], 100)
+    with pytest.raises(TemplateError, match="the Llama 3 format has no role tool"):
+        text_of(llama, [USER, ASSISTANT, TOOL, ANSWER])
 
 
 def test_llama_3_is_refused_where_its_tokens_would_be_split() -> None:

@@ -47,7 +47,7 @@ def test_the_card_says_what_the_model_was_made_of() -> None:
     }  # fmt: skip
     for part in (
         "| Rows | 100 (hash `abababababababababababababababab`) |",
-        "| Trained on | 90 conversations; 10 too long to learn from |",
+        "| Trained on | 90 conversations; 10 left out |",
         "| Selection | zip: 100 of 200 rows |",
         f"| Verdict on the data version | warn, approved under a waiver of redundancy (version `{'ef' * 16}`) |",
         "| Held-out rows, nats per response token | 4.25 |",

@@ -25,7 +25,7 @@ from monitor.measures.probe_files import (
     write_probe_rows,
 )
 from training.base_model import load_base_model
-from training.chat import EncodedAnswer, encode_answer, to_chat
+from training.chat import EncodedAnswer, encode_answer
 from training.fine_tuning import hardware_arguments, quiet_libraries
 from training.preference_probe import (
     BETA,
@@ -37,6 +37,7 @@ from training.preference_probe import (
 )
 from training.probe import probe_loss
 from training.probe_run import ProbeParams, choose_probe_rows
+from training.template_inputs import to_chat
 
 Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=6, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)

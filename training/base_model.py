@@ -14,9 +14,10 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Record, canonical_text
 from corpus.row_sides import key_fraction, question_key
 from training.base_model_params import BaseModelParams
-from training.chat import encode_conversation, training_messages
+from training.chat import EncodedRow, encode_record
 from training.chat_templates import prepare_chat_template, read_chat_template
 from training.model_loading import load_pretrained
+from training.row_window import read_window
 from training.small_model import new_model, train_model, train_tokenizer
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ CARD = "entropylaw.json"
 # is by what a row asks, so the base model has seen no probed question of any later version, and a row whose answer was
 # edited stays on its side. Otherwise the rows of the first version would look easier than those of any honest update.
 TRAINED_FROM = 0.5
+# Below this share of rows with room for an answer, the others are read in windows: a minority would make the model.
+MIN_FITTING_SHARE = 0.5
 # Part of a small model's identity: a model whose rows were told apart in another way is another one.
 SPLIT: Literal["question"] = "question"
 
@@ -106,15 +109,23 @@ def _train_small_model(
     tokenizer = train_tokenizer([canonical_text(record) for record in records], params.vocabulary)
     prepare_chat_template(tokenizer, template)
     model = new_model(params, tokenizer)
-    rows = [encode_conversation(tokenizer, training_messages(record), params.max_length) for record in records]
-    usable = [row for row in rows if row is not None]
+    usable, windows = _encode_rows(tokenizer, records, params.max_length)
     if not usable:
-        raise EntropylawError(f"no baseline row has a response within base_model.max_length={params.max_length} tokens")
+        limit = f"base_model.max_length={params.max_length}"
+        raise EntropylawError(f"no baseline row has a response to train on within {limit} tokens")
     losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return BaseModelCard(
-        identity=fingerprint({"params": _describe_params(params, template), "baseline": data_hash, "split": SPLIT}),
+        identity=fingerprint(
+            {
+                "params": _describe_params(params, template),
+                "baseline": data_hash,
+                "split": SPLIT,
+                # Left out where there are none, so that models of short rows keep their identity and their history.
+                **({"windows": windows} if windows else {}),
+            }
+        ),
         pretrained=None,
         revision=None,
         trained_from=TRAINED_FROM,
@@ -125,6 +136,25 @@ def _train_small_model(
         last_loss_nats=sum(losses[-10:]) / len(losses[-10:]),
         split=SPLIT,
     )
+
+
+def _encode_rows(
+    tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], max_length: int
+) -> tuple[list[EncodedRow], int]:
+    """The rows to train on, each of ``max_length`` tokens at most, and how many of them are windows.
+
+    A row is cut at its end. Where most prompts leave no room for an answer, these rows are read as the probe reads
+    them: in a window around a response. Otherwise the model would be made of the few others, or of none.
+    """
+    rows = [encode_record(tokenizer, record) for record in records]
+    cut = [row.cut(max_length) for row in rows]
+    whole = [row for row in cut if row is not None]
+    if len(whole) >= MIN_FITTING_SHARE * sum(any(row.response[1:]) for row in rows):
+        return whole, 0
+    without_room = [(record, row) for record, row, kept in zip(records, rows, cut, strict=True) if kept is None]
+    windows = [read_window(tokenizer, record, row, max_length) for record, row in without_room]
+    read = [window.encoded for window in windows if window is not None]
+    return [*whole, *read], len(read)
 
 
 def _describe_params(params: BaseModelParams, template: str | None) -> dict[str, Any]:

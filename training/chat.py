@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from corpus.errors import EntropylawError
 from corpus.records import ROLES, Message, Preference, Record
+from training.rendering import Rendered, fit_structures, lacks_text, render
+from training.template_inputs import TemplateInput, to_template_input
+from training.trained_turns import cut_untrained, find_trained_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,18 +36,37 @@ GENERATION_MARKER = re.compile(r"\{%[-+]?\s*generation\b")
 
 @dataclass(frozen=True, slots=True)
 class EncodedRow:
-    """One conversation as tokens. ``response``: for each of ``ids``, whether the model must produce it."""
+    """One conversation as tokens.
+
+    ``response``: for each of ``ids``, whether the model must produce it. ``text_lost``: the chat template left out a
+    text of the conversation.
+    """
 
     ids: tuple[int, ...]
     response: tuple[bool, ...]
+    text_lost: bool = field(default=False, repr=False)
+
+    def cut(self, max_length: int) -> EncodedRow | None:
+        """The row's first ``max_length`` tokens; None when there is no response token among them.
+
+        >>> EncodedRow((1, 2, 3), (False, True, True)).cut(2)
+        EncodedRow(ids=(1, 2), response=(False, True))
+        """
+        ids, response = self.ids[:max_length], self.response[:max_length]
+        # The first token is never predicted, so a response there alone carries no loss.
+        return EncodedRow(ids, response, self.text_lost) if any(response[1:]) else None
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedAnswer:
-    """A prompt, which the model is given, and an answer, which it must produce up to the end of the turn, as tokens."""
+    """A prompt, which the model is given, and an answer, which it must produce up to the end of the turn, as tokens.
+
+    ``text_lost``: the chat template left out a text of one of them.
+    """
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
+    text_lost: bool = field(default=False, repr=False)
 
     def after(self, prompt_ids: tuple[int, ...], max_length: int) -> EncodedRow:
         """The answer after a prompt, its own or another one, cut at ``max_length`` tokens in all.
@@ -53,12 +75,7 @@ class EncodedAnswer:
         EncodedRow(ids=(8, 3, 4), response=(False, True, True))
         """
         ids = (prompt_ids + self.answer_ids)[:max_length]
-        return EncodedRow(ids, tuple(i >= len(prompt_ids) for i in range(len(ids))))
-
-
-def to_chat(messages: Iterable[Message]) -> list[dict[str, str]]:
-    """The messages as chat templates and chat endpoints take them."""
-    return [{"role": message.role, "content": message.content} for message in messages]
+        return EncodedRow(ids, tuple(i >= len(prompt_ids) for i in range(len(ids))), self.text_lost)
 
 
 def training_messages(record: Record) -> tuple[Message, ...]:
@@ -89,52 +106,114 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
+def encode_record(tokenizer: PreTrainedTokenizerBase, record: Record) -> EncodedRow:
+    """The conversation that a model is trained on, whole, as ``encode_conversation`` encodes it.
+
+    Raises EntropylawError when the template refuses the messages.
+    """
+    return _encode(tokenizer, training_messages(record), record.tools)
+
+
 def encode_conversation(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_length: int
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_length: int, tools: str = ""
 ) -> EncodedRow | None:
     """A conversation as tokens under the chat template, cut at ``max_length``; None when no response token is left.
 
-    Raises EntropylawError when the template refuses the messages, as many do with a system or tool role.
+    Tools, tool calls and reasoning are given to the template as structures where it writes them, else as text. The
+    turns that are not to be trained on are there, and none of their tokens is a response. Raises EntropylawError when
+    the template refuses the messages, as many do with a system or tool role.
     """
-    encoded = _apply_template(tokenizer, messages, return_assistant_tokens_mask=True)
-    ids = tuple(encoded["input_ids"][:max_length])
-    response = tuple(bool(flag) for flag in encoded["assistant_masks"][:max_length])
-    # The first token is never predicted, so a response there alone carries no loss.
-    return EncodedRow(ids, response) if any(response[1:]) else None
+    return _encode(tokenizer, messages, tools).cut(max_length)
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: str) -> EncodedRow:
+    given = to_template_input(messages, tools, fit_structures(tokenizer, messages, tools))
+    text, spans = _render(tokenizer, given, messages, spans=True)
+    if not all(message.trained for message in messages):
+        spans = find_trained_spans(tokenizer, given, messages, Rendered(text, spans))
+    encoded = tokenizer(text, add_special_tokens=False)
+    ids = tuple(encoded["input_ids"])
+    response = [False] * len(ids)
+    for start, end in spans:
+        first, last = encoded.char_to_token(start), encoded.char_to_token(end - 1)
+        if first is None:
+            break
+        stop = last + 1 if last else len(ids)
+        response[first:stop] = [True] * (stop - first)
+    return EncodedRow(ids, tuple(response), lacks_text(text, given))
 
 
 def encode_answer(
-    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], answer: Sequence[Message], max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Sequence[Message],
+    answer: Sequence[Message],
+    max_length: int,
+    tools: str = "",
 ) -> EncodedAnswer | None:
     """A prompt and its answer as tokens; None when the prompt leaves no room for the answer within ``max_length``.
 
     They are told apart as TRL does it: the tokens of the prompt alone and of both together begin alike, and what
-    follows is the answer. Assistant turns of the prompt belong to the prompt. Raises EntropylawError when the template
-    refuses the messages.
+    follows is the answer. Assistant turns of the prompt belong to the prompt, and so do turns of the answer that are
+    not to be trained on; None too when there is no other. Raises EntropylawError when the template refuses the
+    messages.
     """
-    prompt_ids = _apply_template(tokenizer, prompt, add_generation_prompt=True)["input_ids"]
-    ids = _apply_template(tokenizer, (*prompt, *answer))["input_ids"]
+    inputs = answer_inputs(tokenizer, prompt, answer, tools)
+    if inputs is None:
+        return None
+    before, whole = inputs
+    prompt_ids = _tokenize(tokenizer, _render(tokenizer, before, prompt, add_generation_prompt=True).text)
+    text = _render(tokenizer, whole, (*prompt, *answer)).text
+    ids = _tokenize(tokenizer, text)
     common = 0
     while common < min(len(prompt_ids), len(ids)) and prompt_ids[common] == ids[common]:
         common += 1
     # The first token is never predicted, so it must not be the answer's.
-    return EncodedAnswer(tuple(ids[:common]), tuple(ids[common:])) if 0 < common < min(len(ids), max_length) else None
+    if not 0 < common < min(len(ids), max_length):
+        return None
+    return EncodedAnswer(ids[:common], ids[common:], lacks_text(text, whole))
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
+def answer_inputs(
+    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], answer: Sequence[Message], tools: str
+) -> tuple[TemplateInput, TemplateInput] | None:
+    """What the chat template is given of a prompt alone, and of the prompt with its answer.
+
+    None where no turn of the answer is to be trained on.
+    """
+    trained = cut_untrained(prompt, answer)
+    if trained is None:
+        return None
+    prompt, answer = trained
+    structures = fit_structures(tokenizer, (*prompt, *answer), tools)
+    before, whole = (to_template_input(turns, tools, structures) for turns in (prompt, (*prompt, *answer)))
+    return before, whole
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: str = "") -> tuple[int, ...]:
     """The messages as tokens, up to where the model begins its answer.
 
     Raises EntropylawError when the template refuses the messages.
     """
-    return tuple(_apply_template(tokenizer, messages, add_generation_prompt=True)["input_ids"])
+    given = to_template_input(messages, tools, fit_structures(tokenizer, messages, tools))
+    return _tokenize(tokenizer, _render(tokenizer, given, messages, add_generation_prompt=True).text)
 
 
-def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], **options: Any) -> Any:
+def _tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    given: TemplateInput,
+    messages: Sequence[Message],
+    add_generation_prompt: bool = False,
+    spans: bool = False,
+) -> Rendered:
     from jinja2 import TemplateError, TemplateSyntaxError
 
     name = tokenizer.name_or_path or "the tokenizer"
     try:
-        return tokenizer.apply_chat_template(to_chat(messages), tokenize=True, return_dict=True, **options)
+        return render(tokenizer, given, add_generation_prompt, spans)
     except TemplateSyntaxError as error:
         raise EntropylawError(f"{name}: the chat template, line {error.lineno}: {error.message}") from None
     except TemplateError as error:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
-from training.chat import GENERATION_MARKER, check_chat_template, encode_conversation, to_chat
+from training.chat import GENERATION_MARKER, check_chat_template, encode_conversation
+from training.template_inputs import to_chat
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

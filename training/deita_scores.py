@@ -59,6 +59,8 @@ def score_turns(
 def split_turns(messages: Sequence[Message]) -> list[Turn]:
     r"""Each assistant message with the text of user and tools since the assistant message before it.
 
+    A message that is not to be trained on makes no turn.
+
     >>> split_turns([Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello!")])
     [Turn(instruction='Hi', output='Hello!')]
     """
@@ -66,7 +68,8 @@ def split_turns(messages: Sequence[Message]) -> list[Turn]:
     asked: list[str] = []
     for message in messages:
         if message.role == "assistant":
-            turns.append(Turn("\n".join(asked), message.text))
+            if message.trained:
+                turns.append(Turn("\n".join(asked), message.text))
             asked = []
         elif message.role != "system":
             asked.append(message.text)

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from corpus.artifacts import fingerprint
 from corpus.errors import EntropylawError, ParamsError
 from training.launch import is_first_process
+from training.unread_rows import UnreadRows
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -71,7 +72,8 @@ class TrainerParams:
 class TrainingReport:
     """What a fine-tuning run did.
 
-    ``rows_dropped``: rows with nothing to train on within ``max_length`` tokens. ``tokens``: input tokens of one epoch.
+    ``rows_dropped``: rows with nothing to train on within ``max_length`` tokens. ``unread``: of how many rows something
+    was not trained on, and why. ``tokens``: input tokens of one epoch.
     ``heldout_loss``: of the trained model, in nats per response token; None where nothing was held out. ``seconds`` and
     ``tokens_per_second``: of the training loop since it was last started, evaluations included; the latter is None
     where a resumed run had nothing left to train. ``curve``: (optimiser step, loss) as logged by the trainer.
@@ -89,6 +91,7 @@ class TrainingReport:
     seconds: float
     tokens_per_second: float | None
     curve: tuple[tuple[int, float], ...]
+    unread: UnreadRows = field(default=UnreadRows(), kw_only=True)
 
 
 def process_count() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import NotAssessedError
 from corpus.records import Record
-from training.chat import EncodedRow, encode_conversation, training_messages
+from training.chat import EncodedRow, encode_record
 from training.evaluation_params import EvaluationParams
 from training.loss import mean_token_loss
 from training.model_loading import load_pretrained
@@ -48,7 +48,7 @@ def evaluate_heldout(model_folder: str | Path, records: Sequence[Record], params
     rows = [
         row
         for record in records[: params.rows]
-        if (row := encode_conversation(tokenizer, training_messages(record), params.max_length)) is not None
+        if (row := encode_record(tokenizer, record).cut(params.max_length)) is not None
     ]
     if not rows:
         raise NotAssessedError(

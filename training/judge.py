@@ -15,10 +15,10 @@ from corpus.artifacts import fingerprint
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Message
-from training.chat import to_chat
 from training.chat_endpoint import ChatEndpoint, UnusableAnswerError
 from training.judge_params import JudgeParams
 from training.judgments import Judgment, Judgments
+from training.template_inputs import to_chat
 
 if TYPE_CHECKING:
     import numpy as np

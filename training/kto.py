@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -15,7 +17,7 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import Message, Preference
 from training.adapters import adapter_config, loading_device, quantize_config
 from training.base_model import load_base_model
-from training.chat import encode_answer, to_chat
+from training.chat import EncodedRow, answer_inputs, encode_answer
 from training.device_memory import explain_full_memory
 from training.fine_tuning import (
     MIN_KTO_MICRO_BATCH_ROWS,
@@ -31,8 +33,10 @@ from training.live_curves import draw_curves
 from training.model_card import Provenance
 from training.run_outputs import RunOutputs, plan_run, save_run
 from training.training_run import run_trainer
+from training.unread_rows import UnreadRows, count_unread, fit_row
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 # Weighted desirable rows over weighted undesirable rows shall lie between 1 and 4/3 (Ethayarajh et al., 2024,
@@ -78,11 +82,12 @@ class KtoReport(TrainingReport):
 
 @dataclass(frozen=True)
 class KtoRow:
-    """One row of KTO: an answer to a prompt, and whether it is desirable."""
+    """One row of KTO: an answer to a prompt, and whether it is desirable. ``tools``: canonical JSON, or ""."""
 
     prompt: tuple[Message, ...]
     answer: tuple[Message, ...]
     desirable: bool
+    tools: str = ""
 
 
 def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) -> list[KtoRow]:
@@ -92,7 +97,7 @@ def unpair_preferences(records: Iterable[Preference], rng: np.random.Generator) 
     hold one label only.
     """
     rows = [
-        KtoRow(record.prompt, answer, desirable)
+        KtoRow(record.prompt, answer, desirable, record.tools)
         for record in records
         for answer, desirable in ((record.chosen, True), (record.rejected, False))
         if answer
@@ -154,7 +159,6 @@ def _train(
     outputs: RunOutputs,
     progress: Progress,
 ) -> KtoReport:
-    from datasets import Dataset
     from transformers import set_seed
     from trl import KTOConfig, KTOTrainer
 
@@ -175,7 +179,7 @@ def _train(
         model=model,
         ref_model=load_base_model(sft_folder, "cpu", params.weights)[0] if params.tuning == "full" else None,
         args=arguments,
-        train_dataset=Dataset.from_list([_to_trl(row) for row in answers.rows]),
+        train_dataset=_to_dataset(tokenizer, answers.rows),
         processing_class=tokenizer,
         peft_config=adapter_config(params),
         callbacks=[draw_curves(outputs.live)] if outputs.live else None,
@@ -187,7 +191,8 @@ def _train(
     report = KtoReport(
         method="kto",
         rows=len(labels),
-        rows_dropped=answers.dropped,
+        rows_dropped=answers.unread.rows - len(labels),
+        unread=answers.unread,
         tokens=answers.tokens,
         epochs=params.epochs,
         **asdict(run),
@@ -203,10 +208,10 @@ def _train(
 
 @dataclass(frozen=True)
 class _Answers:
-    """The ``rows`` to train on, in training order, and their ``tokens``; ``dropped``: how many answers did not fit."""
+    """The ``rows`` to train on, in training order, and their ``tokens``; ``unread``: counted over all answers."""
 
     rows: tuple[KtoRow, ...]
-    dropped: int
+    unread: UnreadRows
     tokens: int
 
     @property
@@ -217,22 +222,45 @@ class _Answers:
 def _prepare_answers(records: Sequence[Preference], tokenizer: PreTrainedTokenizerBase, params: KtoParams) -> _Answers:
     """The answers that fit ``max_length``. Raises EntropylawError when there are none, or of one label only."""
     unpaired = unpair_preferences(records, np.random.default_rng(params.seed))
-    measured = [(row, count_tokens(tokenizer, row, params.max_length)) for row in unpaired]
-    rows = tuple(row for row, tokens in measured if tokens)
+    encoded = [_encode_whole(tokenizer, row) for row in unpaired]
+    fits = [fit_row(row, params.max_length) for row in encoded]
+    fitting = [not fit.prompt_too_long and not fit.without_answer for fit in fits]
+    rows = tuple(row for row, fitted in zip(unpaired, fitting, strict=True) if fitted)
+    unread = count_unread(fits)
     if not rows:
+        if not unread.prompts_too_long:
+            raise EntropylawError("no preference row has an answer to train on")
         raise EntropylawError(
             f"no preference row has a prompt shorter than kto.max_length={params.max_length} tokens; raise it"
         )
     if len({row.desirable for row in rows}) < 2:
         raise EntropylawError("KTO needs both chosen and rejected answers; the selected preferences hold only one kind")
-    return _Answers(rows, len(unpaired) - len(rows), sum(tokens for _, tokens in measured))
+    tokens = sum(min(len(row.ids), params.max_length) for row, fitted in zip(encoded, fitting, strict=True) if fitted)
+    return _Answers(rows, unread, tokens)
 
 
-def count_tokens(tokenizer: PreTrainedTokenizerBase, row: KtoRow, max_length: int) -> int:
-    """Tokens of prompt and answer within ``max_length``; 0 when no token of the answer fits."""
-    encoded = encode_answer(tokenizer, row.prompt, row.answer, max_length)
-    return min(len(encoded.prompt_ids) + len(encoded.answer_ids), max_length) if encoded else 0
+def _encode_whole(tokenizer: PreTrainedTokenizerBase, row: KtoRow) -> EncodedRow:
+    """An answer after its prompt, whole; a row without tokens where no turn of it is to be trained on."""
+    encoded = encode_answer(tokenizer, row.prompt, row.answer, sys.maxsize, row.tools)
+    return encoded.after(encoded.prompt_ids, sys.maxsize) if encoded else EncodedRow((), ())
 
 
-def _to_trl(row: KtoRow) -> dict[str, Any]:
-    return {"prompt": to_chat(row.prompt), "completion": to_chat(row.answer), "label": row.desirable}
+def _to_dataset(tokenizer: PreTrainedTokenizerBase, rows: Sequence[KtoRow]) -> Dataset:
+    """The rows as TRL reads them. It tokenises them itself, from what ``encode_answer`` gives the chat template too."""
+    from datasets import Dataset, Features, Json, List, Value
+
+    listed = [_to_trl(tokenizer, row) for row in rows]
+    # As columns of structures, all calls would get the arguments of all others: each turn is stored as JSON.
+    turns = List(Json())
+    features = {"prompt": turns, "completion": turns, "label": Value("bool"), "tools": Value("string")}
+    return Dataset.from_list(listed, features=Features({name: features[name] for name in listed[0]}))
+
+
+def _to_trl(tokenizer: PreTrainedTokenizerBase, row: KtoRow) -> dict[str, Any]:
+    inputs = answer_inputs(tokenizer, row.prompt, row.answer, row.tools)
+    if inputs is None:
+        raise ValueError("a row without a turn to be trained on")
+    before, whole = inputs
+    tools = None if whole.tools is None else json.dumps(whole.tools, ensure_ascii=False)
+    completion = whole.chat[len(before.chat) :]
+    return {"prompt": before.chat, "completion": completion, "label": row.desirable, "tools": tools}

@@ -68,7 +68,8 @@ def render_model_card(
     facts = {
         "Started from": f"{_name_model(trained_on.started_from)} (`{trained_on.identity}`)",
         "Rows": f"{trained_on.rows:,} (hash `{trained_on.data_hash}`)",
-        "Trained on": f"{report.rows:,} {UNITS[report.method]}; {report.rows_dropped:,} too long to learn from",
+        "Trained on": f"{report.rows:,} {UNITS[report.method]}; {report.rows_dropped:,} left out"
+        + (f" ({report.unread.describe()})" if report.unread.describe() else ""),
         "Selection": _describe_selection(provenance, trained_on.rows),
         "Verdict on the data version": _describe_verdict(provenance),
     }

@@ -21,7 +21,8 @@ from training.probe_run import (
     read_rows,
     take_probe_rows,
 )
-from training.row_window import read_preference
+from training.row_window import encode_answers, read_answer_windows
+from training.unread_rows import RowFit, UnreadRows, count_unread, fit_answers
 
 if TYPE_CHECKING:
     import torch
@@ -126,9 +127,14 @@ def probe_preferences(
     is held. The model is trained in place: pass a fresh one. Raises NotAssessedError when fewer rows than one batch can
     be probed.
     """
-    rows = take_probe_rows(
-        records, params, trained_from, lambda record: read_preference(tokenizer, record, params.max_length)
-    )
+    fits: list[RowFit] = []
+
+    def read_row(record: Record) -> ReadAnswers | None:
+        whole = encode_answers(tokenizer, record)
+        fits.append(fit_answers(whole.values(), params.max_length))
+        return read_answer_windows(tokenizer, record, whole, params.max_length)
+
+    rows = take_probe_rows(records, params, trained_from, read_row)
     steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
     total = reading + 2 * steps
     padding_id = tokenizer.pad_token_id
@@ -158,7 +164,7 @@ def probe_preferences(
         _describe_row(item, base[i], kto_losses_of[i], i // params.batch_rows if i < starts.stop else None)
         for i, item in enumerate(rows)
     ]
-    return _summarise(losses, probed, params.first_counted_step(steps))
+    return _summarise(losses, probed, params.first_counted_step(steps), count_unread(fits))
 
 
 @dataclass(frozen=True)
@@ -249,7 +255,10 @@ def _describe_row(
 
 
 def _summarise(
-    losses: Sequence[Sequence[float]], probed: Sequence[ProbedPreference], first_counted_step: int
+    losses: Sequence[Sequence[float]],
+    probed: Sequence[ProbedPreference],
+    first_counted_step: int,
+    unread: UnreadRows,
 ) -> PreferenceProbeResult:
     """The result of a probe. ``losses``: of each step, one for each answer."""
     counted = [loss for step in losses[first_counted_step:] for loss in step]
@@ -263,4 +272,5 @@ def _summarise(
         rows=tuple(probed),
         chosen_loss_nats=sum(row.loss_nats * row.tokens for row in probed) / tokens,
         margin_nats=sum(margins) / len(margins) if margins else None,
+        unread=unread,
     )

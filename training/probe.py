@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, Preference
-from training.chat import EncodedRow
+from corpus.records import HashedRecord, Preference, Record
+from training.chat import EncodedRow, encode_record
 from training.loss import collate_rows, row_token_losses
 from training.preference_probe import probe_preferences
 from training.probe_run import (
@@ -21,7 +21,8 @@ from training.probe_run import (
     read_rows,
     take_probe_rows,
 )
-from training.row_window import read_conversation
+from training.row_window import ReadRow, read_window
+from training.unread_rows import RowFit, count_unread, fit_row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -44,9 +45,14 @@ def probe_loss(
     if any(isinstance(record, Preference) for record, _ in records):
         return probe_preferences(model, tokenizer, records, params, trained_from, progress)
 
-    rows = take_probe_rows(
-        records, params, trained_from, lambda record: read_conversation(tokenizer, record, params.max_length)
-    )
+    fits: list[RowFit] = []
+
+    def read_row(record: Record) -> ReadRow | None:
+        whole = encode_record(tokenizer, record)
+        fits.append(fit_row(whole, params.max_length))
+        return read_window(tokenizer, record, whole, params.max_length)
+
+    rows = take_probe_rows(records, params, trained_from, read_row)
     encoded = [row.encoded for _, _, row in rows]
     steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
     padding_id = tokenizer.pad_token_id
@@ -67,7 +73,7 @@ def probe_loss(
         )
         for i, (record, row_hash, row) in enumerate(rows)
     )
-    return ProbeResult(run.l, steps, run.tokens, run.curve, tuple(probed))
+    return ProbeResult(run.l, steps, run.tokens, run.curve, tuple(probed), unread=count_unread(fits))
 
 
 def train_and_record(

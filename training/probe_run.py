@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from corpus.errors import NotAssessedError
@@ -14,6 +14,7 @@ from corpus.records import HashedRecord, Record
 from corpus.row_sides import key_fraction, question_key
 from training.chat import EncodedRow
 from training.loss import collate_rows, row_token_losses
+from training.unread_rows import UnreadRows
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,7 @@ class ProbeResult:
 
     ``l``: mean loss in nats per response token over the steps after the skipped ones, in training. ``curve``: the mean
     loss of every step. ``tokens``: response tokens that ``l`` is a mean over. ``rows``: each with its loss by the base
-    model. For preferences see ``PreferenceProbeResult``.
+    model. ``unread``: of how many rows something was not read. For preferences see ``PreferenceProbeResult``.
     """
 
     l: float  # noqa: E741 - the paper's letter
@@ -104,6 +105,7 @@ class ProbeResult:
     tokens: int
     curve: tuple[float, ...]
     rows: tuple[ProbedRow, ...]
+    unread: UnreadRows = field(default=UnreadRows(), kw_only=True)
 
     @property
     def tokens_read_share(self) -> float:
@@ -149,16 +151,20 @@ def take_probe_rows(
     """
     wanted = params.read_rows
     encoded: list[tuple[Record, str, Encoded]] = []
+    left_out = 0
     # A few rows have no response. Look a little further, so that the probe keeps its size.
     for record, row_hash in choose_probe_rows(records, wanted * 2, params.seed, trained_from):
         row = encode(record)
-        if row is not None:
+        if row is None:
+            left_out += 1
+        else:
             encoded.append((record, row_hash, row))
         if len(encoded) == wanted:
             break
     if len(encoded) < params.batch_rows:
+        others = f" ({left_out} others have no answer to train on)" if left_out else ""
         raise NotAssessedError(
-            f"only {len(encoded)} rows can be probed, fewer than one batch of {params.batch_rows}; "
+            f"only {len(encoded)} rows can be probed, fewer than one batch of {params.batch_rows}{others}; "
             "add rows or lower probe.batch_rows"
         )
     return encoded

@@ -135,19 +135,23 @@ def _sample(records: Sequence[HashedRecord], params: QualityParams) -> list[Hash
 
 
 def _answer_indices(record: Record) -> list[int]:
-    """Indices of the answers to learn from among the training messages; in a preference, only of chosen ones."""
+    """Indices of the answers to learn from among the training messages; in a preference, only of chosen ones.
+
+    An answer that is not to be trained on is none.
+    """
     messages = training_messages(record)
     first = 0
     if isinstance(record, Preference):
         first = len(record.prompt) if record.chosen else len(messages)
-    return [i for i in range(first, len(messages)) if messages[i].role == "assistant"]
+    return [i for i in range(first, len(messages)) if messages[i].role == "assistant" and messages[i].trained]
 
 
 def _ask_turns(record: Record, row_hash: str, params: QualityParams) -> Iterator[JudgeRequest]:
     """One request for each answer to learn from, with all that was said before it."""
     messages = training_messages(record)
+    tools = [f"tools: {record.tools}"] if record.tools else []
     for i in _answer_indices(record):
-        conversation = "\n\n".join(f"{message.role}: {message.text}" for message in messages[:i])
+        conversation = "\n\n".join([*tools, *(f"{message.role}: {message.text}" for message in messages[:i])])
         prompt = PROMPT.format(
             cut=CUT,
             conversation=shorten(conversation, params.max_characters),

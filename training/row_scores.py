@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Record
 from training.base_model import load_base_model
-from training.chat import EncodedRow, encode_conversation, training_messages
+from training.chat import EncodedRow, encode_record, training_messages
 from training.loss import collate_rows, row_token_losses
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def score_losses(
     scorer, tokenizer, _ = load_base_model(model)
     losses = np.full(len(records), np.nan)
     for batch in batch_by_length(records, params.batch_rows, progress):
-        rows = [encode_conversation(tokenizer, training_messages(records[i]), params.max_length) for i in batch]
+        rows = [encode_record(tokenizer, records[i]).cut(params.max_length) for i in batch]
         parts = [[row] if row else [] for row in rows]
         losses[batch] = _mean_losses(scorer, parts, tokenizer.pad_token_id, params.batch_rows * params.max_length)
     return losses
@@ -104,7 +104,7 @@ def score_answers(
     begin: tuple[int, ...] = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
     given_prompt, alone = np.full(len(records), np.nan), np.full(len(records), np.nan)
     for batch in batch_by_length(records, params.batch_rows, progress):
-        rows = [encode_conversation(tokenizer, training_messages(records[i]), params.max_length) for i in batch]
+        rows = [encode_record(tokenizer, records[i]).cut(params.max_length) for i in batch]
         parts = [_split_answers(row, begin) if row else ([], []) for row in rows]
         for losses, of_rows in zip((given_prompt, alone), zip(*parts, strict=True), strict=True):
             losses[batch] = _mean_losses(scorer, of_rows, tokenizer.pad_token_id, params.batch_rows * params.max_length)

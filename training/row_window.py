@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from corpus.records import Preference, Record, hash_fraction
 from corpus.row_sides import question_key
-from training.chat import EncodedAnswer, EncodedRow, encode_answer, encode_conversation, training_messages
+from training.chat import EncodedAnswer, EncodedRow, encode_answer, encode_record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,9 +69,15 @@ def read_conversation(tokenizer: PreTrainedTokenizerBase, record: Record, max_le
     Raises EntropylawError when the chat template refuses the messages.
     """
     # Only the window is read, but where it lies depends on the whole row.
-    whole = encode_conversation(tokenizer, training_messages(record), sys.maxsize)
-    window = whole and choose_window(whole, max_length, window_place(record), tokenizer.bos_token_id)
-    return ReadRow(window, count_responses(whole)) if whole and window else None
+    return read_window(tokenizer, record, encode_record(tokenizer, record), max_length)
+
+
+def read_window(
+    tokenizer: PreTrainedTokenizerBase, record: Record, whole: EncodedRow, max_length: int
+) -> ReadRow | None:
+    """What is read of a record's ``whole`` row; None without a response."""
+    window = choose_window(whole, max_length, window_place(record), tokenizer.bos_token_id)
+    return ReadRow(window, count_responses(whole)) if window else None
 
 
 def read_preference(
@@ -81,15 +87,31 @@ def read_preference(
 
     Each with the response tokens of the whole answer. None of a conversation, and of a row without an answer.
     """
+    return read_answer_windows(tokenizer, record, encode_answers(tokenizer, record), max_length)
+
+
+def encode_answers(tokenizer: PreTrainedTokenizerBase, record: Record) -> dict[bool, EncodedRow]:
+    """The answers of a preference that are to be trained on, each whole and after its prompt.
+
+    The chosen one is under True, the rejected one under False. Empty for a conversation.
+    """
     if not isinstance(record, Preference):
-        return None
-    place = window_place(record)
+        return {}
     answers = {}
     for label, messages in ((True, record.chosen), (False, record.rejected)):
-        whole = encode_answer(tokenizer, record.prompt, messages, sys.maxsize) if messages else None
-        if whole is None:
-            continue
-        row = whole.after(whole.prompt_ids, sys.maxsize)
+        whole = encode_answer(tokenizer, record.prompt, messages, sys.maxsize, record.tools) if messages else None
+        if whole is not None:
+            answers[label] = whole.after(whole.prompt_ids, sys.maxsize)
+    return answers
+
+
+def read_answer_windows(
+    tokenizer: PreTrainedTokenizerBase, record: Record, whole: dict[bool, EncodedRow], max_length: int
+) -> dict[bool, tuple[EncodedAnswer, int]] | None:
+    """What is read of a preference's ``whole`` answers, as ``read_preference`` gives it."""
+    place = window_place(record)
+    answers = {}
+    for label, row in whole.items():
         window = choose_window(row, max_length, place, tokenizer.bos_token_id)
         if window is None or window.response[0]:
             continue

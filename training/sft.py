@@ -12,7 +12,7 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import Record
 from training.adapters import adapter_config, loading_device, quantize_config
 from training.base_model import load_base_model
-from training.chat import EncodedRow, encode_conversation, training_messages
+from training.chat import EncodedRow, encode_record
 from training.device_memory import explain_full_memory
 from training.fine_tuning import (
     TrainerParams,
@@ -27,6 +27,7 @@ from training.live_curves import draw_curves
 from training.model_card import Provenance
 from training.run_outputs import RunOutputs, plan_run, save_run
 from training.training_run import run_trainer
+from training.unread_rows import UnreadRows, count_unread, fit_row
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -97,12 +98,16 @@ def _train(
     arguments = SFTConfig(packing=params.packing, packing_strategy="bfd", **trainer_arguments(params, "sft"))
     model, tokenizer, card = load_base_model(base_folder, loading_device(params), params.weights, quantization)
     refuse_start_as_output(outputs.folder, base_folder, card.pretrained)
-    rows = _encode_rows(tokenizer, records, params.max_length)
+    rows, unread = _encode_rows(tokenizer, records, params.max_length)
     if not rows:
+        why = unread.describe()
+        remedy = "; raise it, or shorten the prompts" if unread.prompts_too_long else ""
         raise EntropylawError(
             f"none of the {len(records)} selected rows has a response within sft.max_length={params.max_length} tokens"
+            + (f" ({why})" if why else "")
+            + remedy
         )
-    unseen = _encode_rows(tokenizer, held_out[: params.heldout_rows], params.max_length)
+    unseen, _ = _encode_rows(tokenizer, held_out[: params.heldout_rows], params.max_length)
     others = {"base": card.identity, "held_out": [row.ids for row in unseen]}
     plan = plan_run("sft", params, base_folder, card, records, outputs, others)
     bind_arguments(arguments, plan.checkpoints)
@@ -121,6 +126,7 @@ def _train(
         method="sft",
         rows=len(rows),
         rows_dropped=len(records) - len(rows),
+        unread=unread,
         tokens=sum(len(row.ids) for row in rows),
         epochs=params.epochs,
         **asdict(run),
@@ -129,9 +135,18 @@ def _train(
     return report
 
 
-def _encode_rows(tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], max_length: int) -> list[EncodedRow]:
-    encoded = (encode_conversation(tokenizer, training_messages(record), max_length) for record in records)
-    return [row for row in encoded if row is not None]
+def _encode_rows(
+    tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], max_length: int
+) -> tuple[list[EncodedRow], UnreadRows]:
+    """The rows with a response within ``max_length`` tokens, cut there; and of how many rows something is not read."""
+    rows, fits = [], []
+    for record in records:
+        whole = encode_record(tokenizer, record)
+        fits.append(fit_row(whole, max_length))
+        cut = whole.cut(max_length)
+        if cut is not None:
+            rows.append(cut)
+    return rows, count_unread(fits)
 
 
 def _to_dataset(rows: Sequence[EncodedRow]) -> Dataset:

@@ -71,6 +71,7 @@ def load_evidence(dataset: str) -> Evidence:
             probe_tokens=probed.tokens,
             probe_trained=probed.trained,
             read_share=summary.tokens_read_share,
+            unread=summary.unread,
         )
     measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
     for name, value in measured:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.probe_run import ProbeParams
+    from training.unread_rows import UnreadRows
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Evidence:
       per token by the base model before training; of preferences, the loss of the chosen answer.
     - ``probe_tokens``: how many response tokens each loss is a mean over. ``probe_trained``: whether the probe's run
       trained on the row, so that it counts for ``l``. Both of shape (probed,).
-    - ``read_share``: the share of the probed rows' response tokens that were read; None where that is not known.
+    - ``read_share``: the share of the probed rows' response tokens that were read; ``unread``: of how many rows
+      something was not read. None where that is not known.
     """
 
     dataset: str
@@ -48,6 +50,7 @@ class Evidence:
     probe_tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     probe_trained: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     read_share: float | None = None
+    unread: UnreadRows | None = None
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from monitor.measures.probe_files import ProbedRows
 if TYPE_CHECKING:
     from training.probe_run import ProbeParams
     from training.probed_model import ProbedModel
+    from training.unread_rows import UnreadRows
 
 
 COMPRESSION, CONSISTENCY, PROBE = "compression", "consistency", "probe"
@@ -79,10 +80,16 @@ def probe_dataset(
         base.card.trained_from,
         lambda done, total: progress(PROBE, done, total),
     )
-    return with_probe(evidence, result.l, result.tokens_read_share, ProbedRows.of(result.rows))
+    return with_probe(evidence, result.l, result.tokens_read_share, ProbedRows.of(result.rows), result.unread)
 
 
-def with_probe(evidence: Evidence, l: float, read_share: float, rows: ProbedRows) -> Evidence:  # noqa: E741 - L
+def with_probe(
+    evidence: Evidence,
+    l: float,  # noqa: E741 - the paper's letter
+    read_share: float,
+    rows: ProbedRows,
+    unread: UnreadRows | None = None,
+) -> Evidence:
     """The evidence with the numbers of a probe."""
     return replace(
         evidence,
@@ -93,4 +100,5 @@ def with_probe(evidence: Evidence, l: float, read_share: float, rows: ProbedRows
         probe_tokens=rows.tokens,
         probe_trained=rows.trained,
         read_share=read_share,
+        unread=unread,
     )

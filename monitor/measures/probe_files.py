@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from corpus.artifacts import atomic_writer
 from corpus.errors import EntropylawError
 from training.preference_probe import PreferenceProbeResult, ProbedPreference
+from training.unread_rows import UnreadRows, unread_from_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,8 @@ class ProbeSummary:
     """A probe in numbers.
 
     ``l``: in nats per response token, over ``tokens`` of them. ``rows``: so many were read by the base model, and
-    ``tokens_read_share`` of their response tokens. ``base_identity``: the hash of the base model.
+    ``tokens_read_share`` of their response tokens. ``base_identity``: the hash of the base model. ``unread``: of how
+    many rows something was not read; None where it was not counted.
     """
 
     l: float  # noqa: E741 - the paper's letter
@@ -39,6 +41,7 @@ class ProbeSummary:
     tokens: int
     tokens_read_share: float
     base_identity: str
+    unread: UnreadRows | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,14 @@ class PreferenceProbeSummary(ProbeSummary):
 def summarise_probe(result: ProbeResult, base_identity: str) -> ProbeSummary:
     numbers = (result.l, len(result.rows), result.steps, result.tokens, result.tokens_read_share, base_identity)
     if isinstance(result, PreferenceProbeResult):
-        return PreferenceProbeSummary(*numbers, result.chosen_loss_nats, result.margin_nats)
-    return ProbeSummary(*numbers)
+        return PreferenceProbeSummary(*numbers, result.chosen_loss_nats, result.margin_nats, unread=result.unread)
+    return ProbeSummary(*numbers, unread=result.unread)
 
 
 def summary_from_json(document: dict[str, Any]) -> ProbeSummary:
     """Read a summary back from JSON. Raises TypeError on a document of another shape."""
-    return PreferenceProbeSummary(**document) if "margin_nats" in document else ProbeSummary(**document)
+    shape = PreferenceProbeSummary if "margin_nats" in document else ProbeSummary
+    return shape(**{**document, "unread": unread_from_json(document.get("unread"))})
 
 
 @dataclass(frozen=True)
