@@ -1,0 +1,36 @@
+"""Data files as numbered rows, whatever kind of file they are and however many make up a dataset."""
+
+from corpus.files.hub import hub_name, is_hub_name
+from corpus.files.locating import find_row, locate_row, number_files, row_error
+from corpus.files.reading import NumberedFile, read_rows
+from corpus.files.row import MAX_ROW_BYTES, BadRows, Row, json_type
+from corpus.files.several import Source, describe_other_shards, is_pattern, list_files, pattern_root, shard_pattern
+from corpus.files.suffixes import SUFFIXES, TABLE_SUFFIXES, file_suffix, find_suffix
+from corpus.files.writing import copy_rows, write_rows
+
+__all__ = [
+    "MAX_ROW_BYTES",
+    "SUFFIXES",
+    "TABLE_SUFFIXES",
+    "BadRows",
+    "NumberedFile",
+    "Row",
+    "Source",
+    "copy_rows",
+    "describe_other_shards",
+    "file_suffix",
+    "find_row",
+    "find_suffix",
+    "hub_name",
+    "is_hub_name",
+    "is_pattern",
+    "json_type",
+    "list_files",
+    "locate_row",
+    "number_files",
+    "pattern_root",
+    "read_rows",
+    "row_error",
+    "shard_pattern",
+    "write_rows",
+]

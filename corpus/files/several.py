@@ -1,0 +1,280 @@
+"""Which files a dataset is made of, where a folder, a pattern or a list names it; always in the same order.
+
+A folder's files are those with a data file's suffix, in it or below. Left out are what begins with a dot or an
+underscore, and the notes that the library `datasets` and the Hub keep beside their data (NOTES). Names are in natural
+order: `part-2` before `part-10`, whatever the machine's language.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from corpus.errors import DataError
+from corpus.files.not_data import missing_error
+from corpus.files.suffixes import file_suffix, find_suffix, split_compression
+
+# A file, a folder, a pattern such as data/*.jsonl, a dataset on the Hub, or several of the first three.
+Source = str | Path | Sequence[str | Path]
+
+# What is about a dataset, not in it.
+NOTES = {
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json"),
+    *("config.json", "package.json", "index.json", "croissant.json"),
+}
+# As `datasets` names the splits of a dataset. Words that are none of these say nothing about a split.
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+_WORD = re.compile(r"[a-z]+")
+_SHARD = re.compile(r"(?P<before>.*)(?P<index>\d{5})(?P<of>-of-)(?P<count>\d{5})(?P<after>.*)")
+# Enough to see which are meant.
+_NAMED = 3
+
+
+def list_files(source: Source) -> list[Path]:
+    """The data files of a dataset, in natural order of their names; a single file is itself.
+
+    Raises DataError for a name without a file, a folder without data, and where it cannot be told which files are
+    meant: several splits, the same data twice, or shards of which some are missing.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("part-10.jsonl", "part-2.jsonl", "README.md", ".hidden.jsonl"):
+    ...         _ = (Path(folder) / name).write_text("{}")
+    ...     [file.name for file in list_files(folder)]
+    ['part-2.jsonl', 'part-10.jsonl']
+    """
+    if not isinstance(source, (str, Path)):
+        return _list_named(source)
+    path = Path(source)
+    if path.is_dir():
+        return _list_folder(path)
+    if is_pattern(source):
+        return _list_matches(str(source))
+    if find_suffix(path) is None and not os.path.lexists(path):
+        raise missing_error(path)
+    return [path]
+
+
+def is_pattern(source: str | Path) -> bool:
+    """Whether a name stands for all files that match it. A file that really has such a name comes first.
+
+    >>> is_pattern("data/train-*.parquet"), is_pattern("data/train.parquet")
+    (True, False)
+    """
+    return glob.has_magic(str(source)) and not os.path.lexists(source)
+
+
+def pattern_root(pattern: str | Path) -> Path:
+    """The folder that all matches of a pattern lie in.
+
+    >>> pattern_root("data/sft/2024-*/part-*.jsonl").as_posix()
+    'data/sft'
+    """
+    parts = Path(pattern).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:fixed])
+
+
+def describe_other_shards(path: str | Path) -> str | None:
+    """For one shard of several: how to name them all; None for any other file.
+
+    It says so only where another shard is there.
+    """
+    pattern = shard_pattern(path)
+    if pattern is None:
+        return None
+    others = [match for match in glob.glob(pattern) if Path(match) != Path(path)]
+    if not others:
+        return None
+    count = "1 other is" if len(others) == 1 else f"{len(others)} others are"
+    return f"{path} is one shard of a dataset, and {count} not read; all together are named '{pattern}'"
+
+
+def shard_pattern(path: str | Path) -> str | None:
+    """The pattern that names all shards beside one of them.
+
+    >>> shard_pattern("data/train-00000-of-00005.parquet")
+    'data/train-*-of-00005.parquet'
+    """
+    name = _SHARD.fullmatch(Path(path).name)
+    if name is None or glob.has_magic(str(path)):
+        return None
+    return (Path(path).parent / f"{name['before']}*{name['of']}{name['count']}{name['after']}").as_posix()
+
+
+def natural_key(path: str | Path) -> tuple[tuple[tuple[int, str], ...], ...]:
+    """A key to sort paths by: numbers in them by value, all else by code point, folder by folder.
+
+    >>> sorted(["b/1", "a/part-10", "a/part-2"], key=natural_key)
+    ['a/part-2', 'a/part-10', 'b/1']
+    """
+    return tuple(
+        # Numbers before words; the text itself tells 01 from 1.
+        tuple((int(part), part) if part.isascii() and part.isdigit() else (-1, part) for part in _split_numbers(name))
+        for name in Path(path).parts
+    )
+
+
+def _split_numbers(name: str) -> list[str]:
+    return [part for part in re.split(r"([0-9]+)", name) if part]
+
+
+def _list_named(sources: Iterable[str | Path]) -> list[Path]:
+    files = [file for source in sources for file in list_files(source)]
+    if not files:
+        raise DataError("dataset", "names no file")
+    twice = [file for file, count in Counter(map(os.path.realpath, files)).items() if count > 1]
+    if twice:
+        raise DataError(os.path.relpath(twice[0]), "is named twice in one dataset")
+    return sorted(files, key=natural_key)
+
+
+def _list_matches(pattern: str) -> list[Path]:
+    files = [Path(match) for match in glob.glob(pattern, recursive=True)]
+    found = [file for file in files if find_suffix(file) and _is_shown(file.name) and not file.is_dir()]
+    if not found:
+        folder = pattern_root(pattern)
+        if not folder.is_dir():
+            raise missing_error(folder)
+        what = f"matches no data file; {files[0]} is none" if files else "matches no file"
+        hint = "; DVC tracks files here: run `dvc pull`" if any(folder.glob("*.dvc")) else ""
+        raise DataError(pattern, what + hint)
+    files = sorted(found, key=natural_key)
+    if "[" not in pattern:  # which picks some of them
+        _require_whole(pattern, files)
+    return files
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    if (folder / "dataset_dict.json").is_file():
+        splits = sorted(item.name for item in folder.iterdir() if (item / "state.json").is_file())
+        if not splits:
+            raise DataError(folder / "dataset_dict.json", "names splits that are not there; save the dataset again")
+        raise DataError(
+            folder, f"is a saved DatasetDict of the splits {', '.join(splits)}; name one, such as {folder}/{splits[0]}"
+        )
+    if (folder / "state.json").is_file():
+        return _list_saved(folder)
+    if (folder / "snapshots").is_dir() and (folder / "blobs").is_dir():
+        revisions = sorted(item.name for item in (folder / "snapshots").iterdir())
+        named = (
+            f"name one of its revisions: {folder}/snapshots/{revisions[-1]}" if revisions else "it holds no revision"
+        )
+        raise DataError(folder, f"is the Hub's cache of a dataset; {named}")
+    files = sorted(_walk(folder), key=natural_key)
+    if not files:
+        hint = "; DVC tracks files here: run `dvc pull`" if any(folder.rglob("*.dvc")) else ""
+        if not hint and not any(folder.iterdir()) and folder.with_name(f"{folder.name}.dvc").is_file():
+            hint = f"; DVC tracks it: run `dvc pull {folder.as_posix()}`"
+        raise DataError(folder, f"is a folder that holds no data file{hint}")
+    _require_one_split(folder, files)
+    _require_once(folder, files)
+    _require_whole(folder, files)
+    return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder, followlinks=True):
+        # Changed in place, so that nothing below what is hidden is visited.
+        folders[:] = [name for name in folders if _is_shown(name)]
+        for name in names:
+            if not _is_shown(name) or name.lower() in NOTES or find_suffix(name) is None:
+                continue
+            # `datasets` keeps what map() and filter() made beside the data.
+            if name.startswith("cache-") and name.endswith(".arrow"):
+                continue
+            path = Path(root) / name
+            if not path.exists():
+                raise missing_error(path)
+            yield path
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "_"))
+
+
+def _list_saved(folder: Path) -> list[Path]:
+    """The files of a dataset that `datasets` saved with ``save_to_disk``, as its own notes list them."""
+    notes = folder / "state.json"
+    try:
+        state = json.loads(notes.read_text(encoding="utf-8"))
+        files = [folder / item["filename"] for item in state.get("_data_files", ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(notes, "is not what save_to_disk of `datasets` writes; save the dataset again") from None
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise DataError(folder, "was saved with an order of its own; save it after `dataset.flatten_indices()`")
+    # Notes that list nothing say nothing: the files speak for themselves.
+    files = files or sorted(_walk(folder), key=natural_key)
+    if not files:
+        raise DataError(folder, "holds no data file")
+    for file in files:
+        if not file.exists():
+            raise missing_error(file)
+    return files
+
+
+def _require_one_split(folder: Path, files: Sequence[Path]) -> None:
+    """Raise DataError where files are for training and others for testing: they are never one dataset."""
+    of_split: dict[str, list[Path]] = {}
+    for file in files:
+        of_split.setdefault(_find_split(file.relative_to(folder)) or "train", []).append(file)
+    if len(of_split) > 1:
+        listed = "; ".join(f"{split}: {_name_some(names, folder)}" for split, names in sorted(of_split.items()))
+        example = _suggest_pattern(of_split.get("train") or files)
+        raise DataError(folder, f"holds several splits ({listed}); name one of them, such as '{example}'")
+
+
+def _find_split(path: Path) -> str | None:
+    words = [word for part in path.parts for word in _WORD.findall(part.lower())]
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+
+
+def _suggest_pattern(files: Sequence[Path]) -> str:
+    if len(files) == 1:
+        return files[0].as_posix()
+    suffixes = {file_suffix(file) for file in files}
+    words = os.path.commonpath(files)
+    return shard_pattern(files[0]) or (f"{words}/*{suffixes.pop()}" if len(suffixes) == 1 else words)
+
+
+def _require_once(folder: Path, files: Sequence[Path]) -> None:
+    """Raise DataError where one file seems to be another in another type: its rows would count twice."""
+    seen: dict[str, Path] = {}
+    for file in files:
+        suffix = file_suffix(file)
+        stem = file.as_posix()[: -len(suffix)]
+        if stem in seen:
+            both = f"{seen[stem].relative_to(folder)} and {file.relative_to(folder)}"
+            raise DataError(folder, f"{both} look like the same rows twice; delete one, or name the files by a pattern")
+        seen[stem] = file
+
+
+def _require_whole(where: object, files: Sequence[Path]) -> None:
+    """Raise DataError where shards are missing: a download or a pull that stopped on the way."""
+    found: dict[tuple[Path, str, int, str], set[int]] = {}
+    for file in files:
+        if name := _SHARD.fullmatch(file.name):
+            series = (file.parent, name["before"], int(name["count"]), split_compression(name["after"])[0])
+            found.setdefault(series, set()).add(int(name["index"]))
+    for (folder, before, count, after), indices in found.items():
+        missing = sorted(set(range(count)) - indices)
+        if missing:
+            first = folder / f"{before}{missing[0]:05}-of-{count:05}{after}"
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise DataError(
+                where, f"{len(missing)} of {count} shards are missing: {first}{more}; download or `dvc pull` them"
+            )
+
+
+def _name_some(files: Sequence[Path], folder: Path) -> str:
+    names = [file.relative_to(folder).as_posix() for file in files[:_NAMED]]
+    return ", ".join([*names, f"{len(files) - _NAMED} more"] if len(files) > _NAMED else names)
