@@ -44,7 +44,7 @@ class DataError(EntropylawError):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be read although its file can: its number, why in a few words to count by, and what is wrong."""
+    """A row that cannot be read although its file can: its number, why in a few words to count by, what is wrong."""
 
     number: int
     reason: str

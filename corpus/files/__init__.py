@@ -2,9 +2,18 @@
 
 from corpus.files.hub import hub_name, is_hub_name
 from corpus.files.locating import find_row, locate_row, number_files, row_error
+from corpus.files.not_data import missing_error
 from corpus.files.reading import NumberedFile, read_rows
 from corpus.files.row import MAX_ROW_BYTES, BadRows, Row, json_type
-from corpus.files.several import Source, describe_other_shards, is_pattern, list_files, pattern_root, shard_pattern
+from corpus.files.several import (
+    Source,
+    belongs_to,
+    dataset_root,
+    describe_other_shards,
+    is_pattern,
+    list_files,
+    shard_pattern,
+)
 from corpus.files.suffixes import SUFFIXES, TABLE_SUFFIXES, file_suffix, find_suffix
 from corpus.files.writing import copy_rows, write_rows
 
@@ -16,7 +25,9 @@ __all__ = [
     "NumberedFile",
     "Row",
     "Source",
+    "belongs_to",
     "copy_rows",
+    "dataset_root",
     "describe_other_shards",
     "file_suffix",
     "find_row",
@@ -27,8 +38,8 @@ __all__ = [
     "json_type",
     "list_files",
     "locate_row",
+    "missing_error",
     "number_files",
-    "pattern_root",
     "read_rows",
     "row_error",
     "shard_pattern",

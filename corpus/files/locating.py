@@ -52,7 +52,9 @@ def number_files(source: Source) -> list[NumberedFile]:
         return [NumberedFile(hub_name(source), 1)]
     files = list_files(source)
     if len(files) == 1:
-        return [NumberedFile(str(source) if isinstance(source, (str, Path)) else str(files[0]), 1)]
+        # Called as it was named, where that is the file itself.
+        is_named = isinstance(source, (str, Path)) and files[0] == Path(source)
+        return [NumberedFile(str(source) if is_named else files[0].as_posix(), 1)]
     stamps = [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files[:-1]]
     first_rows = [1]
     for stamp in stamps:

@@ -7,6 +7,7 @@ order: `part-2` before `part-10`, whatever the machine's language.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import json
 import os
@@ -82,6 +83,38 @@ def pattern_root(pattern: str | Path) -> Path:
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:fixed])
+
+
+def dataset_root(source: str | Path) -> Path:
+    """The file or folder that a dataset lies in: what DVC depends on where the dataset is named by a pattern."""
+    return pattern_root(source) if is_pattern(source) else Path(source)
+
+
+def belongs_to(source: str | Path, file: str) -> bool:
+    """Whether a dataset named so would hold a file, of which no more than the name is known: of a past commit.
+
+    >>> belongs_to("data/sft", "data/sft/a/part-1.jsonl"), belongs_to("data/sft", "data/sft/README.md")
+    (True, False)
+    >>> belongs_to("data/sft/*.jsonl", "data/sft/part-1.jsonl"), belongs_to("data/*.jsonl", "data/sft/part-1.jsonl")
+    (True, False)
+    """
+    root, parts = dataset_root(source), Path(file).parts
+    if root.parts != parts[: len(root.parts)]:
+        return False
+    below = parts[len(root.parts) :]
+    if is_pattern(source):
+        return find_suffix(file) is not None and _matches(below, Path(source).parts[len(root.parts) :])
+    return not below or (all(map(_is_shown, below[:-1])) and _is_data_name(below[-1]))
+
+
+def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether a path matches a pattern, part by part, as `glob` has it."""
+    if not parts or not patterns:
+        return not parts and not patterns
+    if patterns[0] == "**":
+        return _matches(parts, patterns[1:]) or (_is_shown(parts[0]) and _matches(parts[1:], patterns))
+    is_match = fnmatch.fnmatchcase(parts[0], patterns[0]) and _is_shown(parts[0])
+    return is_match and _matches(parts[1:], patterns[1:])
 
 
 def describe_other_shards(path: str | Path) -> str | None:
@@ -187,15 +220,18 @@ def _walk(folder: Path) -> Iterator[Path]:
         # Changed in place, so that nothing below what is hidden is visited.
         folders[:] = [name for name in folders if _is_shown(name)]
         for name in names:
-            if not _is_shown(name) or name.lower() in NOTES or find_suffix(name) is None:
-                continue
-            # `datasets` keeps what map() and filter() made beside the data.
-            if name.startswith("cache-") and name.endswith(".arrow"):
+            if not _is_data_name(name):
                 continue
             path = Path(root) / name
             if not path.exists():
                 raise missing_error(path)
             yield path
+
+
+def _is_data_name(name: str) -> bool:
+    # `datasets` keeps what map() and filter() made beside the data.
+    is_note = name.lower() in NOTES or (name.startswith("cache-") and name.endswith(".arrow"))
+    return _is_shown(name) and not is_note and find_suffix(name) is not None
 
 
 def _is_shown(name: str) -> bool:
@@ -212,8 +248,10 @@ def _list_saved(folder: Path) -> list[Path]:
         raise DataError(notes, "is not what save_to_disk of `datasets` writes; save the dataset again") from None
     if state.get("_indices_data_files") or state.get("_indices_files"):
         raise DataError(folder, "was saved with an order of its own; save it after `dataset.flatten_indices()`")
-    # Notes that list nothing say nothing: the files speak for themselves.
-    files = files or sorted(_walk(folder), key=natural_key)
+    if not files:
+        # Notes that list nothing say nothing: the files speak for themselves.
+        files = sorted(_walk(folder), key=natural_key)
+        _require_whole(folder, files)
     if not files:
         raise DataError(folder, "holds no data file")
     for file in files:

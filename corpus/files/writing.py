@@ -43,7 +43,9 @@ def write_rows(path: str | Path, rows: Iterable[Row], like: str | Path | None = 
         elif compression == ".zst":
             import zstandard
 
-            with zstandard.ZstdCompressor(_ZSTD_LEVEL, write_checksum=True).stream_writer(handle, closefd=False) as compressed:
+            with zstandard.ZstdCompressor(_ZSTD_LEVEL, write_checksum=True).stream_writer(
+                handle, closefd=False
+            ) as compressed:
                 _write_text(cast(IO[bytes], compressed), target, name, rows)
         else:
             _write_text(handle, target, name, rows)
