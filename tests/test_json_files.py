@@ -76,6 +76,8 @@ LINE_ERRORS = {
     "surrogate key": (b'{"\\udc00": 1}\n', r", line 1: lone surrogate \\udc00"),
     "reversed pair": (b'{"a": "\\ude00\\ud83d"}\n', r", line 1: lone surrogate \\ude00"),
     "commas": (b'{"a": 1},\n{"a": 2},\n', ", line 1: not JSON: Extra data .* the line ends in a comma"),
+    "cut at a bracket": (b'{"a": [', ", line 1: not JSON: .*cut short"),
+    "broken at a bracket": (b'{"a": [\n{"a": 1}\n', ", line 1: not JSON: "),
     "merge": (b'{"a": 1}\n<<<<<<< HEAD\n{"a": 2}\n', ", line 2: is a marker of a merge conflict; keep the rows"),
     "merge of two": (b'{"a": 1}\n=======\n{"a": 2}\n', ", line 2: is a marker of a merge conflict"),
     "python": (b"{'a': 1}\n", ", line 1: not JSON: .*; a Python dictionary"),

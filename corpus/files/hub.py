@@ -12,7 +12,7 @@ HUB_PREFIX = "hf://"
 # Rows that are taken from the table at once.
 _BATCH_ROWS = 256
 _NAME = re.compile(
-    r"hf:/{1,2}(?:datasets/)?(?P<repository>/?[^@#]+?)(?:@(?P<revision>[^/#]+))?(?:/(?P<config>[^@#]+))?(?:#(?P<split>.+))?"
+    r"hf:/{1,2}(?:datasets/)?(?P<repository>/?[^@#/][^@#]*?)(?:@(?P<revision>[^/#]+))?(?:/(?P<config>[^@#]+))?(?:#(?P<split>.+))?"
 )
 _SHAPE = "hf://OWNER/NAME@REVISION, with /CONFIG and #SPLIT where it has several"
 
@@ -66,7 +66,7 @@ def parse_hub_name(source: object) -> HubDataset:
         raise DataError(
             source,
             "names no revision, so that other rows could come tomorrow; "
-            f"add the commit that is meant, such as hf://{name['repository']}@0123abc",
+            f"add the commit that is meant, such as {hub_name(source)}@0123abc",
         )
     return HubDataset(name["repository"], name["revision"], name["config"], name["split"] or "train")
 
@@ -86,8 +86,10 @@ def read_hub(source: object, max_row_bytes: int, bad_rows: BadRows | None) -> Nu
             wanted.repository, wanted.config, split=wanted.split, revision=wanted.revision
         ).with_format("arrow")
     except Exception as error:  # the Hub, the network and every kind of file have errors of their own
-        cause = (str(error).strip().splitlines() or [""])[0]
-        raise DataError(source, f"cannot be had from the Hub ({type(error).__name__}: {cause})") from None
+        # What the library says first is that something failed; what failed is its cause.
+        first = error.__cause__ or error
+        cause = (str(first).strip().splitlines() or [""])[0]
+        raise DataError(source, f"cannot be had from the Hub ({type(first).__name__}: {cause})") from None
     finally:
         if was_shown:
             datasets.enable_progress_bars()

@@ -147,11 +147,21 @@ def _tell_json_form(head: bytes, is_whole: bool, is_document: bool) -> Form:
     try:
         JSON_DECODER.raw_decode(first_line)
     except (ValueError, RecursionError):
-        if first_line.rstrip()[-1:] in "{[,:":
+        second_line = text[line_end:].lstrip().partition("\n")[0] if line_end > 0 else ""
+        # An object goes on in the second line, unless that is an object by itself: then the first line is broken.
+        goes_on = second_line != "" and not _is_object(second_line)
+        if first_line.rstrip()[-1:] in "{[,:" and (goes_on or is_document):
             return "json wrapper" if _holds_rows(text, start, is_document) else "json objects"
         return "json lines"
     is_alone = line_end < 0 or (is_whole and _skip_space(text, line_end) == len(text))
     return "json wrapper" if is_alone and _holds_rows(text, start, is_document) else "json lines"
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(JSON_DECODER.decode(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_one_of_many(text: str, start: int) -> bool:
