@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from data_files import failure, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import DataError
 from corpus.files import SUFFIXES, TABLE_SUFFIXES, read_rows, row_error
-from tests.data_files import failure, write
 
 ALL_SUFFIXES = (*SUFFIXES, *TABLE_SUFFIXES)
 

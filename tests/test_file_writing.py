@@ -6,10 +6,10 @@ import datetime
 from pathlib import Path
 
 import pytest
+from data_files import ROWS, write
 
 from corpus.errors import DataError
 from corpus.files import SUFFIXES, copy_rows, read_rows, write_rows
-from tests.data_files import ROWS, write
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

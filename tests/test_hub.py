@@ -6,11 +6,11 @@ from pathlib import Path
 
 import datasets
 import pytest
+from data_files import read_all, rows_of
 
 from corpus.errors import DataError
 from corpus.files import copy_rows, locate_row, read_rows, row_error, write_rows
 from corpus.files.hub import HubDataset, parse_hub_name
-from tests.data_files import read_all, rows_of
 
 ROWS = [{"messages": [{"role": "user", "content": f"Hi {n}"}], "image": b"\x89"} for n in range(5)]
 NAME = "hf://owner/name@0123abc"

@@ -10,13 +10,13 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from data_files import ROWS, failure, read_all, rows_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import DataError
 from corpus.files import read_rows, write_rows
 from corpus.files.json_stream import read_array
-from tests.data_files import ROWS, failure, read_all, rows_of, write
 
 # Floats may be any finite number; text is any that UTF-8 can hold, so no surrogates.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

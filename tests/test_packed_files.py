@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+from data_files import ROWS, failure, pack, rows_of, write
 
 from corpus.errors import DataError
 from corpus.files import read_rows, write_rows
-from tests.data_files import ROWS, failure, pack, rows_of, write
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".json.gz", ".jsonl.zst", ".json.zst"])

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from data_files import pack, rows_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,6 @@ from corpus.files import (
     write_rows,
 )
 from corpus.files.several import natural_key
-from tests.data_files import pack, rows_of, write
 
 
 def refusal(source: object) -> str:

@@ -11,12 +11,12 @@ import pyarrow
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from data_files import ROWS, TEXT_ROWS, failure, read_all, rows_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import DataError
 from corpus.files import TABLE_SUFFIXES, copy_rows, read_rows, write_rows
-from tests.data_files import ROWS, TEXT_ROWS, failure, read_all, rows_of, write
 
 
 @pytest.mark.parametrize("content", [b"PAR1 this is not parquet PAR1", b"no", b'{"a": 1}\n' * 100])
