@@ -1,6 +1,6 @@
 """Data files as numbered rows, whatever kind of file they are and however many make up a dataset."""
 
-from corpus.files.hub import hub_name, is_hub_name
+from corpus.files.hub import hub_name, is_hub_name, parse_hub_name
 from corpus.files.locating import find_row, locate_row, number_files, row_error
 from corpus.files.not_data import missing_error
 from corpus.files.reading import NumberedFile, read_rows
@@ -40,6 +40,7 @@ __all__ = [
     "locate_row",
     "missing_error",
     "number_files",
+    "parse_hub_name",
     "read_rows",
     "row_error",
     "shard_pattern",

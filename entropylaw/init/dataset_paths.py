@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from corpus.errors import EntropylawError
-from corpus.files import dataset_root, is_hub_name, is_pattern, list_files, missing_error, shard_pattern
+from corpus.files import dataset_root, is_hub_name, is_pattern, list_files, missing_error, parse_hub_name, shard_pattern
 from entropylaw.repository import layout
 from entropylaw.repository.git import is_tracked, run_git
 
@@ -29,7 +29,11 @@ def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
             raise EntropylawError(f"--dataset {option}: expected {layout.SFT}=PATH or {layout.PREFERENCES}=PATH")
         if name in datasets:
             raise EntropylawError(f"--dataset {option}: {name} is given twice; {OWN_FOLDER}")
-        datasets[name] = Path(text) if is_hub_name(text) else _find_dataset(option, text, folder)
+        if is_hub_name(text):
+            parse_hub_name(text)
+            datasets[name] = Path(text)
+        else:
+            datasets[name] = _find_dataset(option, text, folder)
     if layout.SFT not in datasets:
         raise EntropylawError(f"give the conversations to train on: --dataset {layout.SFT}=PATH")
     return datasets

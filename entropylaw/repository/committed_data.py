@@ -34,12 +34,17 @@ def describe_data(name: str, source: str, commit: str) -> StoredData | None:
 
     Raises EntropylawError, about ``name``, when Git and DVC cannot tell.
     """
+    from dvc_data.index import DataIndexDirError
+
     root = dataset_root(source).as_posix()
     with _at_commit(name, root, commit) as (files, path):
         if not files.isdir(path):
             found = _nearest_in_dvc(files, path)
             return None if found is None else _describe_file(files, found, commit, is_whole=found == path)
-        paths = _list_paths(files, path, source, root)
+        try:
+            paths = _list_paths(files, path, source, root)
+        except DataIndexDirError:
+            paths = {}
         if not paths:
             # Of a folder in DVC whose list is not here, all that is known is the hash of that list.
             return _describe_file(files, path, commit, is_whole=False) if files.isdvc(path) else None
