@@ -30,7 +30,7 @@ def prepare(
 
     Example: entropylaw prepare data/sft.parquet --out data/prepared/sft.jsonl --json
     """
-    from corpus.files import describe_other_shards
+    from corpus.files import describe_left_out, describe_other_shards
     from corpus.formats import Kind
     from corpus.prepare import PrepareParams, prepare_file
 
@@ -38,7 +38,7 @@ def prepare(
     params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
     with show_progress("prepare") as progress:
         result = prepare_file(data, out, params, hashes, kinds.get(dataset), progress)
-    if note := describe_other_shards(data):
+    for note in filter(None, (describe_other_shards(data), describe_left_out(data))):
         typer.echo(note, err=True)
     if report:
         write_json(report, result)

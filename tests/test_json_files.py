@@ -101,6 +101,8 @@ ARRAY_ERRORS = {
     "cut": (b'[{"a": 1},\n{"a": "tw', r", row 2: not JSON: .* \(line 2, column 7\); .*cut short"),
     "cut after a row": (b'[{"a": 1}', ", row 1: not JSON: .*cut short"),
     "no comma": (b'[{"a": 1} {"a": 2}]', ", row 1: not JSON: Expecting ',' or ']'"),
+    "merge": (b'[{"a": 1},\n<<<<<<< HEAD\n{"a": 2}\n', ", line 2: is a marker of a merge conflict"),
+    "merge later": (b'[{"a": 1},\n{"a": 2}\n=======\n{"a": 2}\n]', ", line 3: is a marker of a merge conflict"),
     "lists": (b'[{"a": 1}]\n[{"a": 2}]', ", line 1: expected a JSON object, found a list"),
     "last comma": (b'[{"a": 1},]', ", row 2: not JSON: Expecting value"),
     "more": (b'[{"a": 1}] {}', ", row 1: not JSON: more text after the end of the array"),

@@ -19,6 +19,7 @@ from corpus.files import (
     NumberedFile,
     belongs_to,
     copy_rows,
+    describe_left_out,
     describe_other_shards,
     list_files,
     locate_row,
@@ -27,7 +28,7 @@ from corpus.files import (
     row_error,
     write_rows,
 )
-from corpus.files.several import natural_key
+from corpus.files.names import natural_key
 
 
 def refusal(source: object) -> str:
@@ -60,6 +61,10 @@ def test_a_folder_is_its_data_files_in_natural_order(data: Path) -> None:
     make(data, "dataset_info.json", "a-2.jsonl.dvc", ".gitignore", "cache-0123.arrow")
     assert names_in(data) == ["B.jsonl", "a-2.jsonl", "a-010.json.gz", "a-10.jsonl", "deep/er/1.ndjson", "é.jsonl"]
     assert names_in(str(data)) == names_in(data)
+    assert describe_left_out(data) == "data: not read, as they are no data files by their names: notes.txt"
+    make(data, "part-3.jsonl.bz2")
+    assert str(describe_left_out(data)).endswith(": notes.txt, part-3.jsonl.bz2")
+    assert describe_left_out(data / "B.jsonl") is None and describe_left_out(data / "deep") is None
 
 
 def test_a_pattern_is_the_files_that_match_it(data: Path) -> None:

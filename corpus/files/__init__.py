@@ -3,17 +3,11 @@
 from corpus.files.hub import hub_name, is_hub_name, parse_hub_name
 from corpus.files.locating import find_row, locate_row, number_files, row_error
 from corpus.files.not_data import missing_error
+from corpus.files.patterns import belongs_to, dataset_root, is_pattern
 from corpus.files.reading import NumberedFile, read_rows
 from corpus.files.row import MAX_ROW_BYTES, BadRows, Row, json_type
-from corpus.files.several import (
-    Source,
-    belongs_to,
-    dataset_root,
-    describe_other_shards,
-    is_pattern,
-    list_files,
-    shard_pattern,
-)
+from corpus.files.several import Source, describe_left_out, list_files
+from corpus.files.shards import describe_other_shards, shard_pattern
 from corpus.files.suffixes import SUFFIXES, TABLE_SUFFIXES, file_suffix, find_suffix
 from corpus.files.writing import copy_rows, write_rows
 
@@ -28,6 +22,7 @@ __all__ = [
     "belongs_to",
     "copy_rows",
     "dataset_root",
+    "describe_left_out",
     "describe_other_shards",
     "file_suffix",
     "find_row",

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Any, Literal, cast
 
 from corpus.errors import DataError
 from corpus.files.row import Unit
+from corpus.files.zstd_contents import DamagedData, ZstdContents
 
 Compression = Literal["", "gzip", "zstd"]
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# zstd --ultra --long=31 looks two gigabytes back, and its own reader refuses more than 128 MiB unless told otherwise.
-_LONGEST_WINDOW = 2**31
-# A thousand bytes of zstd are at most some thirty million of text, so that even a hostile file is unpacked piecemeal.
-_PACKED_BYTES = 2**10
-
-
-class DamagedData(Exception):
-    """Compressed data that cannot be unpacked; the message says why."""
+# Lines are read from a buffer of this size.
+_BUFFER_BYTES = 2**17
 
 
 def find_compression(head: bytes) -> Compression:
@@ -40,45 +36,7 @@ def open_contents(path: Path, compression: Compression) -> IO[bytes]:
     if compression == "gzip":
         return cast(IO[bytes], gzip.open(path, "rb"))
     if compression == "zstd":
-        import io
-
-        import zstandard
-
-        class Unpacked(io.RawIOBase):
-            """zstandard ends in silence where its data was cut short; this tells."""
-
-            def __init__(self) -> None:
-                self.file = open(path, "rb")  # noqa: SIM115
-                self.unpacker = zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj()
-                self.waiting = memoryview(b"")
-
-            def readable(self) -> bool:
-                return True
-
-            def readinto(self, target: bytearray) -> int:  # type: ignore[override]
-                while not self.waiting:
-                    packed = self.unpacker.unused_data or self.file.read(_PACKED_BYTES)
-                    if self.unpacker.eof and packed:
-                        # One file may hold several frames, as `cat a.zst b.zst` and pzstd make them.
-                        self.unpacker = zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj()
-                    if not packed:
-                        if not self.unpacker.eof:
-                            raise EOFError
-                        return 0
-                    try:
-                        self.waiting = memoryview(self.unpacker.decompress(packed))
-                    except zstandard.ZstdError as error:
-                        raise DamagedData(f"not zstd, or damaged: {error}") from None
-                count = min(len(target), len(self.waiting))
-                target[:count] = self.waiting[:count]
-                self.waiting = self.waiting[count:]
-                return count
-
-            def close(self) -> None:
-                self.file.close()
-                super().close()
-
-        return io.BufferedReader(Unpacked(), 2**17)
+        return cast(IO[bytes], io.BufferedReader(cast(Any, ZstdContents(path)), _BUFFER_BYTES))
     return open(path, "rb")
 
 

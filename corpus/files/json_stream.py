@@ -12,6 +12,7 @@ from typing import IO, Any, NoReturn
 from corpus.errors import BadRow, DataError
 from corpus.files.contents import READING_ERRORS, encoding_error, reading_error
 from corpus.files.json_text import HALF_ESCAPED, JSON_DECODER, describe_syntax_error, find_half_character
+from corpus.files.not_data import MERGE_MARKER, merge_error
 from corpus.files.row import (
     HALF_CHARACTER,
     NO_OBJECT,
@@ -30,6 +31,10 @@ _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _OUT_OF_STRING, _IN_STRING = re.compile(r'["\[\]{}]'), re.compile(r'\\.|"', re.DOTALL)
 # A text that ends in half a token fails this close to its end; \ud83d\ude00 is the longest token that can be split.
 _SPLIT_TOKEN = 16
+
+
+# What has to be seen of a line to know it for a marker that Git wrote.
+_MARKER_CHARACTERS = 10
 
 
 class _TooLong(Exception):
@@ -183,6 +188,10 @@ class _JsonStream:
         return DataError(self.path, cause, self.number or None, "row")
 
     def _fail(self, error: Exception) -> NoReturn:
+        if isinstance(error, json.JSONDecodeError):
+            start = self.text.rfind("\n", 0, error.pos) + 1
+            if MERGE_MARKER.match(self.text[start : start + _MARKER_CHARACTERS].partition("\n")[0].rstrip("\r")):
+                raise merge_error(self.path, self.lines_before + error.lineno) from None
         cause = describe_syntax_error(error, self.lines_before, self.columns_before)
         text = self.text.rstrip()
         if self.ended and (self.position >= len(text) or not text.endswith(("]", "}"))):

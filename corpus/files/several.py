@@ -1,33 +1,30 @@
 """Which files a dataset is made of, where a folder, a pattern or a list names it; always in the same order.
 
 A folder's files are those with a data file's suffix, in it or below. Left out are what begins with a dot or an
-underscore, and the notes that the library `datasets` and the Hub keep beside their data (NOTES). Names are in natural
-order: `part-2` before `part-10`, whatever the machine's language.
+underscore, and the notes that the library `datasets` and the Hub keep beside their data (`names.NOTES`). Names are in
+natural order: `part-2` before `part-10`, whatever the machine's language.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from corpus.errors import DataError
+from corpus.files.names import is_data_name, is_shown, is_unread_name, natural_key
 from corpus.files.not_data import missing_error
-from corpus.files.suffixes import file_suffix, find_suffix, split_compression
+from corpus.files.patterns import is_pattern, pattern_root
+from corpus.files.shards import require_whole, shard_pattern
+from corpus.files.suffixes import file_suffix, find_suffix
 
 # A file, a folder, a pattern such as data/*.jsonl, a dataset on the Hub, or several of the first three.
 Source = str | Path | Sequence[str | Path]
 
-# What is about a dataset, not in it.
-NOTES = {
-    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json"),
-    *("config.json", "package.json", "index.json", "croissant.json"),
-}
 # As `datasets` names the splits of a dataset. Words that are none of these say nothing about a split.
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -35,7 +32,6 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 _WORD = re.compile(r"[a-z]+")
-_SHARD = re.compile(r"(?P<before>.*)(?P<index>\d{5})(?P<of>-of-)(?P<count>\d{5})(?P<after>.*)")
 # Enough to see which are meant.
 _NAMED = 3
 
@@ -65,100 +61,15 @@ def list_files(source: Source) -> list[Path]:
     return [path]
 
 
-def is_pattern(source: str | Path) -> bool:
-    """Whether a name stands for all files that match it. A file that really has such a name comes first.
-
-    >>> is_pattern("data/train-*.parquet"), is_pattern("data/train.parquet")
-    (True, False)
-    """
-    return glob.has_magic(str(source)) and not os.path.lexists(source)
-
-
-def pattern_root(pattern: str | Path) -> Path:
-    """The folder that all matches of a pattern lie in.
-
-    >>> pattern_root("data/sft/2024-*/part-*.jsonl").as_posix()
-    'data/sft'
-    """
-    parts = Path(pattern).parts
-    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:fixed])
-
-
-def dataset_root(source: str | Path) -> Path:
-    """The file or folder that a dataset lies in: what DVC depends on where the dataset is named by a pattern."""
-    return pattern_root(source) if is_pattern(source) else Path(source)
-
-
-def belongs_to(source: str | Path, file: str) -> bool:
-    """Whether a dataset named so would hold a file, of which no more than the name is known: of a past commit.
-
-    >>> belongs_to("data/sft", "data/sft/a/part-1.jsonl"), belongs_to("data/sft", "data/sft/README.md")
-    (True, False)
-    >>> belongs_to("data/sft/*.jsonl", "data/sft/part-1.jsonl"), belongs_to("data/*.jsonl", "data/sft/part-1.jsonl")
-    (True, False)
-    """
-    root, parts = dataset_root(source), Path(file).parts
-    if root.parts != parts[: len(root.parts)]:
-        return False
-    below = parts[len(root.parts) :]
-    if is_pattern(source):
-        return find_suffix(file) is not None and _matches(below, Path(source).parts[len(root.parts) :])
-    return not below or (all(map(_is_shown, below[:-1])) and _is_data_name(below[-1]))
-
-
-def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Whether a path matches a pattern, part by part, as `glob` has it."""
-    if not parts or not patterns:
-        return not parts and not patterns
-    if patterns[0] == "**":
-        return _matches(parts, patterns[1:]) or (_is_shown(parts[0]) and _matches(parts[1:], patterns))
-    is_match = fnmatch.fnmatchcase(parts[0], patterns[0]) and _is_shown(parts[0])
-    return is_match and _matches(parts[1:], patterns[1:])
-
-
-def describe_other_shards(path: str | Path) -> str | None:
-    """For one shard of several: how to name them all; None for any other file.
-
-    It says so only where another shard is there.
-    """
-    pattern = shard_pattern(path)
-    if pattern is None:
+def describe_left_out(source: Source) -> str | None:
+    """Which files of a folder are not read, although they are neither hidden nor notes; None where all are read."""
+    if not isinstance(source, (str, Path)) or not Path(source).is_dir():
         return None
-    others = [match for match in glob.glob(pattern) if Path(match) != Path(path)]
-    if not others:
+    folder = Path(source)
+    left_out = sorted((path for path in _walk(folder, is_unread_name)), key=natural_key)
+    if not left_out:
         return None
-    count = "1 other is" if len(others) == 1 else f"{len(others)} others are"
-    return f"{path} is one shard of a dataset, and {count} not read; all together are named '{pattern}'"
-
-
-def shard_pattern(path: str | Path) -> str | None:
-    """The pattern that names all shards beside one of them.
-
-    >>> shard_pattern("data/train-00000-of-00005.parquet")
-    'data/train-*-of-00005.parquet'
-    """
-    name = _SHARD.fullmatch(Path(path).name)
-    if name is None or glob.has_magic(str(path)):
-        return None
-    return (Path(path).parent / f"{name['before']}*{name['of']}{name['count']}{name['after']}").as_posix()
-
-
-def natural_key(path: str | Path) -> tuple[tuple[tuple[int, str], ...], ...]:
-    """A key to sort paths by: numbers in them by value, all else by code point, folder by folder.
-
-    >>> sorted(["b/1", "a/part-10", "a/part-2"], key=natural_key)
-    ['a/part-2', 'a/part-10', 'b/1']
-    """
-    return tuple(
-        # Numbers before words; the text itself tells 01 from 1.
-        tuple((int(part), part) if part.isascii() and part.isdigit() else (-1, part) for part in _split_numbers(name))
-        for name in Path(path).parts
-    )
-
-
-def _split_numbers(name: str) -> list[str]:
-    return [part for part in re.split(r"([0-9]+)", name) if part]
+    return f"{source}: not read, as they are no data files by their names: {_name_some(left_out, folder)}"
 
 
 def _list_named(sources: Iterable[str | Path]) -> list[Path]:
@@ -173,7 +84,7 @@ def _list_named(sources: Iterable[str | Path]) -> list[Path]:
 
 def _list_matches(pattern: str) -> list[Path]:
     files = [Path(match) for match in glob.glob(pattern, recursive=True)]
-    found = [file for file in files if find_suffix(file) and _is_shown(file.name) and not file.is_dir()]
+    found = [file for file in files if find_suffix(file) and is_shown(file.name) and not file.is_dir()]
     if not found:
         folder = pattern_root(pattern)
         if not folder.is_dir():
@@ -183,7 +94,7 @@ def _list_matches(pattern: str) -> list[Path]:
         raise DataError(pattern, what + hint)
     files = sorted(found, key=natural_key)
     if "[" not in pattern:  # which picks some of them
-        _require_whole(pattern, files)
+        require_whole(pattern, files)
     return files
 
 
@@ -211,31 +122,21 @@ def _list_folder(folder: Path) -> list[Path]:
         raise DataError(folder, f"is a folder that holds no data file{hint}")
     _require_one_split(folder, files)
     _require_once(folder, files)
-    _require_whole(folder, files)
+    require_whole(folder, files)
     return files
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, is_wanted: Callable[[str], bool] = is_data_name) -> Iterator[Path]:
     for root, folders, names in os.walk(folder, followlinks=True):
         # Changed in place, so that nothing below what is hidden is visited.
-        folders[:] = [name for name in folders if _is_shown(name)]
+        folders[:] = [name for name in folders if is_shown(name)]
         for name in names:
-            if not _is_data_name(name):
+            if not is_wanted(name):
                 continue
             path = Path(root) / name
             if not path.exists():
                 raise missing_error(path)
             yield path
-
-
-def _is_data_name(name: str) -> bool:
-    # `datasets` keeps what map() and filter() made beside the data.
-    is_note = name.lower() in NOTES or (name.startswith("cache-") and name.endswith(".arrow"))
-    return _is_shown(name) and not is_note and find_suffix(name) is not None
-
-
-def _is_shown(name: str) -> bool:
-    return not name.startswith((".", "_"))
 
 
 def _list_saved(folder: Path) -> list[Path]:
@@ -251,7 +152,7 @@ def _list_saved(folder: Path) -> list[Path]:
     if not files:
         # Notes that list nothing say nothing: the files speak for themselves.
         files = sorted(_walk(folder), key=natural_key)
-        _require_whole(folder, files)
+        require_whole(folder, files)
     if not files:
         raise DataError(folder, "holds no data file")
     for file in files:
@@ -294,23 +195,6 @@ def _require_once(folder: Path, files: Sequence[Path]) -> None:
             both = f"{seen[stem].relative_to(folder)} and {file.relative_to(folder)}"
             raise DataError(folder, f"{both} look like the same rows twice; delete one, or name the files by a pattern")
         seen[stem] = file
-
-
-def _require_whole(where: object, files: Sequence[Path]) -> None:
-    """Raise DataError where shards are missing: a download or a pull that stopped on the way."""
-    found: dict[tuple[Path, str, int, str], set[int]] = {}
-    for file in files:
-        if name := _SHARD.fullmatch(file.name):
-            series = (file.parent, name["before"], int(name["count"]), split_compression(name["after"])[0])
-            found.setdefault(series, set()).add(int(name["index"]))
-    for (folder, before, count, after), indices in found.items():
-        missing = sorted(set(range(count)) - indices)
-        if missing:
-            first = folder / f"{before}{missing[0]:05}-of-{count:05}{after}"
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise DataError(
-                where, f"{len(missing)} of {count} shards are missing: {first}{more}; download or `dvc pull` them"
-            )
 
 
 def _name_some(files: Sequence[Path], folder: Path) -> str:
