@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from corpus.params import read_params
 from corpus.prepare import read_prepared
 from entropylaw.cli import app
+from entropylaw.repository.lockfile import hash_as_dvc
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,13 @@ def test_a_folder_of_files_that_dvc_has_one_by_one_stays_so(repository: Path) ->
     assert not Path("data/sft.dvc").exists()
     dvc("repro", "prepare")
     assert dvc("status", "prepare@sft").strip() == "Data and pipelines are up to date."
+    # `check --verify` knows the folder again, also where the data is not here.
+    lock = YAML(typ="safe").load(Path("dvc.lock"))["stages"]["prepare@sft"]["deps"]
+    recorded = next(dep["md5"] for dep in lock if dep["path"] == "data/sft")
+    assert hash_as_dvc(Path("data/sft")) == recorded
+    for file in Path("data/sft").glob("*.jsonl"):
+        file.unlink()
+    assert hash_as_dvc(Path("data/sft")) == recorded
 
 
 def test_one_shard_stands_for_all_and_a_pattern_depends_on_its_folder(repository: Path) -> None:
@@ -102,12 +110,12 @@ def test_a_dataset_on_the_hub_is_known_by_its_name(repository: Path, monkeypatch
     write_rows(Path("owner/name/train.jsonl"), 0, 200)
     require_done(init("--dataset", "sft=hf://owner/name@0123abc"))
     assert read_params()["datasets"] == {"sft": "hf://owner/name@0123abc"}
-    assert prepare_stage()["deps"] == ["data/heldout.jsonl"] and "datasets" in prepare_stage()["params"]
+    assert prepare_stage()["deps"] == ["data/heldout.jsonl"] and "datasets.${key}" in prepare_stage()["params"]
     dvc("repro", "prepare")
     # Another revision is other data.
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("0123abc", "4567def"))
-    assert "datasets" in dvc("status", "prepare@sft")
+    assert "datasets.sft" in dvc("status", "prepare@sft")
 
 
 def test_data_that_dvc_links_to_its_cache_is_where_it_stands(repository: Path, tmp_path_factory) -> None:

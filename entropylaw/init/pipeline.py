@@ -70,9 +70,9 @@ def _name_dependencies(pipeline: Any, datasets: dict[str, str]) -> None:
         return
     stage = pipeline["stages"]["prepare"]["do"]
     roots = [dataset_root(path).as_posix() for path in datasets.values() if not is_hub_name(path)]
-    stage["deps"] = [*dict.fromkeys(roots), *[path for path in stage["deps"] if path != "${item}"]]
-    if any(is_hub_name(path) for path in datasets.values()) and "datasets" not in stage["params"]:
-        stage["params"].append("datasets")
+    stage["deps"] = [*dict.fromkeys(roots), *[path for path in stage["deps"] if not path.startswith("${item")]]
+    if "datasets.${key}" not in stage["params"]:
+        stage["params"].insert(0, "datasets.${key}")
 
 
 def name_source(path: Path) -> str:
