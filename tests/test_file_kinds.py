@@ -44,7 +44,7 @@ def test_another_file_type_is_refused_with_those_accepted(tmp_path: Path) -> Non
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123abcd\nsize 12345\n"
 OTHER_THINGS = {
-    "lfs": (POINTER, ": is a Git LFS pointer, not the data; run `git lfs pull --include .*`"),
+    "lfs": (POINTER, ": is a Git LFS pointer, not the data; run `git lfs pull`"),
     "html": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", ": is a web page or XML, not data"),
     "xml": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", ": is a web page or XML, not data"),
     "merge": (b'<<<<<<< HEAD\n{"a": 1}\n=======\n{"a": 2}\n>>>>>>> theirs\n', ", line 1: is a marker of a merge conf"),
@@ -52,6 +52,8 @@ OTHER_THINGS = {
     "utf-16 without a mark": ('{"a": "b"}\n'.encode("utf-16-le"), ": is UTF-16, not UTF-8; `iconv -f UTF-16LE"),
     "other utf-16": ('{"a": "b"}\n'.encode("utf-16-be"), ": is UTF-16, not UTF-8; `iconv -f UTF-16BE"),
     "utf-32": ('{"a": "b"}\n'.encode("utf-32"), ": is UTF-32; `iconv"),
+    "a part of html": (b"<head><title>403</title>", ": is a web page or XML, not data"),
+    "zeros": (bytes(5000), ": holds zero bytes only, as a copy that was interrupted"),
     "zip": (b"PK\x03\x04" + bytes(50), ": is a zip archive or an Excel sheet; unpack it, or save"),
     "bzip2": (bz2.compress(b'{"a": 1}'), ": is compressed by bzip2; `bunzip2 data"),
     "xz": (lzma.compress(b'{"a": 1}'), ": is compressed by xz; `unxz data"),
@@ -90,6 +92,8 @@ def test_data_that_dvc_has_not_fetched_says_so(tmp_path: Path, monkeypatch: pyte
 def test_a_link_without_its_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").symlink_to(tmp_path / "cache" / "ab")
     assert failure(tmp_path / "data.jsonl").startswith(": is a link to a file that is not there; `dvc checkout`")
+    (tmp_path / "annexed.jsonl").symlink_to(".git/annex/objects/x/y")
+    assert "run `git annex get " in failure(tmp_path / "annexed.jsonl")
 
 
 @pytest.mark.parametrize("content", [b"PAR1\x00\x00", b"ARROW1\x00\x00"])

@@ -167,6 +167,11 @@ def test_another_delimiter_of_a_csv_file_is_seen(tmp_path: Path, delimiter: str)
     assert rows_of(write(tmp_path, content, "data.csv")) == [{"prompt": "a,b", "completion": "c"}]
 
 
+def test_what_excel_is_told_of_the_delimiter_is_no_header(tmp_path: Path) -> None:
+    path = write(tmp_path, b"sep=|\r\nprompt|completion\r\na,b|c\r\n", "data.csv")
+    assert rows_of(path) == [{"prompt": "a,b", "completion": "c"}]
+
+
 def test_a_table_may_begin_with_a_mark_and_end_its_lines_as_windows_does(tmp_path: Path) -> None:
     path = write(tmp_path, '\ufeffprompt,completion\r\n"a\r\nb",\r\n\r\n1,02\r\n'.encode(), "data.csv")
     assert list(read_rows(path)) == [

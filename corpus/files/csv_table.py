@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from corpus.files.row import TOO_LONG, BadRows, NumberedRows, report_bad_row
 
 # A column's name is a word or two; a longer first line is a row of data whose header is missing.
 _LONGEST_NAME = 200
+# How Excel is told in the first line what divides cells.
+_EXCEL_HINT = re.compile(r"sep=.\r?\n", re.IGNORECASE)
 # In rows of the largest size that is read.
 _SWALLOWED = 4
 _QUOTES = "quotes within a cell must be doubled, and a cell with line breaks stand in quotes"
@@ -34,7 +37,10 @@ def read_table(
     number = 0
     try:
         first = lines.peek()
-        if delimiter == "," and "," not in first:
+        if _EXCEL_HINT.fullmatch(first):
+            delimiter = first[len("sep=")]
+            first = lines.peek()
+        elif delimiter == "," and "," not in first:
             delimiter = next((other for other in (";", "\t") if other in first), delimiter)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         if not first:

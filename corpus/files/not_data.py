@@ -37,7 +37,11 @@ def require_data(path: Path, head: bytes) -> None:
     ``head``: its first bytes; of a compressed file, those of what is in it.
     """
     if head.startswith(_LFS_POINTER):
-        raise DataError(path, f"is a Git LFS pointer, not the data; run `git lfs pull --include {path.as_posix()}`")
+        # The option counts from the root of the repository.
+        only = "" if path.is_absolute() else f" --include {path.as_posix()}"
+        raise DataError(path, f"is a Git LFS pointer, not the data; run `git lfs pull{only}`")
+    if head and not head.strip(b"\0"):
+        raise DataError(path, "holds zero bytes only, as a copy that was interrupted leaves them; copy it again")
     for magic, kind, remedy in _BINARY_KINDS:
         if head.startswith(magic):
             raise DataError(path, f"{kind}; {remedy.format(name=path.name)}")
@@ -45,7 +49,7 @@ def require_data(path: Path, head: bytes) -> None:
         raise DataError(path, "is a tar archive; unpack it and name a file in it")
     _require_eight_bit_text(path, head)
     start = head[:1000].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<error")):
+    if start.startswith(b"<") and not start.startswith(b"<<<<<<<"):
         raise DataError(
             path, "is a web page or XML, not data, as a failed download or a sign-in page leaves it; download it again"
         )
@@ -84,5 +88,7 @@ def missing_error(path: Path) -> DataError:
             what = f"DVC tracks{within}" if within else "DVC tracks it"
             return DataError(path, f"no such file; {what}: run `dvc pull {path.as_posix()}`")
     if path.is_symlink():
+        if "annex" in path.readlink().parts:
+            return DataError(path, f"is a link of git-annex to a file that is not here; run `git annex get {path}`")
         return DataError(path, "is a link to a file that is not there; `dvc checkout` restores DVC's links")
     return DataError(path, "no such file")

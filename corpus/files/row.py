@@ -45,5 +45,7 @@ def json_type(value: object) -> str:
     """
     if value is None:
         return "null"
+    if isinstance(value, bytes):
+        return "binary data"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
     return names.get(type(value), f"a {type(value).__name__}")
