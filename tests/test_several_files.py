@@ -23,6 +23,7 @@ from corpus.files import (
     describe_other_shards,
     list_files,
     locate_row,
+    name_row,
     number_files,
     read_rows,
     row_error,
@@ -206,6 +207,7 @@ def test_rows_are_numbered_on_from_file_to_file(data: Path) -> None:
         ("data/2.json", 4),
         ("data/3.jsonl", 1),
     ]
+    assert [name_row(data, 7), name_row("data/1.jsonl", 2)] == ["data/2.json:3", "2"]
     assert str(row_error(data, "odd", 4)) == "data/1.jsonl, line 4: odd"
     assert str(row_error(data, "odd", 7)) == "data/2.json, row 3: odd"
 

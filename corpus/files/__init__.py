@@ -1,7 +1,7 @@
 """Data files as numbered rows, whatever kind of file they are and however many make up a dataset."""
 
 from corpus.files.hub import hub_name, is_hub_name, parse_hub_name
-from corpus.files.locating import find_row, locate_row, number_files, row_error
+from corpus.files.locating import find_row, locate_row, name_row, number_files, row_error
 from corpus.files.not_data import missing_error
 from corpus.files.patterns import belongs_to, dataset_root, is_pattern
 from corpus.files.reading import NumberedFile, read_rows
@@ -34,6 +34,7 @@ __all__ = [
     "list_files",
     "locate_row",
     "missing_error",
+    "name_row",
     "number_files",
     "parse_hub_name",
     "read_rows",

@@ -36,6 +36,22 @@ def locate_row(source: Source, number: int) -> tuple[str, int]:
     return find_row(number_files(source), number)
 
 
+def name_row(source: Source, number: int) -> str:
+    """What a message calls a row: its number, and in a dataset of several files its file and its number there.
+
+    >>> name_row("data/sft.jsonl", 7)
+    '7'
+    """
+    try:
+        files = number_files(source)
+    except DataError:  # not files, or not there any more
+        return str(number)
+    if len(files) == 1:
+        return str(number)
+    file, number_in_file = find_row(files, number)
+    return f"{file}:{number_in_file}"
+
+
 def find_row(files: Sequence[NumberedFile], number: int) -> tuple[str, int]:
     """As ``locate_row``, for files that are numbered already.
 
