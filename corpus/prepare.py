@@ -12,7 +12,7 @@ from typing import IO, Any, Literal
 
 from corpus.artifacts import atomic_writer
 from corpus.errors import DataError, EntropylawError
-from corpus.files import MAX_ROW_BYTES, Row, read_rows
+from corpus.files import MAX_ROW_BYTES, NumberedFile, Row, belongs_to, read_rows
 from corpus.formats import Format, FormatChoice, Kind, kind_of, parse_rows
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash, data_hash
@@ -70,7 +70,8 @@ class PrepareReport:
 
     ``data_hash``: identity of the kept rows in their order. ``dropped_counts``: rows left out for each reason;
     ``dropped`` lists the first 1,000 of each. ``distinct_sources``: how many sources the kept rows come from;
-    ``sources`` lists the 1,000 with most rows, and how many rows they have.
+    ``sources`` lists the 1,000 with most rows, and how many rows they have. ``files``: where there are several, each
+    with the number of its first row; rows are numbered through all of them.
     """
 
     kind: Kind
@@ -82,6 +83,7 @@ class PrepareReport:
     dropped: tuple[DroppedRow, ...]
     distinct_sources: int
     sources: dict[str, int]
+    files: tuple[NumberedFile, ...] = ()
 
 
 def prepare_records(
@@ -122,7 +124,11 @@ def prepare_file(
         raise EntropylawError(
             f"{target}: the prepared rows would replace the data they are made from; name another file"
         )
-    parsed = parse_rows(read_rows(source, params.max_row_bytes), source, params.format, kind)
+    if belongs_to(Path(source).absolute(), Path(target).absolute().as_posix()):
+        raise EntropylawError(f"{target}: the prepared rows would be part of the dataset {source}; name another file")
+    files: list[NumberedFile] = []
+    rows = read_rows(source, params.max_row_bytes, begin_file=files.append)
+    parsed = parse_rows(rows, source, params.format, kind)
     # A file without rows is an error, so there is a first one.
     format, first = next(parsed)
     records = chain([first], (record for _, record in parsed))
@@ -139,6 +145,7 @@ def prepare_file(
             dropped=tuple(tally.dropped),
             distinct_sources=len(tally.sources),
             sources=dict(sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))[:LISTED]),
+            files=tuple(files) if len(files) > 1 else (),
         )
         require_usable(source, report.rows_read, report.dropped_counts, report.dropped, params.max_dropped_share)
     return report

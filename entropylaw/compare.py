@@ -158,9 +158,7 @@ def read_version(file: DataFile, held_out: Path | None, progress: Progress) -> L
             else:
                 left_out[decision.reason] += 1
     except DataError as error:
-        if error.path != str(file.path):
-            raise
-        raise DataError(file.name, error.cause, error.line, error.unit) from None
+        raise file.rename(error) from None
     if not records:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
         raise DataError(file.name, f"no usable row ({counts})")

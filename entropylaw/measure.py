@@ -30,6 +30,7 @@ def prepare(
 
     Example: entropylaw prepare data/sft.parquet --out data/prepared/sft.jsonl --json
     """
+    from corpus.files import describe_left_out, describe_other_shards
     from corpus.formats import Kind
     from corpus.prepare import PrepareParams, prepare_file
 
@@ -37,10 +38,13 @@ def prepare(
     params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
     with show_progress("prepare") as progress:
         result = prepare_file(data, out, params, hashes, kinds.get(dataset), progress)
+    for note in filter(None, (describe_other_shards(data), describe_left_out(data))):
+        typer.echo(note, err=True)
     if report:
         write_json(report, result)
     dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped_counts.items()) or "none"
-    kept = f"{result.rows_kept} of {result.rows_read} rows kept"
+    several = f" of {len(result.files)} files" if result.files else ""
+    kept = f"{result.rows_kept} of {result.rows_read} rows{several} kept"
     print_result(result, json, [f"{data}: {result.format}, {kept} (left out: {dropped})"])
 
 

@@ -37,6 +37,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from corpus.artifacts import write_json
     from corpus.params import read_section
     from entropylaw import __version__
+    from entropylaw.repository.places import locate_rows
     from entropylaw.repository.results import load_calibration, load_configuration, load_evidence, read_datasets
     from entropylaw.terminal import print_result
     from monitor.assess import assess_version
@@ -54,6 +55,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
         params,
         __version__,
     )
+    verdict = locate_rows(verdict)
     write_json(layout.VERDICT, verdict)
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
 

@@ -52,7 +52,8 @@ class RuleResult:
 class FlaggedRow:
     """An added row that drives an alarm.
 
-    ``row``: its number in the input file, from 1. ``score``: how much it contributes, in ``unit``.
+    ``row``: its number in the dataset, from 1. ``score``: how much it contributes, in ``unit``. ``file`` and
+    ``file_row``: where it stands, if the dataset has several files; None where it is one.
     """
 
     row: int
@@ -62,6 +63,13 @@ class FlaggedRow:
     rule: RuleId
     score: float
     unit: str
+    file: str | None = None
+    file_row: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What a person finds it by: its number, or its file and its number there."""
+        return str(self.row) if self.file is None else f"{self.file}:{self.file_row}"
 
 
 @dataclass(frozen=True)

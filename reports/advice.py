@@ -98,10 +98,11 @@ def _look_at(rule: RuleView) -> Step:
         return Step(f"{where}: {rule.reason}")
     if not rule.rows:
         return Step(f"{where}: {rule.advice}")
-    numbers = ", ".join(str(row.row) for row in rule.first_rows)
+    numbers = ", ".join(row.name for row in rule.first_rows)
+    where_from = "input file" if rule.first_rows[0].file is None else "input files"
     sources = ", ".join(dict.fromkeys(row.source for row in rule.first_rows if row.source))
     return Step(
-        f"{where}: start with {'rows' if len(rule.first_rows) > 1 else 'row'} {numbers} of the input file"
+        f"{where}: start with {'rows' if len(rule.first_rows) > 1 else 'row'} {numbers} of the {where_from}"
         + (f" (source {sources}). " if sources else ". ")
         + rule.advice
     )

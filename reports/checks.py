@@ -70,7 +70,10 @@ def _describe_rule(rule: RuleView) -> dict[str, Any]:
         "waiver": rule.waiver,
         "rows_total": rule.rows_total,
         "rows": [
-            {"row": row.row, "hash": row.hash, "source": row.source, "score": row.score, "unit": row.unit}
+            {
+                **{"row": row.row, "file": row.file, "file_row": row.file_row, "hash": row.hash},
+                **{"source": row.source, "score": row.score, "unit": row.unit},
+            }
             for row in rule.rows
         ],
     }
@@ -125,7 +128,7 @@ def _add_case(suite: ElementTree.Element, group: str, name: str, outcome: str | 
 def _list_rows(rule: RuleView) -> str:
     if not rule.rows:
         return ""
-    numbers = ", ".join(str(row.row) for row in rule.first_rows)
+    numbers = ", ".join(row.name for row in rule.first_rows)
     more = rule.rows_total - len(rule.first_rows)
     return f"Rows of {rule.dataset}: {numbers}" + (f" and {more} more." if more else ".")
 

@@ -68,7 +68,8 @@ def _list_findings(data: ReportData) -> Iterator[_Finding]:
     for rule in data.rules:
         if rule.status not in SEVERITIES:
             continue
-        path = data.files.get(rule.dataset, VERDICT_FILE)
+        first_file = next((row.file for row in rule.first_rows if row.file), None)
+        path = first_file or data.files.get(rule.dataset, VERDICT_FILE)
         severity = WAIVED if rule.waiver else SEVERITIES[rule.status]
         yield _Finding(rule.id, (version, rule.id, rule.dataset), severity, _describe_rule(rule), path)
         for row in rule.first_rows:
@@ -78,10 +79,10 @@ def _list_findings(data: ReportData) -> Iterator[_Finding]:
                 rule.id,
                 ("row", rule.id, rule.dataset, row.hash),
                 ROW_SEVERITIES[severity],
-                f"{rule.title} ({rule.dataset}): row {row.row}{source}, {score}. {rule.advice}",
-                path,
+                f"{rule.title} ({rule.dataset}): row {row.name}{source}, {score}. {rule.advice}",
+                row.file or path,
                 # Files of other types have no lines to open.
-                row.row if path.lower().endswith(".jsonl") else 1,
+                (row.file_row or row.row) if (row.file or path).lower().endswith((".jsonl", ".ndjson")) else 1,
             )
 
 

@@ -142,7 +142,7 @@ def _rows(
         blocks.append(f"**{rule.title}** in {escape_markdown(rule.dataset)}, {len(shown)} of {rule.rows_total} rows:")
         cells = [
             [
-                str(row.row),
+                str(row.row) if row.file is None else escape_markdown(row.name),
                 markdown_code(row.hash[:HASH_DIGITS]),
                 markdown_code(row.source) if row.source else MISSING,
                 format_number(row.score),

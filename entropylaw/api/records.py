@@ -23,7 +23,8 @@ class PreparedRecords:
 def read_records(path: str | Path, params: PrepareParams | None = None) -> Iterator[Record]:
     """The training records of a data file, one after the other; memory does not grow with the file.
 
-    The file may be .jsonl, .json, .jsonl.gz, .json.gz or .parquet, in any of the formats that the README lists.
+    ``path`` may be a file, a folder, a pattern or a dataset on the Hub: JSON, CSV, TSV, parquet or Arrow, in any of the
+    formats that the README lists.
     ``params``: its ``format``, which by default is recognised from the rows, and ``max_row_bytes``, the largest size of
     one row. A record's ``row`` is its number in the file, from 1.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.errors import DataError, NotAssessedError
+from corpus.errors import NotAssessedError
 from corpus.params import read_section
 from entropylaw.options import AsJson
 from entropylaw.repository import layout
@@ -73,11 +72,12 @@ def plan_versions(
     """The past versions in Git, and what is to be done with each. Raises EntropylawError as ``plan_backfill`` does."""
     from entropylaw.backfill.past_versions import list_past_versions, number_main_line
     from entropylaw.backfill.plan import BackfillPlan, plan_backfill
+    from entropylaw.repository.committed_data import hash_present
 
     fingerprint = setting.configuration.fingerprint()
     comparable = [entry for entry in history if entry.config_fingerprint == fingerprint]
     indices = number_main_line()
-    present = {dataset: hash_file(file) for dataset, file in setting.datasets.items()}
+    present = {dataset: hash_present(file.as_posix()) for dataset, file in setting.datasets.items()}
     with show_progress("versions in Git") as progress:
         versions = list_past_versions(setting.datasets, indices, since, progress)
     # A new beginning is compared with nothing that was before it.
@@ -124,15 +124,6 @@ def load_setting() -> Setting:
         calibration,
         read_section(RuleParams, "rules"),
     )
-
-
-def hash_file(file: Path) -> str:
-    """The MD5 of a file, by which ``StoredData`` names its content. Raises DataError when there is no such file."""
-    try:
-        with file.open("rb") as handle:
-            return hashlib.file_digest(handle, "md5").hexdigest()
-    except FileNotFoundError:
-        raise DataError(file, "no such file; run `dvc pull` or `dvc checkout`") from None
 
 
 def render_backfill(result: Backfill) -> list[str]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.errors import EntropylawError
+from corpus.files import dataset_root, is_hub_name
 from corpus.progress import Progress, ignore_progress
+from entropylaw.repository.committed_data import StoredData, describe_data
 from entropylaw.repository.git import list_main_line, list_tags, resolve_commit, run_git
-from entropylaw.repository.revisions import StoredData, describe_data
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,12 @@ def list_data_commits(files: Iterable[Path], since: str | None = None) -> list[C
     With ``since``, a Git revision, the last such commit up to it and all after it. Raises EntropylawError when there
     is no such revision.
     """
-    # A change of the data changes the file itself, its .dvc file or that of a folder above it, or the dvc.lock of the
-    # stage that makes it. Most changes of a dvc.lock leave the data as they were; the contents tell.
-    files = list(files)
-    paths = [path for file in files for path in (file, Path(f"{file}.dvc"))]
-    paths += [Path(f"{folder}.dvc") for file in files for folder in file.parents if folder != Path()]
+    # A change of the data changes the files themselves, a .dvc file, which may lie anywhere (DVC's `wdir`), or the
+    # dvc.lock of the stage that makes them. Most such changes leave the data as they were; the contents tell.
     # Literal: a `*` in a file's name stands for itself.
-    wanted = [f":(literal){path.as_posix()}" for path in dict.fromkeys(paths)]
+    wanted = [f":(literal){dataset_root(file).as_posix()}" for file in files if not is_hub_name(file)]
     log = run_git("log", "--first-parent", "--reverse", "--no-show-signature", "--format=%H %h %cs", "HEAD",
-                  "--", *wanted, ":(top,glob)**/dvc.lock")  # fmt: skip
+                  "--", *wanted, ":(top,glob)**/*.dvc", ":(top,glob)**/dvc.lock")  # fmt: skip
     commits = [Commit(*line.split(" ")) for line in log.splitlines()]
     if since is None:
         return commits

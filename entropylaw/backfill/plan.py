@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import IO, Literal
 
 from corpus.errors import EntropylawError
-from corpus.files import file_suffix
+from corpus.files import file_suffix, find_suffix, is_pattern
 from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.repository import layout
-from entropylaw.repository.revisions import open_data
+from entropylaw.repository.committed_data import open_data
 from monitor.history import HistoryEntry
 from monitor.verdict import Measurements
 
@@ -120,6 +120,9 @@ def rehearse_version(
     rows: int | None = 0
     try:
         for dataset, file in datasets.items():
+            if find_suffix(file) is None or is_pattern(file):
+                rows = None  # several files
+                continue
             with open_data(version.name_file(file), file.as_posix(), version.commit) as (handle, _):
                 count = count_rows(handle, file) if version.stored[dataset].here else None
             rows = None if rows is None or count is None else rows + count
@@ -131,7 +134,7 @@ def rehearse_version(
 def count_rows(handle: IO[bytes], file: Path) -> int | None:
     """Rows of an open data file; None where they would have to be parsed."""
     suffix = file_suffix(file)
-    if suffix == ".jsonl":
+    if suffix in (".jsonl", ".ndjson"):
         return sum(not line.isspace() for line in handle)
     if suffix == ".parquet":
         import pyarrow.parquet

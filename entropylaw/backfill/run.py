@@ -185,8 +185,7 @@ class Recorder:
                     partial(report, READ),
                 ).data_hash
             except DataError as error:
-                # What was read is a copy.
-                raise DataError(file.name, error.cause, error.line, error.unit) from None
+                raise file.rename(error) from None
         return version_hash(hashes)
 
     def find_recorded(self, data_hash: str) -> HistoryEntry | None:

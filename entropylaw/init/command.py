@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +9,14 @@ from typing import Annotated
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.files import is_pattern
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from entropylaw.init.data_files import write_data
-from entropylaw.init.pipeline import PIPELINE_FILES, render_pipeline
+from entropylaw.init.dataset_paths import list_outs, parse_datasets, require_room, track
+from entropylaw.init.pipeline import PIPELINE_FILES, name_source, render_pipeline
 from entropylaw.init.recipes import RECIPES
 from entropylaw.repository import layout
-from entropylaw.repository.git import is_tracked, require_repository
+from entropylaw.repository.git import require_repository
 from entropylaw.repository.shipped_files import shipped_text
 
 IGNORED = ".entropylaw/"
@@ -30,7 +30,9 @@ def init(
     folder: Annotated[Path, typer.Argument(help="The root of a Git + DVC repository.")] = Path(),
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="sft=PATH, and preferences=PATH if there are any; paths inside the repository."),
+        typer.Option(
+            help="sft=PATH, and preferences=PATH if there are any: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
+        ),
     ] = None,
     heldout: Annotated[
         Path | None, typer.Option(help="Conversations that are never trained on.", show_default="5% of the rows")
@@ -52,9 +54,15 @@ def init(
         raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
     datasets = parse_datasets(dataset or [], folder)
     require_repository(folder)
+    for option in dataset or []:
+        name, _, given = option.partition("=")
+        if is_pattern(datasets[name]) and not is_pattern(given):
+            typer.echo(f"{given} is one shard of several; the dataset is all of them: {datasets[name].as_posix()}")
     ci = choose_ci(folder, ci)
-    texts = render_pipeline({name: path.as_posix() for name, path in datasets.items()}, recipe)
+    texts = render_pipeline({name: name_source(path) for name, path in datasets.items()}, recipe)
     require_ours(folder, texts)
+    outs = list_outs(folder)
+    require_room(outs)
     written = write_data(folder, datasets, heldout)
     for name, text in texts.items():
         written += _write_new(folder / name, text, replace=True)
@@ -63,33 +71,10 @@ def init(
     if ci in CI_FILES:
         written += _write_new(folder / CI_FILES[ci], render_ci_file(ci))
     for path in (*datasets.values(), layout.BASELINE, layout.HELDOUT):
-        track(folder, path)
+        track(folder, path, outs)
     for path in written:
         typer.echo(f"wrote {path}")
     typer.echo("Next: dvc repro && entropylaw accept, then commit; repeat this after every change of the data.")
-
-
-def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
-    """Dataset names and their files relative to ``folder``, from NAME=PATH options."""
-    datasets: dict[str, Path] = {}
-    for option in options:
-        name, separator, text = option.partition("=")
-        if not separator or name not in (layout.SFT, layout.PREFERENCES) or not text:
-            raise EntropylawError(f"--dataset {option}: expected {layout.SFT}=PATH or {layout.PREFERENCES}=PATH")
-        if name in datasets:
-            raise EntropylawError(f"--dataset {option}: {name} is given twice")
-        path = Path(text)
-        # As a person types it: relative to where they stand, or to the repository.
-        found = path if path.exists() else folder / path
-        if not found.is_file():
-            raise EntropylawError(f"--dataset {option}: no such file: {path}")
-        try:
-            datasets[name] = found.resolve().relative_to(folder.resolve())
-        except ValueError:
-            raise EntropylawError(f"--dataset {option}: the file must lie inside the repository {folder}") from None
-    if layout.SFT not in datasets:
-        raise EntropylawError(f"give the conversations to train on: --dataset {layout.SFT}=PATH")
-    return datasets
 
 
 def require_ours(folder: Path, texts: Mapping[str, str]) -> None:
@@ -114,21 +99,6 @@ def ignore_checkpoints(folder: Path) -> list[Path]:
         return []
     target.write_text("\n".join([*lines, IGNORED]) + "\n", encoding="utf-8")
     return [target]
-
-
-def track(folder: Path, path: Path) -> None:
-    """Have DVC track a data file, unless DVC or Git does already."""
-    if (folder / f"{path}.dvc").exists() or is_tracked(path, folder):
-        return
-    added = subprocess.run(
-        [sys.executable, "-m", "dvc", "--cd", str(folder), "add", "--quiet", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if added.returncode:
-        last = (added.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EntropylawError(f"`dvc add {path}` failed: {last}")
 
 
 def _write_new(path: Path, text: str, replace: bool = False) -> list[Path]:

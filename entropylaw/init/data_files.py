@@ -16,7 +16,7 @@ def write_data(folder: Path, datasets: dict[str, Path], heldout: Path | None) ->
     """Write the baseline and the held-out rows in canonical form. Every dataset is read once first, so that a file
     that cannot be read stops `init` before anything is written.
     """
-    from corpus.files import write_rows
+    from corpus.files import is_hub_name, write_rows
     from corpus.formats import read_records
     from corpus.prepare import PrepareParams, prepare_records, to_row
 
@@ -24,7 +24,7 @@ def write_data(folder: Path, datasets: dict[str, Path], heldout: Path | None) ->
         decisions = prepare_records(read_records(path), PrepareParams())
         return [HashedRecord(decision.record, decision.hash) for decision in decisions if decision.reason is None]
 
-    rows = {name: load(folder / path) for name, path in datasets.items()}
+    rows = {name: load(path if is_hub_name(path) else folder / path) for name, path in datasets.items()}
     held_out = load(heldout) if heldout else [item for item in rows[layout.SFT] if is_held_out(item[1])]
     hashes = {row_hash for _, row_hash in held_out}
     baseline = [item for item in rows[layout.SFT] if item[1] not in hashes]

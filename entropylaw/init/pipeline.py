@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
+from corpus.files import dataset_root, hub_name, is_hub_name, is_pattern
 from entropylaw.init.recipes import apply_recipe, new_yaml, set_value
 from entropylaw.repository import layout
 from entropylaw.repository.shipped_files import shipped_text
@@ -34,6 +36,7 @@ def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict
         return shipped
     for name, path in datasets.items():
         set_value(params["datasets"], name, path)
+    _name_dependencies(pipeline, datasets)
     text = dump(params)
     if layout.PREFERENCES not in datasets:
         _remove_preferences(pipeline)
@@ -56,6 +59,25 @@ def _remove_dataset(text: str, name: str) -> str:
     section, blank, rest = after.partition("\n\n")
     lines = [line for line in section.splitlines() if not line.startswith(f"  {name}:")]
     return before + heading + "\n".join(lines) + blank + rest
+
+
+def _name_dependencies(pipeline: Any, datasets: dict[str, str]) -> None:
+    """Have `prepare` depend on what DVC can watch: of a pattern the folder it lies in, of a dataset on the Hub nothing.
+
+    Another revision of a dataset on the Hub is another value in params.yaml, on which `prepare` depends too.
+    """
+    if not any(is_pattern(path) or is_hub_name(path) for path in datasets.values()):
+        return
+    stage = pipeline["stages"]["prepare"]["do"]
+    roots = [dataset_root(path).as_posix() for path in datasets.values() if not is_hub_name(path)]
+    stage["deps"] = [*dict.fromkeys(roots), *[path for path in stage["deps"] if not path.startswith("${item")]]
+    if "datasets.${key}" not in stage["params"]:
+        stage["params"].insert(0, "datasets.${key}")
+
+
+def name_source(path: Path) -> str:
+    """What params.yaml says of a dataset's path."""
+    return hub_name(path) if is_hub_name(path) else path.as_posix()
 
 
 def _remove_preferences(pipeline: Any) -> None:

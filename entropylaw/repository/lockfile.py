@@ -119,9 +119,12 @@ def hash_as_dvc(path: Path, leave_out: Collection[Path] = ()) -> str:
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    listing = [
-        {"md5": hash_as_dvc(file), "relpath": name} for name, file in sorted(files.items()) if file not in leave_out
-    ]
+    hashes = {name: hash_as_dvc(file) for name, file in files.items() if file not in leave_out}
+    # What DVC tracks file by file in a folder counts also where it is not here.
+    for note in sorted(file for name, file in files.items() if name.endswith(".dvc")):
+        for name, md5 in read_tracked(note, "run `dvc pull`").items():
+            hashes.setdefault((note.parent / name).relative_to(path).as_posix(), md5)
+    listing = [{"md5": hashes[name], "relpath": name} for name in sorted(hashes)]
     return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 

@@ -200,13 +200,16 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _require_writable(common: CommonOptions) -> None:
     """Find out before the work, which may take hours, what would stop the result from being written."""
-    from corpus.files import file_suffix
+    from corpus.files import belongs_to, file_suffix
 
     file_suffix(common.out)
     for target in filter(None, (common.out, common.report)):
         if target.is_dir():
             raise EntropylawError(f"{target}: cannot be written: it is a directory")
-        if target.resolve() == common.pool.resolve():
+        if (
+            belongs_to(common.pool.absolute(), target.absolute().as_posix())
+            or target.resolve() == common.pool.resolve()
+        ):
             raise EntropylawError(f"{target}: would replace the pool that is selected from; name another file")
 
 

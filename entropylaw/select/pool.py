@@ -19,7 +19,7 @@ import numpy as np
 
 from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
 from corpus.errors import DataError, EntropylawError
-from corpus.files import read_rows
+from corpus.files import is_hub_name, list_files, read_rows
 from corpus.formats import SCORE_KEYS, parse_rows
 from corpus.prepare import PrepareParams
 from corpus.progress import StageProgress, ignore_stages
@@ -54,7 +54,7 @@ class Pool:
     token_counts: list[int] | None
     seconds: dict[str, float]
     # A file that changes during a selection would have other rows at the same numbers.
-    stamp: tuple[int, int] | None
+    stamp: tuple[tuple[str, int, int], ...] | None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -219,10 +219,12 @@ def _numbered_records(path: Path, prepare: PrepareParams) -> Iterator[tuple[int,
     return ((number, record) for (number, _), (_, record) in zip(numbered, parsed, strict=True))
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of change; None where there is no such file, which reading it reports."""
-    try:
-        status = path.stat()
-    except OSError:
+def _stamp(path: Path) -> tuple[tuple[str, int, int], ...] | None:
+    """Size and time of change of each file; None where there is none, which reading it reports, and on the Hub."""
+    if is_hub_name(path):
         return None
-    return status.st_size, status.st_mtime_ns
+    try:
+        files = [(file, file.stat()) for file in list_files(path)]
+    except (OSError, DataError):
+        return None
+    return tuple((file.as_posix(), status.st_size, status.st_mtime_ns) for file, status in files)

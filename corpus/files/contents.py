@@ -1,0 +1,74 @@
+"""A data file's bytes, unpacked where they are compressed, and what can go wrong in reading them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from corpus.errors import DataError
+from corpus.files.row import Unit
+from corpus.files.zstd_contents import DamagedData, ZstdContents
+
+Compression = Literal["", "gzip", "zstd"]
+
+GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Lines are read from a buffer of this size.
+_BUFFER_BYTES = 2**17
+
+
+def find_compression(head: bytes) -> Compression:
+    """How the data is compressed, by its first bytes.
+
+    >>> find_compression(gzip.compress(b"{}")), find_compression(b"{}")
+    ('gzip', '')
+    """
+    if head.startswith(GZIP_MAGIC):
+        return "gzip"
+    return "zstd" if head.startswith(ZSTD_MAGIC) else ""
+
+
+def open_contents(path: Path, compression: Compression) -> IO[bytes]:
+    """Open a file for reading what it holds, unpacked. A file that is compressed otherwise fails when it is read."""
+    if compression == "gzip":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if compression == "zstd":
+        return cast(IO[bytes], io.BufferedReader(cast(Any, ZstdContents(path)), _BUFFER_BYTES))
+    return open(path, "rb")
+
+
+# What reading an opened file may raise.
+READING_ERRORS = (OSError, EOFError, zlib.error, DamagedData)
+
+
+def reading_error(path: Path, error: Exception, number: int | None, unit: Unit = "line") -> DataError:
+    """The DataError for one of READING_ERRORS, met at a row."""
+    if isinstance(error, EOFError):
+        cause = "the compressed data ends early; was the file cut short?"
+    elif isinstance(error, DamagedData):
+        cause = str(error)
+    elif isinstance(error, (gzip.BadGzipFile, zlib.error)):
+        cause = f"not gzip, or damaged: {error}"
+    else:
+        cause = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    return DataError(path, cause, number, unit)
+
+
+def encoding_error(path: Path, error: UnicodeDecodeError, line: int) -> DataError:
+    """The DataError for a line that is not UTF-8, with the way to make it so."""
+    byte = error.object[error.start]
+    cause = f"not UTF-8: byte 0x{byte:02x} at byte {error.start + 1} of the line"
+    if error.reason == "unexpected end of data" and error.end >= len(error.object.rstrip()):
+        return DataError(path, f"{cause}; a character is cut off here: was the file cut short?", line)
+    packed = path.suffix in (".gz", ".zst")
+    name = path.stem if packed else path.name
+    convert = f"`iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8-{name}`"
+    return DataError(
+        path,
+        f"{cause}; if it is text in a Windows code page, {'unpack it, then ' if packed else ''}{convert} converts it, "
+        "with the name of the code page that it was saved in",
+        line,
+    )
