@@ -18,7 +18,6 @@ from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration, calibrate
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.history import DatasetReference, HistoryEntry
 from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawPoint
@@ -52,9 +51,6 @@ LAW_POINTS = tuple(
 CALIBRATION = Calibration(
     400,
     (5.0, 5.01),
-    0.8,
-    TopicSpread(0.07, 11),
-    TopicSpread(0.03, 11),
     UPDATES,
     LAW_POINTS,
     "base",

@@ -10,7 +10,6 @@ from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.own_updates import MAX_ROWS, measure_own_updates
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.measures.compression import CompressionParams
 from monitor.verdict import Measurements
 
@@ -23,9 +22,6 @@ PARAMS = CalibrationParams()
 CALIBRATION = Calibration(
     400,
     (),
-    0.8,
-    TopicSpread(0.1, 11),
-    TopicSpread(0.1, 11),
     (BenignUpdate(0.1, "random", 1e-4, 1e-4),) * 12,
     (),
     "",

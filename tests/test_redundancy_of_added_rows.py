@@ -10,7 +10,6 @@ from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.own_additions import Additions, flag_known, measure_additions, measure_usual
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
 from monitor.measures.expected_size import compare_sizes, sort_texts
@@ -29,9 +28,6 @@ PARAMS = CalibrationParams()
 CALIBRATION = Calibration(
     400,
     (),
-    0.8,
-    TopicSpread(0.1, 11),
-    TopicSpread(0.1, 11),
     (BenignUpdate(0.1, "random", 1e-3, 1e-3),) * 12,
     (),
     "",
