@@ -166,11 +166,11 @@ def test_weak_evidence_for_both_is_strong_evidence(rng: np.random.Generator) -> 
 
 def test_where_only_one_rises_a_chance_rise_of_the_other_is_no_signature() -> None:
     rng = np.random.default_rng(5)
-    signatures = 0
-    for _ in range(200):
-        comparison = make_comparison(rng, rise_r_long=0.084, rise_l=float(rng.normal(0, 0.07)))
+    signatures, runs = 0, 100
+    for _ in range(runs):
+        comparison = make_comparison(rng, 80, 80, rise_r_long=0.084, rise_l=float(rng.normal(0, 0.07)), rows=800)
         signatures += judge(comparison)["both_rise"].status != "pass"
-    assert signatures / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+    assert signatures / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
 
 
 def test_both_rise_needs_both(rng: np.random.Generator) -> None:
@@ -300,14 +300,18 @@ def test_a_handful_of_added_rows_that_miss_the_probe_are_skipped(
     assert status == "pass" or rule.reason == "Only 4 of the added rows have a loss and kept rows like them."
 
 
+@pytest.mark.slow
 def test_benign_updates_alarm_no_more_often_than_promised() -> None:
     rng = np.random.default_rng(2)
-    alarms, runs = 0, 300
+    alarms, runs = 0, 200
     for _ in range(runs):
         calibration = make_calibration(rng)
         comparisons = [
             make_comparison(
                 rng,
+                added=80,
+                removed=80,
+                rows=800,
                 rise_r=math.expm1(rng.normal(0, RATIO_SD * math.sqrt(0.1))),
                 rise_r_long=math.expm1(rng.normal(0, LONG_RATIO_SD * math.sqrt(0.1))),
                 dataset=dataset,
