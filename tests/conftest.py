@@ -18,6 +18,13 @@ settings.load_profile("unhurried")
 ROLES = {"human": "user", "gpt": "assistant"}
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the slow tests, a file that is slow as a whole is not even read: the model libraries take seconds."""
+    if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow every test that needs the trained model, also by way of another fixture."""
     for item in items:

@@ -38,6 +38,8 @@ from training.preference_probe import (
 from training.probe import probe_loss
 from training.probe_run import ProbeParams, choose_probe_rows
 
+pytestmark = pytest.mark.slow
+
 Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=6, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +76,8 @@ def test_each_loss_is_recorded_before_the_step_that_uses_it(
     chats: Rows, base_folder: Path, result: ProbeResult
 ) -> None:
     """The run again in plain torch, with transformers' own loss."""
+    import torch
+
     model, tokenizer, _ = load_base_model(base_folder)
     by_hash = {row_hash: record for record, row_hash in chats[:300]}
     optimizer = torch.optim.AdamW(model.parameters(), lr=PARAMS.learning_rate, weight_decay=0.0)
@@ -109,6 +110,8 @@ def test_the_probe_is_the_same_when_it_is_repeated(chats: Rows, base_folder: Pat
 
 def test_each_row_is_read_by_the_base_model_as_it_is(chats: Rows, base_folder: Path, result: ProbeResult) -> None:
     """One row at a time, with transformers' own loss."""
+    import torch
+
     model, tokenizer, _ = load_base_model(base_folder)
     model.eval()
     by_hash = {row_hash: record for record, row_hash in chats[:300]}
