@@ -113,7 +113,9 @@ def test_the_fourteen_subsets_have_one_size_and_differ_as_their_names_say(chats:
     def mean_ratio(name: str) -> float:
         return float(np.mean([codec.ratio([canonical_text(record).encode()]) for record, _ in subsets[name]]))
 
-    lengths = {name: np.mean([len(canonical_text(record)) for record, _ in rows]) for name, rows in subsets.items()}
+    # Of few distinct rows the mean length may be any.
+    clean = {subset.name: subset.rows for subset in drawn if subset.family == CLEAN}
+    lengths = {name: np.mean([len(canonical_text(record)) for record, _ in rows]) for name, rows in clean.items()}
     assert min(lengths, key=lambda name: lengths[name]) == "shortest"
     assert max(lengths, key=lambda name: lengths[name]) == "longest"
     assert mean_ratio("least compressible") < mean_ratio("random 1") < mean_ratio("most compressible")

@@ -94,7 +94,7 @@ def test_each_loss_is_recorded_before_the_step_that_uses_it(
     # The base model's own losses of the last rows are others: it had not been trained yet.
     last = [row for row in result.rows if row.step == PARAMS.steps - 1]
     untrained = sum(row.loss_nats * row.tokens for row in last) / sum(row.tokens for row in last)
-    assert curve[-1] != pytest.approx(untrained, rel=1e-2)
+    assert curve[-1] != pytest.approx(untrained, rel=1e-3)
 
 
 def test_the_probe_is_the_same_when_it_is_repeated(chats: Rows, base_folder: Path, result: ProbeResult) -> None:
@@ -146,8 +146,8 @@ def test_a_row_whose_answer_was_edited_stays_in_the_probe_and_on_its_side(chats:
         return HashedRecord(new, content_hash(new))
 
     # Some rows have no prompt, and some share theirs; of these, only the answer tells one from the other.
-    prompts = Counter(side_key(split_sides(record).prompt) for record, _ in chats[:400])
-    rows = [item for item in chats[:400] if prompts[side_key(split_sides(item[0]).prompt)] == 1]
+    prompts = Counter(side_key(split_sides(record).prompt) for record, _ in chats[:500])
+    rows = [item for item in chats[:500] if prompts[side_key(split_sides(item[0]).prompt)] == 1]
     assert len(rows) > 300
     before = choose_probe_rows(rows, 60, 0, 0.5)
     after = choose_probe_rows([edit(record) for record, _ in rows], 60, 0, 0.5)

@@ -1,6 +1,7 @@
 """`entropylaw init`: what it adds to somebody's repository, and what it leaves alone."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,14 +40,21 @@ def init(*words):
     return CliRunner().invoke(app, ["init", *map(str, words)])
 
 
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    folder = tmp_path / "team data"
+@pytest.fixture(scope="module")
+def new_repository(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("new") / "team data"
     folder.mkdir()
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     dvc(folder, "init", "--quiet")
     write_lines(folder / "data" / "sft.jsonl", [conversation(i) for i in range(200)])
+    return folder
+
+
+@pytest.fixture
+def repository(new_repository, tmp_path, monkeypatch):
+    """A copy of the new repository: DVC takes a second to make one."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    folder = Path(shutil.copytree(new_repository, tmp_path / new_repository.name))
     monkeypatch.chdir(folder)
     return folder
 
