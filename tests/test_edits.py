@@ -68,12 +68,17 @@ def apply(rows: Rows, edit: Edit, share: float) -> Rows:
     return [make_row(*edit(*sides(row), i)) if i % step == 0 else row for i, row in enumerate(rows)]
 
 
+@functools.cache
+def table_of(rows: tuple[HashedRecord, ...], losses: tuple[float, ...]) -> RowTable:
+    return RowTable.of(rows, np.array(losses))
+
+
 def draft(
     parent: Rows, rows: Rows, rise: Callable[[int], float] = lambda i: 0.0, probed: bool = True, new: bool = False
 ) -> Draft:
     """The rule's draft. ``rise``: how much the loss of the i-th row has risen. ``new``: whether its source is new."""
     losses = 5 + np.random.default_rng(1).normal(0, 1, len(parent))
-    table = RowTable.of(parent, losses if probed else np.full(len(parent), np.nan))
+    table = table_of(tuple(parent), tuple(losses) if probed else (np.nan,) * len(parent))
     split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in parent]))
     now = np.array([loss + rise(i) for i, loss in enumerate(losses[: len(rows)])])
     is_new = np.full(len(rows), new)
