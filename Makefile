@@ -12,7 +12,9 @@ PACKAGES := corpus selection training monitor reports entropylaw
 BENCHMARKS := zip_speed "detection --subset" "training_speed --rows 400"
 BIN := .venv/bin
 INSTALLED := .venv/installed
-PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+# A file stays with one process, which makes its fixtures once. Files are taken by name: by default those with the fewest
+# tests come last, the longest ones among them, and one process would wait for the other.
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Two processes with a thread pool each would fight for the same cores.
 test test-fast: export OMP_NUM_THREADS ?= 1

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from corpus.records import Conversation, HashedRecord, Message, Record, content_hash, data_hash
-from entropylaw.demo.chitchat import load_chat_logs, to_conversation
+from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
+from entropylaw.demo.chitchat import ChatLog, load_chat_logs, to_conversation
 
 Rows = list[HashedRecord]
 
@@ -16,6 +16,15 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 ROLES = {"human": "user", "gpt": "assistant"}
+# Longer conversations, half of all, hold nine tenths of the text: they would cost much time and show nothing else.
+MAX_CHARACTERS = 1500
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the slow tests, a file that is slow as a whole is not even read: the model libraries take seconds."""
+    if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,13 +35,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def chats() -> Rows:
-    """1,200 different real conversations of 2018, oldest first, with their content hashes; rows are numbered from 1."""
+def chat_logs() -> list[ChatLog]:
+    """All conversations of the corpus, which take a second to read."""
+    return load_chat_logs()
+
+
+@pytest.fixture(scope="session")
+def chats(chat_logs: list[ChatLog]) -> Rows:
+    """1,200 different real conversations, oldest first, with their content hashes; rows are numbered from 1."""
     rows: dict[str, Record] = {}
-    for log in load_chat_logs():
+    for log in chat_logs:
         turns = to_conversation(log)["conversations"]
         messages = tuple(Message(ROLES[turn["from"]], turn["value"]) for turn in turns)
         record = Conversation(messages, log.start[:7], len(rows) + 1)
+        if len(canonical_text(record)) > MAX_CHARACTERS:
+            continue
         rows.setdefault(content_hash(record), record)
         if len(rows) == 1200:
             break

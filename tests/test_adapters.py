@@ -20,6 +20,8 @@ from training.heldout import evaluate_heldout
 from training.kto import KtoParams, train_kto
 from training.sft import SftParams, train_sft
 
+pytestmark = pytest.mark.slow
+
 Rows = list[HashedRecord]
 
 LORA = SftParams(

@@ -1,5 +1,6 @@
 """From measurements to a verdict: on made-up evidence, and on real conversations measured for real."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration, calibrate
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.history import DatasetReference, HistoryEntry
 from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawPoint
@@ -49,32 +49,23 @@ LAW_POINTS = tuple(
     LawPoint(str(i), 2.9, math.exp(a), b, -4 - 0.3 * a - 0.4 * b + 0.005 * (-1) ** i)
     for i, (a, b) in enumerate([(1.0, 5.0), (1.2, 5.2), (1.5, 5.1), (2.0, 5.0), (1.1, 5.4), (1.4, 5.3)] * 2)
 )
-CALIBRATION = Calibration(
-    400,
-    (5.0, 5.01),
-    0.8,
-    TopicSpread(0.07, 11),
-    TopicSpread(0.03, 11),
-    UPDATES,
-    LAW_POINTS,
-    "base",
-    CalibrationParams(),
-)
+# Half as many honest batches as usual, which take most of the time of a verdict on so few rows.
+CALIBRATION = Calibration(400, (5.0, 5.01), UPDATES, LAW_POINTS, "base", CalibrationParams(updates=2))
 
 
-WORDS = ["".join(pair) for pair in itertools.product(("ba", "ke", "li", "mo", "nu", "ra", "se", "ti"), repeat=3)]
+WORDS = np.array(["".join(p) for p in itertools.product(("ba", "ke", "li", "mo", "nu", "ra", "se", "ti"), repeat=3)])
 
 
 def make_rows(start: int, stop: int) -> Rows:
     """Distinct rows of the same kind, numbered from 1 as in a file: random words, the same ones for each number."""
-    rows: Rows = []
-    for i in range(start, stop):
-        prompt, answer = (" ".join(words) for words in np.random.default_rng(i).choice(WORDS, (2, 9)))
-        record = Conversation(
-            (Message("user", f"{prompt}?"), Message("assistant", f"{answer}.")), "made up", len(rows) + 1
-        )
-        rows.append(HashedRecord(record, content_hash(record)))
-    return rows
+    return renumber([make_row(i) for i in range(start, stop)])
+
+
+@functools.cache
+def make_row(number: int) -> HashedRecord:
+    prompt, answer = (" ".join(words) for words in np.random.default_rng(number).choice(WORDS, (2, 9)))
+    record = Conversation((Message("user", f"{prompt}?"), Message("assistant", f"{answer}.")), "made up")
+    return HashedRecord(record, content_hash(record))
 
 
 def renumber(rows: Rows) -> Rows:
@@ -120,8 +111,15 @@ def judge(
     return assess_version(evidence, CALIBRATION, history, configuration, RuleParams(), "0.1.0")
 
 
-def accept(evidence: list[Evidence], history: list[HistoryEntry], name: str, **scores: float) -> HistoryEntry:
-    entry = accept_version(judge(evidence, history), evidence, name, scores, (), False, "0.1.0")
+def accept(
+    evidence: list[Evidence],
+    history: list[HistoryEntry],
+    name: str,
+    verdict: Verdict | None = None,
+    **scores: float,
+) -> HistoryEntry:
+    """The entry of a version. ``verdict``: its verdict, where that was made before."""
+    entry = accept_version(verdict or judge(evidence, history), evidence, name, scores, (), False, "0.1.0")
     return replace(entry, number=len(history) + 1)
 
 
@@ -132,6 +130,12 @@ NUMBER_RULES = ("redundancy", "level", "forecast")
 
 PARENT = make_evidence(make_rows(0, 400))
 HISTORY = [accept([PARENT], [], "x1", heldout=-4.9)]
+
+
+@functools.cache
+def judge_benign_update() -> tuple[Evidence, Verdict]:
+    evidence = make_evidence(make_update())
+    return evidence, judge([evidence], HISTORY)
 
 
 def status_of(verdict: Verdict, rule: str) -> str:
@@ -152,15 +156,15 @@ def test_the_first_version_is_the_baseline_and_stays_it_when_assessed_again() ->
 
 
 def test_the_version_under_test_is_compared_with_the_one_before_it_and_not_with_itself() -> None:
-    second = make_evidence(make_update())
-    history = [*HISTORY, accept([second], HISTORY, "x2")]
+    second, verdict = judge_benign_update()
+    history = [*HISTORY, accept([second], HISTORY, "x2", verdict)]
     again = judge([second], history)
     assert again.parent is not None and again.parent.name == "x1"
-    assert to_json(again) == to_json(judge([second], HISTORY))
+    assert to_json(again) == to_json(verdict)
 
 
 def test_a_benign_update_passes_and_counts_its_rows() -> None:
-    verdict = judge([make_evidence(make_update())], HISTORY)
+    verdict = judge_benign_update()[1]
     assert verdict.status == "pass"
     measured = verdict.measurements["sft"]
     assert (measured.added, measured.removed, measured.kept) == (40, 40, 360)
@@ -211,9 +215,13 @@ def test_a_dataset_that_the_parent_does_not_have_is_not_assessed() -> None:
     assert status_of(verdict, "loss") == "pass"
 
 
+@functools.cache
+def judge_garbled_rows() -> Verdict:
+    return judge([make_evidence(make_update(), loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY)
+
+
 def test_garbled_rows_are_risky_and_named_worst_first() -> None:
-    rows = make_update()
-    verdict = judge([make_evidence(rows, loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY)
+    verdict = judge_garbled_rows()
     assert verdict.status == "risky"
     named = [row for row in verdict.rows if row.rule == "loss"]
     assert {row.row for row in named} == set(range(361, 401, 2))
@@ -300,11 +308,7 @@ def test_a_probe_of_other_data_is_not_assessed() -> None:
 
 
 def test_equal_inputs_give_equal_bytes() -> None:
-    def written() -> str:
-        return to_json(judge([make_evidence(make_update(), loss=lambda i: 9.0 if i >= 360 else 5.0)], HISTORY))
-
-    assert written() == written()
-    assert '"status": "risky"' in written()
+    assert to_json(judge_garbled_rows()) == to_json(judge_garbled_rows.__wrapped__())
 
 
 def test_the_forecast_starts_from_the_parents_score() -> None:

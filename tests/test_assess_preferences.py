@@ -19,7 +19,6 @@ from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.history import read_history, write_entry
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
@@ -37,9 +36,6 @@ CONFIGURATION = Configuration(CompressionParams(), ConsistencyParams(), PROBE, "
 CALIBRATION = Calibration(
     400,
     (5.0, 5.01),
-    0.8,
-    TopicSpread(0.1, 11),
-    TopicSpread(0.03, 11),
     (BenignUpdate(0.1, "random", 0.001, 0.001),) * 12,
     (),
     "base",

@@ -43,6 +43,7 @@ def test_the_model_has_learnt_text_it_has_not_seen(base_folder: Path, baseline: 
     assert mean_token_loss(model, [row for row in rows if row], tokenizer.pad_token_id, 16) < 5.0
 
 
+@pytest.mark.slow
 def test_the_same_baseline_and_parameters_give_the_same_files(baseline: Rows, tmp_path: Path) -> None:
     cards = [build_base_model(baseline[:80], "00", SMALL, tmp_path / name) for name in ("a", "b")]
     assert cards[0] == cards[1]
@@ -51,6 +52,7 @@ def test_the_same_baseline_and_parameters_give_the_same_files(baseline: Rows, tm
     assert build_base_model(baseline[:80], "11", SMALL, tmp_path / "d").identity != cards[0].identity
 
 
+@pytest.mark.slow
 def test_rows_that_are_probed_later_do_not_change_the_model(baseline: Rows, tmp_path: Path) -> None:
     probed = [item for item in baseline[:120] if not is_trained_row(item[0])]
     trained = [item for item in baseline[:120] if is_trained_row(item[0])]
@@ -60,6 +62,7 @@ def test_rows_that_are_probed_later_do_not_change_the_model(baseline: Rows, tmp_
     assert hash_folder(tmp_path / "whole") == hash_folder(tmp_path / "without")
 
 
+@pytest.mark.slow
 def test_editing_the_answer_of_a_probed_row_does_not_change_the_model(baseline: Rows, tmp_path: Path) -> None:
     """Its content hash changes, and with it would half of the edited rows change sides."""
     edited = []
@@ -93,6 +96,7 @@ def test_a_saved_model_carries_no_pickle_and_no_path(base_folder: Path, tmp_path
         assert str(base_folder.parent).encode() not in file.read_bytes()
 
 
+@pytest.mark.slow
 def test_with_fewer_rows_than_a_batch_every_batch_is_full(baseline: Rows, tmp_path: Path) -> None:
     few = [item for item in baseline if is_trained_row(item[0])][:3]
     one_step = build_base_model(few, "00", replace(SMALL, steps=1, batch_rows=6), tmp_path / "a")
@@ -164,6 +168,7 @@ def test_a_pretrained_model_is_read_with_the_template_it_was_given_whatever_beca
     assert (text, card) == ("<|assistant|>Hi!<|end|>", made)
 
 
+@pytest.mark.slow
 def test_a_small_model_can_be_trained_in_a_published_format(baseline: Rows, tmp_path: Path) -> None:
     params = replace(SMALL, chat_template="vicuna", max_length=128)
     card = build_base_model(baseline[:80], "00", params, tmp_path / "vicuna")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -34,7 +33,6 @@ from monitor.calibration.law_runs import (
 )
 from monitor.calibration.noise_runs import NoiseRun, gather_rows, plan_noise_runs
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import measure_topic_spread
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.law.results import CLEAN
@@ -61,39 +59,6 @@ def rows(chats: Rows) -> Rows:
 @pytest.fixture(scope="module")
 def calibration(rows: Rows, base_folder: Path) -> Calibration:
     return calibrate(rows, str(base_folder), PROBE, COMPRESSION, PARAMS)
-
-
-@pytest.mark.parametrize("sd", [0.1, 0.3, 1.0])
-def test_the_spread_between_topics_is_recovered_from_rows_with_noise(sd: float) -> None:
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(40):
-        topics = np.repeat(np.arange(30), 40)
-        values = rng.normal(0, sd, 30)[topics] + rng.normal(0, 0.5, topics.size)
-        found.append(measure_topic_spread(values, topics).sd)
-    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(sd, rel=0.1)
-
-
-def test_small_topics_and_rows_without_a_value_do_not_count() -> None:
-    rng = np.random.default_rng(1)
-    topics = np.repeat(np.arange(4), 20)
-    values = rng.normal(topics * 1.0, 0.1)
-    spread = measure_topic_spread(values, topics)
-    assert spread.degrees_of_freedom == 3
-    noisy = np.concatenate([values, [1e6] * 4, [math.nan] * 20])
-    assert measure_topic_spread(noisy, np.concatenate([topics, [7] * 4, np.arange(20) % 4])) == spread
-
-
-def test_equal_topics_keep_the_noise_that_the_estimate_could_not_see_below() -> None:
-    values = np.tile([0.0, 1.0], 50)
-    sampling = float(np.var(values[:20], ddof=1)) / 20
-    assert measure_topic_spread(values, np.repeat(np.arange(5), 20)).sd == pytest.approx(math.sqrt(sampling / 4))
-    assert measure_topic_spread(np.full(100, 0.5), np.repeat(np.arange(5), 20)).sd == 0.0
-
-
-def test_a_baseline_too_small_to_tell_topics_apart_is_not_assessed() -> None:
-    with pytest.raises(NotAssessedError, match="too small to tell topics apart"):
-        measure_topic_spread(np.arange(14.0), np.repeat([0, 1, 2], [5, 5, 4]))
 
 
 def test_scrambling_keeps_the_words_of_an_answer_and_everything_else() -> None:
@@ -148,20 +113,21 @@ def test_the_fourteen_subsets_have_one_size_and_differ_as_their_names_say(chats:
     def mean_ratio(name: str) -> float:
         return float(np.mean([codec.ratio([canonical_text(record).encode()]) for record, _ in subsets[name]]))
 
-    lengths = {name: np.mean([len(canonical_text(record)) for record, _ in rows]) for name, rows in subsets.items()}
+    # Of few distinct rows the mean length may be any.
+    clean = {subset.name: subset.rows for subset in drawn if subset.family == CLEAN}
+    lengths = {name: np.mean([len(canonical_text(record)) for record, _ in rows]) for name, rows in clean.items()}
     assert min(lengths, key=lambda name: lengths[name]) == "shortest"
     assert max(lengths, key=lambda name: lengths[name]) == "longest"
     assert mean_ratio("least compressible") < mean_ratio("random 1") < mean_ratio("most compressible")
 
 
-def test_calibration_measures_noise_topics_updates_and_fourteen_runs(calibration: Calibration) -> None:
+def test_calibration_measures_noise_updates_and_fourteen_runs(calibration: Calibration) -> None:
     assert calibration.rows == 360
     assert len(set(calibration.noise_l)) == 3
     assert np.ptp(calibration.noise_l) < 0.5
-    assert calibration.loss_sd > 0 and calibration.topic_loss.sd > 0 and calibration.topic_agreement.sd > 0
     assert len(calibration.updates) == 2 * 2
     # A fifth of the rows moves a mean loss by less than the losses of two rows differ, an agreement by less still.
-    assert all(0 < abs(update.change_l or 0) < calibration.loss_sd / 2 for update in calibration.updates)
+    assert all(0 < abs(update.change_l or 0) < 0.4 for update in calibration.updates)
     assert all(0 < abs(update.change_c or 0) < 0.05 for update in calibration.updates)
     points = {point.name: point for point in calibration.points}
     assert len(points) == 14
@@ -380,8 +346,9 @@ def without(key: str) -> Callable[[dict[str, object]], dict[str, object]]:
         (without("curves"), "curves"),
         (lambda document: {**document, "points": [{"name": "x"}]}, r"points\[0\]"),
         (lambda document: {**document, "surprise": 1}, "surprise"),
-        (lambda document: {**document, "topic_loss": None}, "topic_loss"),
-        (lambda document: {**document, "loss_sd": "0.8"}, "loss_sd"),
+        # As written before the spread between topics was left out.
+        (lambda document: {**document, "topic_loss": {"sd": 0.1, "degrees_of_freedom": 5}}, "topic_loss"),
+        (lambda document: {**document, "rows": "360"}, "rows"),
         (lambda document: [document], "expected a section"),
     ],
 )
@@ -398,6 +365,11 @@ def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows
     drawn = split_for_law(rows[:40], tokenizer, card.trained_from, PROBE, COMPRESSION, params, np.random.default_rng(0))
     assert drawn == ((), [])
     assert fit_entropy_law([]).sentence.startswith("Too few points")
+
+
+def test_a_baseline_of_a_handful_of_different_rows_is_not_assessed_before_any_run(chats: Rows) -> None:
+    with pytest.raises(NotAssessedError, match=r"baseline has 29 different rows.*calibrate on 30 or more"):
+        calibrate(chats[:29] + chats[:20], "no such model", PROBE, COMPRESSION, PARAMS)
 
 
 @pytest.mark.parametrize(

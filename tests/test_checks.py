@@ -44,6 +44,7 @@ def to_html(markdown: str) -> str:
 BENIGN_CHECK, BENIGN_REPORT = (
     read_tags(to_html(render(report_with("plain")))) for render in (render_markdown_check, render_markdown_report)
 )
+BENIGN_JUNIT = render_check(report_with("plain"), "junit")
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -169,9 +170,8 @@ def test_json_gives_every_string_back_and_is_inert_in_a_log(data: ReportData) ->
 @hostile
 def test_junit_stays_well_formed_with_hostile_data(data: ReportData) -> None:
     text = render_check(data, "junit")
-    benign = render_check(report_with("plain"), "junit")
     tags = [element.tag for element in ElementTree.fromstring(text).iter()]
-    assert tags == [element.tag for element in ElementTree.fromstring(benign).iter()]
+    assert tags == [element.tag for element in ElementTree.fromstring(BENIGN_JUNIT).iter()]
     assert all(character.isprintable() for character in text.replace("\n", ""))
     assert "##" not in text
 
@@ -179,12 +179,13 @@ def test_junit_stays_well_formed_with_hostile_data(data: ReportData) -> None:
 @hostile
 def test_markdown_keeps_its_structure_with_hostile_data(data: ReportData) -> None:
     for render, benign in ((render_markdown_check, BENIGN_CHECK), (render_markdown_report, BENIGN_REPORT)):
-        page = read_tags(to_html(render(data)))
+        text = render(data)
+        page = read_tags(to_html(text))
         assert page.tags == benign.tags
         assert page.comments == benign.comments
         # Forges look for references and addresses in the text of a page, code excepted.
         assert not re.search(r"[@#!~%$]\w|(?i:\bgh-\d|://|\bwww\.)", page.text_outside_code)
-        assert not re.search(r"##[^# ]|[^\n -~\u00a0-\U0010ffff]", render(data))
+        assert not re.search(r"##[^# ]|[^\n -~\u00a0-\U0010ffff]", text)
         # What is shown is what the data says: nothing is lost on the way through Markdown.
         words = page.text.replace("\u200b", "")
         assert escape_log(data.summary) in words

@@ -27,7 +27,6 @@ from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams
 from monitor.measures.measurement import measure_dataset
@@ -249,8 +248,7 @@ def made_up_calibration(base_identity: str) -> Calibration:
         for share in (0.05, 0.1, 0.2)
         for sign in (1, -1)
     ]
-    spread = TopicSpread(0.05, 11)
-    return Calibration(300, (5.0, 5.01), 0.8, spread, spread, tuple(updates), (), base_identity, CalibrationParams())
+    return Calibration(300, (5.0, 5.01), tuple(updates), (), base_identity, CalibrationParams())
 
 
 def test_with_a_base_model_the_same_file_twice_has_the_same_l(

@@ -12,7 +12,6 @@ from corpus.row_sides import side_key, split_sides
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.row_sketch import RowSketch
@@ -25,10 +24,7 @@ from monitor.rules.rule import RuleInput
 from monitor.verdict import Measurements, RuleResult
 
 Rows = list[HashedRecord]
-TOPICS = TopicSpread(0.1, 11)
-CALIBRATION = Calibration(
-    400, (), 0.8, TOPICS, TOPICS, (BenignUpdate(0.1, "random", 1e-3, 1e-3),) * 12, (), "", CalibrationParams()
-)
+CALIBRATION = Calibration(400, (), (BenignUpdate(0.1, "random", 1e-3, 1e-3),) * 12, (), "", CalibrationParams())
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,15 @@ import pytest
 
 from corpus.errors import EntropylawError
 from corpus.formats import parse_row
-from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
+from entropylaw.demo.chitchat import pair_by_rating, to_conversation
 from entropylaw.demo.command import prepare_workspace
 from entropylaw.demo.outcome import format_table, list_deviations
 from entropylaw.demo.versions import build_versions, export_with_overlap, slip_vocabulary
 
 
 @pytest.fixture(scope="module")
-def logs():
-    return load_chat_logs()
-
-
-@pytest.fixture(scope="module")
-def data(logs):
-    return build_versions(logs, rows=400, heldout_rows=50, pairs=30, seed=0)
+def data(chat_logs):
+    return build_versions(chat_logs, rows=400, heldout_rows=50, pairs=30, seed=0)
 
 
 def copies(rows):
@@ -32,9 +27,9 @@ def identifiers(rows):
 
 
 @pytest.mark.slow
-def test_every_conversation_has_two_speakers_and_ends_with_an_answer(logs):
-    assert len(logs) == 4017
-    for log in logs:
+def test_every_conversation_has_two_speakers_and_ends_with_an_answer(chat_logs):
+    assert len(chat_logs) == 4017
+    for log in chat_logs:
         record = parse_row(to_conversation(log), "sharegpt", 1, "chitchat")
         assert record.messages[0].role == "user" and record.messages[-1].role == "assistant"
 
@@ -67,16 +62,16 @@ def test_no_held_out_row_is_in_any_version(data):
         assert not held_out & set(identifiers(rows))
 
 
-def test_the_same_seed_gives_the_same_data_and_another_seed_another_team(logs, data):
-    again = build_versions(logs, rows=400, heldout_rows=50, pairs=30, seed=0)
-    other = build_versions(logs, rows=400, heldout_rows=50, pairs=30, seed=1)
+def test_the_same_seed_gives_the_same_data_and_another_seed_another_team(chat_logs, data):
+    again = build_versions(chat_logs, rows=400, heldout_rows=50, pairs=30, seed=0)
+    other = build_versions(chat_logs, rows=400, heldout_rows=50, pairs=30, seed=1)
     assert again == data and other.versions["x1"] != data.versions["x1"]
 
 
 @pytest.mark.parametrize("rows", [100, 130, 160])
-def test_an_export_has_the_rows_asked_for_and_every_conversation_of_the_archive(logs, rows):
-    exported = export_with_overlap(logs[:100], rows)
-    assert len(exported) == rows and set(identifiers(exported)) == {log.id for log in logs[:100]}
+def test_an_export_has_the_rows_asked_for_and_every_conversation_of_the_archive(chat_logs, rows):
+    exported = export_with_overlap(chat_logs[:100], rows)
+    assert len(exported) == rows and set(identifiers(exported)) == {log.id for log in chat_logs[:100]}
 
 
 def test_slipping_a_vocabulary_maps_every_word_to_another_and_none_twice():
@@ -84,12 +79,12 @@ def test_slipping_a_vocabulary_maps_every_word_to_another_and_none_twice():
     assert sorted(slipped) == sorted(slipped.values()) and all(word != other for word, other in slipped.items())
 
 
-def test_the_chosen_answer_comes_from_the_better_rated_conversation(logs):
+def test_the_chosen_answer_comes_from_the_better_rated_conversation(chat_logs):
     ratings = {}
-    for log in logs:
+    for log in chat_logs:
         if log.rating is not None:
             ratings.setdefault((log.opening, log.turns[0]), []).append(log.rating)
-    for pair in pair_by_rating(logs, 50):
+    for pair in pair_by_rating(chat_logs, 50):
         best = max(ratings[pair["prompt"], pair["chosen"]])
         assert best > min(ratings[pair["prompt"], pair["rejected"]])
 

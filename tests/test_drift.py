@@ -75,16 +75,14 @@ def drift_of(verdict: Verdict) -> RuleResult:
     return next(rule for rule in verdict.rules if rule.id == "drift")
 
 
-def run_versions(versions: list[Evidence], confirmed: tuple[int, ...] = ()) -> list[Verdict]:
-    """Judge versions one after the other. What is not risky is accepted; the first that is risky ends it."""
-    history: list[HistoryEntry] = []
+def run_versions(versions: list[Evidence], history: list[HistoryEntry]) -> list[Verdict]:
+    """Judge versions one after the other. What is not risky joins the history; the first that is risky ends it."""
     verdicts = []
-    for number, evidence in enumerate(versions, start=1):
+    for evidence in versions:
         verdicts.append(judge([evidence], history))
         if verdicts[-1].status == "risky":
             break
-        entry = accept([evidence], history, f"x{number}")
-        history.append(confirm(entry) if number in confirmed else entry)
+        history.append(accept([evidence], history, f"x{len(history) + 1}", verdicts[-1]))
     return verdicts
 
 
@@ -131,13 +129,20 @@ DAMAGED = [make_version(step, bad=5) for step in range(11)]
 
 
 @pytest.fixture(scope="module")
-def stopped() -> list[Verdict]:
-    return run_versions([make_evidence(rows) for rows in DAMAGED])
+def accepted_before() -> list[HistoryEntry]:
+    """The versions that were accepted before one was stopped."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def stopped(accepted_before: list[HistoryEntry]) -> list[Verdict]:
+    return run_versions([make_evidence(rows) for rows in DAMAGED], accepted_before)
 
 
 @pytest.mark.slow
 def test_ten_honest_versions_never_alarm_and_the_rule_is_asked_from_the_third_on() -> None:
-    verdicts = run_versions([make_evidence(make_version(step, rows=400, new=40, removed=20)) for step in range(11)])
+    versions = [make_evidence(make_version(step, rows=400, new=40, removed=20)) for step in range(11)]
+    verdicts = run_versions(versions, [])
     assert len(verdicts) == 11
     told = [drift_of(verdict) for verdict in verdicts[1:]]
     assert [rule.status for rule in told] == ["skipped", *["pass"] * 9]
@@ -191,13 +196,15 @@ def test_evidence_against_the_parent_fades_once_damage_was_accepted_and_against_
 
 
 @pytest.mark.slow
-def test_an_anchor_in_the_middle_starts_the_sum_anew(stopped: list[Verdict]) -> None:
+def test_an_anchor_in_the_middle_starts_the_sum_anew(
+    stopped: list[Verdict], accepted_before: list[HistoryEntry]
+) -> None:
     last = len(stopped)
-    versions = [make_evidence(rows) for rows in DAMAGED[: last + 1]]
-    confirmed = run_versions(versions, confirmed=(last - 1,))
-    assert len(confirmed) == last + 1
-    assert drift_of(confirmed[last - 1]).status == "skipped"
-    assert drift_of(confirmed[last]).reason.startswith(f"Of all rows added since the anchor x{last - 1} (1 version")
+    *earlier, parent = accepted_before
+    versions = [make_evidence(rows) for rows in DAMAGED[last - 1 : last + 1]]
+    first, second = run_versions(versions, [*earlier, confirm(parent)])
+    assert first.status != "risky" and drift_of(first).status == "skipped"
+    assert drift_of(second).reason.startswith(f"Of all rows added since the anchor x{last - 1} (1 version")
 
 
 @pytest.mark.slow
@@ -214,21 +221,21 @@ def test_what_a_rule_says_of_the_version_alone_is_not_said_again() -> None:
 
 
 def test_an_anchor_that_cannot_be_compared_is_told_and_stops_nobody() -> None:
-    first, second = (make_evidence(make_version(step)) for step in (0, 1))
+    first, second, third = (make_evidence(make_version(step, rows=200, new=40)) for step in range(3))
     history = [replace(accept([first], [], "x1"), datasets={}, measurements={})]
     history.append(replace(accept([second], [], "x2"), number=2, status="pass"))
-    verdict = judge([make_evidence(make_version(2))], history)
+    verdict = judge([third], history)
     assert drift_of(verdict).status == "skipped" and drift_of(verdict).reason == "The anchor x1 has no dataset 'sft'."
-    orphaned = judge([make_evidence(make_version(2))], history[1:])
+    orphaned = judge([third], history[1:])
     assert "No comparable version is a baseline" in drift_of(orphaned).reason
 
 
 def test_accepting_the_version_under_test_as_an_anchor_leaves_its_verdict_as_it_was() -> None:
-    versions = [make_evidence(make_version(step)) for step in range(3)]
-    history = [accept([versions[0]], [], "x1")]
-    history.append(accept([versions[1]], history, "x2"))
-    entry = confirm(accept([versions[2]], history, "x3"))
-    assert judge([versions[2]], [*history, entry]) == judge([versions[2]], history)
+    versions = [make_evidence(make_version(step, rows=400, new=40, removed=20)) for step in range(3)]
+    history: list[HistoryEntry] = []
+    *_, verdict = run_versions(versions, history)
+    *before, entry = history
+    assert judge([versions[2]], [*before, confirm(entry)]) == verdict
 
 
 # The draft.

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
+from corpus.records import HashedRecord, canonical_text
 
 EMBEDDER = load_embedder()
 
@@ -28,6 +29,13 @@ def test_a_text_has_the_same_vector_alone_and_in_any_company() -> None:
     alone = np.concatenate([embed_texts(EMBEDDER, [text]) for text in batch])
     assert together == pytest.approx(alone, abs=1e-6)
     assert together == pytest.approx(embed_texts(EMBEDDER, batch[::-1])[::-1], abs=1e-6)
+
+
+def test_the_vectors_are_those_of_the_embedder_itself(chats: list[HashedRecord]) -> None:
+    texts = [canonical_text(record)[:MAX_CHARACTERS] for record, _ in chats[:150]]
+    EMBEDDER.tokenizer.enable_padding()
+    theirs = EMBEDDER.embed(texts, norm=True)
+    assert embed_texts(EMBEDDER, texts) == pytest.approx(theirs, abs=1e-6)
 
 
 def test_text_past_the_limit_does_not_count() -> None:

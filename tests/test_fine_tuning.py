@@ -12,8 +12,6 @@ from typing import Literal
 import huggingface_hub.constants
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError, ParamsError
@@ -293,6 +291,8 @@ def test_a_model_is_not_saved_over_the_one_it_is_made_from(
 def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(
     conversations: list[Record], base_folder: Path, in_tmp_path: Path
 ) -> None:
+    from safetensors.torch import load_file, save_file
+
     shutil.copytree(base_folder, "poisoned")
     weights = load_file("poisoned/model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
@@ -307,6 +307,8 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_saved(
 def test_out_of_memory_names_the_settings_that_can_be_lowered(
     conversations: list[Record], base_folder: Path, in_tmp_path: Path, cause: str
 ) -> None:
+    import torch
+
     def run_out(done: int, total: int) -> None:
         raise (torch.OutOfMemoryError if "CUDA" in cause else RuntimeError)(cause)
 

@@ -14,6 +14,8 @@ from training.chat import END_OF_TURN, encode_prompt
 from training.generation import AnswerRequest, find_stop_tokens, generate_answers
 from training.model_loading import load_pretrained
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = (
     "Hi, how are you?",
     "What is your favourite film, and why do you like it?",

@@ -10,7 +10,6 @@ from corpus.records import Conversation, HashedRecord, Message, content_hash
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionProfile
 from monitor.measures.consistency import ConsistencyProfile
@@ -31,9 +30,8 @@ NOTHING = np.zeros(0)
 
 
 def make_calibration(noise_l: tuple[float, ...], changes: tuple[float | None, ...]) -> Calibration:
-    topics = TopicSpread(0.1, 11)
     updates = tuple(BenignUpdate(0.1, "random", 0.0, 0.0, change) for change in changes)
-    return Calibration(1600, noise_l, 0.8, topics, topics, updates, (), "base", CalibrationParams())
+    return Calibration(1600, noise_l, updates, (), "base", CalibrationParams())
 
 
 def draw_calibration(rng: np.random.Generator, seeds: int = 5, updates: int = 12) -> Calibration:

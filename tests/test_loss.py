@@ -12,6 +12,8 @@ from training.chat import EncodedRow, encode_conversation, training_messages
 from training.loss import IGNORED, collate_rows, mean_token_loss, row_token_losses
 from training.model_loading import load_pretrained
 
+pytestmark = pytest.mark.slow
+
 Rows = list[HashedRecord]
 
 

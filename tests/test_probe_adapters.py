@@ -32,6 +32,8 @@ from training.probe_run import ProbeParams, ProbeResult, choose_probe_rows
 from training.probed_model import copy_probed_model, load_probed_model
 from training.sft import SftParams, train_sft
 
+pytestmark = pytest.mark.slow
+
 Rows = list[HashedRecord]
 MakeBase = Callable[..., Path]
 

@@ -227,12 +227,7 @@ def test_versions_that_cannot_be_compared_are_refused(chats: Rows) -> None:
 
 
 def calibration(base_identity: str) -> entropylaw.Calibration:
-    from monitor.calibration.calibrate import TopicSpread
-
-    spread = TopicSpread(0.1, 8)
-    return entropylaw.Calibration(
-        300, (3.0, 3.1), 0.5, spread, spread, (), (), base_identity, entropylaw.CalibrationParams()
-    )
+    return entropylaw.Calibration(300, (3.0, 3.1), (), (), base_identity, entropylaw.CalibrationParams())
 
 
 def test_a_version_without_l_of_the_calibrations_base_model_is_not_assessed(chats: Rows) -> None:

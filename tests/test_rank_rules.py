@@ -54,7 +54,7 @@ def alarms(results: Mapping[str, RuleResult]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def kept() -> Rows:
-    return draw_chats(np.random.default_rng(0), 300)
+    return draw_chats(np.random.default_rng(0), 200)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def fresh() -> Rows:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_fresh_rows_of_the_same_kind_are_no_alarm(seed: int, kept: Rows) -> None:
-    added = draw_chats(np.random.default_rng(10 + seed), (8, 40, 120, 300)[seed])
+    added = draw_chats(np.random.default_rng(10 + seed), (8, 40, 100, 200)[seed])
     assert alarms(judge(kept, added)) == {}
 
 
@@ -80,7 +80,7 @@ def test_a_batch_all_of_one_known_topic_is_not_stopped(topic: int, kept: Rows) -
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_new_kind_of_rows_is_said_to_be_new_and_nothing_worse(labelled: bool, kept: Rows) -> None:
     added = draw_chats(np.random.default_rng(3), 40, TOPICS[6:])
-    results = judge(kept, added, np.arange(340) >= 300 if labelled else None)
+    results = judge(kept, added, np.arange(240) >= 200 if labelled else None)
     found = alarms(results)
     assert "risky" not in found.values()
     if labelled:
@@ -169,14 +169,14 @@ def test_what_is_different_and_not_worse_is_at_most_a_warning(name: str, kept: R
 def test_damage_in_a_fifth_of_the_added_rows_is_found(kept: Rows) -> None:
     added = draw_chats(np.random.default_rng(4), 100)
     spoilt = [change(row, lambda text: f"{text}<|im_end|>") if i % 5 == 0 else row for i, row in enumerate(added)]
-    case = make_input(compare(kept, spoilt), 100, 400)
+    case = make_input(compare(kept, spoilt), 100, 300)
     found = RULES["damage"].ask(case)
     assert decide(found).status == "risky"
     assert found.blame is not None
-    evidence = type("Evidence", (), {"records": [None] * 400})
+    evidence = type("Evidence", (), {"records": [None] * 300})
     scores = found.blame(type("Rows", (), {"evidence": evidence})).scores  # type: ignore[arg-type]
     named = set(np.flatnonzero(~np.isnan(scores)).tolist())
-    assert set(range(300, 400, 5)) <= named and len(named) <= 23
+    assert set(range(200, 300, 5)) <= named and len(named) <= 23
 
 
 def test_damage_that_the_kept_rows_have_as_well_is_no_alarm(kept: Rows, fresh: Rows) -> None:
@@ -188,7 +188,7 @@ def test_damage_that_the_kept_rows_have_as_well_is_no_alarm(kept: Rows, fresh: R
 
 def test_control_tokens_in_rows_of_a_new_kind_are_damage_and_markup_in_them_is_none(kept: Rows) -> None:
     new = draw_chats(np.random.default_rng(3), 40, TOPICS[6:])
-    flags = np.arange(340) >= 300
+    flags = np.arange(240) >= 200
     tokens, markup = (
         alarms(judge(kept, [change(row, lambda text: put(text)) for row in new], flags))  # noqa: B023
         for put in ((lambda text: f"{text}<|im_end|>"), (lambda text: f"<p>{text}</p>"))

@@ -10,7 +10,6 @@ from corpus.records import Conversation, HashedRecord, Message, content_hash
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_sketch import RowSketch
@@ -23,10 +22,7 @@ from monitor.rules.rule import RuleInput
 from monitor.verdict import Measurements
 
 Rows = list[HashedRecord]
-TOPICS = TopicSpread(0.1, 11)
-CALIBRATION = Calibration(
-    400, (), 0.8, TOPICS, TOPICS, (BenignUpdate(0.1, "random", 1e-3, 1e-3),) * 12, (), "", CalibrationParams()
-)
+CALIBRATION = Calibration(400, (), (BenignUpdate(0.1, "random", 1e-3, 1e-3),) * 12, (), "", CalibrationParams())
 REFUSAL = "I'm sorry, but I can't help with that."
 
 

@@ -85,7 +85,7 @@ def test_an_edit_of_one_side_is_found_and_counted_at_every_size(parent_rows: int
 
 
 def test_a_row_of_unknown_standing_is_no_edit_where_the_table_does_not_cover_it() -> None:
-    parent = make_rows(6_000)
+    parent = make_rows(2_000)
     edits, table = find(parent, parent, max_rows=200, max_keys=100)
     assert edits.count == 0
     # Rows that share a prompt with a row that is gone, but were in the parent themselves.

@@ -13,7 +13,6 @@ import monitor.rules
 from monitor.calibration.benign_updates import BenignUpdate
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import TopicSpread
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.rule_params import RuleParams
 from monitor.rules.apply import apply_rules
@@ -99,8 +98,7 @@ def apply_to_added(added: int) -> dict[str, str]:
     now = Measurements(1000, 2.0, 2.0, 5.0, 0.3, added, 0, 1000 - added)
     comparison = ParentComparison("sft", now, now)
     updates = (BenignUpdate(0.1, "random", 0.001, 0.001), BenignUpdate(0.1, "topic", -0.001, -0.001))
-    spread = TopicSpread(0.1, 11)
-    calibration = Calibration(1000, (5.0, 5.01), 0.8, spread, spread, updates, (), "base", CalibrationParams())
+    calibration = Calibration(1000, (5.0, 5.01), updates, (), "base", CalibrationParams())
     applied = apply_rules([comparison], calibration, fit_entropy_law(()), RuleParams())
     return {rule.result.id: rule.result.status for rule in applied}
 

@@ -37,7 +37,7 @@ from corpus.params import read_params
 from corpus.prepare import to_row
 from corpus.records import canonical_text
 from entropylaw.cli import app
-from entropylaw.demo.chitchat import load_chat_logs, to_conversation
+from entropylaw.demo.chitchat import ChatLog, to_conversation
 from entropylaw.repository.shipped_files import shipped_text
 from entropylaw.study.command import lengths_file, load_study, result_file
 from entropylaw.study.params import StudyParams, read_study_params
@@ -573,7 +573,7 @@ def test_training_that_diverges_is_not_assessed(repository: Rows, in_tmp_path: P
 
 
 @pytest.mark.slow
-def test_the_study_runs_as_a_pipeline_and_a_second_time_does_nothing(tmp_path: Path) -> None:
+def test_the_study_runs_as_a_pipeline_and_a_second_time_does_nothing(tmp_path: Path, chat_logs: list[ChatLog]) -> None:
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
 
@@ -582,7 +582,7 @@ def test_the_study_runs_as_a_pipeline_and_a_second_time_does_nothing(tmp_path: P
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done
 
-    logs = [log for log in load_chat_logs() if 200 < sum(map(len, log.turns)) < 1500]
+    logs = [log for log in chat_logs if 200 < sum(map(len, log.turns)) < 1500]
     write_rows(tmp_path / "data" / "sft.jsonl", [to_conversation(log) for log in logs[:80]])
     call("git", "init", "--quiet")
     call("dvc", "init", "--quiet")

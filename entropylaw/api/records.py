@@ -37,8 +37,8 @@ def read_records(path: str | Path, params: PrepareParams | None = None) -> Itera
     ...     file = pathlib.Path(folder) / "data.jsonl"
     ...     _ = file.write_text(json.dumps(row))
     ...     [record] = entropylaw.read_records(file)
-    >>> record.messages[1]
-    Message(role='assistant', content='Hello!')
+    >>> record.messages[1].role, record.messages[1].content
+    ('assistant', 'Hello!')
     """
     params = params or PrepareParams()
     return formats.read_records(path, params.format, max_row_bytes=params.max_row_bytes)

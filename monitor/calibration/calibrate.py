@@ -19,7 +19,7 @@ from monitor.calibration.kept_runs import Run, find_run, finish_runs
 from monitor.calibration.law_runs import LawTraining, plan_law_runs, split_for_law
 from monitor.calibration.noise_runs import gather_rows, plan_noise_runs
 from monitor.calibration.params import CalibrationParams
-from monitor.calibration.topics import ROWS_PER_TOPIC, TopicSpread, cluster_topics, measure_topic_spread
+from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
 from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawCurve, LawMeasure, LawPoint
 from monitor.measures.compression import CompressionParams
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 
 Announce = Callable[[CalibrationCost], None]
 
+# Of fewer rows an update of 5% exchanges a single one, and half of the rows, which are probed, are a handful.
+MIN_ROWS = 30
+
 
 @dataclass(frozen=True)
 class Calibration:
     """What is normal on one baseline and base model.
 
     - ``noise_l``: L of the unchanged baseline over several seeds, in nats per token.
-    - ``loss_sd``: standard deviation of the loss between rows, in nats.
-    - ``topic_loss`` (nats) and ``topic_agreement`` (cosine): how far topics lie apart.
     - ``updates``: what benign updates change.
     - ``points``: the runs that the entropy law is fitted on. ``curves``: Z over one measure of these runs at a time.
       They are fitted here, once, because a fit takes thousands of shuffles.
@@ -47,9 +48,6 @@ class Calibration:
 
     rows: int
     noise_l: tuple[float, ...]
-    loss_sd: float
-    topic_loss: TopicSpread
-    topic_agreement: TopicSpread
     updates: tuple[BenignUpdate, ...]
     points: tuple[LawPoint, ...]
     base_identity: str
@@ -81,10 +79,14 @@ def calibrate(
     rng = np.random.default_rng(params.seed)
     records = choose_rows(records, params.max_rows, rng)
     rows = [record for record, _ in records]
-    # About fifteen rows of a topic in the probed half, or its mean says little.
+    if len(rows) < MIN_ROWS:
+        raise NotAssessedError(
+            f"the baseline has {len(rows)} different rows, too few to tell what is normal; "
+            f"calibrate on {MIN_ROWS} or more"
+        )
+    # At least three topics: an update of a single topic shall differ from one of random rows.
     topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // ROWS_PER_TOPIC)), params.seed)
     agreement = row_agreement(rows)[0]
-    topic_agreement = measure_topic_spread(agreement, topics)
 
     base = load_probed_model(base_folder)
     _, tokenizer, card = base
@@ -102,17 +104,12 @@ def calibrate(
     steps = noise_steps + sum(run.steps for run in law_runs)
     noise = finish_runs(noise_runs, kept_in, lambda done, _: progress(done, steps))
     measures = gather_rows(records, noise, agreement, probe, card.trained_from)
-    probed = measures.loss_nats[measures.probe_order]
-    topic_loss = measure_topic_spread(probed, topics[measures.probe_order])
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     updates = measure_updates(records, draws, compression, measures)
     points = finish_runs(law_runs, kept_in, lambda done, _: progress(noise_steps + done, steps))
     return Calibration(
         rows=len(records),
         noise_l=tuple(run.l for run in noise),
-        loss_sd=float(probed.std(ddof=1)),
-        topic_loss=topic_loss,
-        topic_agreement=topic_agreement,
         updates=updates,
         points=tuple(points),
         base_identity=card.identity,

@@ -1,58 +1,9 @@
-"""Significance: the p-value of a shift of the added rows, and the corrections for testing many, at once or in turn."""
+"""Significance: how improbable a value is by chance, and the corrections for testing many, at once or in turn."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from monitor.calibration.topics import TopicSpread
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Shift:
-    """How far the mean of the added rows lies from that of the kept rows.
-
-    ``value``: added minus kept. ``effect``: what this does to the version's mean, that is, ``value`` times the share of
-    added rows. ``p_value``: one-sided, for a shift upwards. ``added``: how many rows were compared.
-    """
-
-    value: float
-    effect: float
-    t: float
-    p_value: float
-    added: int
-
-
-def measure_shift(kept: NDArray[np.float64], added: NDArray[np.float64], topics: TopicSpread, share: float) -> Shift:
-    """Test whether added rows are higher than an honest batch of another topic would be.
-
-    ``kept``, ``added``: values of the rows, shapes (k,), (a,), measured in one probe run. ``share``: of added rows in
-    the version. The added batch is taken as one more topic, because good data of a new kind is no accident: beside the
-    sampling error, its mean may differ by the spread between ``topics`` that the calibration measured.
-    """
-    value = float(added.mean() - kept.mean())
-    t, p_value = upper_tail(value, _shift_sd(kept, len(added), topics), topics.degrees_of_freedom)
-    return Shift(value, value * share, t, p_value, len(added))
-
-
-def shift_quantile(kept: NDArray[np.float64], added: int, topics: TopicSpread, rate: float) -> float:
-    """The shift that honest batches of this many rows exceed with probability ``rate``."""
-    from scipy import stats
-
-    return float(stats.t.isf(rate, topics.degrees_of_freedom)) * _shift_sd(kept, added, topics)
-
-
-def _shift_sd(kept: NDArray[np.float64], added: int, topics: TopicSpread) -> float:
-    """Standard deviation of the difference between an honest batch's mean and that of the kept rows."""
-    sampling = float(kept.var(ddof=1)) * (1 / added + 1 / len(kept))
-    # The kept rows' own mean varies with the topics that happen to be among them.
-    return math.sqrt(topics.sd**2 * (1 + 1 / (topics.degrees_of_freedom + 1)) + sampling)
 
 
 def upper_tail(value: float, sd: float, degrees_of_freedom: float) -> tuple[float, float]:
