@@ -1,0 +1,188 @@
+"""Passwords and keys of services, found by the detectors of the library detect-secrets, without any network access."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from monitor.lint.check import Check, Hit, Observer
+from monitor.lint.issue import Issue
+from monitor.lint.lint_row import LintRow
+
+SECRET = Issue(
+    "E701",
+    "secret",
+    "Keys and tokens of services",
+    "A text has a key or token that gives access to a service, such as a private key or a GitHub token. Whoever has the "
+    "data or the trained model may have the access. What is clearly an example does not count.",
+    "Withdraw the key where it was issued, then replace it in the data. Removing it from the data alone is not enough.",
+)
+URL_PASSWORD = Issue(
+    "W702",
+    "url-password",
+    "Passwords in addresses",
+    "A text has an address with a user's name and password in it, at a host that is no example.",
+    "Change the password, then replace it in the data.",
+)
+
+# The detector of passwords in addresses; it has an issue of its own.
+_BASIC_AUTH = "BasicAuthDetector"
+# Public IP addresses are no secrets.
+_LEFT_OUT = frozenset({"IPPublicDetector"})
+# What must stand in a text before a detector can find anything in it. Looking for it costs a tenth of the detector. All
+# is in lower case, except where a detector knows capitals only. A detector that is not listed reads every text.
+_LOWER = {
+    "AWSKeyDetector": ("akia", "asia", "abia", "acca", "a3t", "aws"),
+    "AzureStorageKeyDetector": ("accountkey=",),
+    "CloudantDetector": ("cl",),
+    "GitHubTokenDetector": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    "GitLabTokenDetector": ("glpat-", "gldt-", "glft-", "glsoat-", "glrt-", "gr1348941", "glcbt-", "glimt-", "glptt-",
+                            "glagent-", "gloas-"),
+    "IbmCosHmacDetector": ("secret",),
+    "JwtTokenDetector": ("eyj",),
+    "MailchimpDetector": ("-us",),
+    "NpmDetector": ("_authtoken",),
+    "OpenAIDetector": ("t3blbkfj",),
+    "PrivateKeyDetector": ("private key", "putty-user-key-file-2"),
+    "PypiTokenDetector": ("pypi-",),
+    "SendGridDetector": ("sg.",),
+    "SlackDetector": ("xox", "hooks.slack.com"),
+    "SoftlayerDetector": ("sl",),
+    "SquareOAuthDetector": ("sq0csp-",),
+    "StripeDetector": ("k_live_",),
+    _BASIC_AUTH: ("://",),
+}  # fmt: skip
+# Patterns, where no fixed text must stand in what a detector finds.
+_PATTERNS = {
+    "ArtifactoryDetector": re.compile(r"AKC[a-zA-Z0-9]{10}|AP[\dA-F][a-zA-Z0-9]{8}"),
+    "DiscordBotTokenDetector": re.compile(r"\.[\w-]{6}\.[\w-]{27}", re.ASCII),
+    "IbmCloudIamDetector": re.compile(r"(?:key|pwd|pass|password|token)\W{0,8}[\w-]{44}", re.IGNORECASE | re.ASCII),
+    "TelegramBotTokenDetector": re.compile(r"\d:[0-9A-Za-z_-]{35}"),
+    "TwilioKeyDetector": re.compile(r"(?:AC|SK)[a-z0-9]{32}"),
+}
+# What people write where a secret would stand, in lower case. Drawn at random, six characters in order are one in 10^9.
+_EXAMPLES = re.compile(
+    r"example|sample|dummy|placeholder|redacted|your|xxx|fake|changeme|abcdef|qwert|123456|654321|000000"
+)
+_EXAMPLE_PASSWORDS = re.compile(
+    r"p(?:ass)?w(?:or)?d\d*|pass(?:word|wd)?\d*|my\w*|user\w*|secret\w*|admin\d*|root|test\w*|token|key|guest|postgres"
+    r"|mysql|redis|db\w*|\W.*|.{0,2}|(.)\1*"
+)
+_EXAMPLE_HOSTS = re.compile(r"[\w-]*|(?:.*\.)?(?:example|test|localhost|domain|host|server|site|company|your\w*)(?:\.\w+)?|[\d.]+")
+# A secret with fewer different characters was typed, not drawn.
+MIN_DISTINCT = 8
+# A private key has its body below the heading; the heading alone is talk about keys.
+_KEY_BODY = re.compile(r"(?:PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-2)[\s\S]{0,200}?[A-Za-z0-9+/]{40}")
+# So much of a secret is shown: enough to find it by, too little to use it.
+SHOWN_CHARACTERS = 4
+
+
+class Secret(NamedTuple):
+    """``kind``: the detector's name for it. ``value``: the secret itself, never to be shown."""
+
+    issue: Issue
+    kind: str
+    value: str
+
+    @property
+    def masked(self) -> str:
+        """The kind and the beginning of the value.
+
+        >>> Secret(SECRET, "Stripe Access Key", "sk_live_4eC39HqLyjWDarjtT1zdp7dc").masked
+        'Stripe Access Key sk_l…'
+        """
+        shown = self.value[:SHOWN_CHARACTERS] if len(self.value) >= 4 * SHOWN_CHARACTERS else ""
+        return f"{self.kind} {shown}…" if shown.strip() and self.issue is SECRET else self.kind
+
+
+@functools.cache
+def load_detectors() -> dict[str, Any]:
+    """The library's detectors of what has a form of its own, by name: an instance of each.
+
+    Left out are those that guess by the name of a variable or by how random a string looks: in instruction data they
+    find examples and hashes. A detector's `verify`, which asks the service, is never called.
+    """
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.base import RegexBasedDetector
+
+    classes = get_mapping_from_secret_type_to_class().values()
+    return {
+        cls.__name__: cls()
+        for cls in sorted(classes, key=lambda cls: cls.__name__)
+        if issubclass(cls, RegexBasedDetector) and cls.__name__ not in _LEFT_OUT
+    }
+
+
+def find_secrets(text: str) -> Iterator[Secret]:
+    """Every secret of a text that is not clearly an example, each once."""
+    seen: set[str] = set()
+    lower = text.lower()
+    for name, detector in load_detectors().items():
+        if not _may_find(name, text, lower):
+            continue
+        for value in detector.analyze_string(text):
+            if value not in seen and not _is_example(name, value, text):
+                seen.add(value)
+                yield Secret(URL_PASSWORD if name == _BASIC_AUTH else SECRET, detector.secret_type, value)
+
+
+def mask_secrets(text: str) -> str:
+    """The text with stars for every secret in it, as long as it was, so that positions stay; also for examples of
+    secrets, because here a star too many does no harm. Of a private key the lines below the heading are masked as well.
+    """
+    lower = text.lower()
+    for name, detector in load_detectors().items():
+        if _may_find(name, text, lower):
+            for value in set(detector.analyze_string(text)) - {""}:
+                if name != "PrivateKeyDetector":
+                    text = text.replace(value, "*" * len(value))
+    if "PRIVATE KEY" in text or "PuTTY-User-Key-File" in text:
+        text = re.sub(r"[A-Za-z0-9+/=]{16,}", lambda found: "*" * len(found[0]), text)
+    return text
+
+
+def _may_find(name: str, text: str, lower: str) -> bool:
+    if name in _PATTERNS:
+        return bool(_PATTERNS[name].search(text))
+    return name not in _LOWER or any(needle in lower for needle in _LOWER[name])
+
+
+def _is_example(name: str, value: str, text: str) -> bool:
+    if name == "PrivateKeyDetector":
+        return not _KEY_BODY.search(text)
+    if name == _BASIC_AUTH:
+        host = re.search(re.escape(f":{value}@") + r"([\w.-]*)", text)
+        return bool(
+            _EXAMPLE_PASSWORDS.fullmatch(value.lower())
+            or _EXAMPLES.search(value.lower())
+            or not host
+            or _EXAMPLE_HOSTS.fullmatch(host[1].lower())
+        )
+    random = any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and len(set(value)) >= MIN_DISTINCT
+    return not random or bool(_EXAMPLES.search(_read_claims(value).lower() if value.startswith("eyJ") else value.lower()))
+
+
+def _read_claims(token: str) -> str:
+    """What a JSON Web Token says in its middle part, or the token itself where that cannot be read."""
+    part = (token.split(".") + [""])[1]
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return token
+
+
+class SecretObserver(Observer):
+    def look(self, row: LintRow) -> Iterator[Hit]:
+        text = "\n".join([row.record.tools, *(message.text for message in row.messages)])
+        seen: set[tuple[str, str]] = set()
+        for secret in find_secrets(text):
+            if (secret.issue.code, secret.kind) not in seen:
+                seen.add((secret.issue.code, secret.kind))
+                yield Hit(secret.issue, row.index, secret.kind)
+
+
+CHECK = Check((SECRET, URL_PASSWORD), lambda settings: SecretObserver())

@@ -1,0 +1,192 @@
+"""One run of the checks over some files: every row is read once, and a few a second time."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from corpus.errors import DataError
+from corpus.files import Row, read_rows, row_error
+from corpus.formats import ACCEPTED_KEYS, Format, detect_format, parse_row
+from corpus.prepare import PrepareParams
+from corpus.progress import Progress, ignore_progress
+from corpus.records import Record, canonical_text, content_hash
+from monitor.lint.check import Hit, LintSettings, Observer
+from monitor.lint.lint_row import LintRow, Place
+from monitor.lint.reading import MIXED, TOO_LONG, UNREAD_KEY, UNREADABLE, reason_of
+from monitor.lint.registry import list_checks
+from monitor.lint.tally import Finding, FoundRow, Tally, cut_around
+from monitor.lint.unread_keys import find_unread_keys
+
+# Rows between two reports of progress; the total is not known before the last row.
+PROGRESS_STEP = 1000
+
+
+@dataclass(frozen=True)
+class LintedFile:
+    """A file that was read: its path, the format of its rows, and how many it has, unreadable ones too."""
+
+    path: str
+    format: Format
+    rows: int
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """What one run found. ``not_run``: the codes of checks that could not run or were left out, with the reason."""
+
+    files: tuple[LintedFile, ...]
+    rows: int
+    findings: tuple[Finding, ...]
+    not_run: dict[str, str]
+
+
+def lint_files(
+    paths: Sequence[Path],
+    settings: LintSettings,
+    reading: PrepareParams | None = None,
+    show_text: bool = False,
+    progress: Progress = ignore_progress,
+) -> LintReport:
+    """Run every wanted check over the rows of all files together.
+
+    ``reading``: how rows are read, as the section `prepare` of params.yaml says. Raises DataError where a file cannot be
+    read as rows, or has no row of a known format.
+    """
+    return _Run(paths, settings, reading or PrepareParams(), show_text, progress).result()
+
+
+class _ReadRow(NamedTuple):
+    place: Place
+    row: Row
+    format: Format
+    record: Record
+
+
+class _Run:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        settings: LintSettings,
+        reading: PrepareParams,
+        show_text: bool,
+        progress: Progress,
+    ) -> None:
+        self.paths, self.settings, self.reading, self.progress = paths, settings, reading, progress
+        self.tally = Tally(show_text)
+        self.files: list[LintedFile] = []
+        # Where the rows stand that could be read, in order.
+        self.in_file, self.in_row = array("I"), array("Q")
+        self.not_run: dict[str, str] = {}
+        self.observers = list(self._start())
+
+    def _start(self) -> Iterator[Observer]:
+        for check in list_checks():
+            wanted = [issue.code for issue in check.issues if issue.code in self.settings.wanted]
+            if not wanted:
+                continue
+            observer = check.start(self.settings)
+            if isinstance(observer, str):
+                self.not_run |= dict.fromkeys(wanted, observer)
+            else:
+                yield observer
+
+    def result(self) -> LintReport:
+        index = 0
+        for found in self._read(self._report):
+            row = LintRow(index, found.place, found.record, content_hash(found.record))
+            self.in_file.append(found.place.file)
+            self.in_row.append(found.place.row)
+            self._look_at_keys(found)
+            for observer in self.observers:
+                for hit in observer.look(row):
+                    self._add(hit)
+            index += 1
+        self._look_again()
+        for observer in self.observers:
+            for hit in observer.finish():
+                self._add(hit)
+        rows = sum(file.rows for file in self.files)
+        findings = self.tally.findings(rows)
+        if self.tally.show_text:
+            findings = self._with_texts(findings)
+        return LintReport(tuple(self.files), rows, findings, self.not_run)
+
+    def _read(self, report: Callable[[Hit, Place], None]) -> Iterator[_ReadRow]:
+        """Every row of every file that is a record. Of the others ``report`` is told."""
+        done = 0
+        for file, path in enumerate(self.paths):
+            expected: Format | None = None if self.reading.format == "auto" else self.reading.format
+            rows, unknown = 0, None
+            for number, row in read_rows(path, self.reading.max_row_bytes):
+                rows, done = rows + 1, done + 1
+                if done % PROGRESS_STEP == 0:
+                    self.progress(done, None)
+                place = Place(file, number)
+                found = detect_format(row) if self.reading.format == "auto" else self.reading.format
+                expected = expected or found
+                if expected is None:
+                    unknown = unknown or number
+                    report(Hit(UNREADABLE, -1, "no known format has its keys"), place)
+                    continue
+                if found not in (None, expected):
+                    report(Hit(MIXED, -1, f"{found}, not {expected}"), place)
+                try:
+                    record = parse_row(row, found or expected, number, path)
+                except DataError as error:
+                    report(Hit(UNREADABLE, -1, reason_of(error.cause)), place)
+                    continue
+                yield _ReadRow(place, row, found or expected, record)
+            if expected is None:
+                cause = f"no row has the keys of a known format; accepted are {'; '.join(ACCEPTED_KEYS)}"
+                raise row_error(path, cause, unknown or 1)
+            if len(self.files) == file:
+                self.files.append(LintedFile(str(path), expected, rows))
+
+    def _report(self, hit: Hit, place: Place) -> None:
+        if hit.issue.code in self.settings.wanted:
+            self.tally.add(hit, place)
+
+    def _add(self, hit: Hit) -> None:
+        if hit.issue.code in self.settings.wanted:
+            other = None if hit.other is None else self._place(hit.other)
+            self.tally.add(hit, self._place(hit.index), other)
+
+    def _place(self, index: int) -> Place:
+        return Place(self.in_file[index], self.in_row[index])
+
+    def _look_at_keys(self, found: _ReadRow) -> None:
+        for key in find_unread_keys(found.row, found.format):
+            self._report(Hit(UNREAD_KEY, -1, key), found.place)
+        characters = sum(len(message.text) for _, message in found.record.turns())
+        if characters > self.reading.max_characters:
+            self._report(Hit(TOO_LONG, -1), found.place)
+
+    def _look_again(self) -> None:
+        wanted = [set(observer.wanted_again()) for observer in self.observers]
+        if not (every := set().union(*wanted)):
+            return
+        for index, found in enumerate(self._read(lambda hit, place: None)):
+            if index not in every:
+                continue
+            row = LintRow(index, found.place, found.record, content_hash(found.record))
+            for observer, own in zip(self.observers, wanted, strict=True):
+                if index in own:
+                    observer.look_again(row)
+
+    def _with_texts(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """The findings with a text for every named row; the beginning, where the issue has no spot of its own."""
+        missing = {(row.file, row.row) for finding in findings for row in finding.rows if row.text is None}
+        texts = {
+            tuple(found.place): cut_around(canonical_text(found.record), 0)
+            for found in self._read(lambda hit, place: None)
+            if tuple(found.place) in missing
+        }
+
+        def fill(row: FoundRow) -> FoundRow:
+            return row if row.text is not None else replace(row, text=texts.get((row.file, row.row)))
+
+        return tuple(replace(finding, rows=tuple(map(fill, finding.rows))) for finding in findings)
