@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from corpus.records import Conversation, Message, Record, Role
-from corpus.row_sides import RowSides, normalise_text, side_key, split_sides
+from corpus.row_sides import RowSides, normalise_text, split_sides
 
 
 class Place(NamedTuple):
@@ -63,6 +63,11 @@ class LintRow:
         )
 
     @cached_property
+    def answers(self) -> str:
+        """All that the assistant says in the row, in rejected answers too, joined by line breaks."""
+        return "\n".join(message.text for message in self.messages if message.role == "assistant")
+
+    @cached_property
     def final_answer(self) -> Message:
         """The last assistant message of the dialogue. Every record has one."""
         return next(message for message in reversed(self.dialogue) if message.role == "assistant")
@@ -71,7 +76,7 @@ class LintRow:
     def prompt_key(self) -> int:
         """64 bits of all that the answers depend on: the tools, system messages and what is asked; 0 if nothing is.
 
-        Another case, spacing or punctuation leaves it as it is.
+        Another case or spacing leaves it as it is.
         """
         if not self.sides.prompt.strip():
             return 0
@@ -85,17 +90,13 @@ class LintRow:
 
 
 def text_key(text: str) -> int:
-    """64 bits of the words of a text, as ``side_key``.
+    """64 bits of a text without case, white space, and the punctuation at its end. Signs within it count: C is not C++.
 
-    >>> text_key("Hello,  World!") == text_key("hello world")
-    True
+    >>> text_key("Hello,  World!") == text_key("hello, world"), text_key("-5") == text_key("5")
+    (True, False)
     """
-    return side_key(text)
-
-
-def exact_key(text: str) -> int:
-    """64 bits of a text, letter by letter."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    plain = " ".join(text.lower().split()).rstrip(".!?…。！？")
+    return int.from_bytes(hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def words_of(text: str) -> list[str]:

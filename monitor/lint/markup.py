@@ -41,8 +41,8 @@ _ENTITY = re.compile(
 )
 # A row about markup has such a word somewhere.
 _ABOUT_MARKUP = re.compile(r"html|xml|css|svg|markup|web ?(?:page|site)|\btags?\b|javascript|entit|escap|encod", re.I)
-# After \n comes no lower-case letter, or else it may be \nabla or C:\new; nor before it a backslash.
-_LITERAL_BREAK = re.compile(r"(?<!\\)\\n(?=\\n|[^a-z\\]|\Z)")
+# After \n comes no lower-case letter, or else it may be \nabla or C:\new. Beside a quote or a backslash it is code.
+_LITERAL_BREAK = re.compile(r"(?<![\\'\"(])\\n(?=\\n|[^a-z\\'\")]|\Z)")
 _LITERAL_CODE = re.compile(r"(?<!\\)\\u[0-9a-fA-F]{4}")
 
 

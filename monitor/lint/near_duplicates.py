@@ -21,15 +21,19 @@ NEAR_DUPLICATE = Issue(
     "W402",
     "near-duplicate",
     "Rows that almost repeat an earlier row",
-    "Four fifths or more of the runs of three words in prompts and answers are those of an earlier row, and the row is no "
-    "exact copy of one. Runs of words that stand in many rows, such as a fixed instruction, do not count.",
+    "Four fifths or more of the runs of three words are those of an earlier row, in the row as a whole and in its answers, "
+    "and the row is no exact copy. Runs of words that stand in many rows, such as a fixed instruction, do not count.",
     "Keep one of each group, unless the small difference is the point.",
 )
 
 # Two rows with a similarity of 0.8 have one of these bands in common in 95 cases of 100 (as in `consistency`).
 BANDS = 16
 ROWS_A_BAND = MINHASH_PERMUTATIONS // BANDS
-# A sketch and its bands take 256 bytes a row, so these take 256 MB. Rows after them are not compared.
+# The answers are compared once more for themselves, because rows with one long prompt are alike whatever they answer.
+ANSWER_PERMUTATIONS = 64
+# How far below the wanted similarity the estimate for the answers may lie: about two of its standard errors.
+ANSWER_ERROR = 0.1
+# Sketches and bands take 320 bytes a row, so these take 320 MB. Rows after them are not compared.
 MAX_ROWS = 1_000_000
 # From so many rows it is learned which runs of words stand in many rows. Their words are held until then.
 LEARNED_ROWS = 1_000
@@ -49,20 +53,21 @@ _MIX = np.random.default_rng(0).integers(0, 2**63, ROWS_A_BAND, dtype=np.uint64)
 class NearDuplicateObserver(Observer):
     def __init__(self, similarity: float) -> None:
         self.similarity = similarity
-        self.held: list[tuple[int, list[str]]] | None = []
+        self.held: list[tuple[int, list[str], list[str]]] | None = []
         self.common: frozenset[str] = frozenset()
         self.rows, self.hashes = array("Q"), array("Q")
-        self.bands, self.sketches = bytearray(), bytearray()
+        self.bands, self.sketches, self.answers = bytearray(), bytearray(), bytearray()
 
     def look(self, row: LintRow) -> tuple[Hit, ...]:
         if len(self.rows) >= MAX_ROWS:
             return ()
-        shingles = _shingles(words_of(f"{row.sides.prompt}\n{row.sides.answer}"))
+        answers = words_of(row.answers)
+        shingles = _shingles(words_of(row.sides.prompt) + answers)
         self.hashes.append(int(row.hash[:16], 16))
         if self.held is None:
-            self._sketch(row.index, shingles)
+            self._sketch(row.index, shingles, _shingles(answers))
         else:
-            self.held.append((row.index, shingles))
+            self.held.append((row.index, shingles, _shingles(answers)))
             if len(self.held) == LEARNED_ROWS:
                 self._learn()
         return ()
@@ -71,23 +76,20 @@ class NearDuplicateObserver(Observer):
         """Find out what the rows held have in common, and sketch them without it."""
         held, self.held = self.held or [], None
         if len(held) >= MIN_LEARNED_ROWS:
-            counts = Counter(shingle for _, shingles in held for shingle in set(shingles))
+            counts = Counter(shingle for _, shingles, _ in held for shingle in set(shingles))
             self.common = frozenset(
                 shingle for shingle, count in counts.items() if count > max(2, COMMON_SHARE * len(held))
             )
-        for index, shingles in held:
-            self._sketch(index, shingles)
+        for row in held:
+            self._sketch(*row)
 
-    def _sketch(self, index: int, shingles: list[str]) -> None:
-        from rensa import RMinHash
-
+    def _sketch(self, index: int, shingles: list[str], answers: list[str]) -> None:
         own = [shingle for shingle in shingles if shingle not in self.common] if self.common else shingles
         self.rows.append(index if len(own) >= MIN_SHINGLES else 2**63 + index)
-        sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
-        sketch.update(own)
-        values = np.array(sketch.digest(), dtype=np.uint64)
+        values = _minhash(own, MINHASH_PERMUTATIONS)
         self.bands += (values.reshape(BANDS, ROWS_A_BAND) * _MIX).sum(axis=1, dtype=np.uint64).tobytes()
         self.sketches += values.astype(np.uint8).tobytes()
+        self.answers += _minhash(answers, ANSWER_PERMUTATIONS).astype(np.uint8).tobytes()
 
     def finish(self) -> Iterator[Hit]:
         if self.held is not None:
@@ -97,11 +99,12 @@ class NearDuplicateObserver(Observer):
         hashes = np.frombuffer(self.hashes, dtype=np.uint64)
         bands = np.frombuffer(self.bands, dtype=np.uint64).reshape(-1, BANDS)
         sketches = np.frombuffer(self.sketches, dtype=np.uint8).reshape(-1, MINHASH_PERMUTATIONS)
+        answers = np.frombuffer(self.answers, dtype=np.uint8).reshape(-1, ANSWER_PERMUTATIONS)
         earlier: dict[int, int] = {}
         for band in range(BANDS):
             for later, first in _pair_up(bands[:, band], compared):
-                agree = (sketches[later] == sketches[first]).mean(axis=1)
-                alike = (agree - CHANCE) / (1 - CHANCE) >= self.similarity
+                alike = _similarity(sketches[later], sketches[first]) >= self.similarity
+                alike &= _similarity(answers[later], answers[first]) >= self.similarity - ANSWER_ERROR
                 for a, b in zip(later[alike].tolist(), first[alike].tolist(), strict=True):
                     earlier[a] = min(b, earlier.get(a, b))
         first_of: dict[int, int] = {}
@@ -109,6 +112,20 @@ class NearDuplicateObserver(Observer):
             # An exact copy is reported as one.
             if first_of.setdefault(key, i) == i and i in earlier:
                 yield Hit(NEAR_DUPLICATE, int(rows[i]), other=int(rows[earlier[i]]))
+
+
+def _minhash(shingles: list[str], permutations: int) -> NDArray[np.uint64]:
+    from rensa import RMinHash
+
+    sketch = RMinHash(permutations, 0)
+    sketch.update(shingles)
+    return np.array(sketch.digest(), dtype=np.uint64)
+
+
+def _similarity(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The estimated Jaccard similarity of pairs of sketches, shape (pairs,)."""
+    agree: NDArray[np.float64] = ((a == b).mean(axis=1) - CHANCE) / (1 - CHANCE)
+    return agree
 
 
 def _shingles(words: list[str]) -> list[str]:

@@ -27,7 +27,11 @@ PHONE = Issue(
 
 _E_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
 # Reserved for examples (RFC 2606), and what examples use in spite of it.
-_NOBODY = re.compile(r"@(?:[\w-]+\.)*(?:example|test|invalid|localhost|domain|email|mail|company|your\w*)\.\w+\Z", re.I)
+_NOBODY = re.compile(
+    r"\A(?:you|your\w*|name|user(?:name)?|test|someone|sender|recipient|receiver|to|from)[\d.]*@"
+    r"|@(?:[\w-]+\.)*(?:example\d*|sample|test|invalid|localhost|domain|email|mail|company|your\w*)\.\w+\Z",
+    re.IGNORECASE,
+)
 # With a country code, or in the North American groups with brackets, dots or hyphens.
 _PHONE = re.compile(
     r"(?<![\w.+/-])(?:\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){1,4}"

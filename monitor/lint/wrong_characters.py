@@ -54,10 +54,18 @@ def _find(text: str) -> Iterator[tuple[Issue, int]]:
     if text.isascii():
         return
     if count_wrong_decoding(text[:MAX_CHARACTERS]):
-        yield MOJIBAKE, 0
+        yield MOJIBAKE, _locate_mojibake(text)
     # The flags of England, Scotland and Wales are spelt with invisible characters.
     if (found := _INVISIBLE.search(text)) and _INVISIBLE.search(_FLAG.sub("", text)):
         yield INVISIBLE, found.start()
+
+
+def _locate_mojibake(text: str) -> int:
+    """Where a reader sees it; 0 where the text is unreadable as a whole."""
+    from ftfy.badness import BADNESS_RE
+
+    found = BADNESS_RE.search(text)
+    return found.start() if found else max(0, text.find("\ufffd"))
 
 
 CHECK = row_check((MOJIBAKE, CONTROL, INVISIBLE), look)
