@@ -28,7 +28,7 @@ MIN_PROMPTS = 5
 COMPARED_PROMPTS = 40
 # Prompts that ask the same in other words share a third of their words; any two prompts share a tenth. The measure is
 # the mean Jaccard index of their words.
-MAX_SHARED_WORDS = 0.2
+MAX_SHARED_WORDS = 0.25
 
 
 class AnswerObserver(Observer):
