@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from monitor.lint.check import Hit, row_check
 from monitor.lint.issue import Issue
@@ -29,17 +29,15 @@ REPEATED_PROMPT = Issue(
 MIN_TIMES = 4
 # All repetitions together are at least so long. "Ha ha ha ha ha" is no loop.
 MIN_CHARACTERS = 80
-# The longest loop that is looked for: a paragraph of some sentences.
-MAX_PERIOD_WORDS = 60
-# A text is looked at where a piece of so many characters stands in it nearly MIN_TIMES times. Such pieces are taken at
-# steps half as long as the shortest loop, so that one lies in every loop.
+# A loop is noticed by a piece of so many characters that stands in a text nearly MIN_TIMES times, at even distances. Such
+# pieces are taken at steps half as long as the shortest loop, so that one lies in every loop.
 PIECE_CHARACTERS = 12
 # A loop goes on to the end of an answer as a rule, and so much of it is enough to see one.
 READ_CHARACTERS = 20_000
 # A shorter prompt, such as "Say hello", may well be its answer.
 MIN_PROMPT_WORDS = 8
 
-_HAS_LETTER = re.compile(r"[^\W\d_]")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 def look(row: LintRow) -> Iterator[Hit]:
@@ -59,42 +57,39 @@ def look(row: LintRow) -> Iterator[Hit]:
 
 
 def find_loop(text: str) -> int | None:
-    """Where words begin to repeat themselves MIN_TIMES or more in direct succession; None where they do not.
+    """Where a text begins to repeat itself, MIN_TIMES times or more in direct succession; None where it does not.
 
     Only repetitions with letters count: rows of zeros and rulers are tables and drawings.
 
     >>> find_loop("Tea is good. " + "I like it very much. " * 5)
-    13
+    11
     >>> find_loop("Tea is good. " * 3)
     """
     skipped = max(0, len(text) - READ_CHARACTERS)
     text = text[skipped:]
-    if not _may_loop(text):
-        return None
-    words = list(re.finditer(r"\S+", text))
-    said = [word[0] for word in words]
-    for period in range(1, min(MAX_PERIOD_WORDS, len(said) // MIN_TIMES) + 1):
-        run = 0
-        for i in range(len(said) - period + 1):
-            if i < len(said) - period and said[i] == said[i + period]:
-                run += 1
-                continue
-            first, last = i - run, i + period - 1
-            long_enough = words[last].end() - words[first].start() >= MIN_CHARACTERS
-            if run >= (MIN_TIMES - 1) * period and long_enough and _is_said(said[first : first + period]):
-                return skipped + words[first].start()
-            run = 0
+    for i in range(0, len(text) - PIECE_CHARACTERS, MIN_CHARACTERS // 2):
+        piece = text[i : i + PIECE_CHARACTERS]
+        if text.count(piece) < MIN_TIMES - 1:
+            continue
+        places = [found.start() for found in re.finditer(re.escape(piece), text)]
+        for before, here, after in zip(places, places[1:], places[2:], strict=False):
+            if here - before == after - here and (start := _measure_loop(text, before, here - before)) is not None:
+                return skipped + start
     return None
 
 
-def _may_loop(text: str) -> bool:
-    starts = range(0, len(text) - PIECE_CHARACTERS, MIN_CHARACTERS // 2)
-    return any(text.count(text[i : i + PIECE_CHARACTERS]) >= MIN_TIMES - 1 for i in starts)
-
-
-def _is_said(unit: Sequence[str]) -> bool:
-    """Whether most words of a unit are words: not numbers, signs or cells of a table."""
-    return 2 * sum(1 for word in unit if _HAS_LETTER.search(word)) > len(unit)
+def _measure_loop(text: str, place: int, period: int) -> int | None:
+    """The start of the loop around a place where a text may repeat itself every ``period`` characters, if it is one."""
+    start, end = place, place + period
+    while start > 0 and text[start - 1] == text[start - 1 + period]:
+        start -= 1
+    while end < len(text) and text[end] == text[end - period]:
+        end += 1
+    unit = text[start : start + period]
+    is_said = 2 * len(_LETTER.findall(unit)) > len(unit)
+    # The last blank or full stop of a loop may be missing.
+    whole = end - start + 1 >= MIN_TIMES * period and end - start >= MIN_CHARACTERS
+    return start if whole and is_said else None
 
 
 def _says_the_same(prompt: str, answer: str) -> bool:

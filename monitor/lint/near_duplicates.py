@@ -61,13 +61,15 @@ class NearDuplicateObserver(Observer):
     def look(self, row: LintRow) -> tuple[Hit, ...]:
         if len(self.rows) >= MAX_ROWS:
             return ()
-        answers = words_of(row.answers)
-        shingles = _shingles(words_of(row.sides.prompt) + answers)
+        prompt, answers = words_of(row.sides.prompt), words_of(row.answers)
+        shingles = _shingles(prompt + answers)
+        # Those that begin in the answers; answers of a word or two have none.
+        of_answers = shingles[len(prompt) :] if len(answers) >= SHINGLE_WORDS else answers
         self.hashes.append(int(row.hash[:16], 16))
         if self.held is None:
-            self._sketch(row.index, shingles, _shingles(answers))
+            self._sketch(row.index, shingles, of_answers)
         else:
-            self.held.append((row.index, shingles, _shingles(answers)))
+            self.held.append((row.index, shingles, of_answers))
             if len(self.held) == LEARNED_ROWS:
                 self._learn()
         return ()

@@ -37,6 +37,8 @@ _PHONE = re.compile(
     r"(?<![\w.+/-])(?:\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){1,4}"
     r"|(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4})(?![\w-]|\.\d)"
 )
+# What every such number has; looked for first because it is faster.
+_DIGITS = re.compile(r"\d\d\d?\d?[-. )]\(?\d\d")
 # Of a telephone number with its country code.
 MIN_DIGITS = 9
 MAX_DIGITS = 15
@@ -57,6 +59,8 @@ def look(row: LintRow) -> Iterator[Hit]:
 
 
 def _find_phone(text: str) -> int | None:
+    if not _DIGITS.search(text):
+        return None
     for found in _PHONE.finditer(text):
         digits = re.sub(r"\D", "", found[0])
         # "+1 22 + 333" is no number to call, and 555 is for films.
