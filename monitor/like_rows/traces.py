@@ -49,9 +49,7 @@ CONTROL_TOKEN = re.compile(
 )
 # Between them stands what a model thinks before it answers.
 REASONING_TAG = re.compile(r"</?(?:think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)
-HTML_TAG = re.compile(
-    r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.IGNORECASE
-)
+HTML_TAG = re.compile(r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.IGNORECASE)
 
 
 def _matches(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], int]:

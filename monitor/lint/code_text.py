@@ -12,8 +12,10 @@ _INLINE = re.compile(r"`[^`\n]+`")
 # Ends of statements, keywords that begin lines, operators, calls and tags.
 _CODE_LINE = re.compile(
     r"[;{}]\s*$|^\s*[}\])]|^\s*(?:def|class|import|from \w+ import|return|public|private|function|var|let|const|print|"
+    r""
     r"#include|package|using|namespace|SELECT|INSERT|UPDATE|DELETE|CREATE)\b|^\s*(?:if|for|while|else|elif|try)\b.*[:({]\s*$"
-    r"|[=!<>]=|\+=|->|=>|&&|\|\||::|^\s*</?\w+[^>]*>|\w+\([^)]*\)\s*$|^\s*[\w.\[\]]+ = |^\s*\"?[\w-]+\"?\s*:\s*[\"\[{\d]|\\[nt]\""
+    r"|[=!<>]=|\+=|->|=>|&&|\|\||::|^\s*</?\w+[^>]*>|\w+\([^)]*\)\s*$|^\s*[\w.\[\]]+ = "
+    r"|^\s*\"?[\w-]+\"?\s*:\s*[\"\[{\d]|\\[nt]\""
 )
 
 

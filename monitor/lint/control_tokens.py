@@ -15,7 +15,8 @@ CONTROL = Issue(
     "W501",
     "control-token",
     "Control tokens of chat templates in texts",
-    "A text outside of code has a token such as `<|im_end|>`, `[/INST]` or `</s>`. The template writes these itself; in a "
+    "A text outside of code has a token such as `<|im_end|>`, `[/INST]` or `</s>`. The template writes these "
+    "itself; in a "
     "text they end a turn where none ends, or train the model to write them.",
     "Remove the tokens. If a template was already applied, undo it: keep role and content apart.",
 )
@@ -23,7 +24,8 @@ OPEN_REASONING = Issue(
     "W503",
     "open-reasoning",
     "Reasoning tags without their partner",
-    "An answer has `<think>` without `</think>`, or the other way round: the answer was cut inside the thoughts, or only "
+    "An answer has `<think>` without `</think>`, or the other way round: the answer was cut inside the thoughts, "
+    "or only "
     "one of the two tags was removed.",
     "Restore the missing tag, or remove the thoughts as a whole.",
 )

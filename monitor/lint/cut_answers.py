@@ -19,7 +19,7 @@ CUT = Issue(
     "cut-answer",
     "Answers that end in the middle",
     "The last answer ends with a comma or an open bracket, inside a block of code that is never closed, or with a word "
-    "that never ends a sentence in these files, such as \"the\". A cut elsewhere is not seen, so more are cut than are "
+    'that never ends a sentence in these files, such as "the". A cut elsewhere is not seen, so more are cut than are '
     "counted.",
     "Look for a limit of length where the answers were generated or exported. Restore them, or remove the rows.",
 )
@@ -77,9 +77,7 @@ class CutObserver(Observer):
 
     def finish(self) -> Iterator[Hit]:
         never_last = ENGLISH | {
-            word
-            for word, times in self.times.items()
-            if self.last[word] + DOUBT <= MAX_LAST_SHARE * times
+            word for word, times in self.times.items() if self.last[word] + DOUBT <= MAX_LAST_SHARE * times
         }
         keys = np.array([text_key(word) for word in sorted(never_last)], dtype=np.uint64)
         ends = np.isin(np.frombuffer(self.words, dtype=np.uint64), keys)

@@ -13,19 +13,21 @@ DISCLAIMER = Issue(
     "N310",
     "model-disclaimer",
     "Answers that speak as a language model",
-    "An answer says \"as an AI language model\" or names the company that trained the model that wrote it. A model that is "
+    'An answer says "as an AI language model" or says which company trained it. A model '
+    "that is "
     "trained on it says so of itself.",
     "Keep them if your model is meant to say that. If not, write these answers anew, or remove them.",
 )
 
 _DISCLAIMER = re.compile(
-    r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b|\bi(?:'m| am) (?:just |only )?an? (?:ai |large )?"
-    r"language model\b|\b(?:trained|developed|created|made) by (?:openai|anthropic|google|meta ai|deepseek|mistral)\b"
-    r"|\bmy (?:knowledge|training data) (?:cutoff|cut-off)\b",
-    re.IGNORECASE,
+    r"\bas an? (?:ai (?:language )?(?:model|assistant)|(?:large )?language model)\b"
+    r"|\bi(?:'m| am) (?:just |only )?an? (?:ai |large )?language model\b"
+    r"|\bi(?:'m| am| was)\b.{0,40}\b(?:trained|developed|created|made) by "
+    r"(?:openai|anthropic|google|meta ai|deepseek|mistral)\b"
+    r"|\bmy (?:knowledge|training data) cut-?off\b"
 )
-# Every pattern above has one of these words; looking for them first is faster.
-_WORDS = ("language model", " an ai", "artificial int", "trained by", "developed by", "created by", "made by", "cutoff", "cut-off")  # fmt: skip
+# Every pattern above has one of these; looking for them first is faster.
+_WORDS = ("language model", "as an ai", "as a large", "ed by ", "made by ", "cutoff", "cut-off")
 
 
 def look(row: LintRow) -> Iterator[Hit]:

@@ -46,10 +46,10 @@ def look(row: LintRow) -> Iterator[Hit]:
         yield Hit(EMPTY, row.index)
     elif not any(message.trained for message in row.dialogue if message.role == "assistant"):
         yield Hit(NOTHING_TRAINED, row.index)
-    if word := _read_placeholder(row.final_answer.content):
-        if word.strip("<>").lower() not in row.sides.prompt.lower():
-            yield Hit(PLACEHOLDER, row.index, "as the answer", row.final_answer.content)
-            return
+    word = _read_placeholder(row.final_answer.content)
+    if word and word.strip("<>").lower() not in row.sides.prompt.lower():
+        yield Hit(PLACEHOLDER, row.index, "as the answer", row.final_answer.content)
+        return
     for message in row.dialogue:
         # An input follows its instruction after a blank line.
         if message.role == "user" and _read_placeholder(message.content.rpartition("\n\n")[2]):

@@ -15,7 +15,8 @@ DUPLICATE = Issue(
     "W401",
     "exact-duplicate",
     "Rows that repeat an earlier row",
-    "All messages are the same, letter by letter; ids and other metadata do not count. The row is trained on twice, and "
+    "All messages are the same, letter by letter; ids and other metadata do not count. The row is trained on "
+    "twice, and "
     "if the files are training and test data, the test is worth nothing.",
     "Remove the copies.",
 )

@@ -17,7 +17,8 @@ SECRET = Issue(
     "E701",
     "secret",
     "Keys and tokens of services",
-    "A text has a key or token that gives access to a service, such as a private key or a GitHub token. Whoever has the "
+    "A text has a key or token that gives access to a service, such as a private key or a GitHub token. Whoever "
+    "has the "
     "data or the trained model may have the access. What is clearly an example does not count.",
     "Withdraw the key where it was issued, then replace it in the data. Removing it from the data alone is not enough.",
 )
@@ -61,10 +62,14 @@ _NEEDLES: dict[str, tuple[str, ...]] = {
 # The same as patterns, where no fixed text is rare enough. They are looked for after the needles.
 _PATTERNS: dict[str, re.Pattern[str]] = {
     "ArtifactoryDetector": re.compile(r"AKC[a-zA-Z0-9]|AP[\dA-F][a-zA-Z0-9]"),
-    "CloudantDetector": re.compile(r"cl(?:ou(?:dant)?)?[_-]?(?:api)?(?:key|pw|pass|token)|cloudant\.com", re.IGNORECASE),
+    "CloudantDetector": re.compile(
+        r"cl(?:ou(?:dant)?)?[_-]?(?:api)?(?:key|pw|pass|token)|cloudant\.com", re.IGNORECASE
+    ),
     "DiscordBotTokenDetector": re.compile(r"\.[\w-]{6}\.[\w-]{27}"),
     "IbmCloudIamDetector": re.compile(r"[\w-]{44}"),
-    "SoftlayerDetector": re.compile(r"s(?:oftlayer|l)[_-]?(?:api)?[_-]?(?:key|pw|pass|token)|softlayer\.com", re.IGNORECASE),
+    "SoftlayerDetector": re.compile(
+        r"s(?:oftlayer|l)[_-]?(?:api)?[_-]?(?:key|pw|pass|token)|softlayer\.com", re.IGNORECASE
+    ),
     "TelegramBotTokenDetector": re.compile(r"\d:[\w-]{35}"),
     "TwilioKeyDetector": re.compile(r"(?:AC|SK)[a-z0-9]{32}"),
 }
@@ -76,7 +81,9 @@ _EXAMPLE_PASSWORDS = re.compile(
     r"p(?:ass)?w(?:or)?d\d*|pass(?:word|wd)?\d*|my\w*|user\w*|secret\w*|admin\d*|root|test\w*|token|key|guest|postgres"
     r"|mysql|redis|db\w*|\W.*|.{0,2}|(.)\1*"
 )
-_EXAMPLE_HOSTS = re.compile(r"[\w-]*|(?:.*\.)?(?:example|test|localhost|domain|host|server|site|company|your\w*)(?:\.\w+)?|[\d.]+")
+_EXAMPLE_HOSTS = re.compile(
+    r"[\w-]*|(?:.*\.)?(?:example|test|localhost|domain|host|server|site|company|your\w*)(?:\.\w+)?|[\d.]+"
+)
 # A secret with fewer different characters was typed, not drawn.
 MIN_DISTINCT = 8
 # A private key has its body below the heading; the heading alone is talk about keys.
@@ -167,12 +174,14 @@ def _is_example(name: str, value: str, text: str) -> bool:
             or _EXAMPLE_HOSTS.fullmatch(host[1].lower())
         )
     random = any(c.isdigit() for c in value) and any(c.isalpha() for c in value) and len(set(value)) >= MIN_DISTINCT
-    return not random or bool(_EXAMPLES.search(_read_claims(value).lower() if value.startswith("eyJ") else value.lower()))
+    return not random or bool(
+        _EXAMPLES.search(_read_claims(value).lower() if value.startswith("eyJ") else value.lower())
+    )
 
 
 def _read_claims(token: str) -> str:
     """What a JSON Web Token says in its middle part, or the token itself where that cannot be read."""
-    part = (token.split(".") + [""])[1]
+    part = [*token.split("."), ""][1]
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode("utf-8", "replace")
     except (binascii.Error, ValueError):

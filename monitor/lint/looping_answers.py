@@ -29,7 +29,8 @@ REPEATED_PROMPT = Issue(
 MIN_TIMES = 4
 # All repetitions together are at least so long. "Ha ha ha ha ha" is no loop.
 MIN_CHARACTERS = 80
-# A loop is noticed by a piece of so many characters that stands in a text nearly MIN_TIMES times, at even distances. Such
+# A loop is noticed by a piece of so many characters that stands in a text nearly MIN_TIMES times, at even distances.
+# Such
 # pieces are taken at steps half as long as the shortest loop, so that one lies in every loop.
 PIECE_CHARACTERS = 12
 # A loop goes on to the end of an answer as a rule, and so much of it is enough to see one.

@@ -15,7 +15,8 @@ ENTITY = Issue(
     "W505",
     "html-entity",
     "HTML entities in prose",
-    "A text that is neither code nor HTML has `&amp;`, `&quot;`, `&#39;` or the like, where a person reads & or a quote.",
+    "A text that is neither code nor HTML has `&amp;`, `&quot;`, `&#39;` or the like, where a person reads & or a "
+    "quote.",
     "Decode them (Python: `html.unescape`).",
 )
 TAG = Issue(
@@ -29,12 +30,14 @@ ESCAPE = Issue(
     "W507",
     "literal-escape",
     "Escapes that were never decoded",
-    r"A text that is no code has no line break, and `\n` as two characters where one belongs; or it has `\u00e9` as six.",
+    r"A text that is no code has no line break, and `\n` as two characters where one belongs; or it has `\u00e9` as "
+    r"six.",
     r"Decode the escapes. Most often JSON was encoded twice.",
 )
 
 # The entities of scraped prose. Short names that are also names of variables, such as &num; in C, are left out.
 _ENTITY = re.compile(
+    r""
     r"&(?:#\d{2,6}|#x[0-9a-f]{2,5}|amp|lt|gt|quot|apos|nbsp|[mn]dash|hellip|[lr][sd]quo|bull|middot|eacute|egrave|agrave"
     r"|[aou]uml|szlig|ccedil|ntilde);",
     re.IGNORECASE,

@@ -21,7 +21,8 @@ NEAR_DUPLICATE = Issue(
     "W402",
     "near-duplicate",
     "Rows that almost repeat an earlier row",
-    "Four fifths or more of the runs of three words are those of an earlier row, in the row as a whole and in its answers, "
+    "Four fifths or more of the runs of three words are those of an earlier row, in the row as a whole and in its "
+    "answers, "
     "and the row is no exact copy. Runs of words that stand in many rows, such as a fixed instruction, do not count.",
     "Keep one of each group, unless the small difference is the point.",
 )

@@ -61,5 +61,5 @@ def _match(name: str) -> list[str]:
     if not found and name[:1].upper() in SEVERITIES:
         found = [code for code in _all_codes() if code.startswith(name.upper())]
     if not found:
-        raise ValueError(f"no issue has the code or the name {name!r}; `entropylaw lint --list` shows all")
+        raise ValueError(f"no issue has the code or the name {name!r}; codes are {', '.join(_all_codes())}")
     return found

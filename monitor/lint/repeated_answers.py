@@ -17,7 +17,8 @@ STOCK = Issue(
     "W306",
     "stock-answer",
     "One answer to many different prompts",
-    "The same answer of four words or more is given to five or more prompts that have hardly a word in common: a refusal, "
+    "The same answer of four words or more is given to five or more prompts that have hardly a word in common: a "
+    "refusal, "
     "an error message, a sentence that a form fills in. A model learns to give it to anything.",
     "Look at the answer. Remove it, or keep the few prompts it belongs to.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from corpus.records import Conversation, Message
 from monitor.lint.check import Hit, row_check
@@ -74,7 +75,7 @@ def look(row: LintRow) -> Iterator[Hit]:
 
 
 def _neighbours(messages: list[Message]) -> Iterator[tuple[Message, Message]]:
-    return zip(messages, messages[1:], strict=False)
+    return pairwise(messages)
 
 
 def _must_alternate(before: Message, after: Message) -> bool:

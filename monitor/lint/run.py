@@ -36,12 +36,17 @@ class LintedFile:
 
 @dataclass(frozen=True)
 class LintReport:
-    """What one run found. ``not_run``: the codes of checks that could not run or were left out, with the reason."""
+    """What one run found.
+
+    ``checked``: the codes that were looked for. ``not_run``: the codes that were wanted and could not be looked for,
+    with the reason.
+    """
 
     files: tuple[LintedFile, ...]
     rows: int
     findings: tuple[Finding, ...]
     not_run: dict[str, str]
+    checked: tuple[str, ...] = ()
 
 
 def lint_files(
@@ -53,8 +58,8 @@ def lint_files(
 ) -> LintReport:
     """Run every wanted check over the rows of all files together.
 
-    ``reading``: how rows are read, as the section `prepare` of params.yaml says. Raises DataError where a file cannot be
-    read as rows, or has no row of a known format.
+    ``reading``: how rows are read, as the section `prepare` of params.yaml says. Raises DataError where a file cannot
+    be read as rows, or has no row of a known format.
     """
     return _Run(paths, settings, reading or PrepareParams(), show_text, progress).result()
 
@@ -94,9 +99,11 @@ class _Run:
             else:
                 yield observer
 
+    def _checked(self) -> tuple[str, ...]:
+        return tuple(sorted(self.settings.wanted - self.not_run.keys(), key=lambda code: code[1:]))
+
     def result(self) -> LintReport:
-        index = 0
-        for found in self._read(self._report):
+        for index, found in enumerate(self._read(self._report)):
             row = LintRow(index, found.place, found.record, content_hash(found.record))
             self.in_file.append(found.place.file)
             self.in_row.append(found.place.row)
@@ -104,7 +111,6 @@ class _Run:
             for observer in self.observers:
                 for hit in observer.look(row):
                     self._add(hit)
-            index += 1
         self._look_again()
         for observer in self.observers:
             for hit in observer.finish():
@@ -113,7 +119,7 @@ class _Run:
         findings = self.tally.findings(rows)
         if self.tally.show_text:
             findings = self._with_texts(findings)
-        return LintReport(tuple(self.files), rows, findings, self.not_run)
+        return LintReport(tuple(self.files), rows, findings, self.not_run, self._checked())
 
     def _read(self, report: Callable[[Hit, Place], None]) -> Iterator[_ReadRow]:
         """Every row of every file that is a record. Of the others ``report`` is told."""

@@ -21,7 +21,8 @@ CONTRADICTION = Issue(
     "W403",
     "contradicting-answers",
     "One prompt with contradicting answers",
-    "A few rows have the same prompt, system message and tools, and answers that are labels or results and differ: labels "
+    "A few rows have the same prompt, system message and tools, and answers that are labels or results and differ: "
+    "labels "
     "that other prompts get too, numbers, what stands after `####` or in `\\boxed{}`. A model cannot learn both.",
     "Decide which answer is right, and remove the others.",
 )
@@ -29,7 +30,8 @@ SAME_PROMPT = Issue(
     "N404",
     "prompt-answered-twice",
     "One prompt with several answers",
-    "The same prompt, system message and tools stand in several rows with different answers. That is right where several "
+    "The same prompt, system message and tools stand in several rows with different answers. That is right where "
+    "several "
     "answers are good, and a fault where only one is.",
     "Nothing, if several answers are wanted. If not, keep one row for each prompt.",
 )

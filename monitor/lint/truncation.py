@@ -12,7 +12,8 @@ CUT = Issue(
     "W601",
     "cut-row",
     "Rows that training cuts",
-    "The texts of a row have more tokens than --max-length, so the end of its last answer is never trained on. Tokens of "
+    "The texts of a row have more tokens than --max-length, so the end of its last answer is never trained on. "
+    "Tokens of "
     "the chat template come on top and are not counted.",
     "Raise the maximal length in training, or split these rows.",
 )
@@ -39,7 +40,8 @@ class LengthObserver(Observer):
         last = max(i for i, message in enumerate(messages) if message.role == "assistant")
         before = "\n".join([row.record.tools, *(message.text for message in messages[:last])])
         answer = messages[last].text
-        # No tokenizer makes more tokens than there are bytes, and one of a template's tokens is as good as a line break.
+        # No tokenizer makes more tokens than there are bytes, and one of a template's tokens is as good as a line
+        # break.
         if len(before.encode()) + len(answer.encode()) > self.max_length:
             self.waiting.append((row.index, before, answer))
         return self._count() if len(self.waiting) >= BATCH_ROWS else ()

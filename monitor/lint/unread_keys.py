@@ -26,4 +26,6 @@ def find_unread_keys(row: Row, format: Format) -> list[str]:
     ['images']
     """
     read = _READ[format]
-    return [key for key, value in row.items() if key not in read and key not in _METADATA and value not in (None, "", [])]
+    return [
+        key for key, value in row.items() if key not in read and key not in _METADATA and value not in (None, "", [])
+    ]
