@@ -41,6 +41,7 @@ SHIFTED = Issue(
 
 # The sample is made of runs of neighbouring rows, spread evenly over the files.
 RUN_ROWS = 50
+# Enough for a share of half a per cent to be seen, and embedded in a few seconds.
 RUNS = 60
 # Of each text so much is read: the embedder's own limit.
 READ_CHARACTERS = 2_000
@@ -51,6 +52,7 @@ MIN_ROWS = 100
 SURE = 3.0
 # From so large a share of rows on, these are not the exceptions that honest data has.
 MIN_SURE_SHARE = 0.005
+# Fewer rows may be chance, whatever their share.
 MIN_SURE_ROWS = 5
 # Once it is known that answers were exchanged, rows from here on are named: 0.1% to 1.8% of the honest rows, and 67% to
 # 94% of the others.

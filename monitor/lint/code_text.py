@@ -9,12 +9,12 @@ CODE_LINES_SHARE = 0.25
 
 _FENCED = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _INLINE = re.compile(r"`[^`\n]+`")
-# Ends of statements, keywords that begin lines, operators, calls and tags.
+# Ends of statements, keywords that begin lines, operators and calls. Tags do not count: prose may have them left over.
 _CODE_LINE = re.compile(
     r"[;{}]\s*$|^\s*[}\])]|^\s*(?:def|class|import|from \w+ import|return|public|private|function|var|let|const|print|"
     r""
     r"#include|package|using|namespace|SELECT|INSERT|UPDATE|DELETE|CREATE)\b|^\s*(?:if|for|while|else|elif|try)\b.*[:({]\s*$"
-    r"|[=!<>]=|\+=|->|=>|&&|\|\||::|^\s*</?\w+[^>]*>|\w+\([^)]*\)\s*$|^\s*[\w.\[\]]+ = "
+    r"|[=!<>]=|\+=|->|=>|&&|\|\||::|(?<!\w)\w{1,40}\([^)]*\)\s*$|^\s*[\w.\[\]]+ = "
     r"|^\s*\"?[\w-]+\"?\s*:\s*[\"\[{\d]|\\[nt]\""
 )
 

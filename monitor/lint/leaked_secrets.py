@@ -86,6 +86,8 @@ _EXAMPLE_HOSTS = re.compile(
 )
 # A secret with fewer different characters was typed, not drawn.
 MIN_DISTINCT = 8
+# A shorter part of what a detector finds is no secret but its prefix.
+MIN_CHARACTERS = 16
 # A private key has its body below the heading; the heading alone is talk about keys.
 _KEY_BODY = re.compile(r"(?:PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-2)[\s\S]{0,200}?[A-Za-z0-9+/]{40}")
 # So much of a secret is shown: enough to find it by, too little to use it.
@@ -135,7 +137,7 @@ def find_secrets(text: str) -> Iterator[Secret]:
     for name, detector in load_detectors().items():
         if not _may_find(name, text, lower):
             continue
-        for value in detector.analyze_string(text):
+        for value in _read_values(name, detector, text):
             if value not in seen and not _is_example(name, value, text):
                 seen.add(value)
                 yield Secret(URL_PASSWORD if name == _BASIC_AUTH else SECRET, detector.secret_type, value)
@@ -148,7 +150,7 @@ def mask_secrets(text: str) -> str:
     lower = text.lower()
     for name, detector in load_detectors().items():
         if _may_find(name, text, lower):
-            for value in set(detector.analyze_string(text)) - {""}:
+            for value in set(_read_values(name, detector, text)):
                 if name != "PrivateKeyDetector":
                     text = text.replace(value, "*" * len(value))
     if "PRIVATE KEY" in text or "PuTTY-User-Key-File" in text:
@@ -160,6 +162,20 @@ def _may_find(name: str, text: str, lower: str) -> bool:
     if name in _NEEDLES and not any(needle in lower for needle in _NEEDLES[name]):
         return False
     return name not in _PATTERNS or bool(_PATTERNS[name].search(text))
+
+
+def _read_values(name: str, detector: Any, text: str) -> Iterator[str]:
+    """The secrets that a detector finds, as wholes: the library gives only the prefix of some, such as ghp."""
+    accepted = set(detector.analyze_string(text))
+    if not accepted:
+        return
+    for pattern in detector.denylist:
+        for found in pattern.finditer(text):
+            parts = [part for part in found.groups() if part] or [found[0]]
+            # What a detector does not accept, such as a web token that cannot be read, only looked like a secret.
+            if accepted.intersection(parts):
+                longest = max(parts, key=len)
+                yield longest if name == _BASIC_AUTH or len(longest) >= MIN_CHARACTERS else found[0]
 
 
 def _is_example(name: str, value: str, text: str) -> bool:

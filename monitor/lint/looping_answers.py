@@ -29,9 +29,8 @@ REPEATED_PROMPT = Issue(
 MIN_TIMES = 4
 # All repetitions together are at least so long. "Ha ha ha ha ha" is no loop.
 MIN_CHARACTERS = 80
-# A loop is noticed by a piece of so many characters that stands in a text nearly MIN_TIMES times, at even distances.
-# Such
-# pieces are taken at steps half as long as the shortest loop, so that one lies in every loop.
+# A loop is noticed by a piece of so many characters that stands in a text nearly MIN_TIMES times. Pieces are taken at
+# steps half as long as the shortest loop, so that one lies in every loop.
 PIECE_CHARACTERS = 12
 # A loop goes on to the end of an answer as a rule, and so much of it is enough to see one.
 READ_CHARACTERS = 20_000
@@ -60,37 +59,42 @@ def look(row: LintRow) -> Iterator[Hit]:
 def find_loop(text: str) -> int | None:
     """Where a text begins to repeat itself, MIN_TIMES times or more in direct succession; None where it does not.
 
-    Only repetitions with letters count: rows of zeros and rulers are tables and drawings.
-
     >>> find_loop("Tea is good. " + "I like it very much. " * 5)
     11
     >>> find_loop("Tea is good. " * 3)
     """
     skipped = max(0, len(text) - READ_CHARACTERS)
     text = text[skipped:]
-    for i in range(0, len(text) - PIECE_CHARACTERS, MIN_CHARACTERS // 2):
-        piece = text[i : i + PIECE_CHARACTERS]
-        if text.count(piece) < MIN_TIMES - 1:
-            continue
-        places = [found.start() for found in re.finditer(re.escape(piece), text)]
-        for before, here, after in zip(places, places[1:], places[2:], strict=False):
-            if here - before == after - here and (start := _measure_loop(text, before, here - before)) is not None:
-                return skipped + start
+    place = 0
+    while place < len(text) - PIECE_CHARACTERS:
+        start, end = _measure_repetition(text, place)
+        if end and _is_said(text[start:end]):
+            return skipped + start
+        # What repeats itself and is no loop, such as a ruler, is left behind as a whole.
+        place = max(place + MIN_CHARACTERS // 2, end - PIECE_CHARACTERS)
     return None
 
 
-def _measure_loop(text: str, place: int, period: int) -> int | None:
-    """The start of the loop around a place where a text may repeat itself every ``period`` characters, if it is one."""
-    start, end = place, place + period
+def _measure_repetition(text: str, place: int) -> tuple[int, int]:
+    """Start and end of what repeats itself often enough around a place of a text; (0, 0) where nothing does."""
+    piece = text[place : place + PIECE_CHARACTERS]
+    again = text.find(piece, place + 1)
+    if again < 0 or text.count(piece) < MIN_TIMES - 1:
+        return 0, 0
+    period = again - place
+    start, end = place, again
     while start > 0 and text[start - 1] == text[start - 1 + period]:
         start -= 1
     while end < len(text) and text[end] == text[end - period]:
         end += 1
-    unit = text[start : start + period]
-    is_said = 2 * len(_LETTER.findall(unit)) > len(unit)
     # The last blank or full stop of a loop may be missing.
     whole = end - start + 1 >= MIN_TIMES * period and end - start >= MIN_CHARACTERS
-    return start if whole and is_said else None
+    return (start, end) if whole else (0, 0)
+
+
+def _is_said(text: str) -> bool:
+    """Whether most of a text is letters: rows of zeros and rulers are tables and drawings."""
+    return 2 * len(_LETTER.findall(text)) > len(text)
 
 
 def _says_the_same(prompt: str, answer: str) -> bool:

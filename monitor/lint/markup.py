@@ -42,6 +42,8 @@ _ENTITY = re.compile(
     r"|[aou]uml|szlig|ccedil|ntilde);",
     re.IGNORECASE,
 )
+# A private character, which no text has that is not broken.
+_ENTITY_SIGN = "\ue123"
 # A row about markup has such a word somewhere.
 _ABOUT_MARKUP = re.compile(r"html|xml|css|svg|markup|web ?(?:page|site)|\btags?\b|javascript|entit|escap|encod", re.I)
 # After \n comes no lower-case letter, or else it may be \nabla or C:\new. Beside a quote or a backslash it is code.
@@ -61,6 +63,8 @@ def look(row: LintRow) -> Iterator[Hit]:
 
 def _find(text: str) -> Iterator[tuple[Issue, str]]:
     has_entity, has_tag = "&" in text and _ENTITY.search(text), "<" in text and HTML_TAG.search(text)
+    # An entity ends as a statement of code does, so something else has to stand for it.
+    text = _ENTITY.sub(_ENTITY_SIGN, text) if has_entity else text
     has_escape = "\\" in text and (_LITERAL_BREAK.search(text) or _LITERAL_CODE.search(text))
     if not (has_entity or has_tag or has_escape) or not (prose := without_code(text)):
         return
@@ -68,8 +72,8 @@ def _find(text: str) -> Iterator[tuple[Issue, str]]:
     if tag:
         yield TAG, tag[0]
     # Where tags are, entities belong.
-    elif has_entity and (entity := _ENTITY.search(prose)):
-        yield ENTITY, entity[0]
+    elif has_entity and _ENTITY_SIGN in prose:
+        yield ENTITY, has_entity[0]
     if has_escape:
         found = _LITERAL_CODE.search(prose) or ("\n" not in text.strip() and _LITERAL_BREAK.search(prose)) or None
         if found:

@@ -29,6 +29,7 @@ NEAR_DUPLICATE = Issue(
 
 # Two rows with a similarity of 0.8 have one of these bands in common in 95 cases of 100 (as in `consistency`).
 BANDS = 16
+# Values of a sketch that stand in one band.
 ROWS_A_BAND = MINHASH_PERMUTATIONS // BANDS
 # The answers are compared once more for themselves, because rows with one long prompt are alike whatever they answer.
 ANSWER_PERMUTATIONS = 64

@@ -39,8 +39,9 @@ _PHONE = re.compile(
 )
 # What every such number has; looked for first because it is faster.
 _DIGITS = re.compile(r"\d\d\d?\d?[-. )]\(?\d\d")
-# Of a telephone number with its country code.
+# A shorter number, with its country code, calls nobody.
 MIN_DIGITS = 9
+# The longest number that there is (ITU-T E.164).
 MAX_DIGITS = 15
 
 

@@ -6,20 +6,17 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from corpus.errors import DataError
-from corpus.files import Row, read_rows, row_error
-from corpus.formats import ACCEPTED_KEYS, Format, detect_format, parse_row
+from corpus.formats import Format
 from corpus.prepare import PrepareParams
 from corpus.progress import Progress, ignore_progress
-from corpus.records import Record, canonical_text, content_hash
+from corpus.records import canonical_text, content_hash
 from monitor.lint.check import Hit, LintSettings, Observer
 from monitor.lint.lint_row import LintRow, Place
-from monitor.lint.reading import MIXED, TOO_LONG, UNREAD_KEY, UNREADABLE, reason_of
+from monitor.lint.reading import TOO_LONG, UNREAD_KEY
 from monitor.lint.registry import list_checks
+from monitor.lint.row_source import ReadRow, RowSource
 from monitor.lint.tally import Finding, FoundRow, Tally, cut_around
-from monitor.lint.unread_keys import find_unread_keys
 
 # Rows between two reports of progress; the total is not known before the last row.
 PROGRESS_STEP = 1000
@@ -62,13 +59,6 @@ def lint_files(
     be read as rows, or has no row of a known format.
     """
     return _Run(paths, settings, reading or PrepareParams(), show_text, progress).result()
-
-
-class _ReadRow(NamedTuple):
-    place: Place
-    row: Row
-    format: Format
-    record: Record
 
 
 class _Run:
@@ -121,36 +111,18 @@ class _Run:
             findings = self._with_texts(findings)
         return LintReport(tuple(self.files), rows, findings, self.not_run, self._checked())
 
-    def _read(self, report: Callable[[Hit, Place], None]) -> Iterator[_ReadRow]:
+    def _read(self, report: Callable[[Hit, Place], None]) -> Iterator[ReadRow]:
         """Every row of every file that is a record. Of the others ``report`` is told."""
         done = 0
         for file, path in enumerate(self.paths):
-            expected: Format | None = None if self.reading.format == "auto" else self.reading.format
-            rows, unknown = 0, None
-            for number, row in read_rows(path, self.reading.max_row_bytes):
-                rows, done = rows + 1, done + 1
-                if done % PROGRESS_STEP == 0:
-                    self.progress(done, None)
-                place = Place(file, number)
-                found = detect_format(row) if self.reading.format == "auto" else self.reading.format
-                expected = expected or found
-                if expected is None:
-                    unknown = unknown or number
-                    report(Hit(UNREADABLE, -1, "no known format has its keys"), place)
-                    continue
-                if found not in (None, expected):
-                    report(Hit(MIXED, -1, f"{found}, not {expected}"), place)
-                try:
-                    record = parse_row(row, found or expected, number, path)
-                except DataError as error:
-                    report(Hit(UNREADABLE, -1, reason_of(error.cause)), place)
-                    continue
-                yield _ReadRow(place, row, found or expected, record)
-            if expected is None:
-                cause = f"no row has the keys of a known format; accepted are {'; '.join(ACCEPTED_KEYS)}"
-                raise row_error(path, cause, unknown or 1)
+            source = RowSource(file, path, self.reading, report)
+            for row in source.records():
+                yield row
+                if (done + source.rows) % PROGRESS_STEP == 0:
+                    self.progress(done + source.rows, None)
+            done += source.rows
             if len(self.files) == file:
-                self.files.append(LintedFile(str(path), expected, rows))
+                self.files.append(LintedFile(str(path), source.format, source.rows))
 
     def _report(self, hit: Hit, place: Place) -> None:
         if hit.issue.code in self.settings.wanted:
@@ -164,8 +136,8 @@ class _Run:
     def _place(self, index: int) -> Place:
         return Place(self.in_file[index], self.in_row[index])
 
-    def _look_at_keys(self, found: _ReadRow) -> None:
-        for key in find_unread_keys(found.row, found.format):
+    def _look_at_keys(self, found: ReadRow) -> None:
+        for key in found.unread_keys:
             self._report(Hit(UNREAD_KEY, -1, key), found.place)
         characters = sum(len(message.text) for _, message in found.record.turns())
         if characters > self.reading.max_characters:

@@ -36,8 +36,9 @@ SAME_PROMPT = Issue(
     "Nothing, if several answers are wanted. If not, keep one row for each prompt.",
 )
 
-# An answer of so few words, and characters, may be a label, a number or a name.
+# An answer of so few words may be a label, a number or a name.
 MAX_LABEL_WORDS = 3
+# The same in characters, looked at first because it is faster, and for languages without blanks.
 MAX_LABEL_CHARACTERS = 60
 # An answer is a label where so many different prompts get it.
 MIN_LABEL_PROMPTS = 3

@@ -10,7 +10,7 @@ from monitor.lint.tally import Finding
 from reports.annotations import Annotation, write_annotations
 from reports.escaping import escape_log, log_json
 from reports.gitlab import escape_description, fingerprint
-from reports.lint.wording import describe_count, describe_details, find_line, headline, is_blocked, list_rows
+from reports.lint.wording import describe_count, describe_details, find_line, headline, is_blocked, list_rows, name_row
 
 # GitLab has info, minor, major, critical and blocker. A row is one step less severe than the finding that names it.
 _GITLAB = {"error": ("blocker", "critical"), "warning": ("major", "minor"), "notice": ("info", "info")}
@@ -85,4 +85,5 @@ def render_junit(report: LintReport, strict: bool) -> str:
 def _sentence(finding: Finding, report: LintReport) -> str:
     details = describe_details(finding)
     parts = [f"{details}." if details else "", f"Rows: {list_rows(finding, report)}.", finding.issue.advice]
-    return " ".join(part for part in parts if part)
+    texts = [f"{name_row(report, row.file, row.row)}: {row.text}" for row in finding.rows if row.text is not None]
+    return " ".join(part for part in (*parts, *texts) if part)
