@@ -88,6 +88,10 @@ _EXAMPLE_HOSTS = re.compile(
 MIN_DISTINCT = 8
 # A shorter part of what a detector finds is no secret but its prefix.
 MIN_CHARACTERS = 16
+# Detectors read a text in pieces, because the time that some take grows with the square of the length.
+PIECE_CHARACTERS = 20_000
+# Pieces overlap by more than the longest secret, a web token.
+OVERLAP_CHARACTERS = 4_000
 # A private key has its body below the heading; the heading alone is talk about keys.
 _KEY_BODY = re.compile(r"(?:PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-2)[\s\S]{0,200}?[A-Za-z0-9+/]{40}")
 # So much of a secret is shown: enough to find it by, too little to use it.
@@ -166,16 +170,16 @@ def _may_find(name: str, text: str, lower: str) -> bool:
 
 def _read_values(name: str, detector: Any, text: str) -> Iterator[str]:
     """The secrets that a detector finds, as wholes: the library gives only the prefix of some, such as ghp."""
-    accepted = set(detector.analyze_string(text))
-    if not accepted:
-        return
-    for pattern in detector.denylist:
-        for found in pattern.finditer(text):
-            parts = [part for part in found.groups() if part] or [found[0]]
-            # What a detector does not accept, such as a web token that cannot be read, only looked like a secret.
-            if accepted.intersection(parts):
-                longest = max(parts, key=len)
-                yield longest if name == _BASIC_AUTH or len(longest) >= MIN_CHARACTERS else found[0]
+    for start in range(0, len(text), PIECE_CHARACTERS):
+        piece = text[start : start + PIECE_CHARACTERS + OVERLAP_CHARACTERS]
+        accepted = set(detector.analyze_string(piece))
+        for pattern in detector.denylist if accepted else ():
+            for found in pattern.finditer(piece):
+                parts = [part for part in found.groups() if part] or [found[0]]
+                # What a detector does not accept, such as a web token that cannot be read, only looked like a secret.
+                if accepted.intersection(parts):
+                    longest = max(parts, key=len)
+                    yield longest if name == _BASIC_AUTH or len(longest) >= MIN_CHARACTERS else found[0]
 
 
 def _is_example(name: str, value: str, text: str) -> bool:

@@ -25,6 +25,8 @@ _NEXT_TURN = re.compile(
     rf"^[ \t]*(?:{_HEADING}|(?:human|user):|(?:\d+\. ?)?instruction:)|\A\s*(?:assistant|gpt|chatgpt|ai):",
     re.MULTILINE | re.IGNORECASE,
 )
+# What _NEXT_TURN begins with, looked for first because it is faster.
+_WORDS = ("human:", "user:", "instruction:", "assistant:", "gpt:", "ai:")
 # In a prompt: what asks for the answer.
 _ASKS = re.compile(r"^[ \t]*(?:#{2,3} ?(?:response|assistant)|assistant):?\s*\Z", re.MULTILINE | re.IGNORECASE)
 # A prompt with such a word may want a dialogue, or talks about templates.
@@ -44,7 +46,7 @@ def look(row: LintRow) -> Iterator[Hit]:
             asked = text
             found = _ASKS.search(text) if text.rstrip()[-1:] in (":", "e", "E", "t", "T") else None
             where = "in the prompt"
-        elif message.role == "assistant" and (":" in text or "##" in text) and not _DIALOGUE.search(asked):
+        elif message.role == "assistant" and _may_go_on(text) and not _DIALOGUE.search(asked):
             found = _NEXT_TURN.search(text) and _NEXT_TURN.search(without_code(text))
             where = "in the answer"
         else:
@@ -52,6 +54,11 @@ def look(row: LintRow) -> Iterator[Hit]:
         if found:
             yield Hit(PASTED, row.index, where, text, max(0, text.find(found[0])))
             return
+
+
+def _may_go_on(text: str) -> bool:
+    lower = text.lower()
+    return "##" in lower or any(word in lower for word in _WORDS)
 
 
 CHECK = row_check((PASTED,), look)

@@ -86,4 +86,4 @@ def _sentence(finding: Finding, report: LintReport) -> str:
     details = describe_details(finding)
     parts = [f"{details}." if details else "", f"Rows: {list_rows(finding, report)}.", finding.issue.advice]
     texts = [f"{name_row(report, row.file, row.row)}: {row.text}" for row in finding.rows if row.text is not None]
-    return " ".join(part for part in (*parts, *texts) if part)
+    return escape_log(" ".join(part for part in (*parts, *texts) if part))
