@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from corpus.errors import EntropylawError
-from entropylaw import __version__, compare, evaluate, history, measure, rate, train, verdict
+from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
 from entropylaw.init import command as init
@@ -71,6 +71,7 @@ def _options(
 
 app.command("demo")(demo.demo)
 app.command("init")(init.init)
+app.command("lint")(lint.lint)
 app.command("check")(verdict.check)
 app.command("accept")(history.accept)
 app.command("history")(history.show_history)

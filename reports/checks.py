@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from reports.annotations import Annotation, write_annotations
 from reports.dataset_view import DatasetView
-from reports.escaping import escape_command_data, escape_command_property, escape_log, log_json
+from reports.escaping import escape_log, log_json
 from reports.gitlab import render_gitlab
 from reports.markdown import render_markdown_check
 from reports.report_data import ReportData
@@ -16,8 +17,6 @@ from reports.text import render_text
 
 CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab"]
 CHECK_SCHEMA_VERSION = 1
-# GitHub shows ten annotations of each level per step and drops the rest.
-ANNOTATIONS_PER_LEVEL = 10
 
 
 def render_check(data: ReportData, format: CheckFormat) -> str:
@@ -144,12 +143,4 @@ def _render_github(data: ReportData) -> str:
         message = " ".join(part for part in (rule.reason, _list_rows(rule)) if part)
         kind = "warning" if rule.waiver else levels[rule.status]
         found.setdefault(kind, []).append((f"{rule.words.word}: {rule.title} ({rule.dataset})", message))
-    lines = []
-    for kind, entries in found.items():
-        if len(entries) > ANNOTATIONS_PER_LEVEL:
-            left = len(entries) - ANNOTATIONS_PER_LEVEL + 1
-            more = ("More checks", f"{left} more are listed by entropylaw check.")
-            entries = [*entries[: ANNOTATIONS_PER_LEVEL - 1], more]
-        for title, message in entries:
-            lines.append(f"::{kind} title={escape_command_property(title)}::{escape_command_data(message)}")
-    return "\n".join(lines) + "\n"
+    return write_annotations({kind: [Annotation(*entry) for entry in entries] for kind, entries in found.items()})

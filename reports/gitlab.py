@@ -45,13 +45,13 @@ def render_gitlab(data: ReportData) -> str:
     seen: Counter[tuple[str, ...]] = Counter()
     for finding in _list_findings(data):
         # Of equal fingerprints GitLab keeps the first entry only, so exact copies of a row are numbered.
-        fingerprint = _fingerprint(*finding.identity, str(seen[finding.identity]))
+        identity = fingerprint(*finding.identity, str(seen[finding.identity]))
         seen[finding.identity] += 1
         entries.append(
             {
-                "description": _escape_description(finding.text),
+                "description": escape_description(finding.text),
                 "check_name": f"entropylaw.{finding.check}",
-                "fingerprint": fingerprint,
+                "fingerprint": identity,
                 "severity": finding.severity,
                 "location": {"path": finding.path, "lines": {"begin": finding.line}},
             }
@@ -93,15 +93,15 @@ def _describe_rule(rule: RuleView) -> str:
     return text + (f" Waived by {rule.waiver.owner} {rule.waiver.note}." if rule.waiver else "")
 
 
-def _escape_description(text: str) -> str:
+def escape_description(text: str) -> str:
     """A line in which GitLab's widgets find no tag and none of their style marks, even if they read markup.
 
-    >>> _escape_description("<b>%{danger_start} 1 < 2")
+    >>> escape_description("<b>%{danger_start} 1 < 2")
     '< b>% {danger_start} 1 < 2'
     """
     return re.sub(r"<(?=\S)|%(?=\{)", lambda found: found[0] + " ", escape_log(text))
 
 
-def _fingerprint(*parts: str) -> str:
+def fingerprint(*parts: str) -> str:
     """128-bit BLAKE2b of texts, as 32 hex digits. They are hashed as JSON, which tells where one ends."""
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

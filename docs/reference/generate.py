@@ -13,6 +13,7 @@ from corpus.artifacts import write_text
 from corpus.errors import EntropylawError
 from docs.reference.commands import write_commands
 from docs.reference.constants import write_constants
+from docs.reference.lint import write_lint
 from docs.reference.parameters import write_parameters
 from docs.reference.rules import write_rules
 
@@ -20,6 +21,7 @@ FOLDER = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": write_commands,
     "constants.md": write_constants,
+    "lint.md": write_lint,
     "parameters.md": write_parameters,
     "rules.md": write_rules,
 }

@@ -28,11 +28,19 @@ def load_token_counter(folder: Path) -> Callable[[Sequence[str]], list[int]]:
     return count
 
 
+def load_tokenizer(name: str) -> Tokenizer:
+    """The tokenizer in a model's folder, or on the Hub under a model's id.
+
+    Raises EntropylawError when there is none, or none that can be read.
+    """
+    from training.model_loading import looks_like_folder
+
+    if Path(name).exists() or looks_like_folder(name):
+        return _load_tokenizer(Path(name))
+    return _read_tokenizer(name, None)
+
+
 def _load_tokenizer(folder: Path) -> Tokenizer:
-    import logging
-
-    from tokenizers import Tokenizer
-
     from training.base_model import CARD, read_card
     from training.model_loading import looks_like_folder
 
@@ -40,12 +48,21 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
     if (folder / CARD).exists() and (card := read_card(folder)).pretrained:
         name, revision = card.pretrained, card.revision
     file = Path(name) / TOKENIZER_FILE
+    if not file.exists() and (name == str(folder) or looks_like_folder(name)):
+        raise EntropylawError(f"{file}: no such file; tokens are counted by the {TOKENIZER_FILE} of --tokenizer FOLDER")
+    return _read_tokenizer(name, revision)
+
+
+def _read_tokenizer(name: str, revision: str | None) -> Tokenizer:
+    import logging
+
+    from tokenizers import Tokenizer
+
+    file = Path(name) / TOKENIZER_FILE
     try:
         if file.exists():
             return Tokenizer.from_file(str(file))
-        if name != str(folder) and not looks_like_folder(name):
-            logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
-            return Tokenizer.from_pretrained(name, revision=revision or "main")
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each of its retries
+        return Tokenizer.from_pretrained(name, revision=revision or "main")
     except Exception as error:  # the library raises nothing narrower
         raise EntropylawError(f"{name}: the tokenizer cannot be read: {error}") from None
-    raise EntropylawError(f"{file}: no such file; tokens are counted by the {TOKENIZER_FILE} of --tokenizer FOLDER")

@@ -42,7 +42,17 @@ class Trace:
     unmistakable: bool = False
 
 
-def _matches(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], int]:
+# ChatML, Llama 2 and 3, Gemma, Phi, DeepSeek, and what tokenizers write for their own tokens.
+CONTROL_TOKEN = re.compile(
+    r"<[|｜][\w▁]+[|｜]>|<</?SYS>>|\[/?INST\]|</?s>|<(?:bos|eos|pad|unk|mask)>|\[(?:PAD|UNK|CLS|SEP|MASK)\]"
+    r"|<(?:start|end)_of_(?:turn|text)>"
+)
+# Between them stands what a model thinks before it answers.
+REASONING_TAG = re.compile(r"</?(?:think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)
+HTML_TAG = re.compile(r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.IGNORECASE)
+
+
+def _matches(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], int]:
     compiled = re.compile(pattern, flags)
     return lambda text: sum(1 for _ in compiled.finditer(text))
 
@@ -55,9 +65,17 @@ def count_mojibake(text: str) -> int:
     >>> [count_mojibake(text) for text in ("don’t", "Où êtes-vous ?", "你好吗?")]
     [0, 0, 0]
     """
-    controls = len(_CONTROLS.findall(text))
+    return len(CONTROL_CHARACTER.findall(text)) + count_wrong_decoding(text)
+
+
+def count_wrong_decoding(text: str) -> int:
+    r"""The same without control characters: pairs of characters, signs for what no decoder knew, unreadable text.
+
+    >>> count_wrong_decoding("donâ€™t") > 0, count_wrong_decoding("a\x00b")
+    (True, 0)
+    """
     if text.isascii():
-        return controls
+        return 0
     from charset_normalizer.md import mess_ratio
     from ftfy.badness import badness
 
@@ -65,20 +83,18 @@ def count_mojibake(text: str) -> int:
     # Emojis and other signs look like mess to it, and make none.
     letters = sum(character.isalpha() and not character.isascii() for character in read)
     mess = mess_ratio(read, 1.0) if letters >= LEAST_LETTERS else 0.0
-    return int(badness(text)) + controls + (math.ceil(mess) if mess >= UNREADABLE else 0)
+    return int(badness(text)) + len(_NO_CHARACTER.findall(text)) + (math.ceil(mess) if mess >= UNREADABLE else 0)
 
 
-# Control characters but tab and line breaks, code points that stand for no character, and the replacement character.
-_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
+# Control characters of ASCII but tab and line breaks.
+CONTROL_CHARACTER = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
+# Control characters above ASCII, code points that stand for no character, and the replacement character.
+_NO_CHARACTER = re.compile("[\x80-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
 
 TRACES = (
     Trace(
         "control tokens",
-        # ChatML, Llama 2 and 3, Gemma, Phi, DeepSeek, and what tokenizers write for their own tokens.
-        _matches(
-            r"<[|｜][\w▁]+[|｜]>|<</?SYS>>|\[/?INST\]|</?s>|<(?:bos|eos|pad|unk|mask)>|\[(?:PAD|UNK|CLS|SEP|MASK)\]"
-            r"|<(?:start|end)_of_(?:turn|text)>"
-        ),
+        _matches(CONTROL_TOKEN),
         unmistakable=True,
     ),
     Trace(
@@ -90,12 +106,9 @@ TRACES = (
             re.MULTILINE | re.IGNORECASE,
         ),
     ),
-    Trace("reasoning tags", _matches(r"</?(?:think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)),
+    Trace("reasoning tags", _matches(REASONING_TAG)),
     Trace("HTML entities", _matches(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,24});", re.I), unmistakable=True),
-    Trace(
-        "HTML tags",
-        _matches(r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.IGNORECASE),
-    ),
+    Trace("HTML tags", _matches(HTML_TAG)),
     Trace("escape sequences", _matches(r"\\(?:[nrt\"']|u[0-9a-f]{4}|x[0-9a-f]{2})", re.IGNORECASE)),
     Trace("wrongly decoded characters", count_mojibake, unmistakable=True),
     Trace("terminal codes", _matches(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9]{1,2}(?:;[0-9]{1,2})*m"), unmistakable=True),
