@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -39,6 +40,15 @@ class DataError(EntropylawError):
     def __reduce__(self) -> tuple[type[DataError], tuple[object, ...]]:
         # An exception is pickled by its message alone, which would not build this one in another process.
         return type(self), (self.path, self.cause, self.line, self.unit)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read although its file can: its number, why in a few words to count by, what is wrong."""
+
+    number: int
+    reason: str
+    detail: str
 
 
 class ParamsError(EntropylawError):

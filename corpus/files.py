@@ -7,12 +7,12 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 from corpus.artifacts import atomic_writer
-from corpus.errors import DataError
+from corpus.errors import BadRow, DataError
 
 Row = dict[str, Any]
 
@@ -27,12 +27,16 @@ _JSON_SPACE = re.compile(r"[ \t\r\n]*")
 _HALF_ESCAPED = re.compile(r"\\u[dD]")
 
 
-def read_rows(path: str | Path, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[tuple[int, Row]]:
+def read_rows(
+    path: str | Path, max_row_bytes: int = MAX_ROW_BYTES, bad_rows: Callable[[BadRow], None] | None = None
+) -> Iterator[tuple[int, Row]]:
     """The rows of a data file with their 1-based numbers, in file order.
 
     A row's number is its line in JSON lines (blank lines are skipped, yet counted) and its position in a JSON array or
     a parquet file. A JSON array is held in memory as a whole, a parquet file one row group at a time, and JSON lines
     one line at a time.
+
+    A row that is no object is passed to ``bad_rows`` where that is given, and skipped.
 
     Raises DataError, naming the file, the row and the cause, at the first row that is not one JSON object of at most
     ``max_row_bytes`` bytes of valid Unicode, and for a file that is missing, empty, damaged or of another type.
@@ -48,7 +52,11 @@ def read_rows(path: str | Path, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[
     number = 0
     for number, row in rows:
         if not isinstance(row, dict):
-            raise row_error(path, f"expected a JSON object, found {json_type(row)}", number)
+            detail = f"expected a JSON object, found {json_type(row)}"
+            if bad_rows is None:
+                raise row_error(path, detail, number)
+            bad_rows(BadRow(number, "not an object", detail))
+            continue
         yield number, row
     if number == 0:
         raise DataError(path, "holds no rows")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.errors import DataError, EntropylawError, NotAssessedError
-from corpus.formats import Kind
+from corpus.formats import Reading
 from corpus.prepare import PrepareParams, prepare_file, read_prepared
 from corpus.progress import StageProgress
 from entropylaw import __version__
@@ -21,6 +21,7 @@ from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
+from entropylaw.repository.datasets import KINDS
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages
 from monitor.accept import accept_version
@@ -36,7 +37,6 @@ from monitor.verdict import Verdict
 if TYPE_CHECKING:
     from training.probed_model import ProbedModel
 
-KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 FETCH, READ = "fetch MiB", "read"
 
 
@@ -50,6 +50,7 @@ class Setting:
     configuration: Configuration
     calibration: Calibration
     rules: RuleParams
+    readings: Mapping[str, Reading]
 
 
 def measure_versions(plan: BackfillPlan, setting: Setting, history: Sequence[HistoryEntry]) -> list[BackfilledVersion]:
@@ -183,6 +184,7 @@ class Recorder:
                     self.setting.held_out,
                     KINDS[dataset],
                     partial(report, READ),
+                    self.setting.readings[dataset],
                 ).data_hash
             except DataError as error:
                 # What was read is a copy.

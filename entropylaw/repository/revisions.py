@@ -30,6 +30,12 @@ class DataFile:
     path: Path
     commit: str | None = None
 
+    @property
+    def origin(self) -> Path:
+        """The file as params.yaml may name it: of a copy from a revision, the file that was copied."""
+        match = _WITH_FILE.fullmatch(self.name) if self.commit else None
+        return Path(match[2]) if match else self.path
+
 
 @dataclass(frozen=True)
 class StoredData:
@@ -82,14 +88,14 @@ def _unknown(argument: str, revision: str | None) -> EntropylawError:
 
 
 def _dataset_file(dataset: str, revision: str) -> str:
-    from entropylaw.repository.results import read_datasets
+    from entropylaw.repository.datasets import read_datasets
 
     if not Path(PARAMS_FILE).exists():
         raise EntropylawError(f"{revision}: there is no {PARAMS_FILE} to name a data file; write {revision}:FILE")
     datasets = read_datasets()
     if dataset not in datasets:
         raise EntropylawError(f"{PARAMS_FILE}: no dataset {dataset!r}; there is {', '.join(datasets)}")
-    return datasets[dataset].as_posix()
+    return datasets[dataset].file.as_posix()
 
 
 def describe_data(name: str, file: str, commit: str) -> StoredData | None:
