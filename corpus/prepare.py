@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from corpus.dropped_rows import LISTED, DroppedRow, DroppedRows, require_usable
 from corpus.errors import EntropylawError
 from corpus.files import MAX_ROW_BYTES, read_rows
 from corpus.formats import Format, FormatChoice, Kind, Reading, kind_of, parse_rows
-from corpus.prepared_rows import read_prepared, to_row
+from corpus.prepared_rows import read_prepared, to_row, write_row
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Conversation, Record, content_hash, data_hash
 
@@ -114,9 +113,9 @@ def decide_record(record: Record, params: PrepareParams, held_out: frozenset[str
     reason: Reason | None = None
     if digest in held_out:
         reason = "held out"
-    elif any(not answer.strip() for answer in _final_answers(record)):
+    elif not all([answer.strip() for answer in _final_answers(record)]):
         reason = "empty answer"
-    elif sum(len(message.text) for _, message in record.turns()) > params.max_characters:
+    elif count_characters(record) > params.max_characters:
         reason = "too long"
     return Decision(record, digest, reason)
 
@@ -184,12 +183,24 @@ def _write_kept(
             dropped.add(decision.record.row, decision.reason)
             continue
         sources[decision.record.source] += 1
-        handle.write(json.dumps(to_row(decision.record, decision.hash), ensure_ascii=False) + "\n")
+        handle.write(write_row(decision.record, decision.hash))
         yield decision.hash
 
 
-def _final_answers(record: Record) -> Iterator[str]:
+def _final_answers(record: Record) -> list[str]:
     sides = (record.messages,) if isinstance(record, Conversation) else (record.chosen, record.rejected)
-    for side in sides:
-        if side:
-            yield next(message.text for message in reversed(side) if message.role == "assistant")
+    return [
+        side[-1].text
+        if side[-1].role == "assistant"
+        else next(message.text for message in reversed(side) if message.role == "assistant")
+        for side in sides
+        if side
+    ]
+
+
+def count_characters(record: Record) -> int:
+    """Characters of all that a record says, its tools included."""
+    if isinstance(record, Conversation):
+        return len(record.tools) + sum([len(message.text) for message in record.messages])
+    messages = (*record.prompt, *record.chosen, *record.rejected)
+    return len(record.tools) + sum([len(message.text) for message in messages])

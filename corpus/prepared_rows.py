@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from json.encoder import encode_basestring as encode_text
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,30 @@ def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
         raise DataError(path, f"not a prepared row; {_MAKE_IT}", number) from None
     if number == 0:
         raise DataError(path, f"is empty; {_MAKE_IT}")
+
+
+def write_row(record: Record, digest: str) -> str:
+    """The line of a prepared file for a record: ``to_row`` as JSON, written several times as fast."""
+    if isinstance(record, Conversation) and not record.tools:
+        messages = ", ".join([_write_message(message) for message in record.messages])
+        source = encode_text(record.source)
+        return f'{{"messages": [{messages}], "source": {source}, "row": {record.row}, "hash": "{digest}"}}\n'
+    if isinstance(record, Preference) and not record.tools:
+        prompt, chosen, rejected = (
+            ", ".join([_write_message(message) for message in side])
+            for side in (record.prompt, record.chosen, record.rejected)
+        )
+        sides = f'"prompt": [{prompt}], "chosen": [{chosen}], "rejected": [{rejected}]'
+        score = "" if record.chosen_score is None else f', "chosen_score": {record.chosen_score!r}'
+        source = encode_text(record.source)
+        return f'{{{sides}{score}, "source": {source}, "row": {record.row}, "hash": "{digest}"}}\n'
+    return json.dumps(to_row(record, digest), ensure_ascii=False) + "\n"
+
+
+def _write_message(message: Message) -> str:
+    if message.is_plain:
+        return f'{{"role": "{message.role}", "content": {encode_text(message.content)}}}'
+    return json.dumps(_message_row(message), ensure_ascii=False)
 
 
 def to_row(record: Record, digest: str) -> Row:

@@ -65,11 +65,8 @@ def _preference(row: Row, keys: KeyLedger) -> Sides:
             raise Unreadable("no prompt", "no prompt: 'chosen' and 'rejected' begin with different messages")
         if given and given[-1].content.strip() not in {turn.content.strip() for turn in shared}:
             raise Unreadable("no prompt", "'prompt' is not in the conversation that 'chosen' and 'rejected' begin with")
-    return shared, *(require_answer(row_side[len(shared) :], key) for row_side, key in _sides(chosen, rejected))
-
-
-def _sides(chosen: Messages, rejected: Messages) -> tuple[tuple[Messages, str], tuple[Messages, str]]:
-    return (chosen, "chosen"), (rejected, "rejected")
+    chosen, rejected = chosen[len(shared) :], rejected[len(shared) :]
+    return shared, require_answer(chosen, "chosen"), require_answer(rejected, "rejected")
 
 
 def _dialogue(row: Row, key: str) -> Messages:

@@ -21,6 +21,7 @@ from corpus.records import Conversation, Preference, Record
 
 # Plans kept at once; a file with new keys in every row makes no more.
 _MAX_PLANS = 1000
+_SOURCE_KEYS = frozenset(SOURCE_KEYS)
 # What `columns` may name: the columns of all formats, and what may stand beside them.
 MAPPABLE = tuple(sorted({*COLUMN_NAMES, *EXTRA_KEYS, SCORE_KEYS[0], SOURCE_KEYS[0]}))
 
@@ -114,7 +115,8 @@ class RowReader:
         return record
 
     def _read(self, row: Row, format: Format, has_extras: bool, row_number: int) -> Record:
-        keys, tools, source = self.keys, "", read_source(row)
+        keys, tools = self.keys, ""
+        source = "" if _SOURCE_KEYS.isdisjoint(row) else read_source(row)
         if format in PREPARED:
             number = row.get("row")
             if type(number) is not int:
@@ -126,10 +128,12 @@ class RowReader:
             if not tools and format == "openai_preference":
                 tools = read_inner_tools(row)
         if format in CONVERSATIONS:
-            messages = require_answer(read_conversation(row, format, keys))
+            messages = read_conversation(row, format, keys)
             if has_extras:
                 messages = add_before(row, messages, format, keys)
-            require_trained(messages)
+            last = messages[-1] if messages else None
+            if last is None or last.role != "assistant" or not last.trained:
+                require_trained(require_answer(messages))
             return Conversation(messages, source, row_number, tools)
         prompt, chosen, rejected = read_preference(row, format, keys)
         if has_extras:
@@ -139,7 +143,7 @@ class RowReader:
     def _explain(self, error: Unreadable, row: Row, plan: RowPlan) -> Unreadable:
         """The error under the names of the file, and as a blank row where that is what it is."""
         columns = {*plan.dialect.columns.values(), *plan.dialect.optional.values()} if plan.dialect else set()
-        if columns & row.keys() and all(is_empty(row.get(key)) for key in columns):
+        if error.reason != "blank row" and columns & row.keys() and all(is_empty(row.get(key)) for key in columns):
             return Unreadable("blank row", "all texts are empty")
         detail = error.detail
         for ours, theirs in {**self.reading.columns, **plan.renamed}.items():

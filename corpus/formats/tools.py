@@ -78,7 +78,7 @@ def _call(call: Any, keys: KeyLedger) -> dict[str, Any]:
     if name is None:
         raise Unreadable("wrong type", "a tool call has no name")
     inner = call["function"] if isinstance(call.get("function"), dict) else call
-    arguments = next((inner[key] for key in ARGUMENT_KEYS if inner.get(key) is not None), {})
+    arguments: Any = next((inner[key] for key in ARGUMENT_KEYS if inner.get(key) is not None), {})
     if isinstance(arguments, str):
         arguments = parse_json(arguments)
     for part in (call, inner):
