@@ -99,7 +99,7 @@ def read_message(item: Any, where: str, keys: KeyLedger) -> Message:
     if content_key is None and not calls:
         missing = [key for key in CONTENT_KEYS if key in item]
         problem = f"{missing[0]!r} is null" if missing else f"missing key {'value' if 'from' in item else 'content'!r}"
-        raise Unreadable("empty answer" if role == "assistant" else "blank row", f"{where}: {problem}")
+        raise Unreadable("empty answer" if role == "assistant" else "blank message", f"{where}: {problem}")
     role = "tool" if content.is_result and role == "user" else role
     return Message(role, text, reasoning, calls, _read_mask(item, role, where, keys))
 

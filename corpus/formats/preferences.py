@@ -8,8 +8,8 @@ from typing import Any
 
 from corpus.files import Row, json_type
 from corpus.formats.conversations import (
-    CONVERSATION_READERS,
     read_answer,
+    read_conversation,
     read_prepared_messages,
     read_prompt,
     read_question,
@@ -123,22 +123,29 @@ def _unpaired(row: Row, keys: KeyLedger) -> Sides:
     liked = truth_of(label)
     if liked is None:
         raise Unreadable("no label", f"'label' is {quote(label)}; expected true or false, or 1 or 0")
-    if row.get("prompt") is not None and "completion" in row:
-        prompt, answer = read_turns(row["prompt"], "prompt", "user", keys), read_answer(row, "completion", keys)
+    if row.get("completion") is not None:
+        prompt = read_turns(require(row, "prompt"), "prompt", "user", keys)
+        answer = read_answer(row, "completion", keys)
     else:
         prompt, answer = _split_at_answer(_read_base(row, keys))
     return (prompt, answer, ()) if liked else (prompt, (), answer)
 
 
+# Our column that tells a conversation's format, in the order in which the dialects are tried.
+_BASES: tuple[tuple[str, Format], ...] = (
+    ("completion", "prompt_completion"),
+    ("messages", "messages"),
+    ("conversations", "sharegpt"),
+    ("output", "alpaca"),
+    ("text", "text"),
+)
+
+
 def _read_base(row: Row, keys: KeyLedger) -> Messages:
     """The conversation of a row that is a conversation and more."""
-    if "messages" in row:
-        return CONVERSATION_READERS["messages"](row, keys)
-    if "conversations" in row:
-        return CONVERSATION_READERS["sharegpt"](row, keys)
-    if "output" in row:
-        return CONVERSATION_READERS["alpaca"](row, keys)
-    return CONVERSATION_READERS["prompt_completion"](row, keys)
+    held = [base for column, base in _BASES if row.get(column) is not None]
+    there = [base for column, base in _BASES if column in row]
+    return read_conversation(row, next(iter((*held, *there)), "prompt_completion"), keys)
 
 
 def _split_at_answer(messages: Messages) -> tuple[Messages, Messages]:

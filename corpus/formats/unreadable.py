@@ -8,6 +8,7 @@ from typing import Literal
 # damaged before anybody looks at their keys.
 RowProblem = Literal[
     "blank row",
+    "blank message",
     "empty answer",
     "no answer",
     "no prompt",
