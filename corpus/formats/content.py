@@ -51,7 +51,10 @@ def read_content(value: Any, where: str, keys: KeyLedger) -> Content:
         return Content("")
     if isinstance(value, dict):
         # ChatGPT's own export keeps the parts one level deeper.
-        return _join(value.get("parts", [value]), where, keys)
+        if "parts" not in value:
+            return _join([value], where, keys)
+        _note_others(value, ("parts", "content_type", "role"), keys)
+        return _join(value["parts"], where, keys)
     if not isinstance(value, list):
         raise Unreadable("wrong type", f"{where} is {json_type(value)}; expected text")
     if value and all(isinstance(part, (str, bytes)) for part in value):
@@ -85,12 +88,17 @@ def _read_part(part: Any, where: str, keys: KeyLedger) -> Content:
     if not isinstance(part, dict):
         raise Unreadable("wrong type", f"{where} has a part that is {json_type(part)}; only text parts are read")
     kind = part["type"] if isinstance(part.get("type"), str) else None
-    call = next((part[key] for key in _CALL_KEYS if part.get(key)), part if kind == "tool_use" else None)
-    if call is not None:
-        return Content("", tool_calls=write_calls([call], keys))
-    result = next((part[key] for key in _RESULT_KEYS if part.get(key)), part if kind == "tool_result" else None)
-    if result is not None:
-        return Content(_read_result(result), is_result=True)
+    if kind == "tool_use":
+        return Content("", tool_calls=write_calls([part], keys))
+    if kind == "tool_result":
+        _note_others(part, ("type", "content", "tool_use_id", "is_error"), keys)
+        return Content(_read_result(part), is_result=True)
+    for key in (*_CALL_KEYS, *_RESULT_KEYS):
+        if part.get(key):
+            _note_others(part, (key, "type"), keys)
+            if key in _CALL_KEYS:
+                return Content("", tool_calls=write_calls([part[key]], keys))
+            return Content(_read_result(part[key]), is_result=True)
     if kind in _THOUGHT_TYPES or part.get("thought") is True:
         key = next((key for key in (kind, *TEXT_KEYS) if isinstance(part.get(key), str)), None)
         _note_others(part, (key, "thought", "signature"), keys)

@@ -90,18 +90,17 @@ def plan_row(row: Row, format: Format | None = None) -> RowPlan:
 def guess_format(row: Row) -> Format | None:
     """The format that a row would have if its nulls held something, None when no format has its keys."""
     for dialect in DIALECTS:
-        if set(dialect.columns.values()) <= row.keys() and all(
-            row[dialect.columns[ours]] is None or fits(row[dialect.columns[ours]])
-            for ours, fits in dialect.fits.items()
-        ):
+        if set(dialect.columns.values()) <= row.keys() and _fits(dialect, row):
             return dialect.format
     return None
 
 
+def _fits(dialect: Dialect, row: Row) -> bool:
+    return all(fits(row[dialect.columns[ours]]) for ours, fits in dialect.fits.items())
+
+
 def _is_in(dialect: Dialect, row: Row) -> bool:
-    return all(row.get(theirs) is not None for theirs in dialect.columns.values()) and all(
-        fits(row[dialect.columns[ours]]) for ours, fits in dialect.fits.items()
-    )
+    return all(row.get(theirs) is not None for theirs in dialect.columns.values()) and _fits(dialect, row)
 
 
 def sign_row(row: Row) -> tuple[object, ...]:

@@ -39,8 +39,11 @@ class Dialect:
         return {ours: theirs for ours, theirs in {**self.columns, **self.optional}.items() if ours != theirs}
 
 
+# A null says nothing against a column.
+
+
 def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+    return value is None or isinstance(value, list)
 
 
 def _is_texts(value: Any) -> bool:
@@ -52,7 +55,7 @@ def _is_answer(value: Any) -> bool:
 
 
 def _is_said(value: Any) -> bool:
-    return isinstance(value, (str, bytes, list, dict))
+    return value is None or isinstance(value, (str, bytes, list, dict))
 
 
 def _is_dialogue(value: Any) -> bool:

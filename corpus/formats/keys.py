@@ -59,7 +59,8 @@ _MASKS = (
 # `documents` and the two keys behind it change what a chat template writes.
 _TEMPLATE = "documents|chat_template|chat_template_kwargs"
 _ANSWERS = "label|kto_tag|rejected.*|non_preferred_output|preferred_output|non_chosen|negative|negatives"
-_UNSUPPORTED = re.compile(f"{_MEDIA}|{_MASKS}|{_TEMPLATE}|{_ANSWERS}")
+_UNSUPPORTED = re.compile(f"{_MEDIA}|{_MASKS}|{_TEMPLATE}")
+_UNSUPPORTED_ANSWER = re.compile(_ANSWERS)
 
 # So many names are counted one by one, so that a file with a new key in every row does not fill the memory.
 MAX_NAMES = 1000
@@ -69,10 +70,12 @@ OTHER_NAMES = "(other keys)"
 def is_harmless(key: str) -> bool:
     """Whether a key is known to hold nothing that a model learns from.
 
-    >>> is_harmless("prompt_id"), is_harmless("rejected_score"), is_harmless("hint")
-    (True, True, False)
+    >>> is_harmless("prompt_id"), is_harmless("rejected_score"), is_harmless("hint"), is_harmless("image_url")
+    (True, True, False, False)
     """
-    return key in HARMLESS_KEYS or _HARMLESS_ENDING.search(key) is not None
+    if key in HARMLESS_KEYS:
+        return True
+    return _HARMLESS_ENDING.search(key) is not None and not _UNSUPPORTED.fullmatch(key)
 
 
 def is_unsupported(key: str) -> bool:
@@ -81,7 +84,9 @@ def is_unsupported(key: str) -> bool:
     >>> is_unsupported("images"), is_unsupported("rejected_answers"), is_unsupported("rejected_score")
     (True, True, False)
     """
-    return _UNSUPPORTED.fullmatch(key) is not None and not is_harmless(key)
+    if _UNSUPPORTED.fullmatch(key):
+        return True
+    return _UNSUPPORTED_ANSWER.fullmatch(key) is not None and not is_harmless(key)
 
 
 def is_empty(value: Any) -> bool:

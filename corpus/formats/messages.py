@@ -81,7 +81,7 @@ def read_message(item: Any, where: str, keys: KeyLedger) -> Message:
     if not isinstance(item, dict):
         raise Unreadable("wrong type", f"{where} is {json_type(item)}; expected an object with a role and a content")
     if isinstance(item.get("data"), dict):  # LangChain keeps all but the role one level deeper
-        item = {**item["data"], "type": item.get("type", item["data"].get("type"))}
+        item = {**item["data"], **{key: value for key, value in item.items() if key != "data"}}
     role, name = _read_role(item, where)
     content_key = next((key for key in CONTENT_KEYS if not is_empty(item.get(key))), None)
     if content_key is None:

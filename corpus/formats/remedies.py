@@ -40,8 +40,10 @@ def _suggest(held: Mapping[str, object], columns: Mapping[str, str]) -> str:
     lists = [key for key, value in held.items() if isinstance(value, list) and not is_harmless(key)]
     if lists and isinstance(held[lists[0]][0] if held[lists[0]] else None, dict):  # type: ignore[index]
         mapping = {"messages": lists[0]}
-    elif {"chosen", "rejected"} & held.keys() and texts:
-        mapping = {"prompt": texts[0], "chosen": texts[1 % len(texts)], "rejected": texts[-1]}
+    elif {"chosen", "rejected"} & held.keys():
+        asked = next((key for key in texts if key not in ("chosen", "rejected")), "…")
+        answers = {key: key if key in held else "…" for key in ("chosen", "rejected")}
+        mapping = {"prompt": asked, **answers}
     elif len(texts) >= 2:
         mapping = {"prompt": texts[0], "completion": texts[1]}
     else:
