@@ -72,8 +72,8 @@ def name_corpus(parts: Sequence[Part]) -> str:
 def read_part(part: Part) -> list[Record]:
     """The conversations of a part with the part's name for their source where they name none.
 
-    Chit-chat's rows name their months; in a mixture they are all of one source. Rows with a blank answer, or that are no conversations,
-    are left out.
+    Chit-chat's rows name their months; in a mixture they are all of one source. Rows with a blank answer, or that are
+    no conversations, are left out.
     """
     if part.file is None:
         rows = enumerate(map(to_conversation, load_chat_logs()), start=1)

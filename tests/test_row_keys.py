@@ -1,4 +1,4 @@
-"""Keys that are not read: named, refused or known to be harmless, but never passed over in silence."""
+"""Keys that are not read: named, refused or known as metadata, but never passed over in silence."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from corpus.errors import DataError
 from corpus.formats import DIALECTS, Reading, parse_row, parse_rows
 from corpus.formats.keys import (
-    HARMLESS_KEYS,
+    METADATA_KEYS,
     MAX_NAMES,
     OTHER_NAMES,
     READ_ANYWHERE,
     KeyLedger,
     is_empty,
-    is_harmless,
+    is_metadata,
     is_unsupported,
 )
 from corpus.prepared_rows import to_row
@@ -103,12 +103,12 @@ def test_an_ignored_key_decides_nothing() -> None:
     assert parsed.format == "messages"
 
 
-def test_no_key_is_harmless_and_read_or_refused_as_well() -> None:
+def test_no_key_is_metadata_and_read_or_refused_as_well() -> None:
     columns = {theirs for dialect in DIALECTS for theirs in dialect.columns.values()}
-    assert not HARMLESS_KEYS & columns
-    assert not [key for key in HARMLESS_KEYS if is_unsupported(key)]
+    assert not METADATA_KEYS & columns
+    assert not [key for key in METADATA_KEYS if is_unsupported(key)]
     assert not [key for key in READ_ANYWHERE if is_unsupported(key)]
-    assert not [key for key in columns if is_harmless(key)]
+    assert not [key for key in columns if is_metadata(key)]
 
 
 def test_prepared_rows_have_no_unknown_keys() -> None:
@@ -171,7 +171,7 @@ def test_no_text_of_a_row_disappears_without_its_key_being_named(
     for key, value in row.items():
         lost = {word for word in find_words(value) if word not in kept}
         named = [name for name in parsed.keys.unread if name == key or "." in name]
-        assert not lost or named or is_harmless(key), (key, lost)
+        assert not lost or named or is_metadata(key), (key, lost)
 
 
 def test_a_conversation_is_what_the_property_reads() -> None:

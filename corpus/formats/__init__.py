@@ -9,13 +9,14 @@ rows that `corpus.prepare` writes.
 from corpus.formats.detection import detect_format
 from corpus.formats.dialects import DIALECTS, Dialect
 from corpus.formats.keys import SCORE_KEYS
-from corpus.formats.kinds import Format, FormatChoice, Kind, kind_of
+from corpus.formats.kinds import READER, Format, FormatChoice, Kind, kind_of
 from corpus.formats.parsing import BadRows, Parsed, ParsedRow, parse_row, parse_rows, read_records
 from corpus.formats.reading import Reading
 from corpus.formats.roles import ROLE_NAMES
 
 __all__ = [
     "DIALECTS",
+    "READER",
     "ROLE_NAMES",
     "SCORE_KEYS",
     "BadRows",

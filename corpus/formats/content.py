@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from corpus.files import json_type
-from corpus.formats.keys import KeyLedger, is_empty, is_harmless
+from corpus.formats.keys import KeyLedger, is_empty, is_metadata
 from corpus.formats.tools import canonical_json, write_calls
 from corpus.formats.unreadable import Unreadable, Unsupported, quote
 
@@ -129,7 +129,7 @@ def _read_result(result: dict[str, Any] | Any) -> str:
 
 def _note_others(part: dict[str, Any], read: tuple[object, ...], keys: KeyLedger) -> None:
     for key, value in part.items():
-        if key not in read and not is_harmless(key) and not is_empty(value):
+        if key not in read and not is_metadata(key) and not is_empty(value):
             if key not in keys.ignored and key.startswith(("image", "audio", "video")):
                 raise Unsupported(f"a part of a message has {quote(key)} beside its text, and only text is read")
             keys.note_unread(f"part.{key}")

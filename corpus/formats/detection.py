@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from corpus.files import Row
 from corpus.formats.dialects import DIALECTS, Dialect
-from corpus.formats.keys import EXTRA_KEYS, READ_ANYWHERE, is_harmless, is_unsupported
+from corpus.formats.keys import EXTRA_KEYS, READ_ANYWHERE, is_metadata, is_unsupported
 from corpus.formats.kinds import PREPARED, Format, kind_of
 
 # Theirs and ours: rows of all dialects that have a column of such a name are looked at more closely.
@@ -76,7 +76,7 @@ def plan_row(row: Row, format: Format | None = None) -> RowPlan:
         # The keys are there and hold nothing, or the wrong thing; reading the row says what is wrong with it.
         dialect = max(dialects, key=lambda other: len(set(other.columns.values()) & row.keys()))
     read = READ_ANYWHERE | {*dialect.columns.values(), *dialect.optional.values()}
-    others = [key for key in row if key not in read and not is_harmless(key)]
+    others = [key for key in row if key not in read and not is_metadata(key)]
     unsupported = tuple([key for key in others if is_unsupported(key)])
     return RowPlan(
         format or dialect.format,

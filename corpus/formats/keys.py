@@ -1,7 +1,7 @@
-"""Which keys of a row are read, which are known to say nothing to a model, and which may not be passed over.
+"""Which keys of a row are read, which are metadata that no model sees, and which may not be passed over.
 
-A key is read, harmless, unsupported or unknown. Harmless ones are passed over. Unsupported ones change what a model
-learns in a way that this tool cannot follow: they are an error. All others are passed over too, but counted and named.
+A key is read, metadata, unsupported or unknown. Metadata is passed over. Unsupported keys change what a model learns in
+a way that this tool cannot follow: they are an error. All others are passed over too, but counted and named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READ_ANYWHERE = EXTRA_KEYS | frozenset((*SOURCE_KEYS, *SCORE_KEYS))
 # Ids, scores and notes about a row, as published data carry them: none of it is shown to a model or weighs in its
 # loss. The third line is lmsys-chat-1m's, the fourth HelpSteer's and UltraFeedback's; `parallel_tool_calls` and
 # `tool_choice` are settings of OpenAI's requests.
-_HARMLESS = """
+_METADATA = """
     id idx index uid uuid guid _id __index_level_0__ hash md5 sha sha256 key row row_number number url link name
     source source_name dataset dataset_name origin provenance subset split domain topic topics category categories
     username user_id openai_moderation moderation redacted flagged toxicity detoxify conversation_hash state country
@@ -40,9 +40,9 @@ _HARMLESS = """
     created created_at updated updated_at timestamp date time turn num_turns n_turns length num_tokens token_count
     tree_state message_tree_id hashed_ip header parallel_tool_calls tool_choice
 """
-HARMLESS_KEYS = frozenset(_HARMLESS.split())
+METADATA_KEYS = frozenset(_METADATA.split())
 # The same said by a name's last word, as in `prompt_id`, `conversation-hash`, `rejected_score` or `chosen-model`.
-_HARMLESS_ENDING = re.compile(
+_METADATA_ENDING = re.compile(
     r"[_-](id|ids|idx|index|uuid|hash|md5|url|score|scores|rating|ratings|rank|model|count|length|tokens|time|date|at|"
     r"timestamp|version|lang|language|source|license|metadata|meta|reward|logp|logps)$"
 )
@@ -67,15 +67,15 @@ MAX_NAMES = 1000
 OTHER_NAMES = "(other keys)"
 
 
-def is_harmless(key: str) -> bool:
+def is_metadata(key: str) -> bool:
     """Whether a key is known to hold nothing that a model learns from.
 
-    >>> is_harmless("prompt_id"), is_harmless("rejected_score"), is_harmless("hint"), is_harmless("image_url")
+    >>> is_metadata("prompt_id"), is_metadata("rejected_score"), is_metadata("hint"), is_metadata("image_url")
     (True, True, False, False)
     """
-    if key in HARMLESS_KEYS:
+    if key in METADATA_KEYS:
         return True
-    return _HARMLESS_ENDING.search(key) is not None and not _UNSUPPORTED.fullmatch(key)
+    return _METADATA_ENDING.search(key) is not None and not _UNSUPPORTED.fullmatch(key)
 
 
 def is_unsupported(key: str) -> bool:
@@ -86,7 +86,7 @@ def is_unsupported(key: str) -> bool:
     """
     if _UNSUPPORTED.fullmatch(key):
         return True
-    return _UNSUPPORTED_ANSWER.fullmatch(key) is not None and not is_harmless(key)
+    return _UNSUPPORTED_ANSWER.fullmatch(key) is not None and not is_metadata(key)
 
 
 def is_empty(value: Any) -> bool:

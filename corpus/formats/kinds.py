@@ -22,6 +22,10 @@ Format = Literal[
 FormatChoice = Literal["auto", Format]
 Kind = Literal["conversations", "preferences"]
 
+# The edition of this package, kept with every accepted version. The first passed over system texts in most formats,
+# histories, tools, reasoning and masks; rows that have none of them are the same in both.
+READER = 2
+
 CONVERSATIONS: frozenset[Format] = frozenset(
     ("messages", "sharegpt", "alpaca", "prompt_completion", "text", "prepared")
 )

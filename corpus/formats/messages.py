@@ -8,7 +8,7 @@ from typing import Any
 from corpus.files import json_type
 from corpus.formats.content import Content, read_content
 from corpus.formats.dialogue import split_dialogue
-from corpus.formats.keys import KeyLedger, is_empty, is_harmless, is_unsupported
+from corpus.formats.keys import KeyLedger, is_empty, is_metadata, is_unsupported
 from corpus.formats.roles import CALL_ROLES, PLAIN_ROLES, ROLE_NAMES, role_of
 from corpus.formats.tools import are_calls, canonical_json, parse_json, write_calls
 from corpus.formats.unreadable import Unreadable, Unsupported, quote
@@ -28,7 +28,7 @@ MASK_KEYS = ("weight", "train", "training", "loss")
 CALLS_KEY, OLD_CALL_KEY = "tool_calls", "function_call"
 _READ = frozenset((*ROLE_KEYS, *CONTENT_KEYS, *REASONING_KEYS, *MASK_KEYS, CALLS_KEY, OLD_CALL_KEY, "data"))
 # Notes of chat programs about a message. `name` says which of several persons or tools speaks.
-_HARMLESS = frozenset(("name", "additional_kwargs", "response_metadata", "usage_metadata", "example", "loc"))
+_METADATA = frozenset(("name", "additional_kwargs", "response_metadata", "usage_metadata", "example", "loc"))
 
 
 def read_turns(value: Any, name: str, role: Role, keys: KeyLedger) -> Messages:
@@ -180,10 +180,10 @@ def _read_mask(item: dict[str, Any], role: Role, where: str, keys: KeyLedger) ->
 
 
 def _pass_over(key: str, value: Any, where: str, keys: KeyLedger) -> None:
-    if key in _HARMLESS or is_empty(value):
+    if key in _METADATA or is_empty(value):
         return
     if key in keys.ignored or not is_unsupported(key):
-        if not is_harmless(key):
+        if not is_metadata(key):
             keys.note_unread(f"message.{key}")
         return
     raise Unsupported(

@@ -17,7 +17,7 @@ from corpus.formats.remedies import explain_unknown_format
 from corpus.formats.unreadable import Unreadable, Unsupported
 from corpus.records import Record
 
-# So many rows are looked at before the format is decided: one odd row at the beginning must not decide for the file.
+# So many rows are looked at before the format is decided: a bad row at the beginning must not decide for the file.
 FIRST_ROWS = 100
 
 BadRows = Callable[[BadRow], None]

@@ -17,7 +17,7 @@ from corpus.formats.conversations import (
     require_answer,
 )
 from corpus.formats.dialogue import split_dialogue
-from corpus.formats.keys import KeyLedger, is_empty, is_harmless
+from corpus.formats.keys import KeyLedger, is_empty, is_metadata
 from corpus.formats.kinds import Format
 from corpus.formats.messages import Messages, read_messages, read_turns
 from corpus.formats.tools import write_tools
@@ -106,7 +106,7 @@ def _openai_preference(row: Row, keys: KeyLedger) -> Sides:
     if not isinstance(given, dict):
         raise Unreadable("wrong type", f"'input' is {json_type(given)}; expected an object with messages")
     for key, value in given.items():
-        if key not in ("messages", "tools") and not is_harmless(key) and not is_empty(value):
+        if key not in ("messages", "tools") and not is_metadata(key) and not is_empty(value):
             keys.note_unread(f"input.{key}")
     prompt = read_messages(require(given, "messages"), "messages", keys)
     return prompt, read_answer(row, "preferred_output", keys), read_answer(row, "non_preferred_output", keys)

@@ -12,7 +12,16 @@ from corpus.formats.beside import add_before, read_score, read_source, read_tool
 from corpus.formats.conversations import read_conversation, require_answer
 from corpus.formats.detection import RowPlan, plan_row, sign_row
 from corpus.formats.dialects import COLUMN_NAMES
-from corpus.formats.keys import EXTRA_KEYS, LABEL_KEYS, SCORE_KEYS, SOURCE_KEYS, KeyLedger, is_empty
+from corpus.formats.keys import (
+    HISTORY_KEY,
+    LABEL_KEYS,
+    SCORE_KEYS,
+    SOURCE_KEYS,
+    SYSTEM_KEYS,
+    TOOLS_KEYS,
+    KeyLedger,
+    is_empty,
+)
 from corpus.formats.kinds import CONVERSATIONS, PREPARED, Format, FormatChoice
 from corpus.formats.messages import Messages
 from corpus.formats.preferences import read_inner_tools, read_preference
@@ -23,7 +32,8 @@ from corpus.records import Conversation, Preference, Record
 _MAX_PLANS = 1000
 _SOURCE_KEYS = frozenset(SOURCE_KEYS)
 # What `columns` may name: the columns of all formats, and what may stand beside them.
-MAPPABLE = tuple(sorted({*COLUMN_NAMES, *EXTRA_KEYS, SCORE_KEYS[0], SOURCE_KEYS[0]}))
+_BESIDE = (SYSTEM_KEYS[0], HISTORY_KEY, TOOLS_KEYS[0], SCORE_KEYS[0], SOURCE_KEYS[0])
+MAPPABLE = tuple(sorted({*COLUMN_NAMES, *_BESIDE}))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from corpus.errors import DataError
 from corpus.files import Row, row_error
-from corpus.formats.keys import READ_ANYWHERE, is_empty, is_harmless
+from corpus.formats.keys import READ_ANYWHERE, is_empty, is_metadata
 from corpus.formats.unreadable import quote
 
 _FORMATS = "docs/formats.md shows a row of each known format"
@@ -24,7 +24,7 @@ def explain_unknown_format(path: str | Path, rows: Sequence[tuple[int, Row]], co
         return row_error(path, f"the first {len(rows)} rows hold nothing", rows[0][0])
     if any(key in held for key in _PARENT_KEYS) and "text" in held:
         cause = "a row is one message of a tree, not a conversation; join each answer with what it answers first"
-    elif set(held) - READ_ANYWHERE == {"text"} or [key for key in held if not is_harmless(key)] == ["text"]:
+    elif set(held) - READ_ANYWHERE == {"text"} or [key for key in held if not is_metadata(key)] == ["text"]:
         cause = (
             "'text' alone does not say where the question ends and the answer begins, so there is nothing to compare "
             "an answer with; write the two into 'prompt' and 'completion', or mark the turns as in hh-rlhf, guanaco or "
@@ -36,8 +36,8 @@ def explain_unknown_format(path: str | Path, rows: Sequence[tuple[int, Row]], co
 
 
 def _suggest(held: Mapping[str, object], columns: Mapping[str, str]) -> str:
-    texts = [key for key, value in held.items() if isinstance(value, (str, bytes)) and not is_harmless(key)]
-    lists = [key for key, value in held.items() if isinstance(value, list) and not is_harmless(key)]
+    texts = [key for key, value in held.items() if isinstance(value, (str, bytes)) and not is_metadata(key)]
+    lists = [key for key, value in held.items() if isinstance(value, list) and not is_metadata(key)]
     if lists and isinstance(held[lists[0]][0] if held[lists[0]] else None, dict):  # type: ignore[index]
         mapping = {"messages": lists[0]}
     elif {"chosen", "rejected"} & held.keys():

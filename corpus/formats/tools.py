@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from corpus.files import json_type
-from corpus.formats.keys import KeyLedger, is_empty, is_harmless
+from corpus.formats.keys import KeyLedger, is_empty, is_metadata
 from corpus.formats.unreadable import Unreadable
 
 # LangChain writes `args`, Anthropic and Bedrock `input`, some exports `parameters`.
@@ -83,6 +83,6 @@ def _call(call: Any, keys: KeyLedger) -> dict[str, Any]:
         arguments = parse_json(arguments)
     for part in (call, inner):
         for key, value in part.items():
-            if key not in _CALL_KEYS and not is_harmless(key) and not is_empty(value):
+            if key not in _CALL_KEYS and not is_metadata(key) and not is_empty(value):
                 keys.note_unread(f"tool_call.{key}")
     return {"name": name, "arguments": arguments}

@@ -97,6 +97,8 @@ class Recorder:
         self.setting = setting
         self.history = list(history)
         self.references = [entry for entry in references if not entry.waived]
+        # By dataset, of the version that was prepared last.
+        self.rows_read_anew: dict[str, int] = {}
         with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder, show_progress("present version") as progress:
             here = {dataset: DataFile(file.as_posix(), file) for dataset, file in setting.datasets.items()}
             self.present = self.prepare(here, Path(folder), lambda stage, done, total: progress(done, total))
@@ -177,7 +179,7 @@ class Recorder:
         hashes = {}
         for dataset, file in files.items():
             try:
-                hashes[dataset] = prepare_file(
+                prepared = prepare_file(
                     file.path,
                     prepared_file(folder, dataset),
                     self.setting.prepare,
@@ -185,7 +187,8 @@ class Recorder:
                     KINDS[dataset],
                     partial(report, READ),
                     self.setting.readings[dataset],
-                ).data_hash
+                )
+                hashes[dataset], self.rows_read_anew[dataset] = prepared.data_hash, prepared.rows_read_anew
             except DataError as error:
                 # What was read is a copy.
                 raise DataError(file.name, error.cause, error.line, error.unit) from None
@@ -201,6 +204,7 @@ class Recorder:
         rows = list(read_prepared(prepared_file(folder, dataset)))
         configuration = self.setting.configuration
         evidence = measure_dataset(dataset, rows, configuration.compression, configuration.consistency, report)
+        evidence = replace(evidence, rows_read_anew=self.rows_read_anew[dataset])
         evidence = probe_dataset(evidence, self.base, configuration.probe, report)
         measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
         for name, value in measured:

@@ -27,8 +27,8 @@ def read_datasets() -> dict[str, DatasetParams]:
 
 
 def known_datasets() -> dict[str, DatasetParams]:
-    """The datasets of params.yaml; none outside a repository, where there is no such file."""
-    return read_datasets() if Path(PARAMS_FILE).exists() else {}
+    """The datasets of params.yaml; none where there is no such file or section."""
+    return read_datasets() if Path(PARAMS_FILE).exists() and "datasets" in read_params() else {}
 
 
 def find_dataset(path: Path) -> str | None:

@@ -59,6 +59,7 @@ def load_evidence(dataset: str) -> Evidence:
             probe_tokens=probed.tokens,
             probe_trained=probed.trained,
             read_share=summary.tokens_read_share,
+            rows_read_anew=prepare.get("rows_read_anew", 0),
         )
     measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
     for name, value in measured:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,11 @@ def decide(
 
     bad: list[BadRow] = []
     rows = read_rows(path, params.max_row_bytes, bad_rows=bad.append)
-    parsed = parse_rows(rows, path, reading, kind, bad.append)
+    first = list(islice(rows, 1))
+    if not first:  # damaged from the first row to the last
+        yield from ((item.number, item) for item in bad)
+        return
+    parsed = parse_rows(chain(first, rows), path, reading, kind, bad.append)
     for row in parsed.rows:
         yield from ((item.number, item) for item in bad)
         bad.clear()

@@ -33,6 +33,7 @@ class Evidence:
     - ``probe_tokens``: how many response tokens each loss is a mean over. ``probe_trained``: whether the probe's run
       trained on the row, so that it counts for ``l``. Both of shape (probed,).
     - ``read_share``: the share of the probed rows' response tokens that were read; None where that is not known.
+    - ``rows_read_anew``: rows of which earlier editions of `corpus.formats` passed over a part that is read now.
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class Evidence:
     probe_tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     probe_trained: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     read_share: float | None = None
+    rows_read_anew: int = 0
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:
