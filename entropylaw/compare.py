@@ -154,7 +154,7 @@ def read_version(file: DataFile, held_out: Path | None, progress: Progress, read
     records: list[HashedRecord] = []
     left_out: Counter[str] = Counter()
     try:
-        for decision in count_rows(decide_rows(file.path, held_out, reading), progress):
+        for decision in count_rows(decide_rows(file.path, held_out, reading, file.name), progress):
             if isinstance(decision, BadRow) or decision.reason is not None:
                 left_out[str(decision.reason)] += 1
             else:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from corpus.errors import DataError
 from corpus.formats import DIALECTS, Reading, parse_row, parse_rows
 from corpus.formats.keys import (
-    METADATA_KEYS,
     MAX_NAMES,
+    METADATA_KEYS,
     OTHER_NAMES,
     READ_ANYWHERE,
     KeyLedger,

@@ -100,13 +100,13 @@ def _read_part(part: Any, where: str, keys: KeyLedger) -> Content:
                 return Content("", tool_calls=write_calls([part[key]], keys))
             return Content(_read_result(part[key]), is_result=True)
     if kind in _THOUGHT_TYPES or part.get("thought") is True:
-        key = next((key for key in (kind, *TEXT_KEYS) if isinstance(part.get(key), str)), None)
-        _note_others(part, (key, "thought", "signature"), keys)
-        return Content("", reasoning=part[key] if key else "")
-    key = next((key for key in TEXT_KEYS if isinstance(part.get(key), str)), None)
-    if (kind is None or kind in _TEXT_TYPES) and key is not None:
-        _note_others(part, (key, "type", "role"), keys)
-        return Content(part[key])
+        said = next((key for key in (kind or "", *TEXT_KEYS) if isinstance(part.get(key), str)), None)
+        _note_others(part, (said, "type", "thought", "signature"), keys)
+        return Content("", reasoning=part[said] if said else "")
+    said = next((key for key in TEXT_KEYS if isinstance(part.get(key), str)), None)
+    if (kind is None or kind in _TEXT_TYPES) and said is not None:
+        _note_others(part, (said, "type", "role"), keys)
+        return Content(part[said])
     name = kind or next((key for key, held in part.items() if not is_empty(held)), "")
     if name in keys.ignored:
         keys.note_unread(f"part.{name}")

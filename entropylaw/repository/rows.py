@@ -84,17 +84,17 @@ def number_usable(
 
 
 def decide_rows(
-    path: Path, held_out: Path | None = None, reading: Reading | None = None
+    path: Path, held_out: Path | None = None, reading: Reading | None = None, name: str | None = None
 ) -> Iterator[Decision | BadRow]:
     """All rows of a data file in any format, prepared or not; each with the reason why it is left out, if any.
 
-    ``reading``: by default that of the dataset in params.yaml that lies there.
+    ``reading``: by default that of the dataset in params.yaml that lies there. ``name``: what the user calls the file.
     """
     from corpus.prepare import PrepareParams
     from entropylaw.repository.datasets import reading_for
 
     params = read_section(PrepareParams, "prepare")
-    decided = decide(path, params, reading or reading_for(path), held_out=held_out_hashes(held_out))
+    decided = decide(path, params, reading or reading_for(path), None, held_out_hashes(held_out), name)
     return (decision for _, decision in decided)
 
 
@@ -104,6 +104,7 @@ def decide(
     reading: Reading,
     kind: Kind | None = None,
     held_out: frozenset[str] = frozenset(),
+    name: str | None = None,
 ) -> Iterator[tuple[int, Decision | BadRow]]:
     """All rows of a data file with their numbers, as ``decide_rows``. At the end stderr is told which keys are not
     read.
@@ -124,7 +125,7 @@ def decide(
         bad.clear()
         yield row.number, decide_record(row.record, params, held_out)
     yield from ((item.number, item) for item in bad)
-    tell_unread(path, parsed.keys.unread)
+    tell_unread(name or path, parsed.keys.unread)
 
 
 def held_out_hashes(path: Path | None) -> frozenset[str]:
