@@ -138,6 +138,10 @@ def test_unknown_columns_are_refused_with_the_mapping_that_would_help(tmp_path: 
         ({"message_id": "b", "parent_id": "a", "text": "4", "role": "assistant"}, "one message of a tree"),
         ({"number": 3}, r"columns: \{prompt: …, completion: …\}"),
         ({"a": None, "b": " "}, "hold nothing"),
+        ({"instruction": "2+2?", "completions": [{"response": "4"}]}, r"several answers \('completions'\)"),
+        ({"prompt": "2+2?", "response_1": "4", "response_2": "5"}, "several answers .'response_1' and 'response_2'"),
+        ({"system": "Be brief.", "chat": "Hello"}, r"columns: \{prompt: …, completion: …\}"),
+        ({"message_id": "a", "parent_id": None, "text": "2+2?", "role": "prompter"}, "one message of a tree"),
     ],
 )
 def test_a_refusal_says_what_to_do(row: dict[str, Any], remedy: str) -> None:

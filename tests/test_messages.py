@@ -67,6 +67,7 @@ SAME: dict[str, Any] = {
     "columns of a struct": {"role": ["user", "assistant"], "content": ["2+2?", "4"]},
     "columns of a struct, with nulls": {"role": ["user", "assistant"], "content": ["2+2?", "4"], "name": None},
     "texts in turn": ["2+2?", "4"],
+    "pairs": [{"input": "2+2?", "output": "4"}],
     "bytes": [{"role": "user", "content": b"2+2?"}, four],
     "hh-rlhf": "\n\nHuman: 2+2?\n\nAssistant: 4",
     "guanaco": "### Human: 2+2?\n### Assistant: 4",

@@ -38,13 +38,14 @@ _METADATA = """
     reward rewards margin preference_strength agreement votes upvotes downvotes likes sentiment labels_source
     review_count review_result deleted synthetic metadata meta info extra extra_info annotator annotators reviewer
     created created_at updated updated_at timestamp date time turn num_turns n_turns length num_tokens token_count
-    tree_state message_tree_id hashed_ip header parallel_tool_calls tool_choice
+    tree_state message_tree_id hashed_ip header
+    toxic schemaVersion human_verified copyright parallel_tool_calls tool_choice
 """
 METADATA_KEYS = frozenset(_METADATA.split())
 # The same said by a name's last word, as in `prompt_id`, `conversation-hash`, `rejected_score` or `chosen-model`.
 _METADATA_ENDING = re.compile(
     r"[_-](id|ids|idx|index|uuid|hash|md5|url|score|scores|rating|ratings|rank|model|count|length|tokens|time|date|at|"
-    r"timestamp|version|lang|language|source|license|metadata|meta|reward|logp|logps)$"
+    r"timestamp|version|lang|language|source|license|metadata|meta|reward|logp|logps|type|identifier)$"
 )
 
 _MEDIA = (

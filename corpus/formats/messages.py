@@ -6,7 +6,7 @@ from itertools import cycle
 from typing import Any
 
 from corpus.files import json_type
-from corpus.formats.content import Content, read_content
+from corpus.formats.content import Content, read_content, read_text
 from corpus.formats.dialogue import split_dialogue
 from corpus.formats.keys import KeyLedger, is_empty, is_metadata, is_unsupported
 from corpus.formats.roles import CALL_ROLES, PLAIN_ROLES, ROLE_NAMES, role_of
@@ -27,6 +27,7 @@ REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 MASK_KEYS = ("weight", "train", "training", "loss")
 CALLS_KEY, OLD_CALL_KEY = "tool_calls", "function_call"
 _READ = frozenset((*ROLE_KEYS, *CONTENT_KEYS, *REASONING_KEYS, *MASK_KEYS, CALLS_KEY, OLD_CALL_KEY, "data"))
+_PAIR_KEYS = frozenset(("input", "output"))
 # Notes of chat programs about a message. `name` says which of several persons or tools speaks.
 _METADATA = frozenset(("name", "additional_kwargs", "response_metadata", "usage_metadata", "example", "loc"))
 
@@ -62,6 +63,8 @@ def read_messages(value: Any, name: str, keys: KeyLedger) -> Messages:
     if isinstance(items[0], str) and all(isinstance(item, str) for item in items):
         speakers: tuple[Role, ...] = ("user", "assistant")
         return tuple(Message(role, text) for role, text in zip(cycle(speakers), items, strict=False))
+    if isinstance(items[0], dict) and items[0].keys() >= _PAIR_KEYS:
+        return _read_pairs(items, name, keys)
     messages = []
     for item in items:
         # Most messages of most files are a role and a text. This way is several times as fast as the other.
@@ -73,6 +76,21 @@ def read_messages(value: Any, name: str, keys: KeyLedger) -> Messages:
                 messages.append(Message(role, text))
                 continue
         messages.append(read_message(item, f"message {len(messages) + 1} of {name!r}", keys))
+    return tuple(messages)
+
+
+def _read_pairs(items: list[Any], name: str, keys: KeyLedger) -> Messages:
+    """Turns that are kept two by two, a question in `input` and its answer in `output`, as Capybara has them."""
+    messages = []
+    for number, item in enumerate(items, start=1):
+        where = f"pair {number} of {name!r}"
+        if not isinstance(item, dict) or not item.keys() >= _PAIR_KEYS:
+            raise Unreadable("wrong type", f"{where} has no input and output")
+        for key, value in item.items():
+            if key not in _PAIR_KEYS:
+                _pass_over(key, value, where, keys)
+        messages.append(Message("user", read_text(item["input"], f"'input' of {where}", keys)))
+        messages.append(Message("assistant", read_text(item["output"], f"'output' of {where}", keys)))
     return tuple(messages)
 
 

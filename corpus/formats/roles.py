@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from corpus.records import ROLES, Role
 
-# Every spelling met in published ShareGPT, OpenAI, LLaMA-Factory, ms-swift, OpenAssistant, Gemini, LangChain and MOSS
-# data. Names are compared in lower case.
+# Every spelling met in published ShareGPT, OpenAI, LLaMA-Factory, ms-swift, OpenAssistant, Gemini, LangChain, Cohere and
+# MOSS data. Names are compared in lower case.
 ROLE_NAMES: dict[str, Role] = {
     **{role: role for role in ROLES},
     "developer": "system",
@@ -19,6 +19,7 @@ ROLE_NAMES: dict[str, Role] = {
     "bot": "assistant",
     "model": "assistant",
     "ai": "assistant",
+    "chatbot": "assistant",
     "moss": "assistant",
     "function_call": "assistant",
     "tool_call": "assistant",
