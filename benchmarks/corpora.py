@@ -6,27 +6,21 @@ its rows in the first version. The rest of the file is what updates are made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.accidents import is_usable
 from benchmarks.pools import Pool, split_chat_logs, split_mixture, split_ratings, split_records
 from corpus.errors import EntropylawError
-from corpus.files import Row, file_suffix, read_rows
-from corpus.formats import detect_format, parse_row, parse_rows, read_records
+from corpus.files import file_suffix
+from corpus.formats import parse_row, read_records
 from corpus.records import Record
 from entropylaw.demo.chitchat import load_chat_logs, to_conversation
 from entropylaw.repository import layout
 
 CHIT_CHAT = "chit-chat"
 PREFERENCE_ROWS = 1000
-# Keys of published files that `corpus.formats` does not read, and the accepted keys that mean the same: GSM8K's, and
-# those of GPTeacher's instructions.
-OTHER_KEYS = (
-    {"question": "prompt", "answer": "completion"},
-    {"instruction": "instruction", "input": "input", "response": "output"},
-)
 
 
 @dataclass(frozen=True)
@@ -78,24 +72,14 @@ def name_corpus(parts: Sequence[Part]) -> str:
 def read_part(part: Part) -> list[Record]:
     """The conversations of a part with the part's name for their source where they name none.
 
-    Chit-chat's rows name their months; in a mixture they are all of one source. Rows with a blank answer are left out.
+    Chit-chat's rows name their months; in a mixture they are all of one source. Rows with a blank answer, or that are
+    no conversations, are left out.
     """
     if part.file is None:
         rows = enumerate(map(to_conversation, load_chat_logs()), start=1)
         return [replace(parse_row(row, "sharegpt", number, CHIT_CHAT), source=CHIT_CHAT) for number, row in rows]
-    records = (record for _, record in parse_rows(_rename_keys(part.file), part.file, kind="conversations"))
+    records = read_records(part.file, kind="conversations", bad_rows=lambda row: None)
     return [replace(record, source=record.source or part.name) for record in records if is_usable(record)]
-
-
-def _rename_keys(file: Path) -> Iterator[tuple[int, Row]]:
-    """The numbered rows of a file under keys that ``corpus.formats`` reads."""
-    for number, row in read_rows(file):
-        if detect_format(row) is None:
-            for names in OTHER_KEYS:
-                if set(names) - {"input"} <= set(row):
-                    row = {names.get(key, key): value for key, value in row.items()}
-                    break
-        yield number, row
 
 
 def load_pools(

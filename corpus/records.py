@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from json.encoder import encode_basestring as encode_text
 from typing import Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -59,7 +60,7 @@ class Conversation:
 
     def turns(self) -> tuple[tuple[str, Message], ...]:
         """Each message with its role, in order. The tools come first, with the tag "tools"."""
-        return (*_tools_turn(self.tools), *((message.role, message) for message in self.messages))
+        return (*_tools_turn(self.tools), *[(message.role, message) for message in self.messages])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +123,17 @@ def content_hash(record: Record) -> str:
     '3d2c4d70bce98d71d0d92789f03bf59d'
     """
     # JSON, not canonical_text: a message that contains "\nuser: " must not get the hash of two messages.
-    tagged = [_hashed_parts(tag, message) for tag, message in record.turns()]
-    payload = json.dumps(tagged, ensure_ascii=False, separators=(",", ":")).encode()
-    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+    payload = f"[{','.join([_hashed_json(tag, message) for tag, message in record.turns()])}]"
+    return hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
 
 
-def _hashed_parts(tag: str, message: Message) -> tuple[object, ...]:
+def _hashed_json(tag: str, message: Message) -> str:
+    # Written piece by piece, which takes a third of the time of json.dumps over all.
     # A plain message is hashed as it was before messages had more than a content, so that old histories stay readable.
     if message.is_plain:
-        return tag, message.content
-    return tag, message.content, message.reasoning, message.tool_calls, message.trained
+        return f'["{tag}",{encode_text(message.content)}]'
+    parts = (tag, message.content, message.reasoning, message.tool_calls, message.trained)
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 
 def hash_fraction(digest: str) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.errors import DataError, EntropylawError, NotAssessedError
+from corpus.errors import BadRow, DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
@@ -23,6 +23,7 @@ from entropylaw.repository.rows import decide_rows
 from entropylaw.terminal import count_rows, print_result, show_stages
 
 if TYPE_CHECKING:
+    from corpus.formats import Reading
     from entropylaw.repository.revisions import DataFile
     from monitor.measures.compression import CompressionParams
     from monitor.measures.consistency import ConsistencyParams
@@ -130,6 +131,7 @@ def load_versions(
     """Both versions that the user named, read before anything is measured: a mistake in the second shall not cost the
     wait for the first. Raises EntropylawError when one cannot be had.
     """
+    from entropylaw.repository.datasets import reading_for
     from entropylaw.repository.revisions import locate_data
 
     with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder:
@@ -138,7 +140,7 @@ def load_versions(
             for side, argument in zip(SIDES, arguments, strict=True)
         ]
         return [
-            read_version(file, held_out, partial(report, f"{READ} {side}"))
+            read_version(file, held_out, partial(report, f"{READ} {side}"), reading_for(file.origin))
             for side, file in zip(SIDES, files, strict=True)
         ]
 
@@ -147,16 +149,16 @@ def follow(report: StageProgress, side: str) -> Callable[[str, int, int | None],
     return lambda measurement, done, total: report(f"{measurement} {side}", done, total)
 
 
-def read_version(file: DataFile, held_out: Path | None, progress: Progress) -> LoadedVersion:
+def read_version(file: DataFile, held_out: Path | None, progress: Progress, reading: Reading) -> LoadedVersion:
     """Read a version's rows. Raises DataError under the name that the user gave, also where a copy was read."""
     records: list[HashedRecord] = []
     left_out: Counter[str] = Counter()
     try:
-        for decision in count_rows(decide_rows(file.path, held_out), progress):
-            if decision.reason is None:
-                records.append(HashedRecord(decision.record, decision.hash))
+        for decision in count_rows(decide_rows(file.path, held_out, reading, file.name), progress):
+            if isinstance(decision, BadRow) or decision.reason is not None:
+                left_out[str(decision.reason)] += 1
             else:
-                left_out[decision.reason] += 1
+                records.append(HashedRecord(decision.record, decision.hash))
     except DataError as error:
         raise file.rename(error) from None
     if not records:

@@ -113,7 +113,7 @@ def find_models(named: list[Path] | None) -> list[Path]:
     Raises EntropylawError when one is missing, and when two have the same name, by which their results are kept.
     """
     from corpus.errors import EntropylawError
-    from entropylaw.repository.results import read_datasets
+    from entropylaw.repository.datasets import read_datasets
 
     folders = named or [layout.trained_model(dataset) for dataset in read_datasets()]
     for folder in folders:

@@ -89,7 +89,8 @@ def require_approval(verdict: Verdict, baseline: bool) -> Sequence[Waiver]:
 
 def load_evidence_of(verdict: Verdict) -> list[Evidence]:
     """What the results folder holds of every dataset. Raises EntropylawError where the verdict is of other data."""
-    from entropylaw.repository.results import load_evidence, read_datasets
+    from entropylaw.repository.datasets import read_datasets
+    from entropylaw.repository.results import load_evidence
     from monitor.measures.evidence import version_hash
 
     evidence = [load_evidence(dataset) for dataset in read_datasets()]

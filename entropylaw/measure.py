@@ -12,7 +12,7 @@ from corpus.params import read_section
 from entropylaw.options import AsJson, Data, HeldOut, Out
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
-from entropylaw.repository.rows import held_out_hashes, load_rows
+from entropylaw.repository.rows import held_out_hashes, load_rows, stream_records, tell_unread
 from entropylaw.terminal import count_rows, print_result, show_progress
 
 
@@ -31,15 +31,16 @@ def prepare(
     Example: entropylaw prepare data/sft.parquet --out data/prepared/sft.jsonl --json
     """
     from corpus.files import describe_left_out, describe_other_shards
-    from corpus.formats import Kind
     from corpus.prepare import PrepareParams, prepare_file
+    from entropylaw.repository.datasets import KINDS, reading_for
 
-    kinds: dict[str | None, Kind] = {SFT: "conversations", PREFERENCES: "preferences"}
     params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
+    reading = reading_for(data, dataset)
     with show_progress("prepare") as progress:
-        result = prepare_file(data, out, params, hashes, kinds.get(dataset), progress)
+        result = prepare_file(data, out, params, hashes, KINDS.get(dataset or ""), progress, reading)
     for note in filter(None, (describe_other_shards(data), describe_left_out(data))):
         typer.echo(note, err=True)
+    tell_unread(data, result.unread_keys)
     if report:
         write_json(report, result)
     dropped = ", ".join(f"{count} {reason}" for reason, count in result.dropped_counts.items()) or "none"
@@ -53,15 +54,11 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
 
     Example: entropylaw compress data/sft.jsonl --json
     """
-    from corpus.formats import read_records
-    from corpus.prepare import PrepareParams
     from monitor.measures.compression import CompressionParams, profile_compression
 
-    prepare_params = read_section(PrepareParams, "prepare")
     params = read_section(CompressionParams, "compression")
-    records = read_records(data, prepare_params.format, max_row_bytes=prepare_params.max_row_bytes)
     with show_progress("compress") as progress:
-        result = profile_compression(count_rows(records, progress), params)
+        result = profile_compression(count_rows(stream_records(data), progress), params)
     if out:
         write_json(out, result)
     ratios = f"R {result.r:.3f}, over the long window {result.r_long:.3f}"

@@ -37,8 +37,9 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from corpus.artifacts import write_json
     from corpus.params import read_section
     from entropylaw import __version__
+    from entropylaw.repository.datasets import read_datasets
     from entropylaw.repository.places import locate_rows
-    from entropylaw.repository.results import load_calibration, load_configuration, load_evidence, read_datasets
+    from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
     from entropylaw.terminal import print_result
     from monitor.assess import assess_version
     from monitor.history import read_history
@@ -162,8 +163,8 @@ def check(
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
-    from corpus.params import PARAMS_FILE
-    from entropylaw.repository.results import load_verdict, load_waivers, read_datasets
+    from entropylaw.repository.datasets import known_datasets
+    from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.gate import decide_gate
     from monitor.history import read_history
     from reports.checks import render_check
@@ -176,7 +177,8 @@ def check(
         verify_results(verdict, shown.version.data_hash)
     waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.
-    files = read_datasets() if format is CheckFormat.gitlab and Path(PARAMS_FILE).exists() else {}
+    datasets = known_datasets() if format is CheckFormat.gitlab else {}
+    files = {name: dataset.file for name, dataset in datasets.items()}
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
     sys.stdout.write(render_check(data, format.value))
     raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from corpus.errors import EntropylawError
+from corpus.formats import READER
 from corpus.records import Preference
 from monitor.history import DatasetReference, HistoryEntry
 from monitor.measures.evidence import Evidence, locate_probe_rows
@@ -75,6 +76,7 @@ def accept_version(
         datasets={item.dataset: describe_reference(item) for item in evidence},
         scores=scores,
         tool_version=tool_version,
+        reader=READER,
     )
     return confirm(entry) if as_anchor else entry
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from corpus.formats import READER
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
@@ -65,6 +66,7 @@ def assess_version(
     The first version is a ``baseline``. A history in which nothing is comparable gives ``not_assessed``: changing
     the configuration must not open the gate.
     """
+    recorded, history = history, list_read_alike(history, evidence)
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
     law = fit_with_versions(calibration.points, list_scored_versions(history, config_fingerprint, data_hash))
@@ -97,10 +99,22 @@ def assess_version(
             if item.dataset in parent.datasets
         ]
         return decide_version(alone, compared, parent, calibration, law, params)
-    others = [entry for entry in history if entry.data_hash != data_hash]
+    others = [entry for entry in recorded if entry.data_hash != data_hash]
     if not others:
         return alone
-    return replace(alone, status="not_assessed", summary=explain_no_parent(others, config_fingerprint))
+    read_anew = 0 if len(history) == len(recorded) else sum(item.rows_read_anew for item in evidence)
+    return replace(alone, status="not_assessed", summary=explain_no_parent(others, config_fingerprint, read_anew))
+
+
+def list_read_alike(history: Sequence[HistoryEntry], evidence: Sequence[Evidence]) -> list[HistoryEntry]:
+    """The versions whose rows were read as the present ones are.
+
+    A row of which an earlier edition of `corpus.formats` passed over a part has another hash now, although nobody
+    edited it. Where there are such rows, versions that were read by that edition are of another configuration.
+    """
+    if not any(item.rows_read_anew for item in evidence):
+        return list(history)
+    return [entry for entry in history if entry.reader >= READER]
 
 
 def compare_dataset(
@@ -186,9 +200,18 @@ def refuse_new_datasets(alone: Verdict, parent: HistoryEntry) -> list[RuleResult
     ]
 
 
-def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str) -> str:
-    """Why a version cannot be compared with any of the ``others`` in the history, and what to do about it."""
+def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str, rows_read_anew: int = 0) -> str:
+    """Why a version cannot be compared with any of the ``others`` in the history, and what to do about it.
+
+    ``rows_read_anew``: of the version, where some of the others were read by an earlier edition of `corpus.formats`.
+    """
     restart = "or start a new baseline with `entropylaw accept --baseline`."
+    if rows_read_anew:
+        return (
+            f"The versions in the history were read by an earlier version of the tool, which passed over a part of "
+            f"{rows_read_anew} of these rows: system texts, histories, tools, reasoning or masks. That is another "
+            f"configuration. Measure them again with `entropylaw backfill`, {restart}"
+        )
     if any(entry.config_fingerprint == config_fingerprint for entry in others):
         return (
             "Every comparable version in the history was released under a waiver and is no reference. "

@@ -64,6 +64,7 @@ class HistoryEntry:
     - ``commit``: the Git commit of a version that was measured afterwards, by ``backfill``; None of versions accepted
       in their time.
     - ``anchor``: whether a person confirmed the version when accepting it. It is written only where it is true.
+    - ``reader``: the edition of `corpus.formats` that read its rows. It is written only where it is not the first.
     """
 
     number: int = 0
@@ -80,6 +81,7 @@ class HistoryEntry:
     tool_version: str
     commit: str | None = None
     anchor: bool = False
+    reader: int = 1
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -221,6 +223,8 @@ def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
         del document["commit"]
     if not entry.anchor:
         del document["anchor"]
+    if entry.reader == 1:
+        del document["reader"]
     document["datasets"] = {
         name: {
             "data_hash": reference.data_hash,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
+from corpus.formats import READER
 from corpus.records import Conversation, HashedRecord, Message, content_hash, data_hash
 from monitor.accept import accept_version
 from monitor.assess import assess_version
@@ -203,6 +204,20 @@ def test_a_new_baseline_under_a_waiver_keeps_the_waiver_and_is_a_reference() -> 
     assert (restarted.status, restarted.waived, restarted.waivers) == ("baseline", False, (waiver,))
     after = judge([make_evidence(make_update(2))], [*HISTORY, replace(restarted, number=2)])
     assert after.parent is not None and after.parent.name == "x2"
+
+
+def test_a_version_is_of_another_configuration_where_its_rows_were_read_otherwise_before() -> None:
+    old = [replace(entry, reader=1) for entry in HISTORY]
+    assert all(entry.reader == READER for entry in HISTORY)
+    plain = make_evidence(make_update())
+    assert judge([plain], old).parent == judge([plain], HISTORY).parent
+    anew = replace(plain, rows_read_anew=3)
+    verdict = judge([anew], old)
+    assert verdict.status == "not_assessed" and verdict.parent is None
+    assert "passed over a part of 3 of these rows" in verdict.summary and "accept --baseline" in verdict.summary
+    # Once a version is accepted that was read so, there is a reference again.
+    assert judge([anew], HISTORY).parent is not None
+    assert judge([anew], [*old, *HISTORY]).parent is not None
 
 
 def test_a_dataset_that_the_parent_does_not_have_is_not_assessed() -> None:

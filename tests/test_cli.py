@@ -42,7 +42,7 @@ BAD_FILES = {
     "empty.jsonl": (b"", "empty"),
     "not-json.jsonl": (good_line() + b"hello\n", "line 2"),
     "truncated.jsonl": (good_line() + b'{"messages": [{"role": "us', "line 2"),
-    "list-row.jsonl": (b"[1, 2]\n", "line 1"),
+    "list-row.jsonl": (b"[1, 2]\n", "row 1; expected a JSON object, found a list"),
     "role.jsonl": (b'{"messages": [{"role": "wizard", "content": "x"}]}\n', "role"),
     "no-answer.jsonl": (b'{"messages": [{"role": "user", "content": "x"}]}\n', "assistant"),
     "all-empty.jsonl": (
@@ -117,7 +117,7 @@ def test_prepare_reports_what_it_dropped(run, tmp_path):
     result = run("prepare", "data.jsonl", "--out", "p.jsonl", "--report", "report.json")
     assert result.exit_code == 0 and "1 empty answer" in result.stdout
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["rows_kept"] == 30 and report["dropped"] == [{"row": 31, "reason": "empty answer"}]
+    assert report["rows_kept"] == 30 and report["dropped"] == [{"row": 31, "reason": "empty answer", "detail": ""}]
 
 
 def test_select_keeps_the_pools_own_fields_and_format(run, tmp_path):

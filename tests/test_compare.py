@@ -373,7 +373,7 @@ def history(chats: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
             repo.add(str(data))
             git(folder, "add", "--all")
             git(folder, "commit", "--quiet", "-m", f"{len(version)} rows")
-        data.write_text(data.read_text(encoding="utf-8").replace('{"messages"', '{"massages"', 1), encoding="utf-8")
+        data.write_text(data.read_text(encoding="utf-8").replace('{"messages"', '{"massages"'), encoding="utf-8")
         repo.add(str(data))
         git(folder, "commit", "--quiet", "--all", "-m", "Damaged")
     return folder

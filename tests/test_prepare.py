@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import DataError, EntropylawError
 from corpus.files import SUFFIXES, Row, copy_rows, write_rows
-from corpus.formats import read_records
+from corpus.formats import Reading, read_records
 from corpus.params import parse_section
 from corpus.prepare import (
     DroppedRow,
@@ -23,6 +23,7 @@ from corpus.prepare import (
     prepare_records,
     read_prepared,
 )
+from corpus.prepared_rows import to_row, write_row
 from corpus.records import Conversation, Message, Preference, content_hash, data_hash
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -198,8 +199,8 @@ def test_too_many_unusable_rows_are_an_error_that_counts_them(tmp_path: Path) ->
     with pytest.raises(DataError) as caught:
         prepare(tmp_path, rows, params)
     assert str(caught.value) == (
-        f"{tmp_path}/in.jsonl: 3 of 10 rows are unusable (2 empty answer, 1 too long), above max_dropped_share 0.29; "
-        "the first is row 8 (empty answer)"
+        f"{tmp_path}/in.jsonl: 3 of 10 rows are unusable, above max_dropped_share 0.29: 2 empty answer (rows 8, 10); "
+        "1 too long (row 9)"
     )
     assert (tmp_path / "out.jsonl").read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
@@ -216,12 +217,142 @@ def test_held_out_rows_are_not_counted_as_unusable(tmp_path: Path) -> None:
     assert len(report.dropped) == 1001
     assert report.dropped[-1] == DroppedRow(2001, "empty answer")
     assert held_out.isdisjoint(digest for _, digest in read_prepared(tmp_path / "out.jsonl"))
-    with pytest.raises(DataError, match=r"1 of 2001 rows are unusable .* the first is row 2001"):
+    with pytest.raises(DataError, match=r"1 of 2001 rows are unusable, .*: 1 empty answer \(row 2001\)$"):
         prepare(tmp_path, rows, PrepareParams(max_dropped_share=0.0), held_out=held_out)
 
 
+def test_rows_that_are_no_records_are_left_out_beside_the_others(tmp_path: Path) -> None:
+    rows: list[Row] = [chat("Q", "A")] * 200
+    odd: dict[int, tuple[object, str, str]] = {
+        3: (chat("Q", ""), "empty answer", ""),
+        7: ({"messages": []}, "blank row", "'messages' is an empty list"),
+        40: ([1, 2], "not an object", "expected a JSON object, found a list"),
+        120: ({"messages": [{"role": "robot", "content": "x"}]}, "unknown role", ""),
+        150: ({"messages": [{"role": "user", "content": "Q"}]}, "no answer", "no assistant turn"),
+        199: ({"messages": None}, "blank row", "'messages' is null"),
+    }
+    written = [odd[number][0] if number in odd else row for number, row in enumerate(rows, start=1)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
+    report = prepare_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", PrepareParams())
+    assert (report.rows_read, report.rows_kept) == (200, 194)
+    assert [(row.row, row.reason) for row in report.dropped] == [(number, odd[number][1]) for number in sorted(odd)]
+    assert all(row.detail.startswith(odd[row.row][2]) for row in report.dropped)
+    assert report.dropped_counts == {
+        "blank row": 2,
+        "empty answer": 1,
+        "no answer": 1,
+        "not an object": 1,
+        "unknown role": 1,
+    }
+    assert [row["row"] for row in lines(tmp_path)] == [number for number in range(1, 201) if number not in odd]
+    with pytest.raises(DataError) as caught:
+        prepare_file(tmp_path / "in.jsonl", tmp_path / "no.jsonl", PrepareParams(max_dropped_share=0.02))
+    message = str(caught.value)
+    assert (
+        "6 of 200 rows are unusable, above max_dropped_share 0.02: 2 blank row (rows 7, 199; 'messages' is" in message
+    )
+    assert "1 unknown role (row 120; message 1 of 'messages' has unknown role 'robot'" in message
+    assert "\n" not in message
+
+
+def test_of_many_rows_the_first_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"9 empty answer \(rows 2, 3, 4, 5, 6, …\)$"):
+        prepare(tmp_path, [chat("Q", "A")] + [chat("Q", "")] * 9, PrepareParams())
+
+
+def test_a_file_of_nothing_but_damaged_rows_says_so(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("[1]\n[2]\n")
+    with pytest.raises(
+        DataError, match=r"2 of 2 rows are unusable.*: 2 not an object \(rows 1, 2; expected a JSON obj"
+    ):
+        prepare_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", PrepareParams())
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_the_report_names_the_keys_that_were_not_read(tmp_path: Path) -> None:
+    rows = [
+        chat("Q", "A", id=1, hint="x", images=["x.png"]),
+        chat("Q", "A", hint=None),
+        chat("Q", "A", hint="y", why="z"),
+    ]
+    with pytest.raises(DataError, match=r"line 1: 'images' changes training"):
+        prepare(tmp_path, rows)
+    report = prepare(tmp_path, rows, PrepareParams(ignore_keys=("images",)))
+    assert report.unread_keys == {"hint": 2, "images": 1, "why": 1}
+
+
+def test_the_report_says_under_which_names_the_columns_were_found(tmp_path: Path) -> None:
+    report = prepare(tmp_path, [{"question": "2+2?", "answer": "4"}])
+    assert (report.format, report.columns) == ("prompt_completion", {"prompt": "question", "completion": "answer"})
+    write_rows(tmp_path / "in.jsonl", [{"frage": "2+2?", "answer": "4"}])
+    reading = Reading(columns={"prompt": "frage", "completion": "answer"})
+    mapped = prepare_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", LENIENT, reading=reading)
+    assert mapped.columns == {"prompt": "frage", "completion": "answer"}
+    assert mapped.data_hash == report.data_hash
+
+
+ASKED, ANSWERED = chat("Q", "A")["messages"]
+ANEW: dict[str, Row] = {
+    "system beside messages": chat("Q", "A", system="Be brief."),
+    "system_prompt": {"instruction": "Q", "output": "A", "system_prompt": "Be brief."},
+    "history": {"instruction": "Q", "output": "A", "history": [["q", "a"]]},
+    "tools": chat("Q", "A", tools=[{"name": "add"}]),
+    "reasoning": {"messages": [ASKED, {"role": "assistant", "content": "A", "thinking": "x"}]},
+    "mask": {"messages": [ASKED, ANSWERED, {"role": "assistant", "content": "B", "weight": 0}]},
+    "old call": {"messages": [ASKED, {"role": "assistant", "content": "B", "function_call": {"name": "f"}}]},
+    "empty instruction": {"instruction": "", "input": "Q", "output": "A"},
+}
+
+
+@pytest.mark.parametrize("case", ANEW)
+def test_rows_that_earlier_versions_read_otherwise_are_counted(tmp_path: Path, case: str) -> None:
+    assert prepare(tmp_path, [ANEW[case]]).rows_read_anew == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        chat("Q", "A", id=7, hint="x"),
+        {"instruction": "Q", "input": "x", "output": "A", "system": "Be brief."},
+        {"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}], "system": "Be brief."},
+        pair("Q", "A", "B", system="Be brief."),
+        chat("Q", "A", system="", tools=[], history=None),
+        {"question": "Q", "answer": "A"},
+    ],
+)
+def test_rows_that_are_read_as_before_are_not(tmp_path: Path, row: Row) -> None:
+    assert prepare(tmp_path, [row]).rows_read_anew == 0
+
+
+def test_all_that_a_row_says_survives_being_prepared(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": "See:", "reasoning": "hm", "tool_calls": [{"name": "f", "arguments": "{}"}]}
+    masked = {"role": "assistant", "content": "B", "weight": 0}
+    said = [ASKED, ANSWERED, call, {"role": "tool", "content": "4"}, masked]
+    rows: list[Row] = [{"messages": said, "tools": [{"name": "f"}]}, chat("Q", "A")]
+    prepare(tmp_path, rows)
+    records = list(read_records(tmp_path / "in.jsonl"))
+    assert list(read_prepared(tmp_path / "out.jsonl")) == [(record, content_hash(record)) for record in records]
+    assert list(read_records(tmp_path / "out.jsonl")) == records
+    prepare_file(tmp_path / "out.jsonl", tmp_path / "twice.jsonl", PrepareParams())
+    assert (tmp_path / "twice.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+MESSAGES = st.builds(Message, st.sampled_from(["user", "assistant"]), TEXT, TEXT, TEXT, st.booleans())
+SAID = st.lists(MESSAGES, min_size=1, max_size=3).map(tuple)
+RECORDS = st.builds(Conversation, SAID, TEXT, st.integers(0, 9), TEXT) | st.builds(
+    Preference, SAID, SAID, st.just(()) | SAID, TEXT, st.integers(0, 9), st.none() | st.floats(-9, 9), TEXT
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(record=RECORDS)
+def test_the_line_of_a_record_is_its_row_as_json(record: Conversation | Preference) -> None:
+    digest = content_hash(record)
+    assert write_row(record, digest) == json.dumps(to_row(record, digest), ensure_ascii=False) + "\n"
+
+
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"in\.jsonl: no row is left of 2 \(2 empty answer\)"):
+    with pytest.raises(DataError, match=r"in\.jsonl: no row is left of 2: 2 empty answer \(rows 1, 2\)$"):
         prepare(tmp_path, [chat("Q", ""), chat("Q", "")])
     assert not (tmp_path / "out.jsonl").exists()
 
@@ -236,7 +367,10 @@ def test_only_the_largest_sources_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (b'{"messages": [{"role": "user", "content": "x"}]}\n', "line 1: no assistant turn"),
+        (
+            b'{"messages": [{"role": "user", "content": "x"}]}\n',
+            r"1 of 1 rows are unusable.*: 1 no answer \(row 1; no assistant turn\)$",
+        ),
         (json.dumps(chat("Q", "A")).encode() + b'\n{"messages": [', "line 2: not JSON: .*cut short"),
         (b"", "is empty"),
     ],
@@ -324,7 +458,9 @@ def test_a_prepared_file_of_12_mb_is_read_fast_and_made_in_constant_memory(tmp_p
 
 @pytest.mark.parametrize("wrong", [{"max_characters": 0}, {"max_row_bytes": -1}, {"max_dropped_share": 1.5}])
 def test_params_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    section = {"format": "auto", "max_characters": 10, "max_dropped_share": 0.1, "max_row_bytes": 100}
-    assert parse_section(PrepareParams, section, "params.yaml: prepare") == PrepareParams("auto", 10, 0.1, 100)
+    section = {"format": "auto", "ignore_keys": ["images"], "max_characters": 10, "max_dropped_share": 0.1}
+    section = {**section, "max_row_bytes": 100}
+    expected = PrepareParams("auto", ("images",), 10, 0.1, 100)
+    assert parse_section(PrepareParams, section, "params.yaml: prepare") == expected
     with pytest.raises(EntropylawError, match=r"params.yaml: prepare: max_.* must"):
         parse_section(PrepareParams, {**section, **wrong}, "params.yaml: prepare")

@@ -207,7 +207,7 @@ def test_too_many_unusable_records_are_an_error_and_held_out_ones_are_not(chats:
     assert [record for record, _ in prepared.rows] == records[6:]
     assert {(row.row, row.reason) for row in prepared.dropped} == {(record.row, "held out") for record in records[:6]}
     tight = entropylaw.PrepareParams(max_characters=1)
-    with pytest.raises(entropylaw.DataError, match=r"records: 10 of 10 rows are unusable \(10 too long\)"):
+    with pytest.raises(entropylaw.DataError, match=r"records: 10 of 10 rows are unusable, .*: 10 too long \("):
         entropylaw.prepare_records(records, tight)
     with pytest.raises(entropylaw.DataError, match="records: no row is left of 10"):
         entropylaw.prepare_records(records, held_out=records)
@@ -330,3 +330,21 @@ def assert_only_good_versions_enter_the_history(names: dict[str, Any], risky: en
     rules = entropylaw.compare_versions(names["before"], measured, names["calibration"]).rules
     assert rules is not None and any(rule.status == "risky" for rule in rules)
     assert verdict.version.data_hash == data_hash(row.hash for row in measured.evidence.records)
+
+
+def test_rows_that_are_no_records_are_left_out_and_told(tmp_path: Path) -> None:
+    good, bad = {"frage": "Hi", "antwort": "Hello", "hint": "x"}, {"frage": "Hi", "antwort": None}
+    write_rows(tmp_path / "qa.jsonl", [good] * 30 + [bad])
+    columns = {"prompt": "frage", "completion": "antwort"}
+    with pytest.warns(UserWarning) as told:
+        records = list(entropylaw.read_records(tmp_path / "qa.jsonl", columns=columns))
+    assert [record.row for record in records] == list(range(1, 31))
+    assert [str(warning.message).partition(": ")[2] for warning in told] == [
+        "rows left out: 1 empty answer",
+        "keys that are not read: hint (30 rows)",
+    ]
+    tight = entropylaw.PrepareParams(max_dropped_share=0.01)
+    with pytest.raises(entropylaw.DataError, match=r"1 of 31 rows are unusable.*: 1 empty answer \(row 31; 'antwort'"):
+        list(entropylaw.read_records(tmp_path / "qa.jsonl", tight, columns))
+    with pytest.raises(entropylaw.EntropylawError, match="columns: unknown name 'frage'"):
+        entropylaw.read_records(tmp_path / "qa.jsonl", columns={"frage": "prompt"})

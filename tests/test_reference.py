@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -14,8 +16,10 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from corpus.errors import EntropylawError, ParamsError
+from corpus.formats import Format, detect_format
+from corpus.formats.kinds import PREPARED
 from docs.reference import commands, constants, parameters
-from docs.reference.generate import FOLDER, PAGES
+from docs.reference.generate import FOLDER, OTHER_PAGES, PAGES
 from entropylaw.cli import app
 from entropylaw.study.params import StudyParams
 from monitor.calibration.params import CalibrationParams
@@ -27,6 +31,20 @@ REPOSITORY = Path(__file__).parent.parent
 def test_a_page_says_what_the_code_says(name: str) -> None:
     found = (FOLDER / name).read_text(encoding="utf-8")
     assert found == PAGES[name](), f"docs/reference/{name} is not up to date: run `make docs` and commit the page"
+
+
+@pytest.mark.parametrize("name", OTHER_PAGES)
+def test_a_page_elsewhere_says_what_the_code_says(name: str) -> None:
+    found = (REPOSITORY / name).read_text(encoding="utf-8")
+    assert found == OTHER_PAGES[name](), f"{name} is not up to date: run `make docs` and commit the page"
+
+
+def test_the_page_of_formats_shows_a_row_of_every_format() -> None:
+    page = (REPOSITORY / "docs" / "formats.md").read_text(encoding="utf-8")
+    shown = {detect_format(json.loads(row)) for row in re.findall(r"```json\n(.*)\n```", page)}
+    assert shown == set(get_args(Format)) - PREPARED
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert all(f"\n### {format}\n" in page and f"| `{format}` |" in readme for format in shown)
 
 
 def test_every_page_is_generated_and_linked() -> None:
@@ -126,7 +144,7 @@ def holds_numbers(hint: Any) -> bool:
 
 def test_the_page_has_no_key_that_the_code_does_not_read(tables: dict[str, list[str]]) -> None:
     study = [f"study.{field.name}" for field in dataclasses.fields(StudyParams)]
-    known = {"datasets.sft", "datasets.preferences", *study, *(path for path, _, _ in FIELDS)}
+    known = {"datasets.sft.path", "datasets.preferences.path", *study, *(path for path, _, _ in FIELDS)}
     assert set(tables) - known == set()
     assert set(study) <= set(tables)
 

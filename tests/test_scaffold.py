@@ -105,7 +105,7 @@ def test_with_both_datasets_the_pipeline_is_the_shipped_one(repository):
 def test_another_file_name_changes_only_params(repository):
     (repository / "data" / "sft.jsonl").rename(repository / "data" / "chats.jsonl")
     assert init("--dataset", "sft=data/chats.jsonl").exit_code == 0
-    assert YAML().load((repository / "params.yaml").read_text())["datasets"] == {"sft": "data/chats.jsonl"}
+    assert YAML().load((repository / "params.yaml").read_text())["datasets"] == {"sft": {"path": "data/chats.jsonl"}}
     assert "chats" not in (repository / "dvc.yaml").read_text()
 
 
@@ -133,6 +133,85 @@ def test_a_file_that_is_not_ours_is_never_overwritten(repository, name):
     before = snapshot(repository)
     result = init("--dataset", "sft=data/sft.jsonl")
     assert result.exit_code == 2 and name in result.stderr and result.stderr.count("\n") == 1
+    assert snapshot(repository) == before
+
+
+def qa(i):
+    return {"frage": f"question {i}", "antwort": f"answer {i}"}
+
+
+def test_columns_are_written_into_params_and_read_by_them(repository):
+    write_lines(repository / "data" / "sft.jsonl", [qa(i) for i in range(200)])
+    refused = init("--dataset", "sft=data/sft.jsonl")
+    assert refused.exit_code == 2 and "`columns: {prompt: frage, completion: antwort}`" in refused.stderr
+    options = [
+        "--dataset",
+        "sft=data/sft.jsonl",
+        "--columns",
+        "sft.prompt=frage",
+        "--columns",
+        "sft.completion=antwort",
+    ]
+    result = init(*options)
+    assert result.exit_code == 0, result.stderr
+    dataset = {"path": "data/sft.jsonl", "columns": {"prompt": "frage", "completion": "antwort"}}
+    assert YAML().load((repository / "params.yaml").read_text())["datasets"] == {"sft": dataset}
+    row = json.loads((repository / "data" / "baseline.jsonl").read_text().splitlines()[0])
+    assert row["messages"][0]["content"].startswith("question ")
+    dvc(repository, "repro", "prepare@sft")
+    assert json.loads((repository / "results" / "sft" / "prepare.json").read_text())["rows_read"] == 200
+    before = snapshot(repository)
+    assert init(*options).exit_code == 0
+    assert snapshot(repository) == before
+
+
+def test_columns_that_change_make_the_data_be_prepared_again(repository):
+    write_lines(repository / "data" / "sft.jsonl", [{**qa(i), "andere": f"another answer {i}"} for i in range(200)])
+    assert init("--dataset", "sft=data/sft.jsonl", "--columns", "sft.prompt=frage", "--columns",
+                "sft.completion=antwort").exit_code == 0  # fmt: skip
+    dvc(repository, "repro", "prepare@sft")
+    prepared = repository / "data" / "prepared" / "sft.jsonl"
+    assert "another" not in prepared.read_text()
+    params = repository / "params.yaml"
+    params.write_text(params.read_text().replace("completion: antwort", "completion: andere"))
+    dvc(repository, "repro", "prepare@sft")
+    assert "another answer" in prepared.read_text()
+
+
+def test_a_pipeline_of_an_older_version_goes_on_with_paths(repository):
+    """There `foreach` hands each dataset's path itself to the stage."""
+    assert init("--dataset", "sft=data/sft.jsonl").exit_code == 0
+    pipeline, params = repository / "dvc.yaml", repository / "params.yaml"
+    pipeline.write_text(pipeline.read_text().replace("${item.path}", "${item}").replace("- datasets.${key}\n", ""))
+    text = params.read_text()
+    before, _, after = text.partition("  sft: # conversations\n")
+    params.write_text(f"{before}  sft: data/sft.jsonl\n" + after.partition("\n")[2])
+    dvc(repository, "repro", "prepare@sft")
+    assert json.loads((repository / "results" / "sft" / "prepare.json").read_text())["rows_read"] == 200
+
+
+PAIR = {"prompt": "Hi", "chosen": "Hello!", "rejected": "Go away"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "row", "cause"),
+    [
+        ("sft", PAIR, "holds preferences (format preference); conversations are expected here"),
+        ("sft", {"prompt": "Hi", "completion": "Hello!", "label": 1}, "holds preferences (format unpaired)"),
+        ("sft", {**conversation(1), "label": "false"}, "holds preferences (format unpaired)"),
+        ("preferences", conversation(1), "holds conversations (format messages); preferences are expected here"),
+        ("sft", {**conversation(1), "images": ["x.png"]}, "'images' changes training"),
+        ("sft", {"messages": []}, "50 of 50 rows are unusable"),
+    ],
+)
+def test_the_wrong_kind_of_rows_is_refused_before_anything_is_written(repository, dataset, row, cause):
+    write_lines(repository / "data" / "other.jsonl", [row] * 50)
+    files = {"sft": "data/sft.jsonl", dataset: "data/other.jsonl"}
+    before = snapshot(repository)
+    result = init(*[word for name, file in files.items() for word in ("--dataset", f"{name}={file}")])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("entropylaw: ") and result.stderr.count("\n") == 1
+    assert "data/other.jsonl" in result.stderr and cause in result.stderr
     assert snapshot(repository) == before
 
 
@@ -167,6 +246,9 @@ def test_one_check_of_pull_requests_is_written_and_one_that_is_there_stays(prepa
         (["--dataset", "sft=data/sft.jsonl", "--dataset", "sft=data/sft.jsonl"], "given twice"),
         (["--dataset", "sft=data/sft.jsonl", "--heldout", "none.jsonl"], "no such file"),
         (["--dataset", "sft=data/sft.jsonl", "--recipe", "gpt-5"], "known are tiny-cpu"),
+        (["--dataset", "sft=data/sft.jsonl", "--columns", "prompt=q"], "expected DATASET.OURS=THEIRS"),
+        (["--dataset", "sft=data/sft.jsonl", "--columns", "sft.question=prompt"], "unknown name 'question'"),
+        (["--dataset", "sft=data/sft.jsonl", "--columns", "sft.prompt=q"], "no column 'q'; the rows have messages"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_changes_nothing(repository, options, cause):
@@ -199,14 +281,15 @@ def test_every_comment_survives_the_adaptation_but_those_of_the_section_left_out
     shipped = render_pipeline(both, recipe)["params.yaml"]
     adapted = render_pipeline({"sft": "data/chats.parquet"}, recipe)["params.yaml"]
     (left_out,) = [part for part in shipped.split("\n\n") if "\nkto:" in part]
-    lines = [line for line in shipped.replace(left_out, "").splitlines() if not line.startswith("  preferences:")]
+    kept, _, pairs = shipped.replace(left_out, "").partition("  preferences: # chosen")
+    lines = [*kept.splitlines(), *pairs.splitlines()[2:]]
     comments = [line.partition("#")[2] for line in lines]
     assert len([comment for comment in comments if comment]) > 50
     assert [comment for comment in comments if comment not in adapted] == []
     assert "KTO on preferences" in left_out and "KTO on preferences" not in adapted
     expected = YAML(typ="safe").load(shipped)
     del expected["kto"]
-    assert YAML(typ="safe").load(adapted) == {**expected, "datasets": {"sft": "data/chats.parquet"}}
+    assert YAML(typ="safe").load(adapted) == {**expected, "datasets": {"sft": {"path": "data/chats.parquet"}}}
 
 
 def test_a_recipe_is_the_params_of_the_new_repository(repository):

@@ -145,18 +145,18 @@ def test_a_parquet_selection_keeps_the_pools_columns_and_types(run: Run, tmp_pat
     schema = pyarrow.schema(
         {
             "conversations": pyarrow.list_(pyarrow.struct({"from": pyarrow.string(), "value": pyarrow.large_string()})),
-            "label": pyarrow.int8(),
+            "grade": pyarrow.int8(),
         },
         metadata={"owner": "data team"},
     )
-    rows = [{"conversations": conversation(seed)["conversations"], "label": seed} for seed in range(9)]
+    rows = [{"conversations": conversation(seed)["conversations"], "grade": seed} for seed in range(9)]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), tmp_path / "pool.parquet")
     assert run("random", "pool.parquet", "--out", "out.parquet", "--rows", 4).exit_code == 0
     pool = pyarrow.parquet.read_table(tmp_path / "pool.parquet")
     selected = pyarrow.parquet.read_table(tmp_path / "out.parquet")
-    assert selected.schema.equals(pool.schema, check_metadata=True) and selected.schema.field("label").type == "int8"
+    assert selected.schema.equals(pool.schema, check_metadata=True) and selected.schema.field("grade").type == "int8"
     order = np.random.default_rng(0).permutation(9)[:4].tolist()
-    assert selected.column("label").to_pylist() == order
+    assert selected.column("grade").to_pylist() == order
 
 
 def test_random_follows_its_seed(run: Run, pool: Path, tmp_path: Path) -> None:
@@ -364,19 +364,25 @@ def test_no_row_is_a_file_without_rows(run: Run, tmp_path: Path, suffix: str) ->
         assert json.loads((tmp_path / "out.json").read_text()) == []
 
 
-def test_a_row_with_a_blank_answer_can_be_selected(run: Run, tmp_path: Path) -> None:
-    rows = [*(conversation(seed) for seed in range(3)), {"id": "blank", "conversations": [
-        {"from": "human", "value": "hello?"}, {"from": "gpt", "value": " "}]}]  # fmt: skip
-    write_rows(tmp_path / "pool.jsonl", rows)
-    assert run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 4).exit_code == 0
+@pytest.mark.parametrize(
+    ("answer", "reason"), [({"from": "gpt", "value": " "}, "1 empty answer"), ({"from": "human"}, "1 blank message")]
+)
+def test_a_row_that_cannot_be_trained_on_is_never_selected(
+    run: Run, tmp_path: Path, answer: dict[str, str], reason: str
+) -> None:
+    bad = {"id": "bad", "conversations": [{"from": "human", "value": "hello?"}, answer]}
+    rows = [conversation(seed) for seed in range(30)]
+    write_rows(tmp_path / "pool.jsonl", [*rows[:10], bad, *rows[10:]])
+    result = run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 31)
+    assert result.exit_code == 0 and f"pool.jsonl: rows left out: {reason}" in result.stderr
     assert {row["id"] for row in rows_of(tmp_path / "out.jsonl")} == {row["id"] for row in rows}
 
 
-def test_a_row_without_any_text_is_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_pool_of_many_unusable_rows_is_one_line(run: Run, tmp_path: Path) -> None:
     blank = {"conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": " "}]}
     write_rows(tmp_path / "pool.jsonl", [conversation(1), blank])
     result = run("zip", "pool.jsonl", "--out", "out.jsonl", "--rows", 1)
-    assert is_one_line_error(result, "pool.jsonl, line 2", "empty")
+    assert is_one_line_error(result, "pool.jsonl: 1 of 2 rows are unusable", "blank row (row 2; all texts are empty)")
 
 
 def test_zip_over_all_selected_takes_no_copy_while_another_row_is_left(run: Run, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from training.sft import SftParams
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = "params.yaml"
 STUDY_PARAMS = "studies/selection/params.yaml"
-# The sections of params.yaml. `datasets` is a mapping of names to files and has no dataclass.
+# The sections of params.yaml. `datasets` is a mapping of names to sections of their own.
 SECTIONS: dict[str, type] = {
     "prepare": PrepareParams,
     "compression": CompressionParams,
@@ -139,7 +139,7 @@ def write_parameters() -> str:
 def write_datasets(lines: dict[str, Line]) -> Iterator[str]:
     yield "### datasets"
     yield lines["datasets"].comment
-    names = [path for path in lines if path.startswith("datasets.")]
+    names = [path for path in lines if path.startswith("datasets.") and lines[path].value]
     yield table(row(path.removeprefix("datasets."), lines[path], f"{PARAMS}: {path}") for path in names)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from corpus import formats, prepare
+from corpus import prepare
+from corpus.dropped_rows import DroppedRows
+from corpus.errors import EntropylawError
+from corpus.files import read_rows
+from corpus.formats import Reading, parse_rows
 from corpus.prepare import DroppedRow, PrepareParams
 from corpus.records import HashedRecord, Record, content_hash
 
@@ -20,16 +25,21 @@ class PreparedRecords:
     dropped: tuple[DroppedRow, ...]
 
 
-def read_records(path: str | Path, params: PrepareParams | None = None) -> Iterator[Record]:
+def read_records(
+    path: str | Path, params: PrepareParams | None = None, columns: Mapping[str, str] | None = None
+) -> Iterator[Record]:
     """The training records of a data file, one after the other; memory does not grow with the file.
 
     ``path`` may be a file, a folder, a pattern or a dataset on the Hub: JSON, CSV, TSV, parquet or Arrow, in any of the
     formats that the README lists.
-    ``params``: its ``format``, which by default is recognised from the rows, and ``max_row_bytes``, the largest size of
-    one row. A record's ``row`` is its number in the file, from 1.
+    ``params``: its ``format``, which by default is recognised from the rows, ``ignore_keys``, and ``max_row_bytes``,
+    the largest size of one row. ``columns``: our name of a column, and the one that it has in the file. A record's
+    ``row`` is its number in the file, from 1.
 
-    Raises DataError, which names the file, the row and the cause, at the first row that is not a training record, and
-    for a file that is missing, empty or damaged.
+    A row that is no training record is left out. When the last row is read, warnings say how many there were, and
+    which keys were not read. Raises DataError, which names the file, the rows and the cause, for a file that is
+    missing, empty, damaged or cannot be read as a whole, and when more than ``params.max_dropped_share`` of its rows
+    are no records.
 
     >>> import entropylaw, json, pathlib, tempfile
     >>> row = {"instruction": "Say hello.", "output": "Hello!"}
@@ -41,7 +51,28 @@ def read_records(path: str | Path, params: PrepareParams | None = None) -> Itera
     ('assistant', 'Hello!')
     """
     params = params or PrepareParams()
-    return formats.read_records(path, params.format, max_row_bytes=params.max_row_bytes)
+    try:
+        reading = Reading(params.format, columns or {}, params.ignore_keys)
+    except ValueError as error:
+        raise EntropylawError(f"read_records: {error}") from None
+    return _read(path, params, reading)
+
+
+def _read(path: str | Path, params: PrepareParams, reading: Reading) -> Iterator[Record]:
+    read, dropped = 0, DroppedRows()
+    rows = read_rows(path, params.max_row_bytes, bad_rows=dropped.add_bad_row)
+    parsed = parse_rows(rows, path, reading, bad_rows=dropped.add_bad_row)
+    for row in parsed.rows:
+        read += 1
+        yield row.record
+    total = read + dropped.counts.total()
+    prepare.require_usable(path, total, dropped.counts, dropped.in_order(), params.max_dropped_share)
+    if dropped.counts:
+        counts = ", ".join(f"{count} {reason}" for reason, count in dropped.sorted_counts().items())
+        warnings.warn(f"{path}: rows left out: {counts}", stacklevel=2)
+    if unread := parsed.keys.unread:
+        counts = ", ".join(f"{key} ({count} rows)" for key, count in sorted(unread.items()))
+        warnings.warn(f"{path}: keys that are not read: {counts}", stacklevel=2)
 
 
 def prepare_records(

@@ -96,7 +96,8 @@ def load_setting() -> Setting:
     """
     from corpus.prepare import PrepareParams
     from entropylaw.backfill.run import Setting
-    from entropylaw.repository.results import load_calibration, read_datasets
+    from entropylaw.repository.datasets import read_datasets, reading_for
+    from entropylaw.repository.results import load_calibration
     from monitor.measures.compression import CompressionParams
     from monitor.measures.consistency import ConsistencyParams
     from monitor.measures.evidence import Configuration
@@ -104,7 +105,7 @@ def load_setting() -> Setting:
     from training.base_model import read_card
     from training.probe_run import ProbeParams
 
-    datasets = read_datasets()
+    datasets = {name: dataset.file for name, dataset in read_datasets().items()}
     identity = read_card(layout.BASE_MODEL).identity
     calibration = load_calibration()
     if calibration.base_identity != identity:
@@ -123,6 +124,7 @@ def load_setting() -> Setting:
         ),
         calibration,
         read_section(RuleParams, "rules"),
+        {name: reading_for(file, name) for name, file in datasets.items()},
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.errors import DataError, EntropylawError, NotAssessedError
-from corpus.formats import Kind
+from corpus.formats import Reading
 from corpus.prepare import PrepareParams, prepare_file, read_prepared
 from corpus.progress import StageProgress
 from entropylaw import __version__
@@ -21,6 +21,7 @@ from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
+from entropylaw.repository.datasets import KINDS
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages
 from monitor.accept import accept_version
@@ -36,7 +37,6 @@ from monitor.verdict import Verdict
 if TYPE_CHECKING:
     from training.probed_model import ProbedModel
 
-KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 FETCH, READ = "fetch MiB", "read"
 
 
@@ -50,6 +50,7 @@ class Setting:
     configuration: Configuration
     calibration: Calibration
     rules: RuleParams
+    readings: Mapping[str, Reading]
 
 
 def measure_versions(plan: BackfillPlan, setting: Setting, history: Sequence[HistoryEntry]) -> list[BackfilledVersion]:
@@ -96,6 +97,8 @@ class Recorder:
         self.setting = setting
         self.history = list(history)
         self.references = [entry for entry in references if not entry.waived]
+        # By dataset, of the version that was prepared last.
+        self.rows_read_anew: dict[str, int] = {}
         with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder, show_progress("present version") as progress:
             here = {dataset: DataFile(file.as_posix(), file) for dataset, file in setting.datasets.items()}
             self.present = self.prepare(here, Path(folder), lambda stage, done, total: progress(done, total))
@@ -176,14 +179,16 @@ class Recorder:
         hashes = {}
         for dataset, file in files.items():
             try:
-                hashes[dataset] = prepare_file(
+                prepared = prepare_file(
                     file.path,
                     prepared_file(folder, dataset),
                     self.setting.prepare,
                     self.setting.held_out,
                     KINDS[dataset],
                     partial(report, READ),
-                ).data_hash
+                    self.setting.readings[dataset],
+                )
+                hashes[dataset], self.rows_read_anew[dataset] = prepared.data_hash, prepared.rows_read_anew
             except DataError as error:
                 raise file.rename(error) from None
         return version_hash(hashes)
@@ -198,6 +203,7 @@ class Recorder:
         rows = list(read_prepared(prepared_file(folder, dataset)))
         configuration = self.setting.configuration
         evidence = measure_dataset(dataset, rows, configuration.compression, configuration.consistency, report)
+        evidence = replace(evidence, rows_read_anew=self.rows_read_anew[dataset])
         evidence = probe_dataset(evidence, self.base, configuration.probe, report)
         measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
         for name, value in measured:

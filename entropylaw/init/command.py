@@ -34,6 +34,13 @@ def init(
             help="sft=PATH, and preferences=PATH if there are any: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
         ),
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Our name of a column and the file's, as in sft.prompt=question; any number of times.",
+            show_default="told from the keys",
+        ),
+    ] = None,
     heldout: Annotated[
         Path | None, typer.Option(help="Conversations that are never trained on.", show_default="5% of the rows")
     ] = None,
@@ -53,17 +60,19 @@ def init(
     if recipe is not None and recipe not in RECIPES:
         raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
     datasets = parse_datasets(dataset or [], folder)
+    mapped = parse_columns(columns or [], datasets)
     require_repository(folder)
     for option in dataset or []:
         name, _, given = option.partition("=")
         if is_pattern(datasets[name]) and not is_pattern(given):
             typer.echo(f"{given} is one shard of several; the dataset is all of them: {datasets[name].as_posix()}")
     ci = choose_ci(folder, ci)
-    texts = render_pipeline({name: name_source(path) for name, path in datasets.items()}, recipe)
+    sources = {name: name_source(path) for name, path in datasets.items()}
+    texts = render_pipeline(sources, recipe, mapped)
     require_ours(folder, texts)
     outs = list_outs(folder)
     require_room(outs)
-    written = write_data(folder, datasets, heldout)
+    written = write_data(folder, datasets, heldout, mapped)
     for name, text in texts.items():
         written += _write_new(folder / name, text, replace=True)
     written += _write_new(folder / layout.HISTORY / "README.md", HISTORY_README)
@@ -75,6 +84,29 @@ def init(
     for path in written:
         typer.echo(f"wrote {path}")
     typer.echo("Next: dvc repro && entropylaw accept, then commit; repeat this after every change of the data.")
+
+
+def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """Our names of columns and the files', by dataset, from DATASET.OURS=THEIRS options.
+
+    >>> parse_columns(["sft.prompt=question"], {"sft": Path("data/qa.jsonl")})
+    {'sft': {'prompt': 'question'}}
+    """
+    from corpus.formats import Reading
+
+    columns: dict[str, dict[str, str]] = {}
+    for option in options:
+        ours, separator, theirs = option.partition("=")
+        name, dot, ours = ours.partition(".")
+        if not separator or not dot or name not in datasets or not theirs:
+            known = " or ".join(datasets)
+            raise EntropylawError(f"--columns {option}: expected DATASET.OURS=THEIRS, DATASET being {known}")
+        columns.setdefault(name, {})[ours] = theirs
+        try:
+            Reading(columns=columns[name])
+        except ValueError as error:
+            raise EntropylawError(f"--columns {option}: {error}") from None
+    return columns
 
 
 def require_ours(folder: Path, texts: Mapping[str, str]) -> None:

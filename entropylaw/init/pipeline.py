@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from entropylaw.repository.shipped_files import shipped_text
 PIPELINE_FILES = ("dvc.yaml", "params.yaml", "waivers.yaml")
 
 
-def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict[str, str]:
+def render_pipeline(
+    datasets: dict[str, str], recipe: str | None = None, columns: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, str]:
     """The pipeline's files for these datasets, by name: comments kept, what a missing dataset would need left out.
 
-    ``recipe``: one of RECIPES, whose values take the place of those in the shipped params.yaml.
+    ``recipe``: one of RECIPES, whose values take the place of those in the shipped params.yaml. ``columns``: by
+    dataset, our names of its columns and theirs.
     """
     yaml = new_yaml()
 
@@ -32,10 +36,12 @@ def render_pipeline(datasets: dict[str, str], recipe: str | None = None) -> dict
         shipped["params.yaml"] = apply_recipe(shipped["params.yaml"], shipped_text(name), name)
     params = yaml.load(shipped["params.yaml"])
     pipeline = yaml.load(shipped["dvc.yaml"])
-    if dict(params["datasets"]) == datasets:
+    if not columns and {name: dataset["path"] for name, dataset in params["datasets"].items()} == datasets:
         return shipped
     for name, path in datasets.items():
-        set_value(params["datasets"], name, path)
+        set_value(params["datasets"][name], "path", path)
+        if columns and name in columns:
+            params["datasets"][name]["columns"] = dict(columns[name])
     _name_dependencies(pipeline, datasets)
     text = dump(params)
     if layout.PREFERENCES not in datasets:
@@ -54,11 +60,16 @@ def _remove_section(text: str, name: str) -> str:
 
 
 def _remove_dataset(text: str, name: str) -> str:
-    """A params.yaml without the line of one dataset."""
+    """A params.yaml without the lines of one dataset."""
     before, heading, after = text.partition("\ndatasets:\n")
     section, blank, rest = after.partition("\n\n")
-    lines = [line for line in section.splitlines() if not line.startswith(f"  {name}:")]
-    return before + heading + "\n".join(lines) + blank + rest
+    kept, inside = [], False
+    for line in section.splitlines():
+        if line.startswith("  ") and not line.startswith("   "):
+            inside = line.startswith(f"  {name}:")
+        if not inside:
+            kept.append(line)
+    return before + heading + "\n".join(kept) + blank + rest
 
 
 def _name_dependencies(pipeline: Any, datasets: dict[str, str]) -> None:

@@ -135,7 +135,8 @@ def describe_release() -> dict[str, Any]:
 
     from corpus.artifacts import read_json, to_json
     from entropylaw.release.scores import last_scored
-    from entropylaw.repository.results import load_verdict, read_datasets
+    from entropylaw.repository.datasets import read_datasets
+    from entropylaw.repository.results import load_verdict
     from monitor.history import read_history
 
     approval = read_json(layout.APPROVAL, "dvc repro gate")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from corpus.artifacts import read_json
 from corpus.errors import EntropylawError
 from entropylaw.repository import layout
-from entropylaw.repository.results import read_datasets
+from entropylaw.repository.datasets import read_datasets
 from monitor.measures.evidence import version_hash
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from corpus.artifacts import read_json
 from corpus.errors import EntropylawError, NotAssessedError, ParamsError
-from corpus.params import PARAMS_FILE, read_params, read_section
+from corpus.params import read_section
 from corpus.prepare import read_prepared
 from entropylaw.repository import layout
 from monitor.calibration.calibrate import Calibration, calibration_from_json
@@ -23,18 +23,6 @@ from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict, verdict_from_json
 from monitor.waivers import Waiver, read_waivers
 from training.probe_run import ProbeParams
-
-
-def read_datasets() -> dict[str, Path]:
-    """The section ``datasets`` of params.yaml: name to data file."""
-    section = read_params().get("datasets")
-    if not isinstance(section, dict) or not section or not all(isinstance(value, str) for value in section.values()):
-        raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
-    unknown = set(section) - {layout.SFT, layout.PREFERENCES}
-    if unknown or layout.SFT not in section:
-        expected = f"{layout.SFT} and optionally {layout.PREFERENCES}"
-        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
-    return {name: Path(file) for name, file in section.items()}
 
 
 def load_evidence(dataset: str) -> Evidence:
@@ -72,6 +60,7 @@ def load_evidence(dataset: str) -> Evidence:
             probe_trained=probed.trained,
             read_share=summary.tokens_read_share,
             unread=summary.unread,
+            rows_read_anew=prepare.get("rows_read_anew", 0),
         )
     measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
     for name, value in measured:

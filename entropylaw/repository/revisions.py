@@ -26,6 +26,12 @@ class DataFile:
     path: Path
     commit: str | None = None
 
+    @property
+    def origin(self) -> Path:
+        """The data as params.yaml may name it: of a copy from a revision, what was copied."""
+        match = _WITH_FILE.fullmatch(self.name) if self.commit else None
+        return Path(match[2]) if match else self.path
+
     def rename(self, error: DataError) -> DataError:
         """An error about the data under the name that the user gave: what was read may be a copy."""
         copied, named = dataset_root(self.path).as_posix(), dataset_root(self.name).as_posix()
@@ -84,11 +90,11 @@ def _hint_at_depth() -> str:
 
 
 def _dataset_file(dataset: str, revision: str) -> str:
-    from entropylaw.repository.results import read_datasets
+    from entropylaw.repository.datasets import read_datasets
 
     if not Path(PARAMS_FILE).exists():
         raise EntropylawError(f"{revision}: there is no {PARAMS_FILE} to name a data file; write {revision}:FILE")
     datasets = read_datasets()
     if dataset not in datasets:
         raise EntropylawError(f"{PARAMS_FILE}: no dataset {dataset!r}; there is {', '.join(datasets)}")
-    return datasets[dataset].as_posix()
+    return datasets[dataset].file.as_posix()

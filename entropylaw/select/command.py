@@ -163,6 +163,7 @@ def _write_selected_rows(
     from corpus.files import copy_rows
     from corpus.params import read_section
     from corpus.prepare import PrepareParams
+    from entropylaw.repository.datasets import reading_for
     from entropylaw.repository.layout import BASE_MODEL
     from entropylaw.select.pool import read_pool, select_from_pool
     from entropylaw.terminal import show_stages
@@ -185,7 +186,7 @@ def _write_selected_rows(
     _require_writable(common)
     tokenizer = common.tokenizer or (None if params.tokens is None else BASE_MODEL)
     with show_stages(_label_stages(method, "rows" if params.tokens is None else "tokens")) as progress:
-        pool = read_pool(common.pool, prepare, tokenizer, progress)
+        pool = read_pool(common.pool, prepare, tokenizer, progress, reading_for(common.pool))
         chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
         texts = pool.stream_texts("report", progress)
         report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.seconds, pool.hashes)

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from corpus.dataset_params import reading_of
 from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
-from corpus.errors import DataError, EntropylawError
+from corpus.errors import BadRow, DataError, EntropylawError
 from corpus.files import is_hub_name, list_files, read_rows
-from corpus.formats import SCORE_KEYS, parse_rows
+from corpus.formats import SCORE_KEYS, Reading, parse_rows
 from corpus.prepare import PrepareParams
 from corpus.progress import StageProgress, ignore_stages
-from corpus.records import Preference, Record, canonical_text, content_hash
+from corpus.records import Preference, Record, canonical_text
 from entropylaw.repository.layout import BASE_MODEL
+from entropylaw.repository.rows import number_usable
 from entropylaw.select.token_counts import load_token_counter
 from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 
     from training.row_scores import RowScoreParams
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Pool:
-    """A data file to select from; the sequences hold one item for each of its rows, in file order.
+    """A data file to select from; the sequences hold one item for each of its usable rows, in file order.
 
     ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
     contents. ``token_counts``: tokens of the canonical texts, None where they were not counted. ``seconds``: what
@@ -48,6 +51,7 @@ class Pool:
 
     path: Path
     prepare: PrepareParams
+    reading: Reading
     numbers: list[int]
     hashes: list[str]
     sources: list[str]
@@ -67,7 +71,10 @@ class Pool:
     def stream_records(self, stage: str = "load", progress: StageProgress = ignore_stages) -> Iterator[Record]:
         """Read the file again. Raises EntropylawError when it is not the one that was read first."""
         self.require_unchanged()
-        for done, (_, record) in enumerate(_numbered_records(self.path, self.prepare), start=1):
+        rows = read_rows(self.path, self.prepare.max_row_bytes, bad_rows=pass_over)
+        parsed = parse_rows(rows, self.path, self.reading, bad_rows=pass_over)
+        kept = self._keep((row.number, row.record) for row in parsed.rows)
+        for done, record in enumerate(kept, start=1):
             yield record
             if done % STREAM_STEP == 0:
                 progress(stage, done, len(self))
@@ -79,12 +86,25 @@ class Pool:
     def stream_reference_texts(self) -> Iterator[bytes]:
         """The rows as the authors' program compresses them: as they stand in the file."""
         self.require_unchanged()
-        for _, row in read_rows(self.path, self.prepare.max_row_bytes):
-            yield reference_text(row)
+        rows = read_rows(self.path, self.prepare.max_row_bytes, bad_rows=pass_over)
+        yield from map(reference_text, self._keep(rows))
+
+    def _keep(self, numbered: Iterable[tuple[int, T]]) -> Iterator[T]:
+        """What belongs to the rows of the pool."""
+        kept = iter(self.numbers)
+        wanted = next(kept, None)
+        for number, item in numbered:
+            if number == wanted:
+                yield item
+                wanted = next(kept, None)
 
     def require_unchanged(self) -> None:
         if _stamp(self.path) != self.stamp:
             raise EntropylawError(f"{self.path}: changed while rows were being selected from it; run the command again")
+
+
+def pass_over(row: BadRow) -> None:
+    """Rows that are no records were counted when the pool was read first."""
 
 
 def read_pool(
@@ -92,11 +112,14 @@ def read_pool(
     prepare: PrepareParams,
     tokenizer: Path | None = None,
     progress: StageProgress = ignore_stages,
+    reading: Reading | None = None,
 ) -> Pool:
-    """Read a data file in any accepted format once, and count tokens where a ``tokenizer`` folder is given.
+    """Read a data file in any accepted format once, and count tokens where a ``tokenizer`` folder is given. The rows
+    that the stage `prepare` leaves out are left out here too. ``reading``: by default as ``prepare`` says.
 
-    Raises DataError as `corpus.formats.read_records` does, and EntropylawError when there is no such tokenizer.
+    Raises DataError where that stage does, and EntropylawError when there is no such tokenizer.
     """
+    reading = reading or reading_of(prepare)
     start = time.perf_counter()
     count_tokens = load_token_counter(tokenizer) if tokenizer else None
     stamp = _stamp(path)
@@ -115,9 +138,9 @@ def read_pool(
             waiting.clear()
             counting_seconds += time.perf_counter() - counting_start
 
-    for number, record in _numbered_records(path, prepare):
+    for number, (record, row_hash) in number_usable(path, prepare, reading):
         numbers.append(number)
-        hashes.append(content_hash(record))
+        hashes.append(row_hash)
         sources.append(sys.intern(record.source))
         if count_tokens:
             waiting.append(canonical_text(record))
@@ -128,7 +151,9 @@ def read_pool(
     seconds = {"read": time.perf_counter() - start - counting_seconds}
     if count_tokens:
         seconds["tokens"] = counting_seconds
-    return Pool(path, prepare, numbers, hashes, sources, token_counts if count_tokens else None, seconds, stamp)
+    return Pool(
+        path, prepare, reading, numbers, hashes, sources, token_counts if count_tokens else None, seconds, stamp
+    )
 
 
 def select_from_pool(
@@ -210,13 +235,6 @@ def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
         progress("embed", done, len(texts))
 
     return embed_texts(load_embedder(), texts, advance)
-
-
-def _numbered_records(path: Path, prepare: PrepareParams) -> Iterator[tuple[int, Record]]:
-    """The records with their rows' numbers in this file: a prepared record's own is of the file it was made from."""
-    numbered, rows = tee(read_rows(path, prepare.max_row_bytes))
-    parsed = parse_rows(rows, path, prepare.format)
-    return ((number, record) for (number, _), (_, record) in zip(numbered, parsed, strict=True))
 
 
 def _stamp(path: Path) -> tuple[tuple[str, int, int], ...] | None:

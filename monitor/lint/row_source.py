@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.errors import DataError
-from corpus.files import Row, read_rows, row_error
-from corpus.formats import ACCEPTED_KEYS, Format, detect_format, parse_row
+from corpus.errors import BadRow, DataError
+from corpus.files import Row, read_rows
+from corpus.formats import Format, Reading
+from corpus.formats.detection import RowPlan
+from corpus.formats.kinds import PREPARED
+from corpus.formats.reading import RowReader
+from corpus.formats.remedies import explain_unknown_format
+from corpus.formats.unreadable import Unreadable, Unsupported
 from corpus.prepare import PrepareParams
 from corpus.records import Record
 from monitor.lint.check import Hit
 from monitor.lint.lint_row import Place
 from monitor.lint.reading import MIXED, UNREADABLE, reason_of
-from monitor.lint.unread_keys import find_unread_keys
 
 # No row has this index: the row could not be read.
 NO_INDEX = -1
@@ -35,38 +39,63 @@ class RowSource:
     that is wrong with a file is seen at once.
     """
 
-    def __init__(self, file: int, path: Path, reading: PrepareParams, report: Callable[[Hit, Place], None]) -> None:
-        self.file, self.path, self.reading, self.report = file, path, reading, report
+    def __init__(
+        self,
+        file: int,
+        path: Path,
+        prepare: PrepareParams,
+        report: Callable[[Hit, Place], None],
+        reading: Reading | None = None,
+    ) -> None:
+        self.file, self.path, self.report = file, path, report
         self.rows = 0
-        self._format: Format | None = None if reading.format == "auto" else reading.format
+        self._max_row_bytes = prepare.max_row_bytes
+        self._reader = RowReader(reading or Reading(prepare.format, {}, prepare.ignore_keys))
+        self._expected: RowPlan | None = None
+        self._first: tuple[int, Row] | None = None
 
     @property
     def format(self) -> Format:
         """The format of the first row that has one. Raises DataError where none has."""
-        if self._format is None:
-            cause = f"no row has the keys of a known format; accepted are {'; '.join(ACCEPTED_KEYS)}"
-            raise row_error(self.path, cause, 1)
-        return self._format
+        if self._expected is None or self._expected.format is None:
+            if self._first is None:
+                raise DataError(self.path, "holds no row that can be read")
+            raise explain_unknown_format(self.path, [self._first], self._reader.reading.columns)
+        return self._expected.format
 
     def records(self) -> Iterator[ReadRow]:
         """Every row that is a record. Raises DataError where the file cannot be read on."""
-        for number, row in read_rows(self.path, self.reading.max_row_bytes):
+        for number, given in read_rows(self.path, self._max_row_bytes, bad_rows=self._report_bad):
             self.rows += 1
+            self._first = self._first or (number, given)
             place = Place(self.file, number)
-            found = detect_format(row) if self.reading.format == "auto" else self.reading.format
-            self._format = self._format or found
-            if self._format is None:
-                self.report(Hit(UNREADABLE, NO_INDEX, "no known format has its keys"), place)
+            row = self._reader.name_columns(given)
+            plan = self._choose_plan(row, place)
+            try:
+                record = self._reader.read(row, plan, number)
+            except (Unreadable, Unsupported) as error:
+                self._reader.keys.forget_row()
+                self.report(Hit(UNREADABLE, NO_INDEX, reason_of(str(error))), place)
                 continue
-            if found not in (None, self._format):
-                self.report(Hit(MIXED, NO_INDEX, f"{found}, not {self._format}"), place)
-            if record := self._parse(row, found or self._format, place):
-                yield record
+            unread = self._reader.keys.names_of_row()
+            self._reader.keys.end_row()
+            yield ReadRow(place, record, unread)
 
-    def _parse(self, row: Row, format: Format, place: Place) -> ReadRow | None:
-        try:
-            record = parse_row(row, format, place.row, self.path)
-        except DataError as error:
-            self.report(Hit(UNREADABLE, NO_INDEX, reason_of(error.cause)), place)
-            return None
-        return ReadRow(place, record, tuple(find_unread_keys(row, format)))
+    def _choose_plan(self, row: Row, place: Place) -> RowPlan:
+        """How the row is read. ``report`` is told where that is another format than before."""
+        plan, named = self._reader.plan(row), self._reader.reading.format
+        if named != "auto" and plan.format not in PREPARED:
+            plan = self._reader.plan(row, named)
+        before = self._expected
+        if before is None or (plan.format != before.format and before.is_part_of(plan)):
+            self._expected = plan if plan.format is not None else None
+        elif plan.format is None or (plan.format != before.format and plan.is_part_of(before)):
+            # Such as a pair whose rejected answer is null: it is one of the file's rows, and lacks something.
+            return self._reader.plan(row, before.format)
+        elif plan.format != before.format:
+            self.report(Hit(MIXED, NO_INDEX, f"{plan.format}, not {before.format}"), place)
+        return plan
+
+    def _report_bad(self, row: BadRow) -> None:
+        self.rows += 1
+        self.report(Hit(UNREADABLE, NO_INDEX, row.reason), Place(self.file, row.number))

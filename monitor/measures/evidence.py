@@ -35,6 +35,7 @@ class Evidence:
       trained on the row, so that it counts for ``l``. Both of shape (probed,).
     - ``read_share``: the share of the probed rows' response tokens that were read; ``unread``: of how many rows
       something was not read. None where that is not known.
+    - ``rows_read_anew``: rows of which earlier editions of `corpus.formats` passed over a part that is read now.
     """
 
     dataset: str
@@ -51,6 +52,7 @@ class Evidence:
     probe_trained: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     read_share: float | None = None
     unread: UnreadRows | None = None
+    rows_read_anew: int = 0
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:

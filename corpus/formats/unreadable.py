@@ -1,0 +1,42 @@
+"""Why a row is no training record. The words are the same in every command and in prepare.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# Why a single row is left out; the rows around it are read. `corpus.files` has reasons of its own for rows that are
+# damaged before anybody looks at their keys.
+RowProblem = Literal[
+    "blank row",
+    "blank message",
+    "empty answer",
+    "no answer",
+    "no prompt",
+    "no label",
+    "missing key",
+    "unknown role",
+    "wrong type",
+    "more than two answers",
+    "nothing to train on",
+]
+
+
+class Unreadable(Exception):
+    """One row is not a record. ``reason``: in two words, to be counted by; ``detail``: what exactly is wrong."""
+
+    def __init__(self, reason: RowProblem, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: RowProblem = reason
+        self.detail = detail
+
+
+class Unsupported(Exception):
+    """A row says something that changes training and that this tool cannot read. It is never left out in silence,
+    and not as one bad row either, since a file mostly has it in many rows: the file is refused.
+    """
+
+
+def quote(value: object) -> str:
+    """A value as it stands in a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,0 +1,122 @@
+"""The canonical rows that `corpus.prepare` writes and every later stage reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from json.encoder import encode_basestring as encode_text
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import DataError
+from corpus.files import Row
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record
+
+_MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
+
+
+def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
+    """Stream the records of a prepared file with their content hashes, as stored: nothing is checked again.
+
+    Raises DataError when the file is missing, or is not what ``prepare_file`` wrote.
+    """
+    number = 0
+    try:
+        with open(path, "rb") as handle:
+            for line in handle:
+                number += 1
+                row = json.loads(line.decode())
+                yield HashedRecord(_record(row), row["hash"])
+    except OSError as error:
+        cause = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise DataError(path, f"{cause}; {_MAKE_IT}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DataError(path, f"not a prepared row; {_MAKE_IT}", number) from None
+    if number == 0:
+        raise DataError(path, f"is empty; {_MAKE_IT}")
+
+
+def write_row(record: Record, digest: str) -> str:
+    """The line of a prepared file for a record: ``to_row`` as JSON, written several times as fast."""
+    if isinstance(record, Conversation) and not record.tools:
+        messages = ", ".join([_write_message(message) for message in record.messages])
+        source = encode_text(record.source)
+        return f'{{"messages": [{messages}], "source": {source}, "row": {record.row}, "hash": "{digest}"}}\n'
+    if isinstance(record, Preference) and not record.tools:
+        prompt, chosen, rejected = (
+            ", ".join([_write_message(message) for message in side])
+            for side in (record.prompt, record.chosen, record.rejected)
+        )
+        sides = f'"prompt": [{prompt}], "chosen": [{chosen}], "rejected": [{rejected}]'
+        score = "" if record.chosen_score is None else f', "chosen_score": {record.chosen_score!r}'
+        source = encode_text(record.source)
+        return f'{{{sides}{score}, "source": {source}, "row": {record.row}, "hash": "{digest}"}}\n'
+    return json.dumps(to_row(record, digest), ensure_ascii=False) + "\n"
+
+
+def _write_message(message: Message) -> str:
+    if message.is_plain:
+        return f'{{"role": "{message.role}", "content": {encode_text(message.content)}}}'
+    return json.dumps(_message_row(message), ensure_ascii=False)
+
+
+def to_row(record: Record, digest: str) -> Row:
+    """The canonical row of a record and its content hash: what a prepared file holds on each line."""
+    tail: Row = {"source": record.source, "row": record.row, "hash": digest}
+    if record.tools:
+        tail["tools"] = record.tools
+    if isinstance(record, Conversation):
+        return {"messages": _plain(record.messages), **tail}
+    score = {} if record.chosen_score is None else {"chosen_score": record.chosen_score}
+    return {
+        "prompt": _plain(record.prompt),
+        "chosen": _plain(record.chosen),
+        "rejected": _plain(record.rejected),
+        **score,
+        **tail,
+    }
+
+
+def _plain(messages: tuple[Message, ...]) -> list[Row]:
+    return [_message_row(message) for message in messages]
+
+
+def _message_row(message: Message) -> Row:
+    """The message as an object, without what it does not have."""
+    row: Row = {"role": message.role, "content": message.content}
+    if not message.is_plain:
+        row |= {key: text for key in ("reasoning", "tool_calls") if (text := getattr(message, key))}
+        if not message.trained:
+            row["trained"] = False
+    return row
+
+
+def _record(row: Row) -> Record:
+    if "messages" in row:
+        return Conversation(_messages(row["messages"]), row["source"], row["row"], row.get("tools", ""))
+    return Preference(
+        _messages(row["prompt"]),
+        _messages(row["chosen"]),
+        _messages(row["rejected"]),
+        row["source"],
+        row["row"],
+        row.get("chosen_score"),
+        row.get("tools", ""),
+    )
+
+
+def _messages(plain: list[dict[str, Any]]) -> tuple[Message, ...]:
+    return tuple(
+        [
+            Message(item["role"], item["content"])
+            if len(item) == 2
+            else Message(
+                item["role"],
+                item["content"],
+                item.get("reasoning", ""),
+                item.get("tool_calls", ""),
+                item.get("trained", True),
+            )
+            for item in plain
+        ]
+    )

@@ -1,0 +1,51 @@
+"""The datasets of params.yaml: where each lies, what it holds, and how its rows are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from corpus.dataset_params import DatasetParams, parse_dataset, reading_of
+from corpus.errors import ParamsError
+from corpus.formats import Kind, Reading
+from corpus.params import PARAMS_FILE, read_params, read_section
+from corpus.prepare import PrepareParams
+from entropylaw.repository import layout
+
+KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
+
+
+def read_datasets() -> dict[str, DatasetParams]:
+    """The section ``datasets`` of params.yaml: each dataset by its name."""
+    section = read_params().get("datasets")
+    if not isinstance(section, dict) or not section:
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
+    unknown = set(section) - {layout.SFT, layout.PREFERENCES}
+    if unknown or layout.SFT not in section:
+        expected = f"{layout.SFT} and optionally {layout.PREFERENCES}"
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
+    return {name: parse_dataset(value, f"{PARAMS_FILE}: datasets.{name}") for name, value in section.items()}
+
+
+def known_datasets() -> dict[str, DatasetParams]:
+    """The datasets of params.yaml; none where there is no such file or section."""
+    return read_datasets() if Path(PARAMS_FILE).exists() and "datasets" in read_params() else {}
+
+
+def find_dataset(path: Path) -> str | None:
+    """The name of the dataset that lies in this file, None where it is that of no dataset."""
+    place = path.resolve()
+    return next((name for name, params in known_datasets().items() if params.file.resolve() == place), None)
+
+
+def reading_for(path: Path, dataset: str | None = None) -> Reading:
+    """How the rows of a file are read: as params.yaml says of the dataset named, or of the one that lies there."""
+    name = dataset or find_dataset(path) or ""
+    return reading_of(read_section(PrepareParams, "prepare"), known_datasets().get(name), KINDS.get(name))
+
+
+def held_out_reading(path: Path) -> Reading:
+    """How held-out rows are read: like the conversations that they are held out of, but in any format."""
+    datasets = known_datasets()
+    dataset = datasets.get(find_dataset(path) or layout.SFT)
+    ignored = read_section(PrepareParams, "prepare").ignore_keys
+    return Reading("auto", dataset.columns if dataset else {}, ignored)
