@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 from sample_verdicts import STATUSES, history, sample_verdict, waiver
 
 from monitor.verdict import RuleResult
-from reports.checks import ANNOTATIONS_PER_LEVEL, CheckFormat, render_check
+from reports.annotations import ANNOTATIONS_PER_LEVEL
+from reports.checks import CheckFormat, render_check
 from reports.escaping import escape_log
 from reports.markdown import COMMENT_MARKER, render_markdown_check, render_markdown_report
 from reports.report_data import ReportData, build_report_data

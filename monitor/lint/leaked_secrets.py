@@ -126,7 +126,7 @@ def load_detectors() -> dict[str, Any]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.plugins.base import RegexBasedDetector
 
-    classes = get_mapping_from_secret_type_to_class().values()
+    classes: list[Any] = list(get_mapping_from_secret_type_to_class().values())
     return {
         cls.__name__: cls()
         for cls in sorted(classes, key=lambda cls: cls.__name__)

@@ -77,7 +77,8 @@ class Tally:
         heap.last = place
         if len(heap.rows) < NAMED_ROWS:
             text = cut_around(hit.text, hit.start) if self.show_text and hit.text else None
-            heap.rows.append(FoundRow(*place, *(other or (None, None)), text))
+            other_file, other_row = other or (None, None)
+            heap.rows.append(FoundRow(place.file, place.row, other_file, other_row, text))
 
     def findings(self, rows: int) -> tuple[Finding, ...]:
         """The findings, gravest first, then by their numbers. ``rows``: of all files, unreadable ones too."""
