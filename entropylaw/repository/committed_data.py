@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from corpus.errors import EntropylawError
-from corpus.files import belongs_to, dataset_root, list_files
+from corpus.files import belongs_to, dataset_root, hub_name, is_hub_name, list_files
 from corpus.progress import Progress
 from entropylaw.repository.git import find_root
 
@@ -55,6 +55,8 @@ def hash_present(source: str) -> str:
 
     Raises DataError, with what to do, where its files are not here.
     """
+    if is_hub_name(source):
+        raise EntropylawError(f"{hub_name(source)}: lies on the Hub; this repository has no past versions of it")
     root = dataset_root(source)
     if not root.is_dir():
         [file] = list_files(source)
