@@ -8,9 +8,10 @@ import datasets
 import pytest
 from data_files import read_all, rows_of
 
-from corpus.errors import DataError
+from corpus.errors import DataError, EntropylawError
 from corpus.files import copy_rows, locate_row, read_rows, row_error, write_rows
 from corpus.files.hub import HubDataset, parse_hub_name
+from entropylaw.repository.committed_data import hash_present
 
 ROWS = [{"messages": [{"role": "user", "content": f"Hi {n}"}], "image": b"\x89"} for n in range(5)]
 NAME = "hf://owner/name@0123abc"
@@ -63,6 +64,11 @@ def test_what_cannot_be_had_is_one_line(hub: Path, name: str, cause: str) -> Non
     with pytest.raises(DataError, match=cause) as caught:
         list(read_rows(name))
     assert str(caught.value).startswith(name) and "\n" not in str(caught.value)
+
+
+def test_the_hub_has_no_past_versions_in_a_repository() -> None:
+    with pytest.raises(EntropylawError, match=f"^{NAME}: lies on the Hub"):
+        hash_present(Path(NAME).as_posix())
 
 
 def test_every_part_of_a_name_is_read() -> None:

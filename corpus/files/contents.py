@@ -47,7 +47,7 @@ READING_ERRORS = (OSError, EOFError, zlib.error, DamagedData)
 def reading_error(path: Path, error: Exception, number: int | None, unit: Unit = "line") -> DataError:
     """The DataError for one of READING_ERRORS, met at a row."""
     if isinstance(error, EOFError):
-        cause = "the compressed data ends early; was the file cut short?"
+        cause = "the gzip data ends early; was the file cut short?"
     elif isinstance(error, DamagedData):
         cause = str(error)
     elif isinstance(error, (gzip.BadGzipFile, zlib.error)):

@@ -135,8 +135,10 @@ def _tell_json_form(head: bytes, is_whole: bool, is_document: bool) -> Form:
     text = head.decode("utf-8", "replace")
     start = _skip_space(text, 0)
     if text.startswith("[", start):
-        # A list on the first line that another line follows is a row of JSON lines, and a wrong one.
-        return "json lines" if _is_one_of_many(text, start) else "json array"
+        # A list on the first line that another line follows is a row of JSON lines, and a wrong one; so is a list of
+        # other things than objects.
+        holds_objects = is_document or text[_skip_space(text, start + 1) :][:1] in ("{", "]", "")
+        return "json array" if holds_objects and not _is_one_of_many(text, start) else "json lines"
     if not text.startswith("{", start):
         return "json lines"
     line_end = text.find("\n", start)

@@ -19,7 +19,7 @@ class DamagedData(Exception):
 class ZstdContents(io.RawIOBase):
     """The unpacked bytes of all frames of a file. The library's own reader ends in silence where the data was cut.
 
-    Reading raises EOFError where the data ends early, and DamagedData where it cannot be unpacked.
+    Reading raises DamagedData where the data ends early or cannot be unpacked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class ZstdContents(io.RawIOBase):
             packed = self._frame.unused_data or self._file.read(_PACKED_BYTES)
             if not packed:
                 if not self._frame.eof:
-                    raise EOFError
+                    raise DamagedData("the zstd data ends early; was the file cut short?")
                 return 0
             if self._frame.eof:
                 # Another one follows, as `cat a.zst b.zst` and pzstd make them.

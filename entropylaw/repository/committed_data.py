@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from corpus.errors import EntropylawError
-from corpus.files import belongs_to, dataset_root, list_files
+from corpus.files import belongs_to, dataset_root, hub_name, is_hub_name, list_files
 from corpus.progress import Progress
 from entropylaw.repository.git import find_root
 
@@ -34,20 +34,13 @@ def describe_data(name: str, source: str, commit: str) -> StoredData | None:
 
     Raises EntropylawError, about ``name``, when Git and DVC cannot tell.
     """
-    from dvc_data.index import DataIndexDirError
-
     root = dataset_root(source).as_posix()
     with _at_commit(name, root, commit) as (files, path):
-        if not files.isdir(path):
-            found = _nearest_in_dvc(files, path)
-            return None if found is None else _describe_file(files, found, commit, is_whole=found == path)
-        try:
-            paths = _list_paths(files, path, source, root)
-        except DataIndexDirError:
-            paths = {}
+        paths = {} if files.isfile(path) else _list_paths(files, path, source, root)
         if not paths:
-            # Of a folder in DVC whose list is not here, all that is known is the hash of that list.
-            return _describe_file(files, path, commit, is_whole=False) if files.isdvc(path) else None
+            # The file itself; or a folder in DVC whose list is not here: all that is known is the hash of that list.
+            found = path if files.isdvc(path) else _nearest_in_dvc(files, path)
+            return None if found is None else _describe_file(files, found, commit, files.isfile(path))
         parts = {below: _describe_file(files, found, commit) for below, found in paths.items()}
     sizes = [part.size for part in parts.values() if part.size is not None]
     return StoredData(
@@ -62,6 +55,8 @@ def hash_present(source: str) -> str:
 
     Raises DataError, with what to do, where its files are not here.
     """
+    if is_hub_name(source):
+        raise EntropylawError(f"{hub_name(source)}: lies on the Hub; this repository has no past versions of it")
     root = dataset_root(source)
     if not root.is_dir():
         [file] = list_files(source)
@@ -103,8 +98,8 @@ def copy_data(name: str, source: str, commit: str, folder: Path, progress: Progr
     target = folder / Path(root).name
     with _at_commit(name, root, commit) as (files, path):
         # The notes of `save_to_disk` are no data, but say which files are.
-        paths = _list_paths(files, path, source, root, ("state.json",)) if files.isdir(path) else {"": path}
-        if not paths or not files.isfile(next(iter(paths.values()))):
+        paths = {"": path} if files.isfile(path) else _list_paths(files, path, source, root, ("state.json",))
+        if not paths:
             raise _not_tracked(files, name, path, commit)
         sizes = [files.info(found)["size"] for found in paths.values()]
         total = None if None in sizes else sum(sizes) // _CHUNK
@@ -122,8 +117,16 @@ def copy_data(name: str, source: str, commit: str, folder: Path, progress: Progr
 
 
 def _list_paths(files: Any, path: str, source: str, root: str, notes: Sequence[str] = ()) -> dict[str, str]:
-    """The dataset's files in a folder at a commit, and the ``notes`` there, by their names below the folder."""
-    found = {os.path.relpath(item, path).replace(os.sep, "/"): item for item in files.find(path)}
+    """The dataset's files in a folder at a commit, and the ``notes`` there, by their names below the folder.
+
+    Empty where there is no such folder, and where DVC's list of the folder is not here: it is data itself.
+    """
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        found = {os.path.relpath(item, path).replace(os.sep, "/"): item for item in files.find(path)}
+    except DataIndexDirError:
+        return {}
     return {
         below: item for below, item in sorted(found.items()) if belongs_to(source, f"{root}/{below}") or below in notes
     }
