@@ -46,8 +46,8 @@ def read_records(
     ...     file = pathlib.Path(folder) / "data.jsonl"
     ...     _ = file.write_text(json.dumps(row))
     ...     [record] = entropylaw.read_records(file)
-    >>> record.messages[1]
-    Message(role='assistant', content='Hello!')
+    >>> [(message.role, message.content) for message in record.messages]
+    [('user', 'Say hello.'), ('assistant', 'Hello!')]
     """
     params = params or PrepareParams()
     try:
@@ -94,7 +94,7 @@ def prepare_records(
     >>> [record.row for record, hash in prepared.rows]
     [1]
     >>> prepared.dropped
-    (DroppedRow(row=2, reason='empty answer'),)
+    (DroppedRow(row=2, reason='empty answer', detail=''),)
     """
     params = params or PrepareParams()
     rows, dropped = [], []
