@@ -32,7 +32,7 @@ def read_stages(datasets: dict[str, str]) -> list[tuple[str, str | None, str]]:
         if "foreach" in stage:
             command = stage["do"]["cmd"]
             for dataset, file in datasets.items():
-                stages.append((name, dataset, command.replace("${key}", dataset).replace("${item}", file)))
+                stages.append((name, dataset, command.replace("${key}", dataset).replace("${item.path}", file)))
         else:
             stages.append((name, None, stage["cmd"]))
         if name == ASSESS:

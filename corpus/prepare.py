@@ -102,6 +102,7 @@ def prepare_records(
 ) -> Iterator[Decision]:
     """Decide row by row what is kept. ``held_out``: content hashes of rows that must not be trained on.
 
+    >>> from corpus.records import Message
     >>> messages = (Message("user", "Hi"), Message("assistant", " "))
     >>> [decision.reason for decision in prepare_records([Conversation(messages)], PrepareParams())]
     ['empty answer']

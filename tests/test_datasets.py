@@ -118,12 +118,12 @@ def test_what_prepare_leaves_out_is_left_out_of_a_selection(run, german, tmp_pat
     write_lines(tmp_path / "data" / "qa.jsonl", *rows)
     columns = {"prompt": "frage", "completion": "antwort"}
     change(german, {"sft": {"path": "data/qa.jsonl", "columns": columns}}, share=1.0)
-    few = ["--k1", "4", "--k2", "4", "--k3", "2", "--rows", "4"]
+    few = ["--k1", "4", "--k2", "2", "--k3", "1", "--rows", "2"]
     for compat in ("algorithm", "reference"):
         chosen = run("select", "zip", "data/qa.jsonl", *few, "--compat", compat, "--out", "out.jsonl")
         assert chosen.exit_code == 0, chosen.stderr
         answers = [json.loads(line)["antwort"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-        assert sorted(answers) == ["anders", "anders", "so", "so"]
+        assert len(answers) == 2 and set(answers) <= {"anders", "so"}
         assert "rows left out: 4 empty answer" in chosen.stderr
 
 

@@ -147,7 +147,7 @@ def test_rows_of_several_files_are_compared_and_named_with_their_file(in_tmp_pat
 def test_params_yaml_says_how_rows_are_read(in_tmp_path: Path) -> None:
     write_lines(Path("rows.jsonl"), [ask("Hi", "Hello! " * 10), *sound_rows()])
     Path("params.yaml").write_text(
-        "prepare: {format: auto, max_characters: 50, max_dropped_share: 0.5, max_row_bytes: 100000}\n"
+        "prepare: {format: auto, max_characters: 50, max_dropped_share: 0.5, max_row_bytes: 100000, ignore_keys: []}\n"
     )
     document = json.loads(CliRunner().invoke(app, ["lint", "rows.jsonl", "--json", "--select", "W104"]).stdout)
     assert document["findings"][0]["rows"][0]["row"] == 1

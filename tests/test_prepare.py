@@ -396,7 +396,7 @@ def test_data_is_never_replaced_by_its_prepared_form(tmp_path: Path) -> None:
 
 
 def test_the_row_limit_is_the_params(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 2: longer than 1,000 bytes"):
+    with pytest.raises(DataError, match=r"1 too long \(row 2; longer than 1,000 bytes"):
         prepare(tmp_path, [chat("Q", "A"), chat("Q", "x" * 1000)], PrepareParams(max_row_bytes=1000))
 
 

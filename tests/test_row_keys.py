@@ -97,6 +97,19 @@ def test_inside_a_message_too(key: str) -> None:
     assert unread(row, ignore_keys=[key]) == {f"message.{key}": 1}
 
 
+def test_what_is_read_can_be_ignored_too() -> None:
+    row = {"messages": [ASK, {**FOUR, "thinking": "2 and 2", "weight": 0}], "system": "Be brief."}
+    parsed = parse_rows([(1, row)], "d.jsonl", Reading(ignore_keys=["thinking", "weight", "system"]))
+    (read,) = parsed.rows
+    assert read.record == parse_row(ROW, "messages", 1, "d.jsonl")
+    assert parsed.keys.unread == {"message.thinking": 1, "message.weight": 1, "system": 1}
+
+
+def test_what_columns_names_is_read_although_it_is_ignored() -> None:
+    reading = Reading(columns={"label": "label"}, ignore_keys=["label"])
+    assert parse_rows([(1, {**ROW, "label": 1})], "d.jsonl", reading).format == "unpaired"
+
+
 def test_an_ignored_key_decides_nothing() -> None:
     row = {**ROW, "label": 1, "rejected_response": "5"}
     parsed = parse_rows([(1, row)], "d.jsonl", Reading(ignore_keys=["label", "rejected_response"]))

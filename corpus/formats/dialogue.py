@@ -25,8 +25,8 @@ _END_OF_TURN = re.compile(r"<\|im_end\|>\s*\Z")
 def split_dialogue(text: str) -> tuple[Message, ...] | None:
     r"""The turns of a dialogue, or None where the text is none: it must begin with somebody who is not the assistant.
 
-    >>> split_dialogue("\n\nHuman: 2+2?\n\nAssistant: 4")
-    (Message(role='user', content='2+2?'), Message(role='assistant', content='4'))
+    >>> [(turn.role, turn.content) for turn in split_dialogue("\n\nHuman: 2+2?\n\nAssistant: 4")]
+    [('user', '2+2?'), ('assistant', '4')]
     """
     for pattern, roles in _MARKERS:
         marks = list(pattern.finditer(text))

@@ -100,6 +100,11 @@ def read_message(item: Any, where: str, keys: KeyLedger) -> Message:
         raise Unreadable("wrong type", f"{where} is {json_type(item)}; expected an object with a role and a content")
     if isinstance(item.get("data"), dict):  # LangChain keeps all but the role one level deeper
         item = {**item["data"], **{key: value for key, value in item.items() if key != "data"}}
+    if not keys.ignored.isdisjoint(item):
+        for key in keys.ignored & item.keys():
+            if not is_empty(item[key]):
+                keys.note_unread(f"message.{key}")
+        item = {key: value for key, value in item.items() if key not in keys.ignored}
     role, name = _read_role(item, where)
     content_key = next((key for key in CONTENT_KEYS if not is_empty(item.get(key))), None)
     if content_key is None:
@@ -176,9 +181,7 @@ def _read_mask(item: dict[str, Any], role: Role, where: str, keys: KeyLedger) ->
     trained = True
     for key in MASK_KEYS:
         value = item.get(key)
-        if is_empty(value) or key in keys.ignored:
-            if not is_empty(value):
-                keys.note_unread(f"message.{key}")
+        if is_empty(value):
             continue
         if value not in (0, 1):  # False and True among them
             raise Unsupported(

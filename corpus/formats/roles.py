@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from corpus.records import ROLES, Role
 
-# Every spelling met in published ShareGPT, OpenAI, LLaMA-Factory, ms-swift, OpenAssistant, Gemini, LangChain, Cohere
-# and MOSS data. Names are compared in lower case.
+# Every spelling met in published data of ShareGPT, OpenAI, LLaMA-Factory, ms-swift, OpenAssistant, Gemini, LangChain,
+# Cohere and MOSS. Names are compared in lower case.
 ROLE_NAMES: dict[str, Role] = {
     **{role: role for role in ROLES},
     "developer": "system",

@@ -78,6 +78,7 @@ A whole turn by {call_roles} is a call where it is JSON.
 - **What changes training and is not supported is an error**: images, audio and video, masks of tokens, weights between
   0 and 1, a second answer beside a conversation, a `label` that says neither yes nor no.
 - `prepare.ignore_keys` names keys, also those of messages and parts, that are to be read as if they were not there.
+  What `columns` names is read all the same.
 - **A row that is no record** is left out, counted and listed with its reason: null or blank texts, no answer, an
   unknown role, a number where a text is expected. With more than `prepare.max_dropped_share` of such rows the version
   is an error that names every reason and the first rows of each.

@@ -47,8 +47,8 @@ def read_records(
     ...     file = pathlib.Path(folder) / "data.jsonl"
     ...     _ = file.write_text(json.dumps(row))
     ...     [record] = entropylaw.read_records(file)
-    >>> record.messages[1].role, record.messages[1].content
-    ('assistant', 'Hello!')
+    >>> [(message.role, message.content) for message in record.messages]
+    [('user', 'Say hello.'), ('assistant', 'Hello!')]
     """
     params = params or PrepareParams()
     try:
