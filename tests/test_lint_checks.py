@@ -10,8 +10,8 @@ import pytest
 from lint_rows import Row, ask, lint_rows, rows_by_code, sound_rows, talk
 from made_up_rows import draw_chats
 
-from corpus.records import Conversation, HashedRecord
-from corpus.row_sides import split_sides
+from corpus.records import Conversation
+from entropylaw.demo.chitchat import ChatLog, to_conversation
 from monitor.lint.check import TokenCounter
 from monitor.lint.registry import list_issues
 from monitor.lint.tally import Finding
@@ -22,7 +22,8 @@ PREFERENCE = {"prompt": "Which tea keeps you awake?", "chosen": "Black tea does.
 
 # Code, a row that has the issue, and a row that only looks like it.
 SINGLE_ROWS: list[tuple[str, Row, Row]] = [
-    ("W103", ask("Hi", "Hello!", images=["a.png"]), ask("Hi", "Hello!", id=7, images=[])),
+    ("W103", ask("Hi", "Hello!", hint="Be kind."), ask("Hi", "Hello!", id=7, hint="")),
+    ("E101", ask("Hi", "Hello!", images=["a.png"]), ask("Hi", "Hello!", images=[])),
     ("W201", talk("user: Hi", "user: Are you there?", "assistant: Yes."), talk("user: Hi", "assistant: Yes?")),
     (
         "W201",
@@ -234,18 +235,23 @@ def with_answers_of(chats: list[Conversation], order: list[int]) -> list[Convers
     ]
 
 
-def test_exchanged_answers_are_found_where_they_are_and_not_elsewhere(
-    tmp_path: Path, chats: list[HashedRecord]
-) -> None:
+def split_turns(log: ChatLog) -> tuple[str, str]:
+    """What the first speaker of a conversation says, and what the second does."""
+    turns = to_conversation(log)["conversations"]
+    asked, said = ("\n".join(turn["value"] for turn in turns if turn["from"] == name) for name in ("human", "gpt"))
+    return asked, said
+
+
+def test_exchanged_answers_are_found_where_they_are_and_not_elsewhere(tmp_path: Path, chat_logs: list[ChatLog]) -> None:
     rng = np.random.default_rng(1)
-    rows = [split_sides(record) for record, _ in chats[:800]]
+    rows = [split_turns(log) for log in chat_logs[:800]]
     sound = [ask(prompt, answer) for prompt, answer in rows]
     assert not {"W308", "W309"} & set(rows_by_code(lint_rows(tmp_path, sound)))
     answers = [answer for _, answer in rows]
     exchanged = rng.choice(len(rows), 80, replace=False)
     for i, j in zip(exchanged, np.roll(exchanged, 1), strict=True):
-        answers[i] = rows[j].answer
-    damaged = [ask(row.prompt, answer) for row, answer in zip(rows, answers, strict=True)]
+        answers[i] = rows[j][1]
+    damaged = [ask(prompt, answer) for (prompt, _), answer in zip(rows, answers, strict=True)]
     finding = find(tmp_path, "W308", damaged)
     assert finding is not None and finding.count >= 30
     assert sum(row.row - 1 in exchanged for row in finding.rows) >= 7
