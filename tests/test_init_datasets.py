@@ -41,6 +41,11 @@ def require_done(result: Result) -> None:
     assert result.exit_code == 0, result.stderr
 
 
+def sft_path() -> str:
+    named = read_params()["datasets"]["sft"]
+    return named if isinstance(named, str) else named["path"]
+
+
 def prepare_stage() -> dict[str, Any]:
     stage: dict[str, Any] = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]["prepare"]["do"]
     return stage
@@ -65,7 +70,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_is_tracked_as_a_whole_and_runs_through_the_pipeline(repository: Path) -> None:
     require_done(init("--dataset", "sft=data/sft"))
-    assert read_params()["datasets"] == {"sft": "data/sft"}
+    assert sft_path() == "data/sft"
     assert Path("data/sft.dvc").exists() and not list(Path("data/sft").glob("*.dvc"))
     dvc("repro", "prepare")
     report = json.loads(Path("results/sft/prepare.json").read_text())
@@ -97,7 +102,7 @@ def test_one_shard_stands_for_all_and_a_pattern_depends_on_its_folder(repository
     result = init("--dataset", "sft=data/sft/train-00001-of-00003.jsonl")
     require_done(result)
     assert "one shard of several; the dataset is all of them: data/sft/train-*-of-00003.jsonl" in result.stdout
-    assert read_params()["datasets"] == {"sft": "data/sft/train-*-of-00003.jsonl"}
+    assert sft_path() == "data/sft/train-*-of-00003.jsonl"
     assert prepare_stage()["deps"] == ["data/sft", "data/heldout.jsonl"]
     dvc("repro", "prepare")
     assert len(json.loads(Path("results/sft/prepare.json").read_text())["files"]) == 3
@@ -109,7 +114,7 @@ def test_a_dataset_on_the_hub_is_known_by_its_name(repository: Path, monkeypatch
     Path("owner/name").mkdir(parents=True)
     write_rows(Path("owner/name/train.jsonl"), 0, 200)
     require_done(init("--dataset", "sft=hf://owner/name@0123abc"))
-    assert read_params()["datasets"] == {"sft": "hf://owner/name@0123abc"}
+    assert sft_path() == "hf://owner/name@0123abc"
     assert prepare_stage()["deps"] == ["data/heldout.jsonl"] and "datasets.${key}" in prepare_stage()["params"]
     dvc("repro", "prepare")
     # Another revision is other data.
@@ -125,7 +130,7 @@ def test_data_that_dvc_links_to_its_cache_is_where_it_stands(repository: Path, t
     dvc("add", "--quiet", "data/chats.jsonl")
     assert Path("data/chats.jsonl").is_symlink()
     require_done(init("--dataset", "sft=data/chats.jsonl"))
-    assert read_params()["datasets"] == {"sft": "data/chats.jsonl"}
+    assert sft_path() == "data/chats.jsonl"
 
 
 def test_where_dvc_has_the_folder_of_the_pipeline_nothing_is_written(repository: Path) -> None:
