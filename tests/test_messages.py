@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from corpus.errors import DataError
 from corpus.formats import ROLE_NAMES, Reading, parse_row, parse_rows
-from corpus.records import Conversation, Message
+from corpus.records import Conversation, Message, Preference
 
 ASK, FOUR = Message("user", "2+2?"), Message("assistant", "4")
 ask, four = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
@@ -64,6 +66,7 @@ SAME: dict[str, Any] = {
     "OpenAssistant": [{"role": "prompter", "text": "2+2?"}, {"role": "assistant", "text": "4"}],
     "value, text and markdown mixed": [{"from": "human", "text": "2+2?"}, {"from": "gpt", "markdown": "4"}],
     "JSON in a text": '[{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]',
+    "Python's list in a text": str([ask, four]),
     "columns of a struct": {"role": ["user", "assistant"], "content": ["2+2?", "4"]},
     "columns of a struct, with nulls": {"role": ["user", "assistant"], "content": ["2+2?", "4"], "name": None},
     "texts in turn": ["2+2?", "4"],
@@ -78,6 +81,20 @@ SAME: dict[str, Any] = {
 @pytest.mark.parametrize("case", SAME)
 def test_one_conversation_in_many_forms(case: str) -> None:
     assert read(SAME[case]) == (ASK, FOUR)
+
+
+@pytest.mark.parametrize("write", [json.dumps, str])
+def test_messages_in_the_text_of_an_answer_are_messages(write: Callable[[Any], str]) -> None:
+    five = {"role": "assistant", "content": "5"}
+    row = {"prompt": write([ask]), "chosen": write([four]), "rejected": write([five])}
+    record = parse_row(row, "preference", 1, "d.jsonl")
+    assert record == Preference((ASK,), (FOUR,), (Message("assistant", "5"),), row=1)
+
+
+@pytest.mark.parametrize("text", ["[{1: 2}]", "[1, 2]", "[{'a': 1}]", '[{"role": "x"}', "[{}, x]", "[{'role': open}]"])
+def test_a_text_that_looks_like_a_list_stays_a_text(text: str) -> None:
+    record = parse_row({"prompt": text, "completion": "4"}, "prompt_completion", 1, "d.jsonl")
+    assert isinstance(record, Conversation) and record.messages[0] == Message("user", text)
 
 
 def test_a_marker_inside_a_line_begins_no_turn() -> None:

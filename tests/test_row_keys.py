@@ -54,8 +54,12 @@ def test_keys_of_rows_that_are_left_out_are_counted_too() -> None:
 def test_published_metadata_is_passed_over() -> None:
     lmsys = {"conversation_id": "c", "model": "m", "turn": 1, "language": "English", "redacted": False}
     helpsteer = {"helpfulness": 3, "correctness": 4, "coherence": 4, "complexity": 1, "verbosity": 2}
-    message = {**FOUR, "name": "Ann", "id": "7", "tool_call_id": "t", "timestamp": "2024-01-01"}
+    message = {**FOUR, "id": "7", "tool_call_id": "t", "timestamp": "2024-01-01"}
     assert unread({"messages": [ASK, message], "prompt_id": "p", **lmsys, **helpsteer}) == {}
+
+
+def test_a_name_beside_a_role_is_named_as_not_read() -> None:
+    assert unread({"messages": [{**ASK, "name": "Ann"}, {**FOUR, "name": None}], "name": "x"}) == {"message.name": 1}
 
 
 def test_what_the_row_says_elsewhere_is_not_lost() -> None:
@@ -74,6 +78,7 @@ UNSUPPORTED: dict[str, Any] = {
     "rejected": "5",
     "rejected_answers": ["5"],
     "loss_mask": [0, 1],
+    "train_on_turn": False,
     "weight": 0.5,
     "input_ids": [1, 2],
     "chat_template_kwargs": {"enable_thinking": False},
@@ -171,7 +176,8 @@ def test_no_text_of_a_row_disappears_without_its_key_being_named(
     inner = [item for value in row.values() if isinstance(value, list) for item in value if isinstance(item, dict)]
     if inner:
         message = data.draw(st.sampled_from(inner))
-        message |= {k: v for k, v in data.draw(st.dictionaries(NAMES, WORDS, max_size=2)).items() if k not in message}
+        drawn = data.draw(st.dictionaries(NAMES, WORDS, max_size=2))
+        message |= {key: word for key, word in drawn.items() if key not in message and not is_metadata(key)}
     bad: list[object] = []
     try:
         parsed = parse_rows([(1, row)], "d.jsonl", bad_rows=bad.append)

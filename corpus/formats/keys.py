@@ -55,7 +55,7 @@ _MEDIA = (
 _MASKS = (
     "mask|masks|loss_mask|train_mask|loss_masks|assistant_masks|completion_mask|attention_mask|input_ids|labels|"
     "token_ids|weights?|sample_weight|loss_scale|loss_weight|train|training|trainable|train_detail|training_detail|"
-    "train_on_inputs?"
+    r"train_on_\w+"
 )
 # `documents` and the two keys behind it change what a chat template writes.
 _TEMPLATE = "documents|chat_template|chat_template_kwargs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from itertools import cycle
 from typing import Any
 
@@ -27,15 +28,20 @@ REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 MASK_KEYS = ("weight", "train", "training", "loss")
 CALLS_KEY, OLD_CALL_KEY = "tool_calls", "function_call"
 _READ = frozenset((*ROLE_KEYS, *CONTENT_KEYS, *REASONING_KEYS, *MASK_KEYS, CALLS_KEY, OLD_CALL_KEY, "data"))
+_ROLE_KEYS = frozenset(ROLE_KEYS)
 _PAIR_KEYS = frozenset(("input", "output"))
-# Notes of chat programs about a message. `name` says which of several persons or tools speaks.
-_METADATA = frozenset(("name", "additional_kwargs", "response_metadata", "usage_metadata", "example", "loc"))
+# Notes of chat programs about a message.
+_METADATA = frozenset(("additional_kwargs", "response_metadata", "usage_metadata", "example", "loc"))
 
 
 def read_turns(value: Any, name: str, role: Role, keys: KeyLedger) -> Messages:
     """A text that ``role`` says, one message, or a list of messages. ``name``: of the column, for messages."""
     if isinstance(value, str):
-        return (Message(role, value),)
+        listed = parse_list(value)
+        if listed is None:
+            return (Message(role, value),)
+        keys.note_read_anew()
+        return read_messages(listed, name, keys)
     if isinstance(value, dict) and not _is_columns(value):
         return (read_message(value, f"{name!r}", keys),)
     if isinstance(value, (bytes, float)) or (isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)):
@@ -54,7 +60,8 @@ def read_messages(value: Any, name: str, keys: KeyLedger) -> Messages:
             given = read_content(value, f"{name!r}", keys).text
             if turns := split_dialogue(given):
                 return turns
-            value = parse_json(given)
+            listed = parse_list(given)
+            value = parse_json(given) if listed is None else listed
         items = _zip_columns(value, name) if isinstance(value, dict) and _is_columns(value) else value
         if not isinstance(items, list):
             raise Unreadable("wrong type", f"{name!r} is {json_type(items)}; expected a list of messages")
@@ -77,6 +84,25 @@ def read_messages(value: Any, name: str, keys: KeyLedger) -> Messages:
                 continue
         messages.append(read_message(item, f"message {len(messages) + 1} of {name!r}", keys))
     return tuple(messages)
+
+
+def parse_list(text: str) -> list[Any] | None:
+    """The messages that a text holds as JSON, or as Python writes them into a table; None where it is another text.
+
+    >>> parse_list("[{'role': 'user', 'content': '2+2?'}]")
+    [{'role': 'user', 'content': '2+2?'}]
+    """
+    stripped = text.strip()
+    if not (stripped.startswith(("[{", "[ {", "[\n")) and stripped.endswith("]")):
+        return None
+    value = parse_json(stripped)
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(stripped)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    listed = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return value if listed and all(not _ROLE_KEYS.isdisjoint(item) for item in value) else None
 
 
 def _read_pairs(items: list[Any], name: str, keys: KeyLedger) -> Messages:
@@ -201,11 +227,11 @@ def _read_mask(item: dict[str, Any], role: Role, where: str, keys: KeyLedger) ->
 
 
 def _pass_over(key: str, value: Any, where: str, keys: KeyLedger) -> None:
-    if key in _METADATA or is_empty(value):
+    # A name says which of several persons or tools speaks, and some templates write it.
+    if key in _METADATA or is_empty(value) or (key != "name" and is_metadata(key)):
         return
     if key in keys.ignored or not is_unsupported(key):
-        if not is_metadata(key):
-            keys.note_unread(f"message.{key}")
+        keys.note_unread(f"message.{key}")
         return
     raise Unsupported(
         f"{where} has {key!r}, which changes training and is not supported; name {key} in prepare.ignore_keys to read "

@@ -44,4 +44,4 @@ def role_of(name: object) -> Role | None:
     >>> role_of("Human"), role_of("robot")
     ('user', None)
     """
-    return ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
+    return ROLE_NAMES.get(name.strip().lower()) if isinstance(name, str) else None
