@@ -22,7 +22,7 @@ PREFERENCE = {"prompt": "Which tea keeps you awake?", "chosen": "Black tea does.
 
 # Code, a row that has the issue, and a row that only looks like it.
 SINGLE_ROWS: list[tuple[str, Row, Row]] = [
-    ("W103", ask("Hi", "Hello!", images=["a.png"]), ask("Hi", "Hello!", id=7, images=[])),
+    ("W103", ask("Hi", "Hello!", hint="Be short."), ask("Hi", "Hello!", id=7, hint="")),
     ("W201", talk("user: Hi", "user: Are you there?", "assistant: Yes."), talk("user: Hi", "assistant: Yes?")),
     (
         "W201",
@@ -234,6 +234,7 @@ def with_answers_of(chats: list[Conversation], order: list[int]) -> list[Convers
     ]
 
 
+@pytest.mark.slow
 def test_exchanged_answers_are_found_where_they_are_and_not_elsewhere(
     tmp_path: Path, chats: list[HashedRecord]
 ) -> None:
@@ -251,6 +252,7 @@ def test_exchanged_answers_are_found_where_they_are_and_not_elsewhere(
     assert sum(row.row - 1 in exchanged for row in finding.rows) >= 7
 
 
+@pytest.mark.slow
 def test_answers_shifted_by_one_row_from_the_middle_on_are_found(tmp_path: Path) -> None:
     chats = draw_chats(np.random.default_rng(2), 600)
     order = [i if i < 300 else min(i + 1, 599) for i in range(600)]
