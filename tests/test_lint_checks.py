@@ -40,7 +40,11 @@ SINGLE_ROWS: list[tuple[str, Row, Row]] = [
         talk("assistant: Welcome!", "user: Hi", "assistant: Hello!"),
         talk("system: Be kind.", "user: Hi", "assistant: Hello!"),
     ),
-    ("W205", talk("user: Hi", "assistant:  ", "user: Hello?", "assistant: Yes!"), talk("user: Hi", "assistant: Yes!")),
+    (
+        "W205",
+        talk("user: Hi", "assistant:  ", "user: Hello?", "assistant: Yes!"),
+        talk("system: ", "user: Hi", "assistant: Yes!"),
+    ),
     ("W206", {"prompt": " ", "completion": "The answer."}, {"prompt": "?", "completion": "The answer."}),
     ("E301", ask("Where?", " \n"), ask("Where?", ".")),
     ("W303", ask("Where does he live?", "NaN"), ask("What does 0/0 give in IEEE, NaN or an error?", "NaN")),
