@@ -58,7 +58,7 @@ SINGLE_ROWS: list[tuple[str, Row, Row]] = [
     ("W304", ask("Tell me.", PROSE + PROSE), ask("Tell me.", PROSE + PROSE.replace("mill", "barn"))),
     (
         "W305",
-        ask("Write a short note about the river and its mill.", "Write a short note about the river and its mill.\nGo!"),
+        ask("Write a short note about the river and its mill.", "Write a short note about the river and its mill.\nGo"),
         ask("Write a short note about the river and its weirs.", "Write a short note? Here it is."),
     ),
     (
