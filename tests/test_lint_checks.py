@@ -41,7 +41,11 @@ SINGLE_ROWS: list[tuple[str, Row, Row]] = [
         talk("assistant: Welcome!", "user: Hi", "assistant: Hello!"),
         talk("system: Be kind.", "user: Hi", "assistant: Hello!"),
     ),
-    ("W205", talk("user: Hi", "assistant:  ", "user: Hello?", "assistant: Yes!"), talk("user: Hi", "assistant: Yes!")),
+    (
+        "W205",
+        talk("user: Hi", "assistant:  ", "user: Hello?", "assistant: Yes!"),
+        talk("system: ", "user: Hi", "assistant: Yes!"),
+    ),
     ("W206", {"prompt": " ", "completion": "The answer."}, {"prompt": "?", "completion": "The answer."}),
     ("E301", ask("Where?", " \n"), ask("Where?", ".")),
     ("W303", ask("Where does he live?", "NaN"), ask("What does 0/0 give in IEEE, NaN or an error?", "NaN")),
@@ -52,6 +56,12 @@ SINGLE_ROWS: list[tuple[str, Row, Row]] = [
     ),
     ("W304", ask("Tell me.", PROSE + "I do not know what to say. " * 5), ask("Laugh!", "Ha ha ha ha ha ha!")),
     ("W304", ask("Tell me.", "Row, row, row your boat. " * 4), ask("Draw a table.", "| 0 | 0 | 0 |\n" * 20)),
+    ("W304", ask("Tell me.", PROSE + PROSE), ask("Tell me.", PROSE + PROSE.replace("mill", "barn"))),
+    (
+        "W305",
+        ask("Write a short note about the river and its mill.", "Write a short note about the river and its mill.\nGo"),
+        ask("Write a short note about the river and its weirs.", "Write a short note? Here it is."),
+    ),
     (
         "W305",
         ask("Write a short note about the river and its weirs.", "write a short note about the river and its weirs"),
@@ -242,6 +252,7 @@ def split_turns(log: ChatLog) -> tuple[str, str]:
     return asked, said
 
 
+@pytest.mark.slow
 def test_exchanged_answers_are_found_where_they_are_and_not_elsewhere(tmp_path: Path, chat_logs: list[ChatLog]) -> None:
     rng = np.random.default_rng(1)
     rows = [split_turns(log) for log in chat_logs[:800]]
@@ -257,6 +268,7 @@ def test_exchanged_answers_are_found_where_they_are_and_not_elsewhere(tmp_path: 
     assert sum(row.row - 1 in exchanged for row in finding.rows) >= 7
 
 
+@pytest.mark.slow
 def test_answers_shifted_by_one_row_from_the_middle_on_are_found(tmp_path: Path) -> None:
     chats = draw_chats(np.random.default_rng(2), 600)
     order = [i if i < 300 else min(i + 1, 599) for i in range(600)]
@@ -293,6 +305,15 @@ def test_a_pair_the_other_way_round_is_flipped(tmp_path: Path) -> None:
 def test_a_rejected_answer_may_be_bad(tmp_path: Path) -> None:
     rows = [{**PREFERENCE, "rejected": "I do not know what to say. " * 8 + "Because"}]
     assert rows_by_code(lint_rows(tmp_path, rows)) == {}
+
+
+def test_where_cuts_are_known_other_answers_without_an_end_were_cut_too(tmp_path: Path) -> None:
+    whole = [ask(f"How was day {i}?", f"{PROSE}On day {i} it rained.") for i in range(60)]
+    known = [ask(f"How was day {i}?", f"{PROSE}On day {i} we met the") for i in range(60, 66)]
+    open_end = [ask("How was day 70?", f"{PROSE}On that day it rained on top")]
+    finding = find(tmp_path, "W307", [*whole, *known, *open_end])
+    assert finding is not None and [row.row for row in finding.rows] == [61, 62, 63, 64, 65, 66, 67]
+    assert find(tmp_path, "W307", [*whole, *open_end]) is None
 
 
 def test_a_function_word_at_the_end_is_no_cut_where_authors_do_without_full_stops(tmp_path: Path) -> None:

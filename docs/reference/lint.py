@@ -13,8 +13,8 @@ HEADER = """\
 
 What `entropylaw lint` reports. A code is a letter for the severity (E error, W warning, N notice), a digit for the
 family, and two more digits; it keeps its meaning. `--select` and `--ignore` take codes, beginnings of codes (`W`, `E1`)
-and names. This page is made by `make docs` from `monitor/lint/`. [Checking a file on its own](../lint.md) says how to
-use it.
+or of their numbers (`4` for a family), and names. This page is made by `make docs` from `monitor/lint/`.
+[Checking a file on its own](../lint.md) says how to use it.
 """
 
 

@@ -47,15 +47,15 @@ RUNS = 60
 READ_CHARACTERS = 2_000
 # With fewer rows nothing can be learned.
 MIN_ROWS = 100
-# Log-odds that an answer is another row's. At 3, twenty to one, five honest corpora (maths, code, role play, tool use,
-# chat) had 0.0% to 0.2% of their rows; with 5% of the answers exchanged, 28% to 67% of those had it.
-SURE = 3.0
-# From so large a share of rows on, these are not the exceptions that honest data has.
-MIN_SURE_SHARE = 0.005
+# Log-odds that an answer is another row's, and the share of the rows that must have them. The regression takes wrong
+# pairs for right ones, so the more there are, the less sure it gets: with a share p of wrong pairs, the log-odds end
+# near log(1 / p). In five honest corpora (maths, code, role play, tool use, chat) 0.0% to 0.3%, 0.1% to 1.8% and 0.3%
+# to 6.1% of the rows lay above these three; with 2% to 40% of the answers exchanged, one level was reached in all five.
+LEVELS = ((3.0, 0.005), (2.0, 0.025), (1.0, 0.1))
 # Fewer rows may be chance, whatever their share.
 MIN_SURE_ROWS = 5
-# Once it is known that answers were exchanged, rows from here on are named: 0.1% to 1.8% of the honest rows, and 67% to
-# 94% of the others.
+# Once it is known that answers were exchanged, rows from here on are named: less than a hundredth of the honest rows in
+# most corpora, and most of the others.
 LIKELY = 2.0
 # How far answers are shifted.
 SHIFTS = (-3, -2, -1, 1, 2, 3)
@@ -97,10 +97,11 @@ class MismatchObserver(Observer):
         sides = embed_sides(self.pairs)
         known = np.logical_and(sides.prompt_vectors.any(axis=1), sides.response_vectors.any(axis=1))
         mismatch = measure_answer_mismatch(sides, np.arange(len(self.pairs)) % FOLDS)
-        sure = np.count_nonzero(mismatch > SURE)
-        if sure >= max(MIN_SURE_ROWS, MIN_SURE_SHARE * len(self.pairs)):
-            for i in np.flatnonzero(mismatch > LIKELY).tolist():
-                yield Hit(MISMATCH, self.sampled[i])
+        for level, share in LEVELS:
+            if np.count_nonzero(mismatch > level) >= max(MIN_SURE_ROWS, share * len(self.pairs)):
+                for i in np.flatnonzero(mismatch > min(level, LIKELY)).tolist():
+                    yield Hit(MISMATCH, self.sampled[i])
+                break
         for i, shift in enumerate(find_shifts(sides, known, np.array(self.sampled))):
             if shift:
                 where = f"{abs(shift)} row{'s' if abs(shift) > 1 else ''} {'before' if shift < 0 else 'after'}"

@@ -19,8 +19,8 @@ CUT = Issue(
     "cut-answer",
     "Answers that end in the middle",
     "The last answer ends with a comma or an open bracket, inside a block of code that is never closed, or with a word "
-    'that never ends a sentence in these files, such as "the". A cut elsewhere is not seen, so more are cut than are '
-    "counted.",
+    'that never ends a sentence in these files, such as "the". Where there are several of these, answers without any '
+    "full stop or other sign at their end count as well. A cut behind a full stop is not seen.",
     "Look for a limit of length where the answers were generated or exported. Restore them, or remove the rows.",
 )
 
@@ -33,6 +33,10 @@ LEARNED_CHARACTERS = 2_000_000
 MAX_LAST_SHARE = 0.01
 # No case in n trials leaves room for three in n, at a confidence of 95% (the rule of three).
 DOUBT = 3
+# Where cuts are known by so many such words at least, the other answers that end with a word were cut as well.
+MIN_KNOWN_CUTS = 5
+# But only where answers have an end as a rule: where no more of them than this end with a word.
+MAX_OPEN_SHARE = 0.25
 # Of answers in prose that were cut at any word, 24% to 54% of those that end with a word end with such a one; of chats
 # whose authors do without full stops, 2%. Below this share of all answers that end with a word, none is reported.
 MIN_CUT_SHARE = 0.1
@@ -51,6 +55,7 @@ _FENCE = re.compile(r"^\s*(?:```|~~~)", re.MULTILINE)
 class CutObserver(Observer):
     def __init__(self) -> None:
         self.left_to_learn = LEARNED_CHARACTERS
+        self.judged = 0
         self.times: Counter[str] = Counter()
         self.last: Counter[str] = Counter()
         # Rows whose answer ends with a word, and that word.
@@ -64,6 +69,7 @@ class CutObserver(Observer):
         # What comes after the words of an answer that calls a tool is the call.
         if answer.tool_calls or len(text.split(None, MIN_WORDS)) < MIN_WORDS:
             return
+        self.judged += 1
         if "```" in text and len(_FENCE.findall(text)) % 2:
             yield Hit(CUT, row.index, "inside a block of code", text, len(text))
         elif _OPEN.search(text[-2:]) and not looks_like_code(text):
@@ -87,8 +93,9 @@ class CutObserver(Observer):
         ends = np.isin(np.frombuffer(self.words, dtype=np.uint64), keys)
         if np.count_nonzero(ends) < MIN_CUT_SHARE * len(ends):
             return
-        for i in np.flatnonzero(ends).tolist():
-            yield Hit(CUT, self.rows[i], "with a word that ends no sentence")
+        known = np.count_nonzero(ends) >= MIN_KNOWN_CUTS and len(ends) <= MAX_OPEN_SHARE * self.judged
+        for i in np.flatnonzero(ends | known).tolist():
+            yield Hit(CUT, self.rows[i], "with a word that ends no sentence" if ends[i] else "without an end")
 
 
 CHECK = Check((CUT,), lambda settings: CutObserver())

@@ -13,16 +13,16 @@ LOOP = Issue(
     "W304",
     "looping-answer",
     "Answers that repeat themselves",
-    "The same words, lines or sentences stand four times or more directly after one another. Generated answers do that "
-    "when the model got caught in a loop, and training on them teaches it.",
+    "The same words, lines or sentences stand four times or more directly after one another, or the whole answer "
+    "stands there twice. Generated answers loop when the model got lost, and training on them teaches it.",
     "Generate or write these answers anew.",
 )
 REPEATED_PROMPT = Issue(
     "W305",
-    "answer-is-prompt",
-    "Answers that only repeat the prompt",
-    "The answer has the same words as the message it answers, eight or more, and no others.",
-    "Look for columns that were exchanged or filled twice. Restore the answers.",
+    "answer-repeats-prompt",
+    "Answers that repeat the prompt",
+    "The answer begins with the whole message that it answers, of eight words or more, or says nothing else.",
+    "Look for columns that were exchanged or filled twice, and for texts that were cut apart at the wrong place.",
 )
 
 # So often in direct succession is no figure of speech, chorus or table heading.
@@ -45,15 +45,35 @@ def look(row: LintRow) -> Iterator[Hit]:
     before = ""
     is_loop = is_prompt = False
     for message in row.dialogue:
+        text = message.content
         if message.role != "assistant":
-            before = message.content
+            before = text
             continue
-        if not is_loop and (start := find_loop(message.content)) is not None:
+        if not is_loop and (start := find_loop(text)) is not None:
             is_loop = True
-            yield Hit(LOOP, row.index, "", message.content, start)
-        if not is_prompt and _says_the_same(before, message.content):
+            yield Hit(LOOP, row.index, "", text, start)
+        elif not is_loop and stands_twice(text):
+            is_loop = True
+            yield Hit(LOOP, row.index, "the whole answer twice", text, len(text) // 2)
+        if not is_prompt and _begins_with(text, before):
             is_prompt = True
-            yield Hit(REPEATED_PROMPT, row.index, "", message.content)
+            yield Hit(REPEATED_PROMPT, row.index, "", text)
+
+
+def stands_twice(text: str) -> bool:
+    """Whether a text is the same words twice, MIN_PROMPT_WORDS or more.
+
+    >>> stands_twice("One can see the moon on a clear night. One can see the moon on a clear night.")
+    True
+    """
+    # The second half begins within a few characters of the middle.
+    text = text.strip()
+    half = len(text) // 2
+    if len(text) < MIN_CHARACTERS // 2 or text[:PIECE_CHARACTERS] not in text[half - 2 : half + PIECE_CHARACTERS + 4]:
+        return False
+    words = text.split()
+    twice = words[: len(words) // 2] == words[len(words) // 2 :]
+    return twice and len(words) >= 2 * MIN_PROMPT_WORDS and _is_said(text)
 
 
 def find_loop(text: str) -> int | None:
@@ -97,12 +117,13 @@ def _is_said(text: str) -> bool:
     return 2 * len(_LETTER.findall(text)) > len(text)
 
 
-def _says_the_same(prompt: str, answer: str) -> bool:
-    # Compared by length first: taking texts apart into words is the slow part.
-    if not prompt or not 0.8 <= len(answer.strip()) / max(1, len(prompt.strip())) <= 1.25:
+def _begins_with(answer: str, prompt: str) -> bool:
+    # The first word is compared first: taking texts apart into words is the slow part.
+    start = prompt.lstrip()[:PIECE_CHARACTERS].lower()
+    if not start or not answer.lstrip().lower().startswith(start):
         return False
     words = words_of(prompt)
-    return len(words) >= MIN_PROMPT_WORDS and words == words_of(answer)
+    return len(words) >= MIN_PROMPT_WORDS and words == words_of(answer)[: len(words)]
 
 
 CHECK = row_check((LOOP, REPEATED_PROMPT), look)

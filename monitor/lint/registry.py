@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import monitor.lint
 from monitor.lint.check import Check
-from monitor.lint.issue import SEVERITIES, Issue
+from monitor.lint.issue import Issue
 
 
 @functools.cache
@@ -42,8 +42,8 @@ def list_issues() -> tuple[Issue, ...]:
 def choose_codes(select: Sequence[str], ignore: Sequence[str]) -> frozenset[str]:
     """The codes that are reported: those that ``select`` names, or all, without those that ``ignore`` names.
 
-    A name is a code, the beginning of one (`W`, `E1`), or an issue's name. Raises ValueError for any other, with a
-    sentence that names it.
+    A name is a code, the beginning of one (`W`, `E1`), the beginning of its number (`4`), or an issue's name. Raises
+    ValueError for any other, with a sentence that names it.
 
     >>> sorted(choose_codes(["E1"], ["E102"]))
     ['E101']
@@ -58,8 +58,8 @@ def _all_codes() -> list[str]:
 
 def _match(name: str) -> list[str]:
     found = [issue.code for issue in list_issues() if issue.name == name.lower()]
-    if not found and name[:1].upper() in SEVERITIES:
-        found = [code for code in _all_codes() if code.startswith(name.upper())]
+    if not found and name:
+        found = [code for code in _all_codes() if code.startswith(name.upper()) or code[1:].startswith(name)]
     if not found:
         raise ValueError(f"no issue has the code or the name {name!r}; codes are {', '.join(_all_codes())}")
     return found

@@ -69,7 +69,8 @@ def look(row: LintRow) -> Iterator[Hit]:
         yield Hit(NO_PROMPT, row.index)
     elif spoken and spoken[0].role == "assistant":
         yield Hit(ASSISTANT_FIRST, row.index)
-    blank = [message for message in row.dialogue if not message.text.strip() and message is not row.final_answer]
+    # A blank system message says that there is none.
+    blank = [message for message in spoken if not message.text.strip() and message is not row.final_answer]
     if blank and row.sides.prompt.strip():
         yield Hit(BLANK_TURN, row.index, f"blank {blank[0].role} message")
 
