@@ -24,7 +24,10 @@ class LintFormat(StrEnum):
 
 
 def lint(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files in any accepted format.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Data in any accepted format: files, folders, patterns, hf:// names."),
+    ],
     format: Annotated[LintFormat, typer.Option(help="How to show the findings.")] = LintFormat.text,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     select: Annotated[
@@ -56,8 +59,10 @@ def lint(
     Example: entropylaw lint data/sft.jsonl --ignore W402,N --format github
     """
     from corpus.errors import DataError, EntropylawError, NotAssessedError
+    from corpus.files import is_hub_name, list_files
     from corpus.params import read_section
     from corpus.prepare import PrepareParams
+    from entropylaw.repository.datasets import reading_for
     from entropylaw.terminal import show_progress
     from monitor.lint.run import lint_files
     from reports.lint.render import render_lint
@@ -69,7 +74,12 @@ def lint(
     settings = _read_settings(select, ignore, tokenizer, max_length)
     try:
         with show_progress("lint") as progress:
-            report = lint_files(files, settings, reading, show_text, progress)
+            readings = {
+                path: reading_for(Path(name))
+                for name in files
+                for path in ([Path(name)] if is_hub_name(name) else list_files(name))
+            }
+            report = lint_files(list(readings), settings, reading, show_text, progress, readings)
     except DataError as error:
         raise NotAssessedError(str(error)) from None
     sys.stdout.write(render_lint(report, "json" if json else format.value, strict))

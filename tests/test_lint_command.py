@@ -270,3 +270,16 @@ def test_the_json_is_what_the_schema_says(run: Callable[..., Result]) -> None:
 def test_progress_is_shown_on_a_terminal_only(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert run(sound_rows()).stderr == ""
+
+
+def test_a_folder_is_read_as_its_files_and_columns_as_params_yaml_names_them(in_tmp_path: Path) -> None:
+    Path("data").mkdir()
+    for part in ("a", "b"):
+        write_lines(Path(f"data/{part}.jsonl"), [{"frage": f"Wie {part} {i}?", "antwort": f"So {i}."} for i in range(3)])
+    columns = {"prompt": "frage", "completion": "antwort"}
+    sections = {"prepare": asdict(PrepareParams()), "datasets": {"sft": {"path": "data", "columns": columns}}}
+    Path("params.yaml").write_text(json.dumps(sections))
+    run = CliRunner().invoke(app, ["lint", "data", "--json"])
+    document = json.loads(run.stdout)
+    assert [(file["path"], file["rows"]) for file in document["files"]] == [("data/a.jsonl", 3), ("data/b.jsonl", 3)]
+    assert "W103" not in {finding["code"] for finding in document["findings"]}

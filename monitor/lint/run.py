@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from corpus.formats import Format
+from corpus.formats import Format, Reading
 from corpus.prepare import PrepareParams
 from corpus.progress import Progress, ignore_progress
 from corpus.records import canonical_text, content_hash
@@ -52,13 +52,15 @@ def lint_files(
     reading: PrepareParams | None = None,
     show_text: bool = False,
     progress: Progress = ignore_progress,
+    readings: Mapping[Path, Reading] | None = None,
 ) -> LintReport:
     """Run every wanted check over the rows of all files together.
 
-    ``reading``: how rows are read, as the section `prepare` of params.yaml says. Raises DataError where a file cannot
-    be read as rows, or has no row of a known format.
+    ``reading``: how rows are read, as the section `prepare` of params.yaml says; ``readings``: of files for which
+    params.yaml says more, such as the names of columns. Raises DataError where a file cannot be read as rows, or has no
+    row of a known format.
     """
-    return _Run(paths, settings, reading or PrepareParams(), show_text, progress).result()
+    return _Run(paths, settings, reading or PrepareParams(), show_text, progress, readings or {}).result()
 
 
 class _Run:
@@ -69,8 +71,10 @@ class _Run:
         reading: PrepareParams,
         show_text: bool,
         progress: Progress,
+        readings: Mapping[Path, Reading],
     ) -> None:
         self.paths, self.settings, self.reading, self.progress = paths, settings, reading, progress
+        self.readings = readings
         self.tally = Tally(show_text)
         self.files: list[LintedFile] = []
         # Where the rows stand that could be read, in order.
@@ -115,7 +119,7 @@ class _Run:
         """Every row of every file that is a record. Of the others ``report`` is told."""
         done = 0
         for file, path in enumerate(self.paths):
-            source = RowSource(file, path, self.reading, report)
+            source = RowSource(file, path, self.reading, report, self.readings.get(path))
             for row in source.records():
                 yield row
                 if (done + source.rows) % PROGRESS_STEP == 0:
