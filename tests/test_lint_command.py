@@ -275,7 +275,9 @@ def test_progress_is_shown_on_a_terminal_only(run: Callable[..., Result], monkey
 def test_a_folder_is_read_as_its_files_and_columns_as_params_yaml_names_them(in_tmp_path: Path) -> None:
     Path("data").mkdir()
     for part in ("a", "b"):
-        write_lines(Path(f"data/{part}.jsonl"), [{"frage": f"Wie {part} {i}?", "antwort": f"So {i}."} for i in range(3)])
+        write_lines(
+            Path(f"data/{part}.jsonl"), [{"frage": f"Wie {part} {i}?", "antwort": f"So {i}."} for i in range(3)]
+        )
     columns = {"prompt": "frage", "completion": "antwort"}
     sections = {"prepare": asdict(PrepareParams()), "datasets": {"sft": {"path": "data", "columns": columns}}}
     Path("params.yaml").write_text(json.dumps(sections))

@@ -13,6 +13,7 @@ from corpus.records import HashedRecord
 from monitor.calibration.own_additions import Additions, flag_known, measure_additions
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
+from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
 from monitor.like_rows.row_reading import RowReading
 from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import locate_probe_rows
@@ -108,11 +109,12 @@ def compare_with_parent(
     losses = np.full(len(item.records), np.nan)
     losses[locate_probe_rows(item)] = item.probe_losses
     of_new_source = ~flag_known(item.records, split, reference.sources)
-    like = compare_like_with_like(
-        item.records, split, of_new_source, losses, calibration, params.rare_character_bits, rows.reading
-    )
     table = reference.table
     edits = None if table is None else find_edits(item.records, split, losses, of_new_source, table)
+    compared = split if edits is None else let_edits_stand_in(split, edits)
+    like = compare_like_with_like(
+        item.records, compared, of_new_source, losses, calibration, params.rare_character_bits, rows.reading
+    )
     if like is not None and edits is not None:
         is_edited = np.zeros(len(item.records), dtype=bool)
         is_edited[edits.rows] = True
@@ -143,6 +145,17 @@ def compare_with_parent(
         pairs=compare_pairs(item.records, item.agreement, reference.sketch, reference.pairs, split),
         own_updates=measure_own_updates(stayed or item.records, rows.compression, calibration),
     )
+
+
+def let_edits_stand_in(split: RowSplit, edits: RowEdits) -> RowSplit:
+    """Where every row was edited, such as by a system prompt on all of them, the edited rows take the place of kept
+    ones, so that rows that are really new have something to be compared with. What the edits did, `edits` judges.
+    """
+    if np.count_nonzero(split.kept_once) >= MIN_KEPT_ROWS:
+        return split
+    is_edited = np.zeros(len(split.is_kept), dtype=bool)
+    is_edited[edits.rows] = True
+    return replace(split, is_kept=split.is_kept | is_edited, is_added=split.is_added & ~is_edited)
 
 
 def find_new_rows(
