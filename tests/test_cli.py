@@ -76,7 +76,7 @@ def test_a_line_of_100_megabytes_is_refused_by_its_number(run, tmp_path):
         handle.write(good_line())
         handle.write(b'{"messages": "' + b"x" * 100_000_000 + b'"}\n')
     result = run("prepare", "long.jsonl", "--out", "out.jsonl")
-    assert result.exit_code == 2 and "line 2" in result.stderr
+    assert result.exit_code == 2 and "1 too long (row 2;" in result.stderr
 
 
 @pytest.mark.parametrize(

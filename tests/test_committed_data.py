@@ -12,6 +12,7 @@ import pytest
 
 from corpus.errors import DataError, EntropylawError
 from corpus.files import read_rows
+from corpus.formats import Reading
 from entropylaw.backfill.past_versions import list_past_versions, number_main_line
 from entropylaw.compare import read_version
 from entropylaw.repository.committed_data import copy_data, describe_data, hash_present
@@ -109,7 +110,7 @@ def test_the_rows_of_a_revision_are_read_in_the_same_order(
     monkeypatch.chdir(history)
     file = locate_data(argument, "sft", tmp_path / "copy")
     assert file.name == argument and numbers(file.path) == expected
-    assert len(read_version(file, None, lambda done, total: None).rows) == len(expected)
+    assert len(read_version(file, None, lambda done, total: None, Reading()).rows) == len(expected)
 
 
 def test_an_error_in_a_copy_names_the_file_of_the_revision(
@@ -119,7 +120,7 @@ def test_an_error_in_a_copy_names_the_file_of_the_revision(
     file = locate_data("HEAD:data/sft", "sft", tmp_path / "copy")
     (file.path / "part-2.jsonl").write_text("nonsense\n")
     with pytest.raises(DataError, match=r"^HEAD:data/sft/part-2.jsonl, line 1: not JSON"):
-        read_version(file, None, lambda done, total: None)
+        read_version(file, None, lambda done, total: None, Reading())
 
 
 def test_data_that_is_neither_here_nor_on_a_remote_says_so(

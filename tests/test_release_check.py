@@ -91,7 +91,7 @@ def fill_in(pipeline: dict[str, Any]) -> None:
         for entry in [*stage.get("do", stage).get("deps", ()), *stage.get("do", stage).get("outs", ())]:
             name = entry if isinstance(entry, str) else next(iter(entry))
             for dataset in DATASETS:
-                path = Path(name.replace("${item}", f"data/{dataset}.jsonl").replace("${key}", dataset))
+                path = Path(name.replace("${item.path}", f"data/{dataset}.jsonl").replace("${key}", dataset))
                 if path.exists():
                     continue
                 if not path.suffix:

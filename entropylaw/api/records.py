@@ -94,8 +94,8 @@ def prepare_records(
     >>> prepared = prepare_records(records, PrepareParams(max_dropped_share=0.5))
     >>> [record.row for record, hash in prepared.rows]
     [1]
-    >>> prepared.dropped
-    (DroppedRow(row=2, reason='empty answer'),)
+    >>> [(row.row, row.reason) for row in prepared.dropped]
+    [(2, 'empty answer')]
     """
     params = params or PrepareParams()
     rows, dropped = [], []
