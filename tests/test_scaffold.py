@@ -1,6 +1,7 @@
 """`entropylaw init`: what it adds to somebody's repository, and what it leaves alone."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,9 +32,11 @@ def write_lines(path, rows):
 
 
 def dvc(folder, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *words], cwd=folder, capture_output=True, text=True, check=True
-    ).stdout
+    # Stages call `entropylaw` by its name, as in an active environment.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", *words]
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, env=environment).stdout
 
 
 def init(*words):
