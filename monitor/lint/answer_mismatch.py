@@ -23,19 +23,16 @@ MISMATCH = Issue(
     "answer-mismatch",
     "Answers that fit other prompts better than their own",
     "In a sample of up to 3,000 rows, some answers have as little in common with their prompts as answers of other "
-    "rows "
-    "have. It is reported only where there are more such rows than honest data has.",
-    "Look at these rows. If prompts and answers were joined by position or by a key, look for rows that are "
-    "missing on one "
-    "side.",
+    "rows have. It is reported only where there are more such rows than honest data has.",
+    "Look at these rows. If prompts and answers were joined by position or by a key, look for rows that are missing on "
+    "one side.",
 )
 SHIFTED = Issue(
     "W309",
     "shifted-answers",
     "Answers that belong to the row before or after",
-    "In a run of rows of that sample, the answers fit the prompt one, two or three rows away clearly better than "
-    "their own: "
-    "a row is missing in one of two lists that were joined by position.",
+    "In a run of rows of that sample, the answers fit the prompt one, two or three rows away clearly better than their "
+    "own: a row is missing in one of two lists that were joined by position.",
     "Join prompts and answers again, by a key. Every row from there on is likely to be wrong, not only those sampled.",
 )
 
