@@ -22,8 +22,8 @@ CONTRADICTION = Issue(
     "contradicting-answers",
     "One prompt with contradicting answers",
     "A few rows have the same prompt, system message and tools, and answers that are labels or results and differ: "
-    "labels "
-    "that other prompts get too, numbers, what stands after `####` or in `\\boxed{}`. A model cannot learn both.",
+    "labels that other prompts get too, numbers, what stands after `####` or in `\\boxed{}`. A model cannot learn "
+    "both.",
     "Decide which answer is right, and remove the others.",
 )
 SAME_PROMPT = Issue(
@@ -31,8 +31,7 @@ SAME_PROMPT = Issue(
     "prompt-answered-twice",
     "One prompt with several answers",
     "The same prompt, system message and tools stand in several rows with different answers. That is right where "
-    "several "
-    "answers are good, and a fault where only one is.",
+    "several answers are good, and a fault where only one is.",
     "Nothing, if several answers are wanted. If not, keep one row for each prompt.",
 )
 
