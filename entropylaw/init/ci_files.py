@@ -7,9 +7,8 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from corpus.errors import EntropylawError
 from entropylaw import __version__
-from entropylaw.repository.git import find_subfolder, run_git
+from entropylaw.repository.git import run_git
 
 
 class CiSystem(StrEnum):
@@ -18,27 +17,18 @@ class CiSystem(StrEnum):
     none = "none"
 
 
-# Where each system's file goes, relative to the root of the Git repository, and how it is named in workflows/.
+# Where each system reads its file, relative to the root of the Git repository, and how it is named in workflows/.
 CI_FILES = {
     CiSystem.github: Path(".github/workflows/data-risk.yml"),
     CiSystem.gitlab: Path(".gitlab/data-risk.gitlab-ci.yml"),
 }
 VERSION_PLACEHOLDER = "__VERSION__"
+# The folder of the pipeline, seen from the root of the Git repository, where a CI system runs.
+FOLDER_PLACEHOLDER = "__FOLDER__"
 
 
 def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
-    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to.
-
-    Both read their files at the root of the Git repository and run there. Below it the choice is none, and asking for
-    another raises EntropylawError.
-    """
-    if find_subfolder(folder):
-        if wanted in CI_FILES:
-            raise EntropylawError(
-                f"--ci {wanted}: {folder} is not the root of its Git repository, where {wanted} looks for its file; "
-                "use --ci none"
-            )
-        return CiSystem.none
+    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to."""
     if wanted is not None:
         return wanted
     host = remote_host(run_git("remote", "get-url", "origin", folder=folder))
@@ -60,7 +50,11 @@ def remote_host(url: str) -> str:
     return host.rpartition("@")[2].lower() if colon and "/" not in host else ""
 
 
-def render_ci_file(system: CiSystem) -> str:
-    """The system's file as `init` writes it; it installs this version of the tool. KeyError for none."""
+def render_ci_file(system: CiSystem, folder: str = ".") -> str:
+    """The system's file as `init` writes it; it installs this version of the tool. KeyError for none.
+
+    ``folder``: of the pipeline, seen from the root of the Git repository.
+    """
     packaged = resources.files("entropylaw") / "workflows" / CI_FILES[system].name
-    return packaged.read_text(encoding="utf-8").replace(VERSION_PLACEHOLDER, __version__)
+    text = packaged.read_text(encoding="utf-8")
+    return text.replace(VERSION_PLACEHOLDER, __version__).replace(FOLDER_PLACEHOLDER, folder)

@@ -9,25 +9,24 @@ from typing import Annotated
 import typer
 
 from corpus.errors import EntropylawError
-from corpus.files import is_pattern
-from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
-from entropylaw.init.data_files import write_data
-from entropylaw.init.dataset_paths import list_outs, parse_datasets, require_room, track
-from entropylaw.init.pipeline import PIPELINE_FILES, name_source, render_pipeline
+from corpus.files import is_hub_name, is_pattern
+from corpus.params import parse_yaml
+from entropylaw.init.advice import describe_gate, describe_next
+from entropylaw.init.changes import write_changes
+from entropylaw.init.ci_files import CiSystem, choose_ci
+from entropylaw.init.data_files import make_data
+from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
+from entropylaw.init.dvc_outputs import read_dvc
+from entropylaw.init.gate_dependency import show
+from entropylaw.init.home import OWN_FOLDER, Home, choose_home, find_obstacle, find_own
+from entropylaw.init.pipeline import render_pipeline
+from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
 from entropylaw.init.recipes import RECIPES
-from entropylaw.repository import layout
 from entropylaw.repository.git import require_repository
-from entropylaw.repository.shipped_files import shipped_text
-
-IGNORED = ".entropylaw/"
-HISTORY_README = """\
-One small file for each accepted data version, written by `entropylaw accept` and committed with it: its numbers, the
-hashes of its rows, and numbers and losses of some of them, never their text. New versions are compared with these.
-"""
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="The root of a Git + DVC repository.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="A folder of a Git + DVC repository, usually its root.")] = Path(),
     dataset: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,38 +51,78 @@ def init(
         CiSystem | None,
         typer.Option(help="Which CI checks every pull request.", show_default="by the host of Git's remote"),
     ] = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of the pipeline.",
+            show_default=f"the repository's own; {OWN_FOLDER} where something of yours stands in the way",
+        ),
+    ] = None,
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            help="A stage of yours that is to wait for the gate, as STAGE or FILE:STAGE.",
+            show_default="your stages stay as they are",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
+
+    Without --dataset, a pipeline that is there gets what it misses: lines of .gitignore, the CI file, the --gate.
 
     Example: entropylaw init --dataset sft=data/chats.jsonl --dataset preferences=data/pairs.jsonl
     """
     if recipe is not None and recipe not in RECIPES:
         raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
-    datasets = parse_datasets(dataset or [], folder)
-    mapped = parse_columns(columns or [], datasets)
     require_repository(folder)
-    for option in dataset or []:
-        name, _, given = option.partition("=")
-        if is_pattern(datasets[name]) and not is_pattern(given):
-            typer.echo(f"{given} is one shard of several; the dataset is all of them: {datasets[name].as_posix()}")
-    ci = choose_ci(folder, ci)
-    sources = {name: name_source(path) for name, path in datasets.items()}
-    texts = render_pipeline(sources, recipe, mapped)
-    require_ours(folder, texts)
-    outs = list_outs(folder)
-    require_room(outs)
-    written = write_data(folder, datasets, heldout, mapped)
-    for name, text in texts.items():
-        written += _write_new(folder / name, text, replace=True)
-    written += _write_new(folder / layout.HISTORY / "README.md", HISTORY_README)
-    written += ignore_checkpoints(folder)
-    if ci in CI_FILES:
-        written += _write_new(folder / CI_FILES[ci], render_ci_file(ci))
-    for path in (*datasets.values(), layout.BASELINE, layout.HELDOUT):
-        track(folder, path, outs)
-    for path in written:
-        typer.echo(f"wrote {path}")
-    typer.echo("Next: dvc repro && entropylaw accept, then commit; repeat this after every change of the data.")
+    dvc, here = read_dvc(folder), folder.resolve()
+    wanted = None if pipeline is None else (folder / pipeline).resolve()
+    own = find_own(here, wanted, dvc)
+    if own and not dataset:
+        home, changes, track = Home(own, is_ours=True), [], []
+        texts = {name: (own / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "params.yaml")}
+    else:
+        datasets = parse_datasets(dataset or [], folder, dvc)
+        mapped = parse_columns(columns or [], datasets)
+        _tell_shards(dataset or [], datasets)
+        shown = {name: place if is_hub_name(place) else Path(show(place)) for name, place in datasets.items()}
+        data = make_data(shown, heldout, mapped)
+
+        def render(home: Path) -> dict[str, str]:
+            return render_pipeline({name: name_from(place, home) for name, place in datasets.items()}, recipe, mapped)
+
+        def find(home: Path) -> str | None:
+            return find_obstacle(home, make_pipeline(render(home), data), dvc, datasets.values())
+
+        home = Home(own, is_ours=True) if own else choose_home(here, wanted, dvc, find)
+        texts = render(home.folder)
+        changes = plan_pipeline(home, make_pipeline(texts, data), dvc)
+        track = list_untracked(datasets, dvc)
+        track += [path for name in data if not dvc.find_owner(path := home.folder / name)]
+    if home.reason:
+        typer.echo(f"{home.reason}: the pipeline gets a folder of its own, {show(home.folder)}/")
+    names = parse_yaml(texts["params.yaml"], "params.yaml").get("datasets", ())
+    changes += plan_ignored(home.folder, parse_yaml(texts["dvc.yaml"], "dvc.yaml"), names, track)
+    ci_changes, other_ci = plan_ci(home.folder, choose_ci(folder, ci))
+    changes += ci_changes
+    if gate:
+        changes += plan_gate(gate, here, home.folder, dvc)
+    if dry_run:
+        for change in changes:
+            typer.echo("\n".join(change.describe()))
+        for path in track:
+            typer.echo(f"would write {show(path)}.dvc: DVC tracks {show(path)}")
+        typer.echo("nothing is written")
+        return
+    write_changes(changes, track, here)
+    for change in changes:
+        typer.echo(f"{'wrote' if change.before is None else 'changed'} {show(change.path)}")
+    if other_ci:
+        typer.echo(f"{show(other_ci)} is there already and stays as it is")
+    if not gate:
+        typer.echo(describe_gate(home.folder, dvc), nl=False)
+    typer.echo(describe_next(home.folder))
 
 
 def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str, dict[str, str]]:
@@ -109,35 +148,9 @@ def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str,
     return columns
 
 
-def require_ours(folder: Path, texts: Mapping[str, str]) -> None:
-    """Raise EntropylawError where a pipeline file is there that `init` did not write.
-
-    ``texts``: what it would write, by file name.
-    """
-    for name in PIPELINE_FILES:
-        target = folder / name
-        if target.exists() and target.read_text(encoding="utf-8") not in (shipped_text(name), texts[name]):
-            raise EntropylawError(
-                f"{target}: exists and is not ours, so it stays as it is; merge it by hand with the pipeline that "
-                "`entropylaw init` writes into an empty repository"
-            )
-
-
-def ignore_checkpoints(folder: Path) -> list[Path]:
-    """Have Git ignore the folder of checkpoints and judgments; the .gitignore if it was changed."""
-    target = folder / ".gitignore"
-    lines = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
-    if IGNORED in lines:
-        return []
-    target.write_text("\n".join([*lines, IGNORED]) + "\n", encoding="utf-8")
-    return [target]
-
-
-def _write_new(path: Path, text: str, replace: bool = False) -> list[Path]:
-    """The file if it was written: where it is missing, or with ``replace`` where it has another text."""
-    from corpus.artifacts import write_text
-
-    if path.exists() and (not replace or path.read_text(encoding="utf-8") == text):
-        return []
-    write_text(path, text)
-    return [path]
+def _tell_shards(options: list[str], datasets: Mapping[str, Path]) -> None:
+    """Say where one shard was given and all of them are meant."""
+    for option in options:
+        name, _, given = option.partition("=")
+        if is_pattern(datasets[name]) and not is_pattern(given):
+            typer.echo(f"{given} is one shard of several; the dataset is all of them: {show(datasets[name])}")

@@ -31,6 +31,16 @@ def known_datasets() -> dict[str, DatasetParams]:
     return read_datasets() if Path(PARAMS_FILE).exists() and "datasets" in read_params() else {}
 
 
+def locate_dataset(name: str | None) -> Path:
+    """Where params.yaml says that a dataset lies. Raises ParamsError where it names no such dataset, or ``name`` is
+    None.
+    """
+    datasets = read_datasets()
+    if name not in datasets:
+        raise ParamsError(f"give a data file, or --dataset with a dataset of {PARAMS_FILE}: {', '.join(datasets)}")
+    return datasets[name].file
+
+
 def find_dataset(path: Path) -> str | None:
     """The name of the dataset that lies in this file, None where it is that of no dataset."""
     place = path.resolve()
