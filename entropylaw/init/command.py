@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,60 +13,36 @@ from corpus.errors import EntropylawError
 from corpus.files import is_hub_name, is_pattern
 from corpus.params import parse_yaml
 from entropylaw.init.advice import describe_gate, describe_next
-from entropylaw.init.changes import write_changes
-from entropylaw.init.ci_files import CiSystem, choose_ci
+from entropylaw.init.changes import FileChange, write_changes
+from entropylaw.init.ci_files import choose_ci
 from entropylaw.init.data_files import make_data
 from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
-from entropylaw.init.dvc_outputs import read_dvc
+from entropylaw.init.dvc_outputs import DvcRepository, read_dvc
 from entropylaw.init.gate_dependency import show
-from entropylaw.init.home import OWN_FOLDER, Home, choose_home, find_obstacle, find_own
+from entropylaw.init.home import Home, choose_home, find_obstacle, find_own
+from entropylaw.init.options import DataOptions, RepositoryOptions
 from entropylaw.init.pipeline import render_pipeline
 from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
 from entropylaw.init.recipes import RECIPES
+from entropylaw.options import take_options
 from entropylaw.repository.git import require_repository
 
 
+@dataclass(frozen=True)
+class PlannedPipeline:
+    """``texts``: of dvc.yaml and params.yaml as they are to be; ``track``: what DVC is to keep from now on."""
+
+    home: Home
+    texts: Mapping[str, str]
+    changes: list[FileChange]
+    track: list[Path]
+
+
+@take_options
 def init(
+    data: DataOptions,
+    repository: RepositoryOptions,
     folder: Annotated[Path, typer.Argument(help="A folder of a Git + DVC repository, usually its root.")] = Path(),
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="sft=PATH, and preferences=PATH if there are any: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
-        ),
-    ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Our name of a column and the file's, as in sft.prompt=question; any number of times.",
-            show_default="told from the keys",
-        ),
-    ] = None,
-    heldout: Annotated[
-        Path | None, typer.Option(help="Conversations that are never trained on.", show_default="5% of the rows")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help=f"Values of params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0]),
-    ] = None,
-    ci: Annotated[
-        CiSystem | None,
-        typer.Option(help="Which CI checks every pull request.", show_default="by the host of Git's remote"),
-    ] = None,
-    pipeline: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder of the pipeline.",
-            show_default=f"the repository's own; {OWN_FOLDER} where something of yours stands in the way",
-        ),
-    ] = None,
-    gate: Annotated[
-        str | None,
-        typer.Option(
-            help="A stage of yours that is to wait for the gate, as STAGE or FILE:STAGE.",
-            show_default="your stages stay as they are",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
 
@@ -73,56 +50,67 @@ def init(
 
     Example: entropylaw init --dataset sft=data/chats.jsonl --dataset preferences=data/pairs.jsonl
     """
-    if recipe is not None and recipe not in RECIPES:
-        raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
+    if data.recipe is not None and data.recipe not in RECIPES:
+        raise EntropylawError(f"--recipe {data.recipe}: unknown; known are {', '.join(RECIPES)}")
     require_repository(folder)
     dvc, here = read_dvc(folder), folder.resolve()
-    wanted = None if pipeline is None else (folder / pipeline).resolve()
+    wanted = None if repository.pipeline is None else (folder / repository.pipeline).resolve()
     own = find_own(here, wanted, dvc)
-    if own and not dataset:
-        home, changes, track = Home(own, is_ours=True), [], []
+    if own and not data.dataset:
         texts = {name: (own / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "params.yaml")}
+        planned = PlannedPipeline(Home(own, is_ours=True), texts, [], [])
     else:
-        datasets = parse_datasets(dataset or [], folder, dvc)
-        mapped = parse_columns(columns or [], datasets)
-        _tell_shards(dataset or [], datasets)
-        shown = {name: place if is_hub_name(place) else Path(show(place)) for name, place in datasets.items()}
-        data = make_data(shown, heldout, mapped)
-
-        def render(home: Path) -> dict[str, str]:
-            return render_pipeline({name: name_from(place, home) for name, place in datasets.items()}, recipe, mapped)
-
-        def find(home: Path) -> str | None:
-            return find_obstacle(home, make_pipeline(render(home), data), dvc, datasets.values())
-
-        home = Home(own, is_ours=True) if own else choose_home(here, wanted, dvc, find)
-        texts = render(home.folder)
-        changes = plan_pipeline(home, make_pipeline(texts, data), dvc)
-        track = list_untracked(datasets, dvc)
-        track += [path for name in data if not dvc.find_owner(path := home.folder / name)]
-    if home.reason:
-        typer.echo(f"{home.reason}: the pipeline gets a folder of its own, {show(home.folder)}/")
-    names = parse_yaml(texts["params.yaml"], "params.yaml").get("datasets", ())
-    changes += plan_ignored(home.folder, parse_yaml(texts["dvc.yaml"], "dvc.yaml"), names, track)
-    ci_changes, other_ci = plan_ci(home.folder, choose_ci(folder, ci))
+        planned = plan_given(folder, data, dvc, own, wanted)
+    home, changes = planned.home.folder, planned.changes
+    names = parse_yaml(planned.texts["params.yaml"], "params.yaml").get("datasets", ())
+    changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track)
+    ci_changes, other_ci = plan_ci(home, choose_ci(folder, repository.ci))
     changes += ci_changes
-    if gate:
-        changes += plan_gate(gate, here, home.folder, dvc)
-    if dry_run:
-        for change in changes:
-            typer.echo("\n".join(change.describe()))
-        for path in track:
-            typer.echo(f"would write {show(path)}.dvc: DVC tracks {show(path)}")
-        typer.echo("nothing is written")
+    if repository.gate:
+        changes += plan_gate(repository.gate, here, home, dvc)
+    if planned.home.reason:
+        typer.echo(f"{planned.home.reason}: the pipeline gets a folder of its own, {show(home)}/")
+    if repository.dry_run:
+        _show_plan(changes, planned.track)
         return
-    write_changes(changes, track, here)
+    write_changes(changes, planned.track, here)
     for change in changes:
         typer.echo(f"{'wrote' if change.before is None else 'changed'} {show(change.path)}")
     if other_ci:
         typer.echo(f"{show(other_ci)} is there already and stays as it is")
-    if not gate:
-        typer.echo(describe_gate(home.folder, dvc), nl=False)
-    typer.echo(describe_next(home.folder))
+    if not repository.gate:
+        typer.echo(describe_gate(home, dvc), nl=False)
+    typer.echo(describe_next(home))
+
+
+def plan_given(
+    folder: Path, options: DataOptions, dvc: DvcRepository, own: Path | None, wanted: Path | None
+) -> PlannedPipeline:
+    """The pipeline for the datasets that the options name. ``own``: the folder of the one that is there; ``wanted``:
+    the folder that the user names.
+    """
+    given = options.dataset or []
+    datasets = parse_datasets(given, folder, dvc)
+    mapped = parse_columns(options.columns or [], datasets)
+    for option in given:
+        name, _, text = option.partition("=")
+        if is_pattern(datasets[name]) and not is_pattern(text):
+            typer.echo(f"{text} is one shard of several; the dataset is all of them: {show(datasets[name])}")
+    shown = {name: place if is_hub_name(place) else Path(show(place)) for name, place in datasets.items()}
+    data = make_data(shown, options.heldout, mapped)
+
+    def render(home: Path) -> dict[str, str]:
+        sources = {name: name_from(place, home) for name, place in datasets.items()}
+        return render_pipeline(sources, options.recipe, mapped)
+
+    def find(home: Path) -> str | None:
+        return find_obstacle(home, make_pipeline(render(home), data), dvc, datasets.values())
+
+    home = Home(own, is_ours=True) if own else choose_home(folder.resolve(), wanted, dvc, find)
+    texts = render(home.folder)
+    track = [home.folder / name for name in data if not dvc.find_owner(home.folder / name)]
+    changes = plan_pipeline(home, make_pipeline(texts, data), dvc)
+    return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track])
 
 
 def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str, dict[str, str]]:
@@ -148,9 +136,9 @@ def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str,
     return columns
 
 
-def _tell_shards(options: list[str], datasets: Mapping[str, Path]) -> None:
-    """Say where one shard was given and all of them are meant."""
-    for option in options:
-        name, _, given = option.partition("=")
-        if is_pattern(datasets[name]) and not is_pattern(given):
-            typer.echo(f"{given} is one shard of several; the dataset is all of them: {show(datasets[name])}")
+def _show_plan(changes: list[FileChange], track: list[Path]) -> None:
+    for change in changes:
+        typer.echo("\n".join(change.describe()))
+    for path in track:
+        typer.echo(f"would write {show(path)}.dvc: DVC tracks {show(path)}")
+    typer.echo("nothing is written")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from corpus.errors import EntropylawError
-from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions, take_options
+from entropylaw.options import take_options
+from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions
 
 if TYPE_CHECKING:
     from selection.engines import EngineName
