@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
+from entropylaw.export import command as export
 from entropylaw.init import command as init
 from entropylaw.release import command as release
 from entropylaw.select import command as select
@@ -80,6 +81,7 @@ app.command("waive")(history.waive)
 app.command("rate")(rate.rate)
 app.command("compare")(compare.compare)
 app.command("backfill")(backfill.backfill)
+app.command("export")(export.export)
 app.command("prepare", rich_help_panel="Stages")(measure.prepare)
 app.command("compress", rich_help_panel="Stages")(measure.compress)
 app.command("consistency", rich_help_panel="Stages")(measure.consistency)

@@ -20,10 +20,11 @@ from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datas
 from entropylaw.init.dvc_outputs import DvcRepository, read_dvc
 from entropylaw.init.gate_dependency import show
 from entropylaw.init.home import Home, choose_home, find_obstacle, find_own
-from entropylaw.init.options import DataOptions, RepositoryOptions
-from entropylaw.init.pipeline import render_pipeline
+from entropylaw.init.options import DataOptions, RepositoryOptions, StageOptions
+from entropylaw.init.pipeline import is_as_written, render_pipeline
 from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
 from entropylaw.init.recipes import RECIPES
+from entropylaw.init.trainer import parse_trainer
 from entropylaw.options import take_options
 from entropylaw.repository.git import require_repository
 
@@ -41,6 +42,7 @@ class PlannedPipeline:
 @take_options
 def init(
     data: DataOptions,
+    stages: StageOptions,
     repository: RepositoryOptions,
     folder: Annotated[Path, typer.Argument(help="A folder of a Git + DVC repository, usually its root.")] = Path(),
 ) -> None:
@@ -60,7 +62,7 @@ def init(
         texts = {name: (own / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "params.yaml")}
         planned = PlannedPipeline(Home(own, is_ours=True), texts, [], [])
     else:
-        planned = plan_given(folder, data, dvc, own, wanted)
+        planned = plan_given(folder, data, stages, dvc, own, wanted)
     home, changes = planned.home.folder, planned.changes
     names = parse_yaml(planned.texts["params.yaml"], "params.yaml").get("datasets", ())
     changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track)
@@ -84,7 +86,12 @@ def init(
 
 
 def plan_given(
-    folder: Path, options: DataOptions, dvc: DvcRepository, own: Path | None, wanted: Path | None
+    folder: Path,
+    options: DataOptions,
+    chosen: StageOptions,
+    dvc: DvcRepository,
+    own: Path | None,
+    wanted: Path | None,
 ) -> PlannedPipeline:
     """The pipeline for the datasets that the options name. ``own``: the folder of the one that is there; ``wanted``:
     the folder that the user names.
@@ -99,9 +106,15 @@ def plan_given(
     shown = {name: place if is_hub_name(place) else Path(show(place)) for name, place in datasets.items()}
     data = make_data(shown, options.heldout, mapped)
 
+    def sources(home: Path) -> dict[str, str]:
+        return {name: name_from(place, home) for name, place in datasets.items()}
+
     def render(home: Path) -> dict[str, str]:
-        sources = {name: name_from(place, home) for name, place in datasets.items()}
-        return render_pipeline(sources, options.recipe, mapped)
+        trainer = parse_trainer(chosen.trainer, chosen.trainer_out or [], chosen.stages, home)
+        return render_pipeline(sources(home), options.recipe, mapped, chosen.stages, trainer)
+
+    def is_written(name: str, text: str) -> bool:
+        return is_as_written(name, text, sources(home.folder), options.recipe, mapped)
 
     def find(home: Path) -> str | None:
         return find_obstacle(home, make_pipeline(render(home), data), dvc, datasets.values())
@@ -109,7 +122,7 @@ def plan_given(
     home = Home(own, is_ours=True) if own else choose_home(folder.resolve(), wanted, dvc, find)
     texts = render(home.folder)
     track = [home.folder / name for name in data if not dvc.find_owner(home.folder / name)]
-    changes = plan_pipeline(home, make_pipeline(texts, data), dvc)
+    changes = plan_pipeline(home, make_pipeline(texts, data), dvc, is_written)
     return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track])
 
 

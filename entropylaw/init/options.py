@@ -1,4 +1,4 @@
-"""The options of `init`, as dataclasses: of the data, and of the repository that the pipeline comes into."""
+"""The options of `init`, as dataclasses: of the data, of the stages, and of the repository that they come into."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from entropylaw.init.ci_files import CiSystem
 from entropylaw.init.home import OWN_FOLDER
 from entropylaw.init.recipes import RECIPES
+from entropylaw.init.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class DataOptions:
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            help="sft=PATH, and preferences=PATH if there are any: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
+            help="sft=PATH, preferences=PATH, or both: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
         ),
     ] = None
     columns: Annotated[
@@ -36,6 +37,27 @@ class DataOptions:
     recipe: Annotated[
         str | None,
         typer.Option(help=f"Values of params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0]),
+    ] = None
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """How much of the pipeline there is, and what trains."""
+
+    stages: Annotated[
+        Stages, typer.Option(help="monitor: measure, judge, gate; select: rows to train on too; all: models too.")
+    ] = Stages.all
+    trainer: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            help="Your own trainer behind the gate: the word `command`, then a shell command in quotes.",
+            metavar='command "…"',
+            show_default=False,
+        ),
+    ] = None
+    trainer_out: Annotated[
+        list[str] | None,
+        typer.Option(help="What that command writes, as models/mine; any number of times.", show_default=False),
     ] = None
 
 

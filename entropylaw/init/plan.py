@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,11 @@ def make_pipeline(texts: Mapping[str, str], data: Mapping[Path, bytes]) -> NewPi
     return NewPipeline({**files, **data, HISTORY_README: HISTORY_TEXT.encode()}, outputs)
 
 
-def plan_pipeline(home: Home, new: NewPipeline, dvc: DvcRepository) -> list[FileChange]:
-    """The files of the pipeline that are missing. One that says something else is never touched.
+def plan_pipeline(
+    home: Home, new: NewPipeline, dvc: DvcRepository, is_written: Callable[[str, str], bool]
+) -> list[FileChange]:
+    """The files of the pipeline that are missing. One that says something else is never touched, unless
+    ``is_written``: `init` wrote a file of this name and text itself, with other stages.
 
     Raises EntropylawError where one does: these options would have made another pipeline.
     """
@@ -47,7 +50,8 @@ def plan_pipeline(home: Home, new: NewPipeline, dvc: DvcRepository) -> list[File
         elif name in (layout.BASELINE, layout.HELDOUT):
             require_prepared(path)
         elif name != HISTORY_README and (before := path.read_bytes()) != content:
-            if before != shipped_text(name.as_posix()).encode():
+            text = before.decode("utf-8", "replace")
+            if text != shipped_text(name.as_posix()) and not is_written(name.as_posix(), text):
                 raise EntropylawError(
                     f"{show(path)}: says something else than these options would, and stays as it is; change it by "
                     "hand, or run `entropylaw init` without --dataset to add only what is missing"

@@ -20,8 +20,8 @@ def read_datasets() -> dict[str, DatasetParams]:
     if not isinstance(section, dict) or not section:
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
     unknown = set(section) - {layout.SFT, layout.PREFERENCES}
-    if unknown or layout.SFT not in section:
-        expected = f"{layout.SFT} and optionally {layout.PREFERENCES}"
+    if unknown:
+        expected = f"{layout.SFT}, {layout.PREFERENCES} or both"
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
     return {name: parse_dataset(value, f"{PARAMS_FILE}: datasets.{name}") for name, value in section.items()}
 
@@ -39,6 +39,12 @@ def locate_dataset(name: str | None) -> Path:
     if name not in datasets:
         raise ParamsError(f"give a data file, or --dataset with a dataset of {PARAMS_FILE}: {', '.join(datasets)}")
     return datasets[name].file
+
+
+def main_dataset() -> str:
+    """The dataset that is meant where none is named: the conversations, or the only one that there is."""
+    datasets = known_datasets()
+    return layout.SFT if layout.SFT in datasets or not datasets else next(iter(datasets))
 
 
 def find_dataset(path: Path) -> str | None:
