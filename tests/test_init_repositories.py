@@ -262,12 +262,45 @@ def test_an_unrelated_baseline_stays_as_it_is(repository: Path) -> None:
     assert Path("data-risk/data/baseline.jsonl").exists() and not Path("data/baseline.jsonl.dvc").exists()
 
 
-def test_what_git_would_ignore_is_said_with_its_line(repository: Path) -> None:
-    Path(".gitignore").write_text("*.pyc\nresults/\n")
+def test_what_git_ignores_is_said_with_its_line_and_a_folder_of_its_own_is_not_ignored(repository: Path) -> None:
+    Path(".gitignore").write_text("*.pyc\nresults/\n*.csv\n*.json\n")
     before = snapshot()
-    refused = init(*DATASET)
-    require_refused(refused, "has to be in Git, and .gitignore, line 2, ignores it (results/)", "--pipeline")
+    line = "has to be in Git, and .gitignore, line 2, ignores it (results/)"
+    require_refused(init(*DATASET, "--pipeline", "."), line, "--pipeline")
     assert snapshot() == before
+    assert line in require_done(init(*DATASET))
+    once = snapshot()
+    require_done(init(*DATASET))
+    assert snapshot() == once
+    own = ["results/sft/probe_curve.csv", "results/verdict.json", "history/1.json", "dvc.lock"]
+    private = [
+        "results/report.html",
+        "results/.a.json.a_b0c1d2.tmp",
+        "models/base/weights.bin",
+        "data/prepared/sft.jsonl",
+    ]
+    for name in [*own, *private, "../results/theirs.json"]:
+        write_rows(f"data-risk/{name}", [])
+    git("add", "--all")
+    names = git("ls-files").split()
+    assert {f"data-risk/{name}" for name in own} < set(names) and "data-risk/data/baseline.jsonl.dvc" in names
+    assert not {f"data-risk/{name}" for name in private} & set(names) and "results/theirs.json" not in names
+
+
+def test_a_folder_that_git_never_looks_into_is_no_place_for_the_pipeline(repository: Path) -> None:
+    Path(".gitignore").write_text("/*\n!/data\n!/.gitignore\n")
+    before = snapshot()
+    require_refused(init(*DATASET), "data-risk has to be in Git, and .gitignore, line 1, ignores it (/*)")
+    assert snapshot() == before
+
+
+def test_data_behind_a_link_is_named_by_its_place_and_the_pipeline_lies_beside_it(repository: Path) -> None:
+    Path("data").rename("storage")
+    Path("data").symlink_to("storage")
+    assert "data is a link to another folder" in require_done(init(*DATASET))
+    params = YAML(typ="safe").load(Path("data-risk/params.yaml"))
+    assert params["datasets"] == {"sft": {"path": "../storage/chats.jsonl"}}
+    assert Path("storage/chats.jsonl.dvc").exists()
 
 
 def test_a_run_that_fails_leaves_nothing_private_to_git(repository: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from entropylaw.init.dvc_outputs import DvcRepository
@@ -14,9 +15,9 @@ def describe_next(home: Path) -> str:
     if here == ".":
         repro = "dvc repro"
     elif here.startswith(".."):
-        repro = f"cd {here} && dvc repro"
+        repro = f"cd {shlex.quote(here)} && dvc repro"
     else:
-        repro = f"dvc repro {here}/dvc.yaml"
+        repro = f"dvc repro {shlex.quote(f'{here}/dvc.yaml')}"
     return f"Next: {repro} && entropylaw accept, then commit; repeat this after every change of the data."
 
 

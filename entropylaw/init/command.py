@@ -19,7 +19,7 @@ from entropylaw.init.data_files import make_data
 from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
 from entropylaw.init.dvc_outputs import DvcRepository, read_dvc
 from entropylaw.init.gate_dependency import show
-from entropylaw.init.home import Home, choose_home, find_obstacle, find_own
+from entropylaw.init.home import Home, choose_home, find_ignored, find_obstacle, find_own, is_new_folder
 from entropylaw.init.options import DataOptions, RepositoryOptions, StageOptions
 from entropylaw.init.pipeline import is_as_written, render_pipeline
 from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
@@ -31,12 +31,15 @@ from entropylaw.repository.git import require_repository
 
 @dataclass(frozen=True)
 class PlannedPipeline:
-    """``texts``: of dvc.yaml and params.yaml as they are to be; ``track``: what DVC is to keep from now on."""
+    """``texts``: of dvc.yaml and params.yaml as they are to be; ``track``: what DVC is to keep from now on; ``take``:
+    whether Git would ignore what has to be in it.
+    """
 
     home: Home
     texts: Mapping[str, str]
     changes: list[FileChange]
     track: list[Path]
+    take: bool = False
 
 
 @take_options
@@ -65,7 +68,7 @@ def init(
         planned = plan_given(folder, data, stages, dvc, own, wanted)
     home, changes = planned.home.folder, planned.changes
     names = parse_yaml(planned.texts["params.yaml"], "params.yaml").get("datasets", ())
-    changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track)
+    changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track, planned.take)
     ci_changes, other_ci = plan_ci(home, choose_ci(folder, repository.ci))
     changes += ci_changes
     if repository.gate:
@@ -122,8 +125,10 @@ def plan_given(
     home = Home(own, is_ours=True) if own else choose_home(folder.resolve(), wanted, dvc, find)
     texts = render(home.folder)
     track = [home.folder / name for name in data if not dvc.find_owner(home.folder / name)]
-    changes = plan_pipeline(home, make_pipeline(texts, data), dvc, is_written)
-    return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track])
+    new = make_pipeline(texts, data)
+    changes = plan_pipeline(home, new, dvc, is_written)
+    take = is_new_folder(home.folder) and find_ignored(home.folder, new) is not None
+    return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track], take)
 
 
 def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str, dict[str, str]]:

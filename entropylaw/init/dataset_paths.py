@@ -83,7 +83,8 @@ def _explain_missing(path: Path, dvc: DvcRepository) -> str:
     if owner is None or "dvc pull" in error:
         return error
     note = Path(os.path.relpath(owner.file)).as_posix()
-    return f"{path}: no such file; DVC knows it from {note}: run `dvc pull {path.as_posix()}`"
+    make = f"`dvc repro {note}` makes it, or " if owner.is_made else ""
+    return f"{path}: no such file; DVC knows it from {note}: {make}run `dvc pull {path.as_posix()}`"
 
 
 def require_plain_name(option: str, path: Path) -> None:
