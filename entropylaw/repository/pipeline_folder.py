@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,17 @@ def find_pipeline(start: Path) -> Path | None:
         names = ", ".join(folder.relative_to(root).as_posix() for folder in found)
         raise EntropylawError(f"{root}: it has several pipelines: {names}; go into the folder of the one you mean")
     return found[0] if found else None
+
+
+def pipeline_or_here() -> Path:
+    """The pipeline's folder as seen from the current one, for who needs no pipeline; the current one where none is
+    meant.
+    """
+    try:
+        found = find_pipeline(Path())
+    except EntropylawError:
+        found = None
+    return Path() if found is None else Path(os.path.relpath(found))
 
 
 def _list_folders(root: Path) -> Iterator[Path]:

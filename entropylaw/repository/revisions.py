@@ -29,8 +29,8 @@ class DataFile:
     @property
     def origin(self) -> Path:
         """The data as params.yaml may name it: of a copy from a revision, what was copied."""
-        match = _WITH_FILE.fullmatch(self.name) if self.commit else None
-        return Path(match[2]) if match else self.path
+        file = split_revision(self.name)[1] if self.commit else None
+        return Path(file) if file else self.path
 
     def rename(self, error: DataError) -> DataError:
         """An error about the data under the name that the user gave: what was read may be a copy."""
@@ -57,8 +57,7 @@ def locate_data(
     """
     if is_hub_name(argument) or Path(argument).exists() or (is_pattern(argument) and glob.glob(argument)):
         return DataFile(argument, Path(argument))
-    match = _WITH_FILE.fullmatch(argument)
-    revision, file = match.groups() if match else (argument, None)
+    revision, file = split_revision(argument)
     commit = resolve_commit(revision)
     if commit is None:
         raise _unknown(argument, revision if file else None)
@@ -73,6 +72,16 @@ def locate_data(
     # The copy keeps its name, whose suffix tells the type.
     copy = copy_data(name, file, commit, folder, progress)
     return DataFile(name, copy / Path(file).relative_to(root), commit)
+
+
+def split_revision(argument: str) -> tuple[str, str | None]:
+    """The revision and the file of ``REVISION:FILE``; without a file, the whole and None.
+
+    >>> split_revision("HEAD~1:data/sft.jsonl"), split_revision("v1.0")
+    (('HEAD~1', 'data/sft.jsonl'), ('v1.0', None))
+    """
+    match = _WITH_FILE.fullmatch(argument)
+    return (match[1], match[2]) if match else (argument, None)
 
 
 def _unknown(argument: str, revision: str | None) -> EntropylawError:
