@@ -146,7 +146,7 @@ def load_versions(
             for side, argument in zip(SIDES, arguments, strict=True)
         ]
         return [
-            read_version(file, held_out, partial(report, f"{READ} {side}"), reading_for(file.origin))
+            read_version(file, held_out, partial(report, f"{READ} {side}"), file.reading or reading_for(file.origin))
             for side, file in zip(SIDES, files, strict=True)
         ]
 

@@ -79,11 +79,26 @@ def is_tracked(path: Path, folder: Path = Path()) -> bool:
     return bool(run_git("ls-files", "--error-unmatch", str(path), folder=folder))
 
 
-def list_committed(commit: str, paths: Iterable[str]) -> dict[str, str]:
-    """Git's content ids of the files at or below these paths in a commit, by path."""
-    lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths).split("\0")
+def list_committed(commit: str, paths: Iterable[str], folder: Path = Path()) -> dict[str, str]:
+    """Git's content ids of the files at or below these paths in a commit, by path; as seen from ``folder``."""
+    lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths, folder=folder).split("\0")
     entries = [line.partition("\t") for line in lines if line]
     return {path: fields.split()[2] for fields, _, path in entries}
+
+
+def list_staged(folder: Path = Path()) -> dict[str, str]:
+    """Git's content ids of the files at or below ``folder`` as they would be committed now, by path as seen from it."""
+    lines = run_git("ls-files", "--stage", "-z", folder=folder).split("\0")
+    entries = [line.partition("\t") for line in lines if line]
+    return {path: fields.split()[1] for fields, _, path in entries}
+
+
+def list_earlier_names(path: str) -> list[str]:
+    """Names that a file in Git had before, as Git finds them; all as seen from the root of the repository."""
+    listed = run_git(
+        "log", "--follow", "--first-parent", "--find-renames", "--name-only", "-z", "--format=", "--", path
+    )
+    return list(dict.fromkeys(name.strip("\n") for name in listed.split("\0") if name.strip("\n")))
 
 
 def hash_as_git(files: list[str]) -> dict[str, str]:
