@@ -30,7 +30,7 @@ class CheckFormat(StrEnum):
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
     """Compare the measured version with its parent in history/ and write the verdict to results/verdict.json.
 
-    It exits 0 whatever the verdict is; `entropylaw gate` is what stops a risky version.
+    Its status and measures stand in results/metrics.json too, for `dvc metrics diff` and `dvc exp show`. It exits 0 whatever the verdict is; `entropylaw gate` is what stops a risky version.
 
     Example: entropylaw assess --json
     """
@@ -44,6 +44,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from monitor.assess import assess_version
     from monitor.history import read_history
     from monitor.rule_params import RuleParams
+    from reports.metrics import list_metrics
 
     datasets = list(read_datasets())
     params = read_section(RuleParams, "rules")
@@ -58,6 +59,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     )
     verdict = locate_rows(verdict)
     write_json(layout.VERDICT, verdict)
+    write_json(layout.METRICS, list_metrics(verdict))
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
 
 
