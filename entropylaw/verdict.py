@@ -30,7 +30,8 @@ class CheckFormat(StrEnum):
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
     """Compare the measured version with its parent in history/ and write the verdict to results/verdict.json.
 
-    Its status and measures stand in results/metrics.json too, for `dvc metrics diff` and `dvc exp show`. It exits 0 whatever the verdict is; `entropylaw gate` is what stops a risky version.
+    Its status and measures stand in results/metrics.json too, for `dvc metrics diff` and `dvc exp show`. It exits 0
+    whatever the verdict is; `entropylaw gate` is what stops a risky version.
 
     Example: entropylaw assess --json
     """
