@@ -14,6 +14,7 @@ from corpus.errors import EntropylawError
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
+from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
 from entropylaw.release import command as release
@@ -42,6 +43,12 @@ class Commands(TyperGroup):
             message = " ".join(str(error).split())
             sys.stderr.write(f"entropylaw: {message}\n")
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = explain_missing(error.name)
+            if missing is None:
+                raise
+            sys.stderr.write(f"entropylaw: {missing}\n")
+            raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader of our output left, as `| head` does
             sys.stderr.close()
             raise typer.Exit(0) from None

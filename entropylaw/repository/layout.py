@@ -10,6 +10,7 @@ HELDOUT = DATA / "heldout.jsonl"
 RESULTS = Path("results")
 CALIBRATION = RESULTS / "calibration.json"
 VERDICT = RESULTS / "verdict.json"
+METRICS = RESULTS / "metrics.json"
 APPROVAL = RESULTS / "approval.json"
 EVALUATION = RESULTS / "evaluation.json"
 MT_BENCH = RESULTS / "mt_bench"
