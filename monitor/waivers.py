@@ -92,6 +92,18 @@ def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None
     write_text(path, text.getvalue())
 
 
+def require_future(expires: str, today: datetime.date) -> None:
+    """Raise ParamsError unless a waiver that ends on this day would hold today.
+
+    >>> require_future("2026-01-31", datetime.date(2026, 1, 31))
+    """
+    _check_day(expires, "waiver")
+    if datetime.date.fromisoformat(expires) < today:
+        raise ParamsError(
+            f"waiver.expires: {expires} is past, so the waiver would never hold; name a day from {today} on"
+        )
+
+
 def valid_waivers(waivers: Iterable[Waiver], data_hash: str, today: datetime.date) -> tuple[Waiver, ...]:
     """The waivers that hold today for a data version."""
     return tuple(waiver for waiver in waivers if _problem(waiver, data_hash, today) is None)
@@ -150,8 +162,12 @@ def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
     for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):
         if not text.strip():
             raise ParamsError(f"{where}.{key}: must not be empty")
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", waiver.expires) or not _is_date(waiver.expires):
-        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {waiver.expires!r}")
+    _check_day(waiver.expires, where)
+
+
+def _check_day(expires: str, where: str) -> None:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", expires) or not _is_date(expires):
+        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {expires!r}")
 
 
 def _is_date(text: str) -> bool:
