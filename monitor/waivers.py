@@ -12,6 +12,7 @@ from typing import Any
 
 from corpus.artifacts import write_text
 from corpus.errors import ParamsError
+from corpus.merge_conflicts import describe_conflict
 from corpus.params import parse_section
 
 # Rules of release 0.2. What they looked at, the rules `damage` and `style` see, and may say something else of it.
@@ -142,11 +143,15 @@ def _load_strings(path: str | Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    text = ""
     try:
-        return YAML(typ="base", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return YAML(typ="base", pure=True).load(text)
     except FileNotFoundError:
         return None
     except (YAMLError, UnicodeDecodeError) as error:
+        if conflict := describe_conflict(path, text):
+            raise ParamsError(conflict) from None
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
