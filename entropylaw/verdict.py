@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from reports.training_curves import TrainingCurve
 
 
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="REV",
+        help="The target branch: its accepted versions must be in history/.",
+        show_default="what the CI system names, else origin's default branch",
+    ),
+]
+
+
 class CheckFormat(StrEnum):
     text = "text"
     markdown = "markdown"
@@ -132,17 +143,22 @@ def report() -> None:
 
 def gate(
     strict: Annotated[bool, typer.Option("--strict", help="A warning blocks too.")] = False,
+    base: Base = None,
 ) -> None:
     """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
+
+    It is not assessed either where accepted versions of the target branch are missing in history/.
 
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
+    from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.gate import decide_gate
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
+    require_history(base)
     decision = decide_gate(load_verdict(), load_waivers(), datetime.date.today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
@@ -159,6 +175,7 @@ def check(
         bool, typer.Option("--verify", help="Hash all data and results that are here, whatever their size.")
     ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
+    base: Base = None,
 ) -> None:
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
@@ -169,6 +186,7 @@ def check(
     """
     from corpus.errors import NotAssessedError
     from entropylaw.repository.datasets import known_datasets
+    from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.results import load_verdict, load_waivers
     from entropylaw.repository.verify_results import require_current, verify_results
     from monitor.gate import decide_gate
@@ -176,6 +194,7 @@ def check(
     from reports.checks import render_check
     from reports.report_data import build_report_data, show_stale
 
+    require_history(base)
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
     waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.

@@ -10,6 +10,7 @@ import typer
 
 from corpus.errors import EntropylawError
 from corpus.files import is_pattern
+from entropylaw.init.attributes import keep_whole
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from entropylaw.init.data_files import write_data
 from entropylaw.init.dataset_paths import list_outs, parse_datasets, require_room, track
@@ -77,6 +78,7 @@ def init(
         written += _write_new(folder / name, text, replace=True)
     written += _write_new(folder / layout.HISTORY / "README.md", HISTORY_README)
     written += ignore_checkpoints(folder)
+    written += keep_whole(folder)
     if ci in CI_FILES:
         written += _write_new(folder / CI_FILES[ci], render_ci_file(ci))
     for path in (*datasets.values(), layout.BASELINE, layout.HELDOUT):
