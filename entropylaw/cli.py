@@ -14,6 +14,7 @@ from corpus.errors import EntropylawError
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
+from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
@@ -136,6 +137,7 @@ _add_group(STAGES, "select", select.app, "Select the rows to train on, by ZIP or
 _add_group(STAGES, "train", train.app, "Fine-tune on the selected rows with TRL.")
 _add(STAGES, "evaluate", evaluate.evaluate, "Measure Z of the trained models.")
 _add_group(RELEASE, "release", release.app, "Bind model, data, verdict and Z; check a release.")
+_add(RELEASE, "export", export.export, "Write the approved rows for axolotl or LLaMA-Factory.")
 _add(RELEASE, "score", history.score, "Record a Z that was measured elsewhere.")
 _add_group(RELEASE, "study", study.app, "Compare selection methods at an equal budget.")
 
