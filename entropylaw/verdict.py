@@ -153,32 +153,36 @@ def check(
     format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="First make sure that dvc.lock ties the verdict to the data here.")
+        bool, typer.Option("--verify", help="Hash all data and results that are here, whatever their size.")
     ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
 ) -> None:
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
-    --verify needs neither a GPU nor the data, and exits 3 where the results are of other data than is committed.
+    A verdict on other data, parameters or history than are here is not assessed: what DVC and Git note of them is
+    compared, in a fraction of a second. --verify also reads every result and all data that is here.
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
+    from corpus.errors import NotAssessedError
     from entropylaw.repository.datasets import known_datasets
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.verify_results import require_current, verify_results
     from monitor.gate import decide_gate
     from monitor.history import read_history
     from reports.checks import render_check
-    from reports.report_data import build_report_data
+    from reports.report_data import build_report_data, show_stale
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
-    if verify:
-        from entropylaw.repository.verify_results import verify_results
-
-        verify_results(verdict, shown.version.data_hash)
     waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.
     datasets = known_datasets() if format is CheckFormat.gitlab else {}
     files = {name: dataset.file for name, dataset in datasets.items()}
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
+    code: int = decide_gate(shown, waivers, today, strict).exit_code
+    try:
+        (verify_results if verify else require_current)(verdict, shown.version.data_hash)
+    except NotAssessedError as stale:
+        data, code = show_stale(data, str(stale)), stale.exit_code
     sys.stdout.write(render_check(data, format.value))
-    raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)
+    raise typer.Exit(code)
