@@ -75,7 +75,9 @@ def load_rows(parts: Sequence[Part], rows: int, turns: int) -> list[Record]:
     joined = []
     for k in range(rows):
         chosen = [found[order[(k + i * (k // len(found) + 1)) % len(found)]] for i in range(turns)]
-        messages = tuple(message for record in chosen if isinstance(record, Conversation) for message in record.messages)
+        messages = tuple(
+            message for record in chosen if isinstance(record, Conversation) for message in record.messages
+        )
         joined.append(replace(chosen[0], messages=messages))
     return joined
 

@@ -29,7 +29,7 @@ MAX_DRAWN_SHARE = 0.75
 # A training run of fewer steps says nothing about its data.
 MIN_STEPS = 8
 
-# The budget of tokens makes no run shorter: ... 
+# The budget of tokens makes no run shorter: ...
 SHORTEST_STEPS = 24
 SUBSETS = 14
 
