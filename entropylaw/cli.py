@@ -14,9 +14,9 @@ from corpus.errors import EntropylawError
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
+from entropylaw.doctor import command as doctor
 from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
-from entropylaw.doctor import command as doctor
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
 from entropylaw.release import command as release
