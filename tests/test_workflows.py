@@ -493,6 +493,29 @@ def test_the_component_is_the_written_gitlab_job(team: Team) -> None:
     assert job.pop("stage") == "test" and job == GITLAB["data-risk"]
 
 
+def yaml_blocks() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_few_lines_of_the_documentation_are_a_workflow_with_inputs_that_there_are(tmp_path: Path) -> None:
+    first, comment, component, *_ = yaml_blocks()
+    path = tmp_path / "workflow.yml"
+    path.write_text(first + comment, encoding="utf-8")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout.startswith("ok")
+    workflow = YAML(typ="safe").load(first + comment)
+    checkout, action = workflow["jobs"]["data-risk"]["steps"]
+    assert checkout["with"] == JOBS["measure"]["steps"][0]["with"]
+    assert action["uses"].endswith(f"@v{__version__}") and set(action["with"]) <= set(ACTION["inputs"])
+    assert workflow["permissions"] == {"contents": "read"}
+    # The token that may write is in a job without a checkout, and without a command of the pull request.
+    (posted,) = workflow["jobs"]["comment"]["steps"]
+    assert posted["uses"].endswith(f".github/actions/comment@v{__version__}")
+    assert set(posted["with"]) == set(COMMENT["inputs"])
+    (included,) = YAML(typ="safe").load(component)["include"]
+    assert included["component"].endswith(f"/data-risk@v{__version__}") and included["inputs"] == {"remote": "s3"}
+
+
 def test_the_required_check_always_runs_and_no_filter_keeps_it_waiting() -> None:
     assert set(GITHUB["on"]) == {"pull_request", "merge_group", "push"}
     assert GITHUB["on"]["pull_request"] is None and GITHUB["on"]["merge_group"] is None
