@@ -15,6 +15,8 @@ from entropylaw import __version__, compare, evaluate, history, lint, measure, r
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
 from entropylaw.doctor import command as doctor
+from entropylaw.export import command as export
+from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
 from entropylaw.release import command as release
@@ -43,6 +45,12 @@ class Commands(TyperGroup):
             message = " ".join(str(error).split())
             sys.stderr.write(f"entropylaw: {message}\n")
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = explain_missing(error.name)
+            if missing is None:
+                raise
+            sys.stderr.write(f"entropylaw: {missing}\n")
+            raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader of our output left, as `| head` does
             sys.stderr.close()
             raise typer.Exit(0) from None
@@ -131,6 +139,7 @@ _add_group(STAGES, "select", select.app, "Select the rows to train on, by ZIP or
 _add_group(STAGES, "train", train.app, "Fine-tune on the selected rows with TRL.")
 _add(STAGES, "evaluate", evaluate.evaluate, "Measure Z of the trained models.")
 _add_group(RELEASE, "release", release.app, "Bind model, data, verdict and Z; check a release.")
+_add(RELEASE, "export", export.export, "Write the approved rows for axolotl or LLaMA-Factory.")
 _add(RELEASE, "score", history.score, "Record a Z that was measured elsewhere.")
 _add_group(RELEASE, "study", study.app, "Compare selection methods at an equal budget.")
 

@@ -169,7 +169,7 @@ CHANGES = {
     "a section was changed": (write("params.yaml", PARAMS.replace("auto", "alpaca")), "params.yaml: prepare"),
     "a version was accepted on another branch": (
         lambda: write_entry("history", replace(history()[0], name="x9", data_hash="9" * 32)), "history"),
-    "an accepted version was taken out": (lambda: next(Path("history").glob("0004-*")).unlink(), "history"),
+    "an accepted version was taken out": (lambda: next(Path("history").glob("x4-*")).unlink(), "history"),
     "the history is gone": (lambda: shutil.rmtree("history"), "history"),
     "a waiver came after the approval": (append("waivers.yaml"), "waivers.yaml"),
     "dvc.lock is of two runs": (lambda: edit_lock("prepare@sft", "outs", "data/prepared/sft.jsonl"),

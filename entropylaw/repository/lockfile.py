@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import NotAssessedError, ParamsError
+from corpus.merge_conflicts import describe_conflict
 from corpus.params import PARAMS_FILE, parse_yaml
 
 LOCK_FILE = Path("dvc.lock")
@@ -203,7 +204,8 @@ def _parse(text: str, where: object, repair: str) -> dict[str, Any]:
     try:
         return parse_yaml(text, where)
     except ParamsError as error:
-        raise NotAssessedError(f"{error}; restore it from Git, or {repair}") from None
+        conflict = describe_conflict(where, text)
+        raise NotAssessedError(conflict or f"{error}; restore it from Git, or {repair}") from None
 
 
 def _base_name(stage: str) -> str:
