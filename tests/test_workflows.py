@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 from workflow_runner import JobRun, WorkflowRunner, run_script
 
 from corpus.artifacts import write_json
-from corpus.errors import EntropylawError
 from entropylaw import __version__
 from entropylaw.cli import app
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
@@ -558,9 +557,9 @@ def test_the_remotes_host_chooses_the_system_and_a_wish_overrules_it(
     assert [choose_ci(tmp_path, wish) for wish in CiSystem] == list(CiSystem)
 
 
-def test_below_the_root_of_the_git_repository_no_file_would_be_read_and_none_is_chosen(tmp_path: Path) -> None:
+def test_below_the_root_of_the_git_repository_the_remote_chooses_too(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
+    git(tmp_path, "remote", "add", "origin", "git@gitlab.com:team/data.git")
     (folder := tmp_path / "data").mkdir()
-    assert choose_ci(folder, None) == choose_ci(folder, CiSystem.none) == CiSystem.none
-    with pytest.raises(EntropylawError, match="not the root of its Git repository"):
-        choose_ci(folder, CiSystem.gitlab)
+    assert choose_ci(folder, None) == CiSystem.gitlab
+    assert choose_ci(folder, CiSystem.none) == CiSystem.none

@@ -8,9 +8,8 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from corpus.errors import EntropylawError
 from entropylaw import __version__
-from entropylaw.repository.git import find_subfolder, run_git
+from entropylaw.repository.git import run_git
 
 
 class CiSystem(StrEnum):
@@ -19,7 +18,7 @@ class CiSystem(StrEnum):
     none = "none"
 
 
-# Where each system's file goes, relative to the root of the Git repository, and how it is named in workflows/.
+# Where each system reads its file, relative to the root of the Git repository, and how it is named in workflows/.
 CI_FILES = {
     CiSystem.github: Path(".github/workflows/data-risk.yml"),
     CiSystem.gitlab: Path(".gitlab/data-risk.gitlab-ci.yml"),
@@ -31,18 +30,7 @@ HOME_PLACEHOLDER = "__HOME__"
 
 
 def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
-    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to.
-
-    Both read their files at the root of the Git repository and run there. Below it the choice is none, and asking for
-    another raises EntropylawError.
-    """
-    if find_subfolder(folder):
-        if wanted in CI_FILES:
-            raise EntropylawError(
-                f"--ci {wanted}: {folder} is not the root of its Git repository, where {wanted} looks for its file; "
-                "use --ci none"
-            )
-        return CiSystem.none
+    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to."""
     if wanted is not None:
         return wanted
     host = remote_host(run_git("remote", "get-url", "origin", folder=folder))
