@@ -10,6 +10,7 @@ import typer
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
 from entropylaw.options import AsJson, Data, HeldOut, Out
+from entropylaw.pipeline_command import Place
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, load_rows, stream_records, tell_unread
@@ -134,9 +135,12 @@ def base_model(
 
 def probe(
     data: Data,
-    base: Annotated[str, typer.Option(help="Folder of the base model, or any model folder or Hub id.")] = str(
-        BASE_MODEL
-    ),
+    base: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the base model, or any model folder or Hub id.", parser=Place, metavar="FOLDER|HUB_ID"
+        ),
+    ] = str(BASE_MODEL),
     out: Out = None,
     curve: Annotated[Path | None, typer.Option(help="Write the loss of each step as CSV.", show_default=False)] = None,
     rows: Annotated[Path | None, typer.Option(help="Write the loss of each row as CSV.", show_default=False)] = None,

@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError
 from corpus.files import is_hub_name, is_pattern
 from corpus.params import parse_yaml
 from entropylaw.init.advice import describe_gate, describe_next
+from entropylaw.init.attributes import plan_attributes
 from entropylaw.init.changes import FileChange, write_changes
 from entropylaw.init.ci_files import choose_ci
 from entropylaw.init.data_files import make_data
@@ -69,6 +70,7 @@ def init(
     home, changes = planned.home.folder, planned.changes
     names = parse_yaml(planned.texts["params.yaml"], "params.yaml").get("datasets", ())
     changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track, planned.take)
+    changes += plan_attributes(home)
     ci_changes, other_ci = plan_ci(home, choose_ci(folder, repository.ci))
     changes += ci_changes
     if repository.gate:

@@ -18,7 +18,10 @@ HEADING = "# The data pipeline's own: kept by DVC, or of no interest to anybody 
 
 # For a folder of the pipeline's own where the team's .gitignore above would keep results out of Git, as `*.csv` does.
 # They come first, so that all other lines win over them.
-TAKEN = ("!/*.yaml", "!/dvc.lock", "!/data/", "!/data/*.dvc", "!/history/", "!/history/*", "!/results/", "!/results/**")
+TAKEN = (
+    *("!/.git*", "!/*.yaml", "!/dvc.lock"),
+    *("!/data/", "!/data/*.dvc", "!/history/", "!/history/*", "!/results/", "!/results/**"),
+)
 
 
 def list_ignored(pipeline: Mapping[str, Any], datasets: Iterable[str]) -> list[str]:
