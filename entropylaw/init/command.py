@@ -25,6 +25,7 @@ from entropylaw.init.options import DataOptions, RepositoryOptions, StageOptions
 from entropylaw.init.pipeline import is_as_written, render_pipeline
 from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
 from entropylaw.init.recipes import RECIPES
+from entropylaw.init.stages import Stages
 from entropylaw.init.trainer import parse_trainer
 from entropylaw.options import take_options
 from entropylaw.repository.git import require_repository
@@ -63,6 +64,7 @@ def init(
     wanted = None if repository.pipeline is None else (folder / repository.pipeline).resolve()
     own = find_own(here, wanted, dvc)
     if own and not data.dataset:
+        _require_dataset_for(data, stages)
         texts = {name: (own / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "params.yaml")}
         planned = PlannedPipeline(Home(own, is_ours=True), texts, [], [])
     else:
@@ -154,6 +156,21 @@ def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str,
         except ValueError as error:
             raise EntropylawError(f"--columns {option}: {error}") from None
     return columns
+
+
+def _require_dataset_for(data: DataOptions, stages: StageOptions) -> None:
+    """Raise EntropylawError for an option that would do nothing in a pipeline that stays as it is."""
+    given = {
+        "--columns": data.columns,
+        "--held-out": data.heldout,
+        "--recipe": data.recipe,
+        "--stages": stages.stages if stages.stages is not Stages.all else None,
+        "--trainer": stages.trainer,
+        "--trainer-out": stages.trainer_out,
+    }
+    for option, value in given.items():
+        if value:
+            raise EntropylawError(f"{option}: give --dataset too; without it, the stages and params.yaml stay")
 
 
 def _show_plan(changes: list[FileChange], track: list[Path]) -> None:

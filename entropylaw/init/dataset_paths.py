@@ -23,7 +23,8 @@ from entropylaw.init.dvc_outputs import DvcRepository
 from entropylaw.repository import layout
 from entropylaw.repository.git import run_git
 
-OWN_FOLDER = "put the files of one dataset into a folder of their own, such as data/sft, and name that folder"
+# What to do about a dataset that is named file by file.
+_ONE_FOLDER = "put the files of one dataset into a folder of their own, such as data/sft, and name that folder"
 # Control characters, and what stands for bytes that are no UTF-8.
 _UNWRITABLE = ("Cc", "Cs")
 
@@ -39,7 +40,7 @@ def parse_datasets(options: list[str], folder: Path, dvc: DvcRepository) -> dict
         if not separator or name not in (layout.SFT, layout.PREFERENCES) or not text:
             raise EntropylawError(f"--dataset {option}: expected {layout.SFT}=PATH or {layout.PREFERENCES}=PATH")
         if name in datasets:
-            raise EntropylawError(f"--dataset {option}: {name} is given twice; {OWN_FOLDER}")
+            raise EntropylawError(f"--dataset {option}: {name} is given twice; {_ONE_FOLDER}")
         if is_hub_name(text):
             parse_hub_name(text)
             datasets[name] = Path(text)

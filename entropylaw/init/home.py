@@ -75,10 +75,11 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
         root = dataset_root(dataset)
         if not is_hub_name(dataset) and root.is_dir() and (home / layout.DATA).is_relative_to(root):
             return f"{show(root)}/ is a dataset as a whole, and the pipeline keeps files of its own in it"
-    for name, content in new.files.items():
-        path = home / name
+    for path in [home / name for name in (*new.files, *new.outputs)]:
         if path.parent.resolve() != path.parent:
             return f"{show(path.parent)} is a link to another folder, where DVC tracks nothing"
+    for name, content in new.files.items():
+        path = home / name
         owner = dvc.find_owner(path)
         if owner and owner.path != path:
             return f"{show(owner.path)}/ is {owner.describe()}"
@@ -114,6 +115,9 @@ def find_strange_history(folder: Path) -> Path | None:
     if not folder.is_dir():
         return None
     for file in sorted(folder.rglob("*")):
+        # Such as .gitkeep.
+        if file.name.startswith("."):
+            continue
         if file.name != HISTORY_README.name and (file.suffix != ".json" or file.is_dir()):
             return file
     try:
