@@ -75,7 +75,7 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
         root = dataset_root(dataset)
         if not is_hub_name(dataset) and root.is_dir() and (home / layout.DATA).is_relative_to(root):
             return f"{show(root)}/ is a dataset as a whole, and the pipeline keeps files of its own in it"
-    for path in [home / name for name in (*new.files, *new.outputs)]:
+    for path in [home / name for name in (*new.files, *map(Path, new.outputs))]:
         if path.parent.resolve() != path.parent:
             return f"{show(path.parent)} is a link to another folder, where DVC tracks nothing"
     for name, content in new.files.items():
