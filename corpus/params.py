@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from corpus.errors import ParamsError
+from corpus.merge_conflicts import describe_conflict
 
 PARAMS_FILE = "params.yaml"
 # The sections that `entropylaw init` leaves out for a team that takes only a part of the pipeline, and from which
@@ -133,7 +134,7 @@ def parse_yaml(text: str, where: object) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         cause = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(f"{where}{line}: not YAML: {cause}") from None
+        raise ParamsError(describe_conflict(where, text) or f"{where}{line}: not YAML: {cause}") from None
     if not isinstance(sections, dict):
         raise ParamsError(f"{where}: expected sections of keys at the top level")
     return sections

@@ -17,6 +17,7 @@ from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
 from entropylaw.options import AsJson, HeldOut
+from entropylaw.pipeline_command import Place
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
 from entropylaw.repository.rows import decide_rows
@@ -39,8 +40,8 @@ VERSION_HELP = "A data file, a Git revision, or REVISION:FILE."
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=VERSION_HELP, show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help=VERSION_HELP, show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="A", parser=Place, help=VERSION_HELP, show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", parser=Place, help=VERSION_HELP, show_default=False)],
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +51,12 @@ def compare(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="Model folder or Hub id to measure L from.", show_default=f"{BASE_MODEL} if it is there"),
+        typer.Option(
+            help="Model folder or Hub id to measure L from.",
+            parser=Place,
+            metavar="FOLDER|HUB_ID",
+            show_default=f"{BASE_MODEL} if it is there",
+        ),
     ] = None,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Leave out L, which takes longest.")] = False,
     held_out: HeldOut = None,
@@ -145,7 +151,7 @@ def load_versions(
             for side, argument in zip(SIDES, arguments, strict=True)
         ]
         return [
-            read_version(file, held_out, partial(report, f"{READ} {side}"), reading_for(file.origin))
+            read_version(file, held_out, partial(report, f"{READ} {side}"), file.reading or reading_for(file.origin))
             for side, file in zip(SIDES, files, strict=True)
         ]
 

@@ -28,7 +28,7 @@ from monitor.accept import accept_version
 from monitor.assess import assess_version
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.cost import describe_duration
-from monitor.history import HistoryEntry, write_entry
+from monitor.history import HistoryEntry, place_entry, write_entry
 from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams
@@ -100,7 +100,10 @@ class Recorder:
         # By dataset, of the version that was prepared last.
         self.rows_read_anew: dict[str, int] = {}
         with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder, show_progress("present version") as progress:
-            here = {dataset: DataFile(file.as_posix(), file) for dataset, file in setting.datasets.items()}
+            here = {
+                dataset: DataFile(file.as_posix(), file, reading=setting.readings[dataset])
+                for dataset, file in setting.datasets.items()
+            }
             self.present = self.prepare(here, Path(folder), lambda stage, done, total: progress(done, total))
 
     def record(self, version: PastVersion, planned: BackfilledVersion, report: StageProgress) -> BackfilledVersion:
@@ -133,8 +136,11 @@ class Recorder:
     def fetch(self, version: PastVersion, folder: Path, report: StageProgress) -> str:
         """Get the data of a version and write its canonical rows into ``folder``; the version's hash."""
         files = {
-            dataset: locate_data(version.name_file(file), dataset, folder / dataset, partial(report, FETCH))
-            for dataset, file in self.setting.datasets.items()
+            dataset: replace(
+                locate_data(version.name_file(dataset), dataset, folder / dataset, partial(report, FETCH)),
+                reading=version.data[dataset].reading,
+            )
+            for dataset in self.setting.datasets
         }
         return self.prepare(files, folder, report)
 
@@ -167,7 +173,7 @@ class Recorder:
         if verdict.status == "not_assessed" or (verdict.status == "risky" and not waivers):
             return replace(measured, outcome="left out", reason=explain(verdict))
         entry = accept_version(verdict, evidence, measured.name, {}, waivers, False, __version__)
-        entry = replace(entry, commit=version.commit)
+        entry = place_entry(self.history, replace(entry, commit=version.commit))
         write_entry(layout.HISTORY, entry)
         self.history.append(entry)
         if not entry.waived:
@@ -186,7 +192,7 @@ class Recorder:
                     self.setting.held_out,
                     KINDS[dataset],
                     partial(report, READ),
-                    self.setting.readings[dataset],
+                    file.reading or self.setting.readings[dataset],
                 )
                 hashes[dataset], self.rows_read_anew[dataset] = prepared.data_hash, prepared.rows_read_anew
             except DataError as error:

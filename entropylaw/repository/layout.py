@@ -10,6 +10,7 @@ HELDOUT = DATA / "heldout.jsonl"
 RESULTS = Path("results")
 CALIBRATION = RESULTS / "calibration.json"
 VERDICT = RESULTS / "verdict.json"
+METRICS = RESULTS / "metrics.json"
 APPROVAL = RESULTS / "approval.json"
 EVALUATION = RESULTS / "evaluation.json"
 # What an own trainer reports of the version under test; `accept` carries it into the history.
