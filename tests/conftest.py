@@ -1,5 +1,6 @@
 """Real conversations, and one tiny base model trained on them, shared by the whole test session."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,12 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     """A working folder of the test's own: checkpoints lie below the current one."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
+
+
+@pytest.fixture
+def quiet_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC within the test's own process: no word to its users, and none to the console of an earlier test, which its
+    log handlers hold on to.
+    """
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])

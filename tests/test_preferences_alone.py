@@ -206,11 +206,10 @@ def test_the_score_of_an_accepted_version_goes_into_the_history(folder: Path) ->
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # DVC's own libraries
 def test_a_score_told_by_a_running_stage_leaves_dvcs_records_to_dvc(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, quiet_dvc: None
 ) -> None:
     from dvc.repo import Repo
 
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     Path("dvc.yaml").write_text("stages: {gate: {cmd: echo yes > approval.txt, outs: [approval.txt]}}\n")
     with Repo.init(no_scm=True) as repo:
         repo.reproduce()
