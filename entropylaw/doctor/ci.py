@@ -34,7 +34,7 @@ def check_ci(checkout: Checkout) -> Iterator[Finding]:
             "CI",
             "to do",
             f"no CI file runs entropylaw, so no pull request is checked; {hook}",
-            "docs/ci.md has one for GitHub and one for GitLab",
+            "run `entropylaw init`, which writes one for GitHub or GitLab and changes nothing that is there",
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.errors import DataError
 from corpus.files import dataset_root, is_hub_name, list_files
 from entropylaw.doctor.checkout import Checkout
+from entropylaw.doctor.data_here import list_tracked_by_dvc
 from entropylaw.doctor.finding import Finding
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
@@ -37,7 +39,7 @@ def check_data(checkout: Checkout) -> Iterator[Finding]:
 
 def _explain_missing(subject: str, path: str, error: DataError, checkout: Checkout) -> Finding:
     root = dataset_root(path)
-    if any(Path(f"{place}.dvc").is_file() for place in (root, *root.parents[:-1])) or _is_recorded(path, checkout):
+    if _is_tracked(root, checkout):
         # A clone that only shows what was measured elsewhere needs no data.
         needed = checkout.is_stale("prepare")
         return Finding(
@@ -50,9 +52,11 @@ def _explain_missing(subject: str, path: str, error: DataError, checkout: Checko
     return Finding(subject, "broken", text, remedy or "restore the file, or set datasets in params.yaml to where it is")
 
 
-def _is_recorded(path: str, checkout: Checkout) -> bool:
-    """Whether a stage of another pipeline makes it, as dvc.lock of this one cannot tell."""
-    return any(path in stage.outs for stage in checkout.locked)
+def _is_tracked(root: Path, checkout: Checkout) -> bool:
+    """Whether a .dvc file names this data or a folder that it lies in, under whatever name and in whatever folder."""
+    place = Path(os.path.abspath(root))
+    tracked = {Path(os.path.abspath(path)) for path in list_tracked_by_dvc(checkout.git_root or Path())}
+    return not tracked.isdisjoint((place, *place.parents))
 
 
 def format_size(size: int) -> str:
