@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def _explain_missing(subject: str, path: str, error: DataError, checkout: Checko
             subject,
             "broken" if needed else "to do",
             f"{path} is not here; DVC tracks it" + ("" if needed else ", and what was measured is of it"),
-            f"run `dvc pull {root.as_posix()}`",
+            f"run `dvc pull {shlex.quote(checkout.as_typed(root))}`",
         )
     text, _, remedy = str(error).partition("; ")
     return Finding(subject, "broken", text, remedy or "restore the file, or set datasets in params.yaml to where it is")
