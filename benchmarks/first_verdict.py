@@ -28,6 +28,7 @@ from corpus.errors import EntropylawError
 from corpus.records import Conversation, Record
 from entropylaw.repository import layout
 
+# A team's data as it is often found: several sources in one folder that DVC tracks.
 ROWS = 20_000
 SHARDS = 40
 # A pull request exchanges this share of the rows.

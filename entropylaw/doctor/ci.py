@@ -19,6 +19,7 @@ CI_PATTERNS = (
     "azure-pipelines.yml",
     "bitbucket-pipelines.yml",
 )
+# Where pre-commit has its hooks.
 PRE_COMMIT = ".pre-commit-config.yaml"
 
 
