@@ -44,9 +44,14 @@ class PipelineGroup(TyperGroup):
             return super().invoke(ctx)
 
 
+def started_in() -> Path:
+    """The folder in which the user typed the command, where the user will type the next one too."""
+    return _started_in.get() or Path.cwd()
+
+
 def tell_workers() -> None:
     """Let processes that are started from here with the same command line know in which folder it was typed."""
-    os.environ[_OF_WORKERS] = str(_started_in.get() or Path.cwd())
+    os.environ[_OF_WORKERS] = str(started_in())
 
 
 @contextlib.contextmanager

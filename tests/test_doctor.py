@@ -194,6 +194,17 @@ def test_json_says_the_same_from_a_subfolder(repository: Path, monkeypatch: pyte
     assert broken["text"].startswith("params.yaml, line 1: not YAML")
 
 
+def test_remedies_are_commands_for_the_folder_that_the_user_is_in(repository: Path) -> None:
+    Path("data/sft.jsonl").unlink()
+    shutil.rmtree("models")
+    findings = {finding.subject: finding for finding in examine(Checkout(repository.parent))}
+    assert findings["data sft"].remedy == "run `dvc pull repository/data/sft.jsonl`"
+    assert findings["base model"].remedy == "run `dvc pull repository/models/base`"
+    change_params("calibration", seeds=9)
+    findings = {finding.subject: finding for finding in examine(Checkout(repository.parent))}
+    assert findings["next"].remedy == findings["calibration"].remedy == "run `dvc repro repository/dvc.yaml`"
+
+
 # The ground: Git, DVC, the pipeline, params.yaml.
 
 
@@ -276,6 +287,15 @@ def test_data_that_is_not_pulled_is_broken_only_where_it_has_to_be_measured(repo
     note = Path("data/sft.jsonl.dvc")
     note.write_text(note.read_text().replace("md5: ", "md5: 0", 1))
     assert find("data sft").state == "broken"
+
+
+def test_data_is_known_to_be_tracked_by_a_dvc_file_elsewhere(repository: Path) -> None:
+    Path("data/sft.jsonl").unlink()
+    note = Path("data/sft.jsonl.dvc").read_text()
+    Path("data/sft.jsonl.dvc").unlink()
+    write("notes/chats.dvc", f"wdir: ../data\n{note}")
+    git("add", "--all")
+    assert find("data sft").remedy == "run `dvc pull data/sft.jsonl`"
 
 
 def test_data_that_nobody_tracks_and_that_is_gone_is_broken(repository: Path) -> None:

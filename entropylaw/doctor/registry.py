@@ -17,6 +17,7 @@ GROUND: tuple[tuple[str, Check], ...] = (
     ("pipeline", setup.check_pipeline),
     ("params.yaml", setup.check_params),
 )
+# What is said of a pipeline that can run.
 OF_PIPELINE: tuple[tuple[str, Check], ...] = (
     ("data", data.check_data),
     ("base model", measured.check_base_model),
