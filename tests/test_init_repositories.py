@@ -128,7 +128,10 @@ def test_beside_a_pipeline_of_the_teams_the_gate_comes_before_their_training(rep
     assert "Next: dvc repro data-risk/dvc.yaml" in advice
     assert Path("dvc.yaml").read_text() == OWN_PIPELINE
     require_refused(init("--gate", "evaluate", "--ci", "none"), "no such stage; there are dvc.yaml: clean, train")
+    Path("dvc.yaml").chmod(0o640)
     require_done(init("--gate", "train", "--ci", "none"))
+    assert Path("dvc.yaml").stat().st_mode & 0o777 == 0o640
+    assert "waits for the gate" not in require_done(init("--ci", "none"))
     line = "      - data-risk/results/approval.json\n"
     assert Path("dvc.yaml").read_text() == OWN_PIPELINE.replace("      # what", f"{line}      # what")
     before = snapshot()
@@ -222,6 +225,14 @@ def test_dvc_says_who_owns_a_file(repository: Path, tmp_path: Path) -> None:
     assert YAML(typ="safe").load(Path("imported.jsonl.dvc"))["frozen"]
 
 
+def test_a_clone_inside_is_no_pipeline_of_this_repository(repository: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", "tools/clone"], check=True)
+    for folder in ("tools/clone", "own"):
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder, "dvc.yaml").write_text("stages: {assess: {cmd: poetry run entropylaw assess}}\n")
+    assert read_dvc(repository).own == (repository / "own/dvc.yaml",)
+
+
 NEW = NewPipeline(
     {Path(name): b"new" for name in ("dvc.yaml", "params.yaml", "data/baseline.jsonl", "data/heldout.jsonl")},
     {"data/prepared/sft.jsonl": True, "results/evaluation.json": False, "models/sft": True},
@@ -262,26 +273,57 @@ def test_an_unrelated_baseline_stays_as_it_is(repository: Path) -> None:
     assert Path("data-risk/data/baseline.jsonl").exists() and not Path("data/baseline.jsonl.dvc").exists()
 
 
-def test_what_git_would_ignore_is_said_with_its_line(repository: Path) -> None:
-    Path(".gitignore").write_text("*.pyc\nresults/\n")
+def test_what_git_ignores_is_said_with_its_line_and_a_folder_of_its_own_is_not_ignored(repository: Path) -> None:
+    Path(".gitignore").write_text("*.pyc\nresults/\n*.csv\n*.json\n")
     before = snapshot()
-    refused = init(*DATASET)
-    require_refused(refused, "has to be in Git, and .gitignore, line 2, ignores it (results/)", "--pipeline")
+    line = "has to be in Git, and .gitignore, line 2, ignores it (results/)"
+    require_refused(init(*DATASET, "--pipeline", "."), line, "--pipeline")
     assert snapshot() == before
+    assert line in require_done(init(*DATASET))
+    once = snapshot()
+    require_done(init(*DATASET))
+    assert snapshot() == once
+    own = ["results/sft/probe_curve.csv", "results/verdict.json", "history/1.json", "dvc.lock"]
+    private = [
+        "results/report.html",
+        "results/.a.json.a_b0c1d2.tmp",
+        "models/base/weights.bin",
+        "data/prepared/sft.jsonl",
+    ]
+    for name in [*own, *private, "../results/theirs.json"]:
+        write_rows(f"data-risk/{name}", [])
+    git("add", "--all")
+    names = git("ls-files").split()
+    assert {f"data-risk/{name}" for name in own} < set(names) and "data-risk/data/baseline.jsonl.dvc" in names
+    assert not {f"data-risk/{name}" for name in private} & set(names) and "results/theirs.json" not in names
+
+
+def test_a_folder_that_git_never_looks_into_is_no_place_for_the_pipeline(repository: Path) -> None:
+    Path(".gitignore").write_text("/*\n!/data\n!/.gitignore\n")
+    before = snapshot()
+    require_refused(init(*DATASET), "data-risk has to be in Git, and .gitignore, line 1, ignores it (/*)")
+    assert snapshot() == before
+
+
+def test_data_behind_a_link_is_named_by_its_place_and_the_pipeline_lies_beside_it(repository: Path) -> None:
+    Path("data").rename("storage")
+    Path("data").symlink_to("storage")
+    assert "data is a link to another folder" in require_done(init(*DATASET))
+    params = YAML(typ="safe").load(Path("data-risk/params.yaml"))
+    assert params["datasets"] == {"sft": {"path": "../storage/chats.jsonl"}}
+    assert Path("storage/chats.jsonl.dvc").exists()
 
 
 def test_a_run_that_fails_leaves_nothing_private_to_git(repository: Path) -> None:
     """DVC takes back the lines of .gitignore that it wrote in a run that failed; ours stay."""
-    pair = {"prompt": "Hi", "chosen": "Hello!", "rejected": "No"}
-    write_rows("data/pairs.jsonl", [pair] * 3)
     Path("data/.gitignore").write_bytes(b"/caf\xe9")
-    require_done(init(*DATASET, "--dataset", "preferences=data/pairs.jsonl"))
+    require_done(init(*DATASET))
     git("add", "--all")
     git("commit", "--quiet", "--message", "one")
-    whole = Path("data/pairs.jsonl").read_text()
-    Path("data/pairs.jsonl").unlink()
-    Path("data/pairs.jsonl").write_text(whole + "{broken\n" * 3)
-    dvc("repro", "prepare", code=255)
+    params = Path("params.yaml")
+    whole = params.read_text()
+    params.write_text(whole.replace("long_window_log: 27", "long_window_log: 99"))
+    dvc("repro", "compression", code=255)
     Path("results/plots").mkdir(parents=True)
     for left in ("results/plots/a.json", "results/report.html", "results/.report.html.a_b0c1d2.tmp"):
         Path(left).write_text("secret")
@@ -292,10 +334,10 @@ def test_a_run_that_fails_leaves_nothing_private_to_git(repository: Path) -> Non
     assert not [name for name in names if name.endswith((".jsonl", ".tmp", ".npy", ".html"))], names
     assert not any(name.startswith(("data/prepared/", "results/plots", ".entropylaw")) for name in names)
     git("commit", "--quiet", "--message", "two")
-    Path("data/pairs.jsonl").write_text(whole)
-    assert "already tracked" not in dvc("repro", "prepare", "compression")
+    params.write_text(whole)
+    dvc("repro", "compression")
     git("add", "--all")
-    assert "data/prepared/preferences.jsonl" not in git("ls-files")
+    assert "data/prepared/sft.jsonl" not in git("ls-files") and "results/sft/compression.json" in git("ls-files")
 
 
 @pytest.mark.parametrize("content", [b"", b"*.pyc", b"# caf\xe9\n*.pyc\n", b"*.pyc\r\n/build"])
@@ -345,6 +387,7 @@ def test_without_a_dataset_a_pipeline_gets_only_what_it_misses(repository: Path)
     ignored.write_text("*.pyc\n")
     edited = snapshot()
     require_refused(init(*DATASET), "params.yaml: says something else", "without --dataset")
+    require_refused(init("--stages", "monitor"), "--stages: give --dataset too")
     assert snapshot() == edited
     require_done(init("--ci", "gitlab"))
     assert ignored.read_text() == f"*.pyc\n{text}"

@@ -46,10 +46,15 @@ def write_changes(changes: Sequence[FileChange], track: Sequence[Path], folder: 
 
     with contextlib.ExitStack() as undo:
         for change in changes:
-            _note_folders(change.path.parent, undo.callback)
-            undo.callback(_restore, change.path, change.before)
-            with atomic_writer(change.path, "wb") as handle:
+            # A link is followed: somebody has the file elsewhere. So is what the file's owner allowed.
+            target = change.path.resolve()
+            mode = target.stat().st_mode if change.before is not None else None
+            _note_folders(target.parent, undo.callback)
+            undo.callback(_restore, target, change.before)
+            with atomic_writer(target, "wb") as handle:
                 handle.write(change.content)
+            if mode is not None:
+                target.chmod(mode)
         new = {change.path for change in changes}
         undo.callback(_unlink_links, folder, [path for path in track if path not in new])
         for path in track:

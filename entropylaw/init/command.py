@@ -20,11 +20,12 @@ from entropylaw.init.data_files import make_data
 from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
 from entropylaw.init.dvc_outputs import DvcRepository, read_dvc
 from entropylaw.init.gate_dependency import show
-from entropylaw.init.home import Home, choose_home, find_obstacle, find_own
+from entropylaw.init.home import Home, choose_home, find_ignored, find_obstacle, find_own, is_new_folder
 from entropylaw.init.options import DataOptions, RepositoryOptions, StageOptions
 from entropylaw.init.pipeline import is_as_written, render_pipeline
 from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
 from entropylaw.init.recipes import RECIPES
+from entropylaw.init.stages import Stages
 from entropylaw.init.trainer import parse_trainer
 from entropylaw.options import take_options
 from entropylaw.repository.git import require_repository
@@ -32,12 +33,15 @@ from entropylaw.repository.git import require_repository
 
 @dataclass(frozen=True)
 class PlannedPipeline:
-    """``texts``: of dvc.yaml and params.yaml as they are to be; ``track``: what DVC is to keep from now on."""
+    """``texts``: of dvc.yaml and params.yaml as they are to be; ``track``: what DVC is to keep from now on; ``take``:
+    whether Git would ignore what has to be in it.
+    """
 
     home: Home
     texts: Mapping[str, str]
     changes: list[FileChange]
     track: list[Path]
+    take: bool = False
 
 
 @take_options
@@ -60,13 +64,14 @@ def init(
     wanted = None if repository.pipeline is None else (folder / repository.pipeline).resolve()
     own = find_own(here, wanted, dvc)
     if own and not data.dataset:
+        _require_dataset_for(data, stages)
         texts = {name: (own / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "params.yaml")}
         planned = PlannedPipeline(Home(own, is_ours=True), texts, [], [])
     else:
         planned = plan_given(folder, data, stages, dvc, own, wanted)
     home, changes = planned.home.folder, planned.changes
     names = parse_yaml(planned.texts["params.yaml"], "params.yaml").get("datasets", ())
-    changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track)
+    changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track, planned.take)
     changes += plan_attributes(home)
     ci_changes, other_ci = plan_ci(home, choose_ci(folder, repository.ci))
     changes += ci_changes
@@ -124,8 +129,10 @@ def plan_given(
     home = Home(own, is_ours=True) if own else choose_home(folder.resolve(), wanted, dvc, find)
     texts = render(home.folder)
     track = [home.folder / name for name in data if not dvc.find_owner(home.folder / name)]
-    changes = plan_pipeline(home, make_pipeline(texts, data), dvc, is_written)
-    return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track])
+    new = make_pipeline(texts, data)
+    changes = plan_pipeline(home, new, dvc, is_written)
+    take = is_new_folder(home.folder) and find_ignored(home.folder, new) is not None
+    return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track], take)
 
 
 def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str, dict[str, str]]:
@@ -149,6 +156,21 @@ def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str,
         except ValueError as error:
             raise EntropylawError(f"--columns {option}: {error}") from None
     return columns
+
+
+def _require_dataset_for(data: DataOptions, stages: StageOptions) -> None:
+    """Raise EntropylawError for an option that would do nothing in a pipeline that stays as it is."""
+    given = {
+        "--columns": data.columns,
+        "--held-out": data.heldout,
+        "--recipe": data.recipe,
+        "--stages": stages.stages if stages.stages is not Stages.all else None,
+        "--trainer": stages.trainer,
+        "--trainer-out": stages.trainer_out,
+    }
+    for option, value in given.items():
+        if value:
+            raise EntropylawError(f"{option}: give --dataset too; without it, the stages and params.yaml stay")
 
 
 def _show_plan(changes: list[FileChange], track: list[Path]) -> None:

@@ -23,7 +23,8 @@ from entropylaw.init.dvc_outputs import DvcRepository
 from entropylaw.repository import layout
 from entropylaw.repository.git import run_git
 
-OWN_FOLDER = "put the files of one dataset into a folder of their own, such as data/sft, and name that folder"
+# What to do about a dataset that is named file by file.
+_ONE_FOLDER = "put the files of one dataset into a folder of their own, such as data/sft, and name that folder"
 # Control characters, and what stands for bytes that are no UTF-8.
 _UNWRITABLE = ("Cc", "Cs")
 
@@ -39,7 +40,7 @@ def parse_datasets(options: list[str], folder: Path, dvc: DvcRepository) -> dict
         if not separator or name not in (layout.SFT, layout.PREFERENCES) or not text:
             raise EntropylawError(f"--dataset {option}: expected {layout.SFT}=PATH or {layout.PREFERENCES}=PATH")
         if name in datasets:
-            raise EntropylawError(f"--dataset {option}: {name} is given twice; {OWN_FOLDER}")
+            raise EntropylawError(f"--dataset {option}: {name} is given twice; {_ONE_FOLDER}")
         if is_hub_name(text):
             parse_hub_name(text)
             datasets[name] = Path(text)
@@ -83,7 +84,8 @@ def _explain_missing(path: Path, dvc: DvcRepository) -> str:
     if owner is None or "dvc pull" in error:
         return error
     note = Path(os.path.relpath(owner.file)).as_posix()
-    return f"{path}: no such file; DVC knows it from {note}: run `dvc pull {path.as_posix()}`"
+    make = f"`dvc repro {note}` makes it, or " if owner.is_made else ""
+    return f"{path}: no such file; DVC knows it from {note}: {make}run `dvc pull {path.as_posix()}`"
 
 
 def require_plain_name(option: str, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -36,12 +37,15 @@ class DvcOutput:
 
 @dataclass(frozen=True)
 class DvcRepository:
-    """``root``: the folder that holds .dvc. ``pipelines``: every dvc.yaml with stages; ``own``: those that are ours."""
+    """``root``: the folder that holds .dvc. ``pipelines``: every dvc.yaml with stages; ``own``: those that are ours.
+    ``read``: what the stages of all others read.
+    """
 
     root: Path
     outputs: tuple[DvcOutput, ...]
     pipelines: tuple[Path, ...]
     own: tuple[Path, ...]
+    read: frozenset[Path] = frozenset()
 
     def find_owner(self, path: Path) -> DvcOutput | None:
         """The output that a file or folder is, or lies in."""
@@ -65,11 +69,20 @@ def read_dvc(folder: Path) -> DvcRepository:
             for out in stage.outs
             if out.is_in_repo
         )
-        # A stage of a dvc.yaml has a name; what a .dvc file tracks has none.
-        named = [stage for stage in stages if getattr(stage, "name", None)]
+        root = Path(repo.root_dir)
+        # A stage of a dvc.yaml has a name; what a .dvc file tracks has none. A clone inside this one is not ours to
+        # read, even if it is one of this tool.
+        named = [stage for stage in stages if getattr(stage, "name", None) and not _is_in_clone(Path(stage.path), root)]
         pipelines = tuple(dict.fromkeys(Path(stage.path) for stage in named))
         own = tuple(dict.fromkeys(Path(stage.path) for stage in named if OWN_COMMAND in str(stage.cmd)))
-        return DvcRepository(Path(repo.root_dir), outputs, pipelines, own)
+        others = [stage for stage in named if Path(stage.path) not in own]
+        read = frozenset(Path(dep.fs_path) for stage in others for dep in stage.deps)
+        return DvcRepository(root, outputs, pipelines, own, read)
+
+
+def _is_in_clone(file: Path, root: Path) -> bool:
+    between = file.relative_to(root).parents
+    return any((root / folder / ".git").exists() for folder in between if folder != Path())
 
 
 def add_to_dvc(folder: Path, paths: Iterable[Path]) -> None:
@@ -99,16 +112,21 @@ def _open(folder: Path) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    log = logging.getLogger("dvc")
+    level = log.level
     try:
         # Resolved, so that all paths are comparable: DVC keeps a link in the name of its root.
         with warnings.catch_warnings(), Repo(str(folder.resolve())) as repo:
             # Of DVC about its libraries: of no use to who runs `init`.
             warnings.simplefilter("ignore")
+            log.setLevel(logging.ERROR)
             yield repo
     # Not every refusal is one of DVC's own: a .gitignore that is not UTF-8 is a ValueError.
     except (DvcException, OSError, ValueError) as error:
         shown = os.path.relpath(folder)
         raise EntropylawError(f"{shown}: DVC refuses: {' '.join(_messages(error))}") from None
+    finally:
+        log.setLevel(level)
 
 
 def _messages(error: BaseException) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from entropylaw.repository.git import run_git
 
 # Says what the folder is about; a name that few repositories have already.
 OWN_FOLDER = "data-risk"
-_REMEDY = "change that, or name a folder for the pipeline with --pipeline"
 HISTORY_README = layout.HISTORY / "README.md"
 
 
@@ -66,7 +65,7 @@ def choose_home(folder: Path, wanted: Path | None, dvc: DvcRepository, find: Cal
     if wanted is not None:
         raise EntropylawError(f"{reason}; name another folder with --pipeline")
     if again := find(folder / OWN_FOLDER):
-        raise EntropylawError(f"{reason if reason == again else f'{reason}, and {again}'}; {_REMEDY}")
+        raise EntropylawError(f"{reason}, and {again}; change that, or name a folder for the pipeline with --pipeline")
     return Home(folder / OWN_FOLDER, is_ours=False, reason=reason)
 
 
@@ -76,8 +75,9 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
         root = dataset_root(dataset)
         if not is_hub_name(dataset) and root.is_dir() and (home / layout.DATA).is_relative_to(root):
             return f"{show(root)}/ is a dataset as a whole, and the pipeline keeps files of its own in it"
-    if (home / "dvc.lock").exists():
-        return f"{show(home / 'dvc.lock')} is of another pipeline"
+    for path in [home / name for name in (*new.files, *new.outputs)]:
+        if path.parent.resolve() != path.parent:
+            return f"{show(path.parent)} is a link to another folder, where DVC tracks nothing"
     for name, content in new.files.items():
         path = home / name
         owner = dvc.find_owner(path)
@@ -87,6 +87,8 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
             return f"{show(path)} is there already and is not ours"
         if owner and not path.exists():
             return f"{show(path)} is {owner.describe()}"
+    if (home / "dvc.lock").exists():
+        return f"{show(home / 'dvc.lock')} is of another pipeline"
     if strange := find_strange_history(home / layout.HISTORY):
         return f"{show(strange)} is there already and is no entry of a history of ours"
     for output in new.outputs:
@@ -95,7 +97,15 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
             return f"{show(owner.path)} is {owner.describe()}, and a stage would write it"
         if path.exists():
             return f"{show(path)} is there already, and a stage would replace it"
+    if is_new_folder(home):
+        # What is in it is ours alone, so its own .gitignore may say otherwise, unless Git does not look into it at all.
+        return _tell_ignored(home.parent, [home.name])
     return find_ignored(home, new)
+
+
+def is_new_folder(home: Path) -> bool:
+    """Whether a folder has nothing in it, or is not there yet."""
+    return not home.exists() or (home.is_dir() and not any(home.iterdir()))
 
 
 def find_strange_history(folder: Path) -> Path | None:
@@ -105,6 +115,9 @@ def find_strange_history(folder: Path) -> Path | None:
     if not folder.is_dir():
         return None
     for file in sorted(folder.rglob("*")):
+        # Such as .gitkeep.
+        if file.name.startswith("."):
+            continue
         if file.name != HISTORY_README.name and (file.suffix != ".json" or file.is_dir()):
             return file
     try:
@@ -118,7 +131,11 @@ def find_ignored(home: Path, new: NewPipeline) -> str | None:
     """Which file that has to be in Git a .gitignore keeps out of it, and where that says so."""
     names = [path.as_posix() for path in new.files if path not in (layout.BASELINE, layout.HELDOUT)]
     names += [f"{path.as_posix()}.dvc" for path in (layout.BASELINE, layout.HELDOUT)]
-    names += ["dvc.lock", *(name for name, cached in new.outputs.items() if not cached)]
+    names += [*(name for name, cached in new.outputs.items() if not cached), "dvc.lock", "history/version.json"]
+    return _tell_ignored(home, names)
+
+
+def _tell_ignored(home: Path, names: Sequence[str]) -> str | None:
     # Git answers from a folder that is there, about files that need not be.
     folder = next(place for place in (home, *home.parents) if place.is_dir())
     below = home.relative_to(folder)

@@ -16,6 +16,13 @@ from entropylaw.repository import layout
 
 HEADING = "# The data pipeline's own: kept by DVC, or of no interest to anybody else. A part of it is training text."
 
+# For a folder of the pipeline's own where the team's .gitignore above would keep results out of Git, as `*.csv` does.
+# They come first, so that all other lines win over them.
+TAKEN = (
+    *("!/.git*", "!/*.yaml", "!/dvc.lock"),
+    *("!/data/", "!/data/*.dvc", "!/history/", "!/history/*", "!/results/", "!/results/**"),
+)
+
 
 def list_ignored(pipeline: Mapping[str, Any], datasets: Iterable[str]) -> list[str]:
     """The lines for the .gitignore beside a dvc.yaml: what its stages make for DVC to keep, the raw baseline and

@@ -14,7 +14,7 @@ from entropylaw.init.data_files import require_prepared
 from entropylaw.init.dvc_outputs import DvcRepository
 from entropylaw.init.gate_dependency import find_stage, gated_text, show
 from entropylaw.init.home import HISTORY_README, Home, NewPipeline
-from entropylaw.init.ignore_lines import HEADING, add_lines, line_for, list_ignored, list_outputs
+from entropylaw.init.ignore_lines import HEADING, TAKEN, add_lines, line_for, list_ignored, list_outputs
 from entropylaw.repository import layout
 from entropylaw.repository.git import find_subfolder, is_ignored, run_git
 from entropylaw.repository.shipped_files import shipped_text
@@ -61,9 +61,10 @@ def plan_pipeline(
 
 
 def plan_ignored(
-    home: Path, sections: Mapping[str, Any], datasets: Iterable[str], track: Iterable[Path]
+    home: Path, sections: Mapping[str, Any], datasets: Iterable[str], track: Iterable[Path], take: bool
 ) -> list[FileChange]:
-    """The .gitignore files of the pipeline's folder, and of the data that DVC is to track.
+    """The .gitignore files of the pipeline's folder, and of the data that DVC is to track. ``take``: a .gitignore above
+    would ignore what has to be in Git.
 
     Raises EntropylawError where Git has what it is never to take.
     """
@@ -74,7 +75,7 @@ def plan_ignored(
             f"{show(home / taken[0])}: is in Git, where DVC cannot keep it; run `git rm -r --cached "
             f"{show(home / taken[0])}`, then init again"
         )
-    wanted = {home: lines}
+    wanted = {home: [*(TAKEN if take else ()), *lines]}
     for path in track:
         # DVC would write these itself, but it fails on a .gitignore that is not UTF-8.
         if path not in (home / layout.BASELINE, home / layout.HELDOUT) and not is_ignored(path):
