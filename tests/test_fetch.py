@@ -52,8 +52,8 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (".dvc", "data"):
         (folder / name).mkdir()
     store = folder.parent / f"{folder.name}-store"
-    config = f"[core]\n    no_scm = True\n    analytics = False\n    remote = store\n['remote \"store\"']\n    url = {store}\n"
-    (folder / ".dvc" / "config").write_text(config)
+    core = "[core]\n    no_scm = True\n    analytics = False\n    remote = store\n"
+    (folder / ".dvc" / "config").write_text(f"{core}['remote \"store\"']\n    url = {store}\n")
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / "params.yaml").write_text("probe: {steps: 16}\n")
     (folder / "data" / "baseline.jsonl").write_text("base\n")

@@ -35,10 +35,11 @@ REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
 def require_current(verdict: Path, data_hash: str) -> None:
     """Raise NotAssessedError, naming what differs, unless the verdict is of the data, parameters and history here.
 
-    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). A verdict that no
-    pipeline made, where there is no dvc.yaml or none that has our stages, is taken as it is.
+    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). Taken as it is are
+    a verdict in another place than the pipeline's, such as one that was kept, and one that no pipeline made, where there
+    is no dvc.yaml or none that has our stages.
     """
-    if not PIPELINE_FILE.exists() and not LOCK_FILE.exists():
+    if _name(verdict) != layout.VERDICT.as_posix() or not (PIPELINE_FILE.exists() or LOCK_FILE.exists()):
         return
     if "entropylaw assess" not in str(read_pipeline(REPAIR).get("stages")) and not LOCK_FILE.exists():
         return
