@@ -35,9 +35,9 @@ REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
 def require_current(verdict: Path, data_hash: str) -> None:
     """Raise NotAssessedError, naming what differs, unless the verdict is of the data, parameters and history here.
 
-    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). Taken as it is are
-    a verdict in another place than the pipeline's, such as one that was kept, and one that no pipeline made, where there
-    is no dvc.yaml or none that has our stages.
+    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). A verdict that
+    lies elsewhere, such as one that was kept, is taken as it is, and so is one that no pipeline made: where there is no
+    dvc.yaml, or none that has our stages.
     """
     if _name(verdict) != layout.VERDICT.as_posix() or not (PIPELINE_FILE.exists() or LOCK_FILE.exists()):
         return
