@@ -104,7 +104,7 @@ def _verify_history(md5: str, data_hash: str) -> None:
     if layout.HISTORY.is_dir():
         if hash_as_dvc(layout.HISTORY) == md5:
             return
-        own = [path for path in sorted(layout.HISTORY.glob("*.json")) if read_json(path)["data_hash"] == data_hash]
-        if hash_as_dvc(layout.HISTORY, own[-1:]) == md5:
+        own = [path for path in layout.HISTORY.glob("*.json") if read_json(path)["data_hash"] == data_hash]
+        if any(hash_as_dvc(layout.HISTORY, [path]) == md5 for path in own):
             return
     raise NotAssessedError(f"{layout.HISTORY}: is not the history that the verdict compares with; {REPAIR}")
