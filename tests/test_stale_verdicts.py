@@ -262,6 +262,8 @@ def test_a_verdict_outside_a_pipeline_is_shown_as_it_is(repository: Path) -> Non
     assert check()[0] == 0
     write("dvc.yaml", "stages: {train: {cmd: python train.py}}\n")
     assert check()[0] == 0
+    write("dvc.lock", "schema: '2.0'\nstages: {train: {cmd: python train.py}}\n")
+    assert check()[0] == 0
 
 
 def test_the_check_takes_no_time_and_does_not_start_dvc(repository: Path) -> None:

@@ -25,7 +25,6 @@ from entropylaw.repository.lockfile import (
     list_upstream,
     look_up,
     read_lock,
-    read_pipeline,
 )
 from entropylaw.repository.tracked_data import is_changed
 
@@ -41,9 +40,12 @@ def require_current(verdict: Path, data_hash: str) -> None:
     """
     if _name(verdict) != layout.VERDICT.as_posix() or not (PIPELINE_FILE.exists() or LOCK_FILE.exists()):
         return
-    if "entropylaw assess" not in str(read_pipeline(REPAIR).get("stages")) and not LOCK_FILE.exists():
+    ours = PIPELINE_FILE.exists() and "entropylaw assess" in PIPELINE_FILE.read_text(encoding="utf-8")
+    if not ours and not LOCK_FILE.exists():
         return
     stages = read_lock(REPAIR)
+    if not ours and not any(_name(verdict) in stage.outs for stage in stages):
+        return
     _verify_chain(stages, [verdict], data_hash, reread=False)
 
 
@@ -78,8 +80,12 @@ def _verify_chain(stages: list[LockedStage], results: list[Path], data_hash: str
         if hash_as_dvc(Path(path)) != makers[path].outs[path]:
             raise NotAssessedError(f"{path}: is not what {LOCK_FILE} records of stage {makers[path].name}; {REPAIR}")
     params = read_params()
+    seen: set[tuple[str, str]] = set()
     for stage in list_upstream(map(_name, results), makers):
         for path, md5 in stage.deps.items():
+            if (path, md5) in seen:
+                continue
+            seen.add((path, md5))
             if path in makers:
                 if makers[path].outs[path] != md5:
                     raise NotAssessedError(
