@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -13,10 +14,22 @@ from corpus.errors import EntropylawError
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
+from entropylaw.doctor import command as doctor
+from entropylaw.export import command as export
+from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
+from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
 from entropylaw.release import command as release
 from entropylaw.select import command as select
 from entropylaw.study import command as study
+
+# The panels of `entropylaw --help`, in the order in which a team comes to need them.
+START = "Start"
+DAILY = "Every day"
+STAGES = "One stage of the pipeline, as `dvc repro` runs it"
+RELEASE = "Models and releases"
+# They are about no pipeline that is there already; `lint` names files as the user does, also to a CI system.
+WHERE_THE_USER_IS = ("demo", "init", "lint")
 
 
 class Commands(TyperGroup):
@@ -32,6 +45,12 @@ class Commands(TyperGroup):
             message = " ".join(str(error).split())
             sys.stderr.write(f"entropylaw: {message}\n")
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = explain_missing(error.name)
+            if missing is None:
+                raise
+            sys.stderr.write(f"entropylaw: {missing}\n")
+            raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader of our output left, as `| head` does
             sys.stderr.close()
             raise typer.Exit(0) from None
@@ -43,6 +62,18 @@ class Commands(TyperGroup):
             # A command that knows what the interruption left behind says so in the exception.
             sys.stderr.write(f"entropylaw: {str(interrupt) or 'stopped'}\n")
             raise typer.Exit(130) from None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """One list a panel: without rich, which is slow to load, typer writes a single one."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for name, command in self.commands.items():
+            if not command.hidden:
+                panel = getattr(command, "rich_help_panel", None) or "Commands"
+                panels.setdefault(panel, []).append((f"{name:<11}", command.get_short_help_str(width)))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
 
 
 app = typer.Typer(
@@ -69,31 +100,48 @@ def _options(
     """Options of the whole program."""
 
 
-app.command("demo")(demo.demo)
-app.command("init")(init.init)
-app.command("lint")(lint.lint)
-app.command("check")(verdict.check)
-app.command("accept")(history.accept)
-app.command("history")(history.show_history)
-app.command("score")(history.score)
-app.command("waive")(history.waive)
-app.command("rate")(rate.rate)
-app.command("compare")(compare.compare)
-app.command("backfill")(backfill.backfill)
-app.command("prepare", rich_help_panel="Stages")(measure.prepare)
-app.command("compress", rich_help_panel="Stages")(measure.compress)
-app.command("consistency", rich_help_panel="Stages")(measure.consistency)
-app.command("base-model", rich_help_panel="Stages")(measure.base_model)
-app.command("probe", rich_help_panel="Stages")(measure.probe)
-app.command("calibrate", rich_help_panel="Stages")(measure.calibrate)
-app.command("assess", rich_help_panel="Stages")(verdict.assess)
-app.command("report", rich_help_panel="Stages")(verdict.report)
-app.command("gate", rich_help_panel="Stages")(verdict.gate)
-app.add_typer(select.app, name="select")
-app.add_typer(train.app, name="train")
-app.command("evaluate", rich_help_panel="Stages")(evaluate.evaluate)
-app.add_typer(release.app, name="release")
-app.add_typer(study.app, name="study")
+def _add(panel: str, name: str, function: Callable[..., None], short: str) -> None:
+    """Add a command. ``short``: what `entropylaw --help` says of it, in a line of 80 columns."""
+    cls = None if name in WHERE_THE_USER_IS else PipelineCommand
+    app.command(name, cls=cls, rich_help_panel=panel, short_help=short)(function)
+
+
+def _add_group(panel: str, name: str, group: typer.Typer, short: str) -> None:
+    """Add a command that has subcommands."""
+    for command in group.registered_commands:
+        command.cls = PipelineCommand
+    # One that does nothing by itself enters no folder: its subcommand does.
+    cls = PipelineGroup if group.registered_callback else None
+    app.add_typer(group, name=name, cls=cls, rich_help_panel=panel, short_help=short)
+
+
+_add(START, "demo", demo.demo, "See it work: five versions of real data, the fifth damaged.")
+_add(START, "init", init.init, "Add the pipeline to a repository of data.")
+_add(START, "doctor", doctor.doctor, "Say what is set up here, what is stale, what runs next.")
+_add(START, "lint", lint.lint, "Check data files on their own, without a repository.")
+_add(START, "backfill", backfill.backfill, "Measure the versions that are in Git already.")
+_add(DAILY, "check", verdict.check, "Show the verdict; the exit code tells it to CI.")
+_add(DAILY, "accept", history.accept, "Record the version; later ones are compared with it.")
+_add(DAILY, "history", history.show_history, "List the accepted versions and their numbers.")
+_add(DAILY, "waive", history.waive, "Overrule a rule for the version under test.")
+_add(DAILY, "compare", compare.compare, "Show R, L and C of two files or Git revisions.")
+_add(DAILY, "rate", rate.rate, "Have a judge grade the answers of some rows.")
+_add(STAGES, "prepare", measure.prepare, "Write the rows in canonical form; list those left out.")
+_add(STAGES, "compress", measure.compress, "Measure R, the compression ratio.")
+_add(STAGES, "consistency", measure.consistency, "Measure C, whether answers belong to their prompts.")
+_add(STAGES, "base-model", measure.base_model, "Make the model that every version is probed from.")
+_add(STAGES, "probe", measure.probe, "Measure L, the mean loss of a short run.")
+_add(STAGES, "calibrate", measure.calibrate, "Measure what is normal for this data.")
+_add(STAGES, "assess", verdict.assess, "Judge the version against its parent.")
+_add(STAGES, "report", verdict.report, "Write the report as HTML and Markdown.")
+_add(STAGES, "gate", verdict.gate, "Approve the version for training, or stop.")
+_add_group(STAGES, "select", select.app, "Select the rows to train on, by ZIP or another method.")
+_add_group(STAGES, "train", train.app, "Fine-tune on the selected rows with TRL.")
+_add(STAGES, "evaluate", evaluate.evaluate, "Measure Z of the trained models.")
+_add_group(RELEASE, "release", release.app, "Bind model, data, verdict and Z; check a release.")
+_add(RELEASE, "export", export.export, "Write the approved rows for axolotl or LLaMA-Factory.")
+_add(RELEASE, "score", history.score, "Record a Z that was measured elsewhere.")
+_add_group(RELEASE, "study", study.app, "Compare selection methods at an equal budget.")
 
 
 def main() -> None:

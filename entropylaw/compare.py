@@ -17,6 +17,7 @@ from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
 from entropylaw.options import AsJson, HeldOut
+from entropylaw.pipeline_command import Place
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, CALIBRATION, PREFERENCES, SFT
 from entropylaw.repository.rows import decide_rows
@@ -39,14 +40,23 @@ VERSION_HELP = "A data file, a Git revision, or REVISION:FILE."
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=VERSION_HELP, show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help=VERSION_HELP, show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="A", parser=Place, help=VERSION_HELP, show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", parser=Place, help=VERSION_HELP, show_default=False)],
     dataset: Annotated[
-        str, typer.Option(help="The dataset of params.yaml that a revision without a file stands for.")
-    ] = SFT,
+        str | None,
+        typer.Option(
+            help="The dataset of params.yaml that a revision without a file stands for.",
+            show_default=f"{SFT}, or the only one",
+        ),
+    ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="Model folder or Hub id to measure L from.", show_default=f"{BASE_MODEL} if it is there"),
+        typer.Option(
+            help="Model folder or Hub id to measure L from.",
+            parser=Place,
+            metavar="FOLDER|HUB_ID",
+            show_default=f"{BASE_MODEL} if it is there",
+        ),
     ] = None,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Leave out L, which takes longest.")] = False,
     held_out: HeldOut = None,
@@ -59,6 +69,7 @@ def compare(
 
     Example: entropylaw compare HEAD~1 HEAD --dataset sft
     """
+    from entropylaw.repository.datasets import main_dataset
     from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset
     from monitor.version_diff import compare_versions
     from reports.comparison import render_comparison
@@ -66,7 +77,7 @@ def compare(
     params = read_measuring_params()
     stages = [f"{stage} {side}" for stage in (FETCH, READ, COMPRESSION, CONSISTENCY, PROBE) for side in SIDES]
     with show_stages({stage: stage for stage in stages}) as report:
-        versions = load_versions((a, b), dataset, held_out, report)
+        versions = load_versions((a, b), dataset or main_dataset(), held_out, report)
         kind = require_one_kind(versions)
         evidence = [
             measure_dataset(kind, version.rows, params.compression, params.consistency, follow(report, side))
@@ -140,7 +151,7 @@ def load_versions(
             for side, argument in zip(SIDES, arguments, strict=True)
         ]
         return [
-            read_version(file, held_out, partial(report, f"{READ} {side}"), reading_for(file.origin))
+            read_version(file, held_out, partial(report, f"{READ} {side}"), file.reading or reading_for(file.origin))
             for side, file in zip(SIDES, files, strict=True)
         ]
 

@@ -165,11 +165,15 @@ def load_evidence_of(verdict: Verdict) -> list[Evidence]:
 
 
 def load_scores_of(verdict: Verdict) -> dict[str, float]:
-    """Z by benchmark, where results/evaluation.json is of this version: it may still be of an earlier one."""
+    """Z by benchmark, as `evaluate` measured it and as `score` was told, where that is of this version: it may still be
+    of an earlier one.
+    """
     from corpus.artifacts import read_json
+    from entropylaw.repository.reported_scores import read_reported_scores
 
     evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
-    return dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    measured = dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    return {**measured, **read_reported_scores(verdict.version.data_hash)}
 
 
 def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
@@ -229,22 +233,35 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
 
 
 def score(
-    version: Annotated[str, typer.Argument(help="The version's name in the history.", show_default=False)],
     benchmark: Annotated[str, typer.Option(help="The benchmark's name.", show_default=False)],
     value: Annotated[float, typer.Option(help="Z, higher is better.", show_default=False)],
+    version: Annotated[
+        str | None,
+        typer.Argument(help="The version's name in the history.", show_default="the version under test"),
+    ] = None,
 ) -> None:
-    """Record the performance Z of an accepted version that was measured elsewhere.
+    """Record the performance Z of a version that was measured elsewhere, such as by your own trainer.
+
+    Of a version that is not accepted yet it is kept in results/scores.json, and `entropylaw accept` carries it into the
+    history.
 
     Example: entropylaw score x3 --benchmark mt-bench --value 7.08
     """
     from entropylaw.repository.recorded_stages import list_fresh_stages
+    from entropylaw.repository.reported_scores import report_score
     from entropylaw.repository.results import load_verdict
     from monitor.history import find_own, read_history, record_score
 
-    own = None
+    verdict, own = None, None
     with contextlib.suppress(EntropylawError):  # without a verdict no version is under test
         verdict = load_verdict()
         own = find_own(read_history(layout.HISTORY), verdict.config_fingerprint, verdict.version.data_hash)
+    if version is None:
+        verdict = verdict or load_verdict()
+        if own is None:
+            typer.echo(f"{report_score(verdict.version.data_hash, benchmark, value)}: {benchmark} {value:g}")
+            return
+        version = own.name
     # A score of the version under test changes nothing that it is judged by; one of an earlier version may.
     fresh = list_fresh_stages() if own is not None and own.name == version else ()
     typer.echo(f"{record_score(layout.HISTORY, version, benchmark, value)}: {benchmark} {value:g}")

@@ -60,9 +60,10 @@ def lint(
     """
     from corpus.errors import DataError, EntropylawError, NotAssessedError
     from corpus.files import is_hub_name, list_files
-    from corpus.params import read_section
+    from corpus.params import PARAMS_FILE, read_section
     from corpus.prepare import PrepareParams
     from entropylaw.repository.datasets import reading_for
+    from entropylaw.repository.pipeline_folder import pipeline_or_here
     from entropylaw.terminal import show_progress
     from monitor.lint.run import lint_files
     from reports.lint.render import render_lint
@@ -70,12 +71,13 @@ def lint(
 
     if max_length is not None and tokenizer is None:
         raise EntropylawError("--max-length counts tokens; name the tokenizer with --tokenizer")
-    reading = read_section(PrepareParams, "prepare")
+    folder = pipeline_or_here()
+    reading = read_section(PrepareParams, "prepare", folder / PARAMS_FILE)
     settings = _read_settings(select, ignore, tokenizer, max_length)
     try:
         with show_progress("lint") as progress:
             readings = {
-                path: reading_for(Path(name))
+                path: reading_for(Path(name), folder=folder)
                 for name in files
                 for path in ([Path(name)] if is_hub_name(name) else list_files(name))
             }

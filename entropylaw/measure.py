@@ -10,6 +10,7 @@ import typer
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
 from entropylaw.options import AsJson, Data, HeldOut, Out
+from entropylaw.pipeline_command import Place
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, load_rows, stream_records, tell_unread
@@ -17,8 +18,14 @@ from entropylaw.terminal import count_rows, print_result, show_progress
 
 
 def prepare(
-    data: Data,
     out: Annotated[Path, typer.Option(help="Where the canonical rows go, as JSON lines.", show_default=False)],
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A data file in any accepted format; or a folder, a pattern in quotes, hf://OWNER/NAME@REVISION.",
+            show_default="that of --dataset in params.yaml",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Where counts and dropped rows go.", show_default=False)] = None,
     dataset: Annotated[
         str | None, typer.Option(help=f"{SFT}: only conversations; {PREFERENCES}: only preferences.")
@@ -32,8 +39,10 @@ def prepare(
     """
     from corpus.files import describe_left_out, describe_other_shards
     from corpus.prepare import PrepareParams, prepare_file
-    from entropylaw.repository.datasets import KINDS, reading_for
+    from entropylaw.repository.datasets import KINDS, locate_dataset, reading_for
 
+    if data is None:
+        data = locate_dataset(dataset)
     params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
     reading = reading_for(data, dataset)
     with show_progress("prepare") as progress:
@@ -126,9 +135,12 @@ def base_model(
 
 def probe(
     data: Data,
-    base: Annotated[str, typer.Option(help="Folder of the base model, or any model folder or Hub id.")] = str(
-        BASE_MODEL
-    ),
+    base: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the base model, or any model folder or Hub id.", parser=Place, metavar="FOLDER|HUB_ID"
+        ),
+    ] = str(BASE_MODEL),
     out: Out = None,
     curve: Annotated[Path | None, typer.Option(help="Write the loss of each step as CSV.", show_default=False)] = None,
     rows: Annotated[Path | None, typer.Option(help="Write the loss of each row as CSV.", show_default=False)] = None,

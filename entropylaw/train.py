@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entropylaw.pipeline_command import Place
 from entropylaw.repository import layout
 from entropylaw.train_on_devices import across_devices
 
@@ -32,9 +33,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON."
 def train_sft_model(
     data: Annotated[Path, typer.Argument(help="Conversations in any accepted format.", show_default=False)],
     out: Out,
-    start: Annotated[str, typer.Option("--from", help="Folder or Hub id of the model to start from.")] = str(
-        layout.BASE_MODEL
-    ),
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Folder or Hub id of the model to start from.", parser=Place, metavar="FOLDER|HUB_ID"
+        ),
+    ] = str(layout.BASE_MODEL),
     held_out: Annotated[
         Path | None,
         typer.Option("--held-out", help="Conversations to evaluate on; never trained on.", show_default=False),
@@ -78,9 +82,10 @@ def train_sft_model(
 def train_kto_model(
     data: Annotated[Path, typer.Argument(help="Preferences in any accepted format.", show_default=False)],
     out: Out,
-    start: Annotated[str, typer.Option("--from", help="Folder or Hub id of the SFT model.")] = str(
-        layout.MODELS / "sft"
-    ),
+    start: Annotated[
+        str,
+        typer.Option("--from", help="Folder or Hub id of the SFT model.", parser=Place, metavar="FOLDER|HUB_ID"),
+    ] = str(layout.MODELS / "sft"),
     report: Report = None,
     live: Live = None,
     json: AsJson = False,

@@ -12,6 +12,7 @@ from typing import ParamSpec
 import typer
 
 from corpus.errors import EntropylawError
+from entropylaw.pipeline_command import tell_workers
 
 P = ParamSpec("P")
 
@@ -35,6 +36,7 @@ def across_devices(command: Callable[P, None]) -> Callable[P, None]:
         if params.strategy == "single":
             command(*arguments, **options)
         else:
+            tell_workers()
             launch_workers(params, "entropylaw", sys.argv[1:])
 
     return run

@@ -13,7 +13,7 @@ from monitor.gate import decide_gate
 from monitor.lineage import find_own
 from monitor.verdict import Forecast, Status, Verdict, Version
 from monitor.waivers import Waiver
-from reports.advice import Step, list_steps, write_headline
+from reports.advice import REPAIR, Step, list_steps, write_headline
 from reports.dataset_view import DatasetView, view_dataset
 from reports.excerpts import Excerpt, cut_excerpt
 from reports.law_view import LawView, view_law
@@ -108,4 +108,24 @@ def build_report_data(
         waivers=waiver_views,
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
+    )
+
+
+def show_stale(data: ReportData, reason: str) -> ReportData:
+    """The report where the verdict is of something else than is here, such as data that was changed since.
+
+    It says so, and nothing of what was found before; ``version`` is still the one that was measured.
+    """
+    return replace(
+        data,
+        status="not_assessed",
+        words=WORDS["not_assessed"],
+        headline=write_headline("not_assessed", "", released=False),
+        summary=reason,
+        blocked=True,
+        steps=(REPAIR,),
+        rules=(),
+        datasets=(),
+        forecast=None,
+        waivers=(),
     )

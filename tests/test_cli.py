@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from entropylaw.cli import app
+from entropylaw.cli import DAILY, RELEASE, STAGES, START, app
 
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
 
@@ -160,10 +161,20 @@ def test_every_command_has_an_example_in_its_help(run):
     for words in (["demo"], ["init"], ["check"], ["accept"], ["history"], ["score"], ["waive"], ["prepare"],
                   ["compress"], ["consistency"], ["base-model"], ["probe"], ["calibrate"], ["assess"], ["report"],
                   ["gate"], ["select", "zip"], ["select", "random"], ["train", "sft"], ["train", "kto"],
-                  ["evaluate"], ["rate"], ["release"]):  # fmt: skip
+                  ["evaluate"], ["rate"], ["release"], ["lint"], ["compare"], ["backfill"], ["study"]):  # fmt: skip
         result = run(*words, "--help")
         example = result.stdout.partition("Example: ")[2]
         assert result.exit_code == 0 and f"entropylaw {words[0]}" in example, words
+
+
+def test_the_help_lists_every_command_in_a_panel_with_a_whole_line(run):
+    result = run("--help")
+    panels = dict(part.split(":\n", 1) for part in result.stdout.split("\n\n")[3:])
+    assert list(panels) == [START, DAILY, STAGES, RELEASE]
+    lines = [line for panel in panels.values() for line in panel.rstrip().splitlines()]
+    assert len(lines) == len(get_command(app).commands)
+    assert all(line.startswith("  ") and line.endswith(".") and not line.endswith("..") for line in lines)
+    assert "  check " in panels[DAILY] and "  train " in panels[STAGES]
 
 
 def test_the_module_and_its_version_start_in_a_fresh_process(tmp_path):

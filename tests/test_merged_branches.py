@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import write_json
 from entropylaw.cli import app
-from entropylaw.init.attributes import keep_whole
-from entropylaw.repository.lockfile import parse_lock
+from entropylaw.init.attributes import plan_attributes
+from entropylaw.repository.lockfile import hash_as_dvc, parse_lock
 from monitor.history import list_ends, read_history, write_entry
 from monitor.waivers import add_waiver, read_waivers
 
 RULES = ("redundancy", "loss")
+PIPELINE = "stages: {assess: {cmd: entropylaw assess, outs: [results/verdict.json: {cache: false}]}}\n"
 LOCK = """\
 schema: '2.0'
 stages:
@@ -48,10 +49,20 @@ def accept(number: int, **changes: object) -> None:
     """What `dvc repro` and `accept` leave behind of version x<number>, and a waiver for it."""
     verdict = sample_verdict("pass")
     write_json("results/verdict.json", {**vars(verdict), "summary": f"x{number} against x4.", **changes})
-    Path("dvc.lock").write_text(LOCK.format(data_hash(number)))
+    Path("dvc.yaml").write_text(PIPELINE)
+    Path("params.yaml").write_text("datasets: {sft: data/sft.jsonl}\n")
+    Path("dvc.lock").write_text(LOCK.format(hash_as_dvc(Path("results/verdict.json"))))
     accepted = history()[3]
     write_entry("history", type(accepted)(**{**vars(accepted), "name": f"x{number}", "data_hash": data_hash(number)}))
     add_waiver("waivers.yaml", waiver("loss", number), RULES)
+
+
+def mark() -> list[Path]:
+    """Write the .gitattributes that `init` writes; the file if it was changed."""
+    changes = plan_attributes(Path())
+    for change in changes:
+        change.path.write_bytes(change.content)
+    return [change.path for change in changes]
 
 
 def build(folder: Path, attributes: bool) -> None:
@@ -60,7 +71,7 @@ def build(folder: Path, attributes: bool) -> None:
     with contextlib.chdir(folder):
         git("init", "--quiet", "--initial-branch=main")
         if attributes:
-            assert keep_whole(Path()) == [Path(".gitattributes")] and keep_whole(Path()) == []
+            assert mark() == [Path(".gitattributes")] and mark() == []
         for entry in history(3):
             write_entry("history", entry)
         accept(4)
@@ -113,7 +124,8 @@ def test_results_with_both_sides_in_them_are_a_merge_conflict_with_a_way_out(sai
     follow(shown, until="dvc repro")
     assert said("check")[0] == 0
     (stage,) = parse_lock(Path("dvc.lock").read_text(), "dvc.lock", "")
-    assert stage.outs == {"results/verdict.json": data_hash(6)}
+    assert "x6 against" in Path("results/verdict.json").read_text()
+    assert stage.outs == {"results/verdict.json": hash_as_dvc(Path("results/verdict.json"))}
 
 
 def test_what_was_committed_with_both_sides_is_taken_from_the_commit_before(said) -> None:
@@ -146,12 +158,13 @@ def test_with_the_lines_that_init_writes_no_result_ever_holds_both_sides(tmp_pat
     for path in ("dvc.lock", "results/verdict.json"):
         assert "<<<<<<< " not in Path(path).read_text()
     (stage,) = parse_lock(Path("dvc.lock").read_text(), "dvc.lock", "")
-    assert stage.outs == {"results/verdict.json": data_hash(5)}
+    assert "x5 against" in Path("results/verdict.json").read_text()
+    assert stage.outs == {"results/verdict.json": hash_as_dvc(Path("results/verdict.json"))}
 
 
 def test_what_a_team_says_of_these_files_in_gitattributes_stays(in_tmp_path: Path) -> None:
     Path(".gitattributes").write_text("*.jsonl diff\ndvc.lock merge=union")
-    keep_whole(Path())
+    mark()
     lines = Path(".gitattributes").read_text().splitlines()
     assert lines[:2] == ["*.jsonl diff", "dvc.lock merge=union"]
     assert [line for line in lines[2:] if not line.startswith("#")] == ["results/** -merge"]

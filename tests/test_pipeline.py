@@ -110,6 +110,10 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
         "models/sft/model.safetensors", "models/kto/model.safetensors",
     ):  # fmt: skip
         assert (repository.folder / name).stat().st_size > 0, name
+    metrics = json.loads((repository.folder / "results" / "metrics.json").read_text())
+    assert metrics.pop("status") == "baseline" and set(metrics) == {"sft", "preferences"}
+    measured = repository.verdict()["measurements"]
+    assert metrics == {name: {key: measured[name][key] for key in of} for name, of in metrics.items()}
     selection = json.loads((repository.folder / "results" / "preferences" / "selection.json").read_text())
     assert 0 < selection["selected_tokens"] < selection["pool_tokens"] and selection["seconds"]["tokens"] >= 0
     for model in ("sft", "kto"):

@@ -93,6 +93,23 @@ def test_without_preferences_no_stage_needs_them(prepared):
     assert "kto" not in YAML().load((prepared / "params.yaml").read_text())
 
 
+def test_a_team_may_take_more_stages_later_and_fewer_again(prepared):
+    options = ["--dataset", "sft=data/sft.jsonl", "--ci", "none"]
+    before = snapshot(prepared)
+    assert init(*options, "--stages", "monitor").exit_code == 0
+    assert "select" not in YAML().load((prepared / "dvc.yaml").read_text())["stages"]
+    assert "selection" not in read_params(prepared / "params.yaml")
+    assert init(*options).exit_code == 0
+    assert snapshot(prepared) == before
+    command = 'python train.py "$DATA" --out models/mine'
+    trainer = ["--trainer", "command", command, "--trainer-out", "models/mine"]
+    assert init(*options, "--stages", "select", *trainer).exit_code == 0
+    stage = YAML().load((prepared / "dvc.yaml").read_text())["stages"]["train"]
+    assert stage["cmd"] == command and stage["outs"] == ["models/mine"]
+    refused = init(*options, *trainer)
+    assert refused.exit_code == 2 and "--stages all has trainers of its own" in refused.stderr
+
+
 def test_with_both_datasets_the_pipeline_is_the_shipped_one(repository):
     pair = {"prompt": "Hi", "chosen": "Hello!", "rejected": "Go away"}
     write_lines(repository / "data" / "preferences.jsonl", [pair] * 3)
@@ -134,9 +151,17 @@ def test_a_given_held_out_file_is_used(repository):
 def test_a_file_that_is_not_ours_is_never_overwritten(repository, name):
     (repository / name).write_text("stages: {}\n")
     before = snapshot(repository)
-    result = init("--dataset", "sft=data/sft.jsonl")
-    assert result.exit_code == 2 and name in result.stderr and result.stderr.count("\n") == 1
+    refused = init("--dataset", "sft=data/sft.jsonl", "--pipeline", ".")
+    assert refused.exit_code == 2 and name in refused.stderr and refused.stderr.count("\n") == 1
     assert snapshot(repository) == before
+    result = init("--dataset", "sft=data/sft.jsonl")
+    assert result.exit_code == 0, result.stderr
+    assert (
+        f"{name} is there already and is not ours: the pipeline gets a folder of its own, data-risk/" in result.stdout
+    )
+    assert all(snapshot(repository)[path] == content for path, content in before.items())
+    params = YAML().load((repository / "data-risk" / "params.yaml").read_text())
+    assert params["datasets"] == {"sft": {"path": "../data/sft.jsonl"}}
 
 
 def qa(i):
@@ -306,5 +331,5 @@ def test_a_recipe_is_the_params_of_the_new_repository(repository):
     assert params["rules"] == read_params(Path(__file__).parent.parent / "params.yaml")["rules"]
     before = snapshot(repository)
     result = init(*both, "--recipe", "qwen-small")
-    assert result.exit_code == 2 and "params.yaml" in result.stderr
+    assert result.exit_code == 2 and "params.yaml: says something else" in result.stderr
     assert snapshot(repository) == before

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,17 +19,22 @@ from entropylaw.terminal import print_result, show_progress
 if TYPE_CHECKING:
     from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
     from entropylaw.backfill.run import Setting
+    from entropylaw.repository.data_trail import Rename
     from monitor.history import HistoryEntry
     from monitor.verdict import Measurements
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """``versions``: oldest first, without the present one. ``shallow``: this clone does not reach back to the first."""
+    """``versions``: oldest first, without the present one. ``shallow``: this clone does not reach back to the first.
+
+    ``renames``: of the data, by dataset, oldest first.
+    """
 
     config_fingerprint: str
     shallow: bool
     versions: tuple[BackfilledVersion, ...]
+    renames: Mapping[str, tuple[Rename, ...]] = field(default_factory=dict)
 
 
 def backfill(
@@ -61,8 +66,8 @@ def backfill(
     plan = plan_versions(setting, history, since, last)
     if todo := plan.to_measure():
         typer.echo(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}", err=True)
-    done = rehearse(plan, setting.datasets) if dry_run else measure_versions(plan, setting, history)
-    result = Backfill(setting.configuration.fingerprint(), is_shallow(), tuple(done))
+    done = rehearse(plan) if dry_run else measure_versions(plan, setting, history)
+    result = Backfill(setting.configuration.fingerprint(), is_shallow(), tuple(done), list_renames(plan))
     print_result(result, json, render_backfill(result))
 
 
@@ -87,6 +92,16 @@ def plan_versions(
     past = [version for version in versions if {name: data.content for name, data in version.stored.items()} != present]
     past = past if last is None else past[-last:]
     return BackfillPlan(past, plan_backfill(past, comparable, indices), references)
+
+
+def list_renames(plan: BackfillPlan) -> dict[str, tuple[Rename, ...]]:
+    """How the data was renamed since the oldest of the versions, by dataset."""
+    renames: dict[str, tuple[Rename, ...]] = {}
+    for version in plan.versions:
+        for dataset, data in version.data.items():
+            if data.renames:
+                renames.setdefault(dataset, data.renames)
+    return renames
 
 
 def load_setting() -> Setting:
@@ -149,6 +164,8 @@ def render_backfill(result: Backfill) -> list[str]:
             by_reason.setdefault(version.reason, []).append(version.name)
     for reason, names in by_reason.items():
         lines += wrap(f"{', '.join(names)}: left out, {reason}", rest="  ")
+    for dataset, renames in result.renames.items():
+        lines += wrap(f"{dataset}: {'; '.join(map(str, renames))}", rest="  ")
     return lines + [line for advice in _advise(result) for line in wrap(advice)]
 
 

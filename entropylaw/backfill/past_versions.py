@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.errors import EntropylawError
-from corpus.files import dataset_root, is_hub_name
 from corpus.progress import Progress, ignore_progress
-from entropylaw.repository.committed_data import StoredData, describe_data
-from entropylaw.repository.git import list_main_line, list_tags, resolve_commit, run_git
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit by its full and its short id; ``date``: of the commit, as YYYY-MM-DD."""
-
-    id: str
-    short: str
-    date: str
+from entropylaw.repository.committed_data import StoredData
+from entropylaw.repository.data_commits import Commit, list_data_commits
+from entropylaw.repository.data_trail import DataTrail, PastData
+from entropylaw.repository.datasets import reading_for
+from entropylaw.repository.git import list_main_line, list_tags
 
 
 @dataclass(frozen=True)
 class PastVersion:
     """The data of all datasets from one commit on. ``index``: how many commits of the main line come before its commit;
-    ``name``: its tag, else its short id; ``date``: of the commit, as YYYY-MM-DD; ``stored``: by dataset.
+    ``name``: its tag, else its short id; ``date``: of the commit, as YYYY-MM-DD; ``data``: by dataset.
     ``problem``: why this version cannot be measured, None where it can.
     """
 
@@ -34,7 +27,7 @@ class PastVersion:
     short: str
     date: str
     name: str
-    stored: Mapping[str, StoredData]
+    data: Mapping[str, PastData]
     problem: str | None
 
     @property
@@ -42,9 +35,14 @@ class PastVersion:
         """Whether no remote has to be asked for its data."""
         return all(data.here for data in self.stored.values())
 
-    def name_file(self, file: Path) -> str:
-        """A data file of this version, as ``locate_data`` takes it."""
-        return f"{self.short}:{file.as_posix()}"
+    @property
+    def stored(self) -> dict[str, StoredData]:
+        """What is known of the data of each dataset without opening it."""
+        return {name: data.stored for name, data in self.data.items()}
+
+    def name_file(self, dataset: str) -> str:
+        """The data of a dataset in this version, as ``locate_data`` takes it."""
+        return f"{self.short}:{self.data[dataset].file.as_posix()}"
 
 
 def number_main_line() -> dict[str, int]:
@@ -69,56 +67,34 @@ def list_past_versions(
     ``indices``: as ``number_main_line`` gives them. ``since``: a Git revision, to begin with the data as it was there.
     Nothing is read but what Git and DVC note about the data. Raises EntropylawError when there is no such revision.
     """
-    commits = list_data_commits(datasets.values(), since)
+    commits = list_data_commits(datasets, since)
     tags = list_tags()
+    trails = {name: DataTrail(name, file, reading_for(file, name)) for name, file in datasets.items()}
     versions: dict[tuple[str | None, ...], PastVersion] = {}
-    for done, commit in enumerate(commits):
+    for done, commit in enumerate(reversed(commits)):
         progress(done, len(commits))
-        stored, problem = _look_up_data(datasets, commit)
-        if not stored and problem is None:  # deleted
+        data, problem = _look_up_data(trails, commit)
+        if not data and problem is None:  # deleted
             continue
-        # A version whose data cannot be looked up is equal to no other.
-        contents = tuple(stored[name].content if name in stored else None for name in datasets)
         version = PastVersion(
-            indices[commit.id], commit.id, commit.short, commit.date, tags.get(commit.id, commit.short), stored, problem
+            indices[commit.id], commit.id, commit.short, commit.date, tags.get(commit.id, commit.short), data, problem
         )
-        versions.setdefault(contents if stored else (commit.id,), version)
-    return list(versions.values())
+        # A version whose data cannot be looked up is equal to no other.
+        contents = tuple(version.stored[name].content if name in data else None for name in datasets)
+        versions[contents if data else (commit.id,)] = version
+    return sorted(versions.values(), key=lambda version: version.index)
 
 
-def list_data_commits(files: Iterable[Path], since: str | None = None) -> list[Commit]:
-    """The commits of the main line that may have changed these data files, oldest first.
-
-    With ``since``, a Git revision, the last such commit up to it and all after it. Raises EntropylawError when there
-    is no such revision.
-    """
-    # A change of the data changes the files themselves, a .dvc file, which may lie anywhere (DVC's `wdir`), or the
-    # dvc.lock of the stage that makes them. Most such changes leave the data as they were; the contents tell.
-    # Literal: a `*` in a file's name stands for itself.
-    wanted = [f":(literal){dataset_root(file).as_posix()}" for file in files if not is_hub_name(file)]
-    log = run_git("log", "--first-parent", "--reverse", "--no-show-signature", "--format=%H %h %cs", "HEAD",
-                  "--", *wanted, ":(top,glob)**/*.dvc", ":(top,glob)**/dvc.lock")  # fmt: skip
-    commits = [Commit(*line.split(" ")) for line in log.splitlines()]
-    if since is None:
-        return commits
-    start = resolve_commit(since)
-    if start is None:
-        raise EntropylawError(f"--since {since}: no such commit in this Git repository")
-    later = set(list_main_line(start))
-    earlier = [commit for commit in commits if commit.id not in later]
-    return earlier[-1:] + [commit for commit in commits if commit.id in later]
-
-
-def _look_up_data(datasets: Mapping[str, Path], commit: Commit) -> tuple[dict[str, StoredData], str | None]:
+def _look_up_data(trails: Mapping[str, DataTrail], commit: Commit) -> tuple[dict[str, PastData], str | None]:
     """What a commit says of each dataset that it has, and why it is no version that can be measured, None if it is."""
-    stored: dict[str, StoredData] = {}
+    found: dict[str, PastData] = {}
     try:
-        for dataset, file in datasets.items():
-            data = describe_data(f"{commit.short}:{file.as_posix()}", file.as_posix(), commit.id)
+        for dataset, trail in trails.items():
+            data = trail.look_up(commit.id, commit.short)
             if data is not None:
-                stored[dataset] = data
+                found[dataset] = data
     except EntropylawError as error:
         return {}, str(error)
-    missing = [file.as_posix() for dataset, file in datasets.items() if dataset not in stored]
-    problem = f"without {' and '.join(missing)}" if stored and missing else None
-    return stored, problem
+    missing = [trail.file.as_posix() for dataset, trail in trails.items() if dataset not in found]
+    problem = f"without {' and '.join(missing)}" if found and missing else None
+    return found, problem

@@ -105,26 +105,25 @@ def state_cost(versions: Sequence[PastVersion], steps: int) -> str:
     return f"{count}{size} to measure{fetched}, each with a probe of {steps} steps"
 
 
-def rehearse(plan: BackfillPlan, datasets: Mapping[str, Path]) -> list[BackfilledVersion]:
+def rehearse(plan: BackfillPlan) -> list[BackfilledVersion]:
     """What a dry run says of each version of the plan."""
     return [
-        rehearse_version(version, item, datasets) if item.outcome == "to measure" else item
+        rehearse_version(version, item) if item.outcome == "to measure" else item
         for version, item in zip(plan.versions, plan.planned, strict=True)
     ]
 
 
-def rehearse_version(
-    version: PastVersion, planned: BackfilledVersion, datasets: Mapping[str, Path]
-) -> BackfilledVersion:
+def rehearse_version(version: PastVersion, planned: BackfilledVersion) -> BackfilledVersion:
     """Whether the data of a version can be had, and its rows where counting them costs little."""
     rows: int | None = 0
     try:
-        for dataset, file in datasets.items():
+        for dataset, data in version.data.items():
+            file = data.file
             if find_suffix(file) is None or is_pattern(file):
                 rows = None  # several files
                 continue
-            with open_data(version.name_file(file), file.as_posix(), version.commit) as (handle, _):
-                count = count_rows(handle, file) if version.stored[dataset].here else None
+            with open_data(version.name_file(dataset), file.as_posix(), version.commit) as (handle, _):
+                count = count_rows(handle, file) if data.stored.here else None
             rows = None if rows is None or count is None else rows + count
     except EntropylawError as error:
         return replace(planned, outcome="left out", reason=str(error))

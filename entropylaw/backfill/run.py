@@ -100,7 +100,10 @@ class Recorder:
         # By dataset, of the version that was prepared last.
         self.rows_read_anew: dict[str, int] = {}
         with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder, show_progress("present version") as progress:
-            here = {dataset: DataFile(file.as_posix(), file) for dataset, file in setting.datasets.items()}
+            here = {
+                dataset: DataFile(file.as_posix(), file, reading=setting.readings[dataset])
+                for dataset, file in setting.datasets.items()
+            }
             self.present = self.prepare(here, Path(folder), lambda stage, done, total: progress(done, total))
 
     def record(self, version: PastVersion, planned: BackfilledVersion, report: StageProgress) -> BackfilledVersion:
@@ -133,8 +136,11 @@ class Recorder:
     def fetch(self, version: PastVersion, folder: Path, report: StageProgress) -> str:
         """Get the data of a version and write its canonical rows into ``folder``; the version's hash."""
         files = {
-            dataset: locate_data(version.name_file(file), dataset, folder / dataset, partial(report, FETCH))
-            for dataset, file in self.setting.datasets.items()
+            dataset: replace(
+                locate_data(version.name_file(dataset), dataset, folder / dataset, partial(report, FETCH)),
+                reading=version.data[dataset].reading,
+            )
+            for dataset in self.setting.datasets
         }
         return self.prepare(files, folder, report)
 
@@ -186,7 +192,7 @@ class Recorder:
                     self.setting.held_out,
                     KINDS[dataset],
                     partial(report, READ),
-                    self.setting.readings[dataset],
+                    file.reading or self.setting.readings[dataset],
                 )
                 hashes[dataset], self.rows_read_anew[dataset] = prepared.data_hash, prepared.rows_read_anew
             except DataError as error:

@@ -18,6 +18,10 @@ from entropylaw.repository.git import find_root
 _CHUNK = 2**20
 
 
+class NotTrackedError(EntropylawError):
+    """A commit has no such data."""
+
+
 @dataclass(frozen=True)
 class StoredData:
     """What a commit says of a dataset without opening its data. ``content``: a hash of the data; ``size`` in bytes,
@@ -40,6 +44,8 @@ def describe_data(name: str, source: str, commit: str) -> StoredData | None:
         if not paths:
             # The file itself; or a folder in DVC whose list is not here: all that is known is the hash of that list.
             found = path if files.isdvc(path) else _nearest_in_dvc(files, path)
+            if found not in (None, path) and _has_list(files, found):
+                return None
             return None if found is None else _describe_file(files, found, commit, files.isfile(path))
         parts = {below: _describe_file(files, found, commit) for below, found in paths.items()}
     sizes = [part.size for part in parts.values() if part.size is not None]
@@ -156,10 +162,21 @@ def _nearest_in_dvc(files: Any, path: str) -> str | None:
     return next((str(parent) for parent in PurePosixPath(path).parents if files.isdvc(str(parent))), None)
 
 
-def _not_tracked(files: Any, name: str, path: str, commit: str) -> EntropylawError:
+def _has_list(files: Any, folder: str) -> bool:
+    """Whether the list of a folder in DVC is here, so that what is not in it was not in the folder."""
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        files.find(folder)
+    except DataIndexDirError:
+        return False
+    return True
+
+
+def _not_tracked(files: Any, name: str, path: str, commit: str) -> NotTrackedError:
     folder = _nearest_in_dvc(files, path) or (path if files.isdvc(path) else None)
     hint = "; if it is in that folder of DVC's, run `dvc fetch --all-commits` first" if folder else ""
-    return EntropylawError(f"{name}: neither Git nor DVC tracks such a file at {commit[:7]}{hint}")
+    return NotTrackedError(f"{name}: neither Git nor DVC tracks such a file at {commit[:7]}{hint}")
 
 
 @contextlib.contextmanager

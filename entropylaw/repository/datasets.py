@@ -14,33 +14,58 @@ from entropylaw.repository import layout
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 
 
-def read_datasets() -> dict[str, DatasetParams]:
-    """The section ``datasets`` of params.yaml: each dataset by its name."""
-    section = read_params().get("datasets")
+def read_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
+    """The section ``datasets`` of params.yaml: each dataset by its name. ``folder``: the pipeline's."""
+    section = read_params(folder / PARAMS_FILE).get("datasets")
     if not isinstance(section, dict) or not section:
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
     unknown = set(section) - {layout.SFT, layout.PREFERENCES}
-    if unknown or layout.SFT not in section:
-        expected = f"{layout.SFT} and optionally {layout.PREFERENCES}"
+    if unknown:
+        expected = f"{layout.SFT}, {layout.PREFERENCES} or both"
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
     return {name: parse_dataset(value, f"{PARAMS_FILE}: datasets.{name}") for name, value in section.items()}
 
 
-def known_datasets() -> dict[str, DatasetParams]:
-    """The datasets of params.yaml; none where there is no such file or section."""
-    return read_datasets() if Path(PARAMS_FILE).exists() and "datasets" in read_params() else {}
+def known_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
+    """The datasets of params.yaml; none where there is no such file or section. ``folder``: the pipeline's."""
+    file = folder / PARAMS_FILE
+    return read_datasets(folder) if file.exists() and "datasets" in read_params(file) else {}
 
 
-def find_dataset(path: Path) -> str | None:
-    """The name of the dataset that lies in this file, None where it is that of no dataset."""
+def locate_dataset(name: str | None) -> Path:
+    """Where params.yaml says that a dataset lies. Raises ParamsError where it names no such dataset, or ``name`` is
+    None.
+    """
+    datasets = read_datasets()
+    if name not in datasets:
+        raise ParamsError(f"give a data file, or --dataset with a dataset of {PARAMS_FILE}: {', '.join(datasets)}")
+    return datasets[name].file
+
+
+def main_dataset() -> str:
+    """The dataset that is meant where none is named: the conversations, or the only one that there is."""
+    datasets = known_datasets()
+    return layout.SFT if layout.SFT in datasets or not datasets else next(iter(datasets))
+
+
+def find_dataset(path: Path, folder: Path = Path()) -> str | None:
+    """The name of the dataset that lies in this file, None where it is that of no dataset.
+
+    ``folder``: the pipeline's.
+    """
     place = path.resolve()
-    return next((name for name, params in known_datasets().items() if params.file.resolve() == place), None)
+    known = known_datasets(folder).items()
+    return next((name for name, params in known if (folder / params.file).resolve() == place), None)
 
 
-def reading_for(path: Path, dataset: str | None = None) -> Reading:
-    """How the rows of a file are read: as params.yaml says of the dataset named, or of the one that lies there."""
-    name = dataset or find_dataset(path) or ""
-    return reading_of(read_section(PrepareParams, "prepare"), known_datasets().get(name), KINDS.get(name))
+def reading_for(path: Path, dataset: str | None = None, folder: Path = Path()) -> Reading:
+    """How the rows of a file are read: as params.yaml says of the dataset named, or of the one that lies there.
+
+    ``folder``: the pipeline's.
+    """
+    name = dataset or find_dataset(path, folder) or ""
+    prepare = read_section(PrepareParams, "prepare", folder / PARAMS_FILE)
+    return reading_of(prepare, known_datasets(folder).get(name), KINDS.get(name))
 
 
 def held_out_reading(path: Path) -> Reading:

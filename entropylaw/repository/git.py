@@ -16,7 +16,10 @@ def run_git(*words: str, folder: Path = Path()) -> str:
     ``folder``: where Git runs. Raises EntropylawError when Git is not installed.
     """
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        # Names of files may be any bytes; they come back as `os.fsdecode` would have them.
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, errors="surrogateescape", check=False
+        )
     except FileNotFoundError:
         raise EntropylawError(
             "git: no such command on the PATH; install Git, where this repository keeps its data versions"
@@ -25,11 +28,14 @@ def run_git(*words: str, folder: Path = Path()) -> str:
 
 
 def require_repository(folder: Path) -> None:
-    """Raise EntropylawError unless ``folder`` is the root of a DVC repository inside a Git one."""
-    if not run_git("rev-parse", "--is-inside-work-tree", folder=folder):
+    """Raise EntropylawError unless ``folder`` lies in a DVC repository inside a Git one; it need not be its root."""
+    root = run_git("rev-parse", "--show-toplevel", folder=folder)
+    if not root:
         raise EntropylawError(f"{folder}: not inside a Git repository; run `git init` there first")
-    if not (folder / ".dvc").is_dir():
-        raise EntropylawError(f"{folder}: not the root of a DVC repository; run `dvc init` there first")
+    place = folder.resolve()
+    below = [parent for parent in (place, *place.parents) if parent.is_relative_to(Path(root).resolve())]
+    if not any((parent / ".dvc").is_dir() for parent in below):
+        raise EntropylawError(f"{folder}: not inside a DVC repository; run `dvc init` there first")
 
 
 def find_root() -> str:
@@ -85,11 +91,31 @@ def find_merge_base(one: str, other: str) -> str:
     return run_git("merge-base", one, other)
 
 
-def list_committed(commit: str, paths: Iterable[str]) -> dict[str, str]:
-    """Git's content ids of the files at or below these paths in a commit, by path."""
-    lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths).split("\0")
+def is_ignored(path: Path) -> bool:
+    """Whether a .gitignore keeps this file out of Git."""
+    return bool(run_git("check-ignore", "--no-index", "--", path.name, folder=path.parent))
+
+
+def list_committed(commit: str, paths: Iterable[str], folder: Path = Path()) -> dict[str, str]:
+    """Git's content ids of the files at or below these paths in a commit, by path; as seen from ``folder``."""
+    lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths, folder=folder).split("\0")
     entries = [line.partition("\t") for line in lines if line]
     return {path: fields.split()[2] for fields, _, path in entries}
+
+
+def list_staged(folder: Path = Path()) -> dict[str, str]:
+    """Git's content ids of the files at or below ``folder`` as they would be committed now, by path as seen from it."""
+    lines = run_git("ls-files", "--stage", "-z", folder=folder).split("\0")
+    entries = [line.partition("\t") for line in lines if line]
+    return {path: fields.split()[1] for fields, _, path in entries}
+
+
+def list_earlier_names(path: str) -> list[str]:
+    """Names that a file in Git had before, as Git finds them; all as seen from the root of the repository."""
+    listed = run_git(
+        "log", "--follow", "--first-parent", "--find-renames", "--name-only", "-z", "--format=", "--", path
+    )
+    return list(dict.fromkeys(name.strip("\n") for name in listed.split("\0") if name.strip("\n")))
 
 
 def hash_as_git(files: list[str]) -> dict[str, str]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from corpus.errors import EntropylawError
-from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions, take_options
+from entropylaw.options import take_options
+from entropylaw.pipeline_command import Place
+from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions
 
 if TYPE_CHECKING:
     from selection.engines import EngineName
@@ -25,7 +27,12 @@ app = typer.Typer(
 
 Model = Annotated[
     str | None,
-    typer.Option(help="Folder or Hub id of the model that scores.", show_default="row_scores.model, or models/base"),
+    typer.Option(
+        help="Folder or Hub id of the model that scores.",
+        parser=Place,
+        metavar="FOLDER|HUB_ID",
+        show_default="row_scores.model, or models/base",
+    ),
 ]
 
 
@@ -108,10 +115,19 @@ def select_superfiltering_loss_rows(common: CommonOptions, model: Model = None) 
 def select_deita_rows(
     common: CommonOptions,
     complexity_scorer: Annotated[
-        str | None, typer.Option(help="Folder or Hub id.", show_default="row_scores.complexity_scorer")
+        str | None,
+        typer.Option(
+            help="Folder or Hub id.",
+            parser=Place,
+            metavar="FOLDER|HUB_ID",
+            show_default="row_scores.complexity_scorer",
+        ),
     ] = None,
     quality_scorer: Annotated[
-        str | None, typer.Option(help="Folder or Hub id.", show_default="row_scores.quality_scorer")
+        str | None,
+        typer.Option(
+            help="Folder or Hub id.", parser=Place, metavar="FOLDER|HUB_ID", show_default="row_scores.quality_scorer"
+        ),
     ] = None,
 ) -> None:
     """Rows with the highest complexity times quality, passing over rows too similar to one already taken.
