@@ -148,6 +148,8 @@ def write_reports_again(fresh: Sequence[str], judged_anew: bool = False) -> None
     if "release" in fresh:
         write_release()
     record_stages(fresh)
+    if judged_anew:
+        typer.echo("Next: `dvc repro`, which asks the gate again and goes on from there.")
 
 
 def load_evidence_of(verdict: Verdict) -> list[Evidence]:

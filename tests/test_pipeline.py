@@ -95,6 +95,7 @@ def story(tmp_path_factory, chat_logs):
         yaml.dump(params, handle)
     repository.run("dvc", "repro")
     repository.call("accept", "--name", "x1")
+    assert "up to date" in repository.run("dvc", "status")
     repository.run("git", "add", "--all")
     repository.run("git", "commit", "--quiet", "-m", "x1")
     return repository, rows
@@ -138,10 +139,13 @@ def test_a_release_holds_together_and_is_tagged_as_it_was_committed(story):
 
 def test_accepting_a_version_does_not_change_its_own_verdict(story):
     repository, _ = story
-    before = (repository.folder / "results" / "verdict.json").read_bytes()
-    repository.run("dvc", "repro")
-    assert (repository.folder / "results" / "verdict.json").read_bytes() == before
+    paths = [repository.folder / "results" / name for name in ("verdict.json", "report.md", "release.md")]
+    before = [path.read_bytes() for path in paths]
+    assert b"# Release of x1" in before[2]
+    # DVC has it on record: nothing runs. What it would make is what is here.
     assert "up to date" in repository.run("dvc", "repro")
+    repository.run("dvc", "repro", "--force", "--single-item", "assess", "report", "release")
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_a_benign_update_passes_the_gate(story):
@@ -198,7 +202,7 @@ def test_a_damaged_and_repeated_update_is_stopped_before_training_and_a_waiver_l
     assert anchors == ["x2"]
 
 
-def test_another_configuration_is_not_assessed_and_cannot_be_waived(story, tmp_path):
+def test_another_configuration_is_not_assessed_until_a_person_begins_anew(story, tmp_path):
     repository, _ = story
     params = repository.folder / "params.yaml"
     before = params.read_text()
@@ -210,5 +214,10 @@ def test_another_configuration_is_not_assessed_and_cannot_be_waived(story, tmp_p
         repository.call("gate", code=3)
         repository.call("check", code=3)
         repository.call("accept", code=3)
+        assert "Next: `dvc repro`" in repository.call("accept", "--baseline", "--name", "anew")
+        repository.run("dvc", "repro", "gate")
+        assert "up to date" in repository.run("dvc", "status", "assess", "report", "gate")
+        assert repository.verdict()["status"] == "baseline"
+        assert "entropylaw accept" not in repository.call("check", "--verify")
     finally:
         params.write_text(before)

@@ -7,6 +7,7 @@ does so only for stages that were up to date before: what is stale stays stale, 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -48,6 +49,7 @@ def record_stages(stages: Sequence[str]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it tells of each stage that dvc.lock was updated
     try:
         with Repo() as repo:
             for stage in stages:
