@@ -114,6 +114,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
     """
     from corpus.artifacts import to_json
     from monitor.history import anchor_of, read_history
+    from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
     # Each configuration has one of its own.
@@ -146,6 +147,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             status += ", anchor" if any(entry is anchor for anchor in anchors) else ""
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
             typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
+    typer.echo("\n" + "\n".join(LEGEND))
 
 
 def score(

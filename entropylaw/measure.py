@@ -62,7 +62,7 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
         result = profile_compression(count_rows(stream_records(data), progress), params)
     if out:
         write_json(out, result)
-    ratios = f"R {result.r:.3f}, over the long window {result.r_long:.3f}"
+    ratios = f"R {result.r:.3f}, long R {result.r_long:.3f}"
     print_result(result, json, [f"{data}: {ratios} ({result.rows} rows)"])
 
 

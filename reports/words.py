@@ -50,9 +50,16 @@ class Measure:
 
 MEASURES: tuple[Measure, ...] = (
     Measure("r", "R", "compression ratio, 32 KiB window", "higher: neighbouring rows repeat each other"),
-    Measure("r_long", "R long", "compression ratio, long window", "higher: rows repeat each other anywhere"),
+    Measure("r_long", "long R", "compression ratio, long window", "higher: rows repeat each other anywhere"),
     Measure("l", "L", "mean probe loss, nats per token", "higher: new, noisy or inconsistent to the base model"),
     Measure("c", "C", "mean cosine of prompt and answer", "lower: answers fit their prompts less"),
+)
+
+# Below a table of numbers in a terminal: what the columns are, with units, and why counts of rows differ.
+LEGEND = (
+    "R: raw bytes / compressed bytes, 32 KiB back; long R: over all rows",
+    "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",
+    "rows: the usable ones; results/DATASET/prepare.json lists those left out",
 )
 
 # L of preferences is the loss that KTO trains on.

@@ -147,6 +147,7 @@ def render_backfill(result: Backfill) -> list[str]:
     """A table of all versions, oldest first, and below it why some are left out and what to do next."""
     from reports.escaping import escape_log
     from reports.text import wrap
+    from reports.words import LEGEND
 
     if not result.versions:
         lines = ["No data version before the present one was found in Git."]
@@ -157,7 +158,7 @@ def render_backfill(result: Backfill) -> list[str]:
         for version in result.versions:
             label = f"{escape_log(version.name):<{width}}  {version.date:<10}  "
             lines += [label + cells for cells in _list_cells(version)]
-        lines.append("")
+        lines += ["", *LEGEND, ""]
     by_reason: dict[str, list[str]] = {}
     for version in result.versions:
         if version.reason:

@@ -47,7 +47,7 @@ def write_data(
     if not held_out or not baseline:
         raise EntropylawError(
             f"{datasets[layout.SFT]}: {len(rows[layout.SFT])} usable rows are too few to hold some out of training; "
-            "add rows or name a held-out file with --heldout"
+            "add rows or name a held-out file with --held-out"
         )
     written = []
     for path, items in ((layout.BASELINE, baseline), (layout.HELDOUT, held_out)):

@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError
 from corpus.files import dataset_root, is_hub_name, is_pattern, list_files, missing_error, parse_hub_name, shard_pattern
 from entropylaw.repository import layout
 from entropylaw.repository.git import is_tracked, run_git
+from entropylaw.terminal import last_line
 
 OWN_FOLDER = "put the files of one dataset into a folder of their own, such as data/sft, and name that folder"
 
@@ -116,5 +117,4 @@ def add_to_dvc(folder: Path, paths: Iterable[Path]) -> None:
         check=False,
     )
     if added.returncode:
-        last = (added.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EntropylawError(f"`dvc add {' '.join(names)}` failed: {last}")
+        raise EntropylawError(f"`dvc add {' '.join(names)}` failed: {last_line(added.stderr)}")
