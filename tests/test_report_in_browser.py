@@ -114,11 +114,10 @@ def test_on_a_phone_the_checks_need_no_scrolling_sideways_and_the_skipped_ones_a
 ) -> None:
     browser.open(pages["risky"], 390, "light")
     shown = "[...document.querySelectorAll('#checks .stacked tbody tr')].filter(e => e.checkVisibility()).length"
+    folded = "[...document.querySelectorAll('#checks details')].filter(e => e.checkVisibility())"
     counts = [browser.run(shown)]
     for _ in range(2):
-        browser.run(
-            "[...document.querySelectorAll('#checks details')].filter(e => e.checkVisibility()).forEach(e => e.open = true)"
-        )
+        browser.run(f"{folded}.forEach(e => e.open = true)")
         counts.append(browser.run(shown))
     ran, skipped = browser.run("[...document.querySelectorAll('#checks .stacked')].map(e => e.tBodies[0].rows.length)")
     assert counts == [0, ran, ran + skipped] and skipped == 5
