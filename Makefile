@@ -4,7 +4,7 @@ PYTHON ?= python3
 # pytest processes; each one that trains a small model takes about 1 GB.
 WORKERS ?= 2
 # What is installed beside the tool itself; see optional-dependencies in pyproject.toml.
-EXTRAS ?= demo,dev,ray
+EXTRAS ?= train,demo,dev,ray
 
 PACKAGES := corpus selection training monitor reports entropylaw
 # benchmarks.selection_study trains models for half an hour and benchmarks.detection without --subset judges versions for

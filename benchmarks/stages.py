@@ -19,14 +19,16 @@ ASSESS = "assess"
 MADE_ONCE = ("base_model", "calibration")
 
 
-def read_stages(datasets: dict[str, str]) -> list[tuple[str, str | None, str]]:
-    """(stage, dataset or None, command) of every stage up to ``assess``, in the order of dvc.yaml.
+def read_stages(
+    datasets: dict[str, str], last: str = ASSESS, pipeline: Path = REPOSITORY / "dvc.yaml"
+) -> list[tuple[str, str | None, str]]:
+    """(stage, dataset or None, command) of every stage up to the ``last``, in the order of dvc.yaml.
 
     ``datasets``: name to data file, as in params.yaml.
     """
     from ruamel.yaml import YAML
 
-    document: dict[str, Any] = YAML(typ="safe", pure=True).load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(pipeline.read_text(encoding="utf-8"))
     stages: list[tuple[str, str | None, str]] = []
     for name, stage in document["stages"].items():
         if "foreach" in stage:
@@ -35,9 +37,9 @@ def read_stages(datasets: dict[str, str]) -> list[tuple[str, str | None, str]]:
                 stages.append((name, dataset, command.replace("${key}", dataset).replace("${item.path}", file)))
         else:
             stages.append((name, None, stage["cmd"]))
-        if name == ASSESS:
+        if name == last:
             return stages
-    raise EntropylawError(f"{REPOSITORY / 'dvc.yaml'}: no stage {ASSESS!r}")
+    raise EntropylawError(f"{pipeline}: no stage {last!r}")
 
 
 def run_command(command: str) -> None:

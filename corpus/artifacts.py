@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from corpus.errors import EntropylawError
+from corpus.merge_conflicts import describe_conflict
 
 
 @contextlib.contextmanager
@@ -99,14 +100,17 @@ def read_json(path: str | os.PathLike[str], made_by: str = "") -> Any:
     Raises EntropylawError when the file is missing or is not JSON.
     """
     hint = f"; run `{made_by}` first" if made_by else ""
+    text = ""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         raise EntropylawError(f"{path}: no such file{hint}") from None
     except OSError as error:
         raise EntropylawError(f"{path}: cannot be read: {error.strerror}{hint}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EntropylawError(f"{path}: not a readable JSON result ({error}){hint}") from None
+        conflict = describe_conflict(path, text)
+        raise EntropylawError(conflict or f"{path}: not a readable JSON result ({error}){hint}") from None
 
 
 def fingerprint(value: Any) -> str:

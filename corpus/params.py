@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from corpus.errors import ParamsError
+from corpus.merge_conflicts import describe_conflict
 
 PARAMS_FILE = "params.yaml"
+# The sections that `entropylaw init` leaves out for a team that takes only a part of the pipeline, and from which
+# value of its option --stages on it writes them: a message about a missing one says so.
+STAGES_THAT_READ = {
+    **dict.fromkeys(("row_scores", "selection"), "select"),
+    **dict.fromkeys(("sft", "kto", "launch", "evaluation", "release", "judge"), "all"),
+}
 
 T = TypeVar("T")
 
@@ -127,7 +134,7 @@ def parse_yaml(text: str, where: object) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         cause = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(f"{where}{line}: not YAML: {cause}") from None
+        raise ParamsError(describe_conflict(where, text) or f"{where}{line}: not YAML: {cause}") from None
     if not isinstance(sections, dict):
         raise ParamsError(f"{where}: expected sections of keys at the top level")
     return sections
@@ -142,5 +149,8 @@ def read_section(cls: type[T], name: str, path: str | Path = PARAMS_FILE) -> T:
         return cls()
     sections = read_params(path)
     if name not in sections:
-        raise ParamsError(f"{path}: missing section {name!r}")
+        hint = ""
+        if name in STAGES_THAT_READ:
+            hint = f"; `entropylaw init --stages {STAGES_THAT_READ[name]}` writes it: docs/own-trainer.md#sections"
+        raise ParamsError(f"{path}: missing section {name!r}{hint}")
     return parse_section(cls, sections[name], f"{path}: {name}")

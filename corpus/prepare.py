@@ -16,7 +16,7 @@ from corpus.files import MAX_ROW_BYTES, NumberedFile, belongs_to, read_rows
 from corpus.formats import Format, FormatChoice, Kind, Reading, kind_of, parse_rows
 from corpus.prepared_rows import read_prepared, to_row, write_row
 from corpus.progress import Progress, ignore_progress
-from corpus.records import Conversation, Record, content_hash, data_hash
+from corpus.records import Conversation, Preference, Record, chosen_conversation, content_hash, data_hash
 
 __all__ = [
     "Decision",
@@ -114,13 +114,20 @@ def decide_record(record: Record, params: PrepareParams, held_out: frozenset[str
     """Decide on one record, as ``prepare_records`` does on many."""
     digest = content_hash(record)
     reason: Reason | None = None
-    if digest in held_out:
+    if digest in held_out or (held_out and _chosen_is_held_out(record, held_out)):
         reason = "held out"
     elif not all([answer.strip() for answer in _final_answers(record)]):
         reason = "empty answer"
     elif count_characters(record) > params.max_characters:
         reason = "too long"
     return Decision(record, digest, reason)
+
+
+def _chosen_is_held_out(record: Record, held_out: frozenset[str]) -> bool:
+    """Whether a preference would teach an answer that is kept for evaluation: held-out rows are conversations."""
+    if not isinstance(record, Preference) or not record.chosen:
+        return False
+    return content_hash(chosen_conversation(record)) in held_out
 
 
 def prepare_file(

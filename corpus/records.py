@@ -96,6 +96,17 @@ class Preference:
 Record = Conversation | Preference
 
 
+def chosen_conversation(preference: Preference) -> Conversation:
+    """The prompt with the chosen answer, as the conversation that SFT would learn.
+
+    >>> pair = Preference((Message("user", "Hi"),), (Message("assistant", "Hello!"),), (Message("assistant", "No"),))
+    >>> [message.content for message in chosen_conversation(pair).messages]
+    ['Hi', 'Hello!']
+    """
+    messages = (*preference.prompt, *preference.chosen)
+    return Conversation(messages, preference.source, preference.row, preference.tools)
+
+
 def _tools_turn(tools: str) -> tuple[tuple[str, Message], ...]:
     return (("tools", Message("system", tools)),) if tools else ()
 

@@ -14,6 +14,9 @@ from corpus.errors import EntropylawError
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
+from entropylaw.doctor import command as doctor
+from entropylaw.export import command as export
+from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
 from entropylaw.release import command as release
@@ -44,6 +47,12 @@ class Commands(TyperGroup):
             message = " ".join(str(error).split())
             sys.stderr.write(f"entropylaw: {message}\n")
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = explain_missing(error.name)
+            if missing is None:
+                raise
+            sys.stderr.write(f"entropylaw: {missing}\n")
+            raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader of our output left, as `| head` does
             sys.stderr.close()
             raise typer.Exit(0) from None
@@ -115,6 +124,7 @@ def _add_group(panel: str, name: str, group: typer.Typer, short: str) -> None:
 
 _add(START, "demo", demo.demo, "See it work: five versions of real data, the fifth damaged.")
 _add(START, "init", init.init, "Add the pipeline to a repository of data.")
+_add(START, "doctor", doctor.doctor, "Say what is set up here, what is stale, what runs next.")
 _add(START, "lint", lint.lint, "Check data files on their own, without a repository.")
 _add(START, "backfill", backfill.backfill, "Measure the versions that are in Git already.")
 _add(DAILY, "check", verdict.check, "Show the verdict; the exit code tells it to CI.")
@@ -136,6 +146,7 @@ _add_group(STAGES, "select", select.app, "Select the rows to train on, by ZIP or
 _add_group(STAGES, "train", train.app, "Fine-tune on the selected rows with TRL.")
 _add(STAGES, "evaluate", evaluate.evaluate, "Measure Z of the trained models.")
 _add_group(RELEASE, "release", release.app, "Bind model, data, verdict and Z; check a release.")
+_add(RELEASE, "export", export.export, "Write the approved rows for axolotl or LLaMA-Factory.")
 _add(RELEASE, "score", history.score, "Record a Z that was measured elsewhere.")
 _add_group(RELEASE, "study", study.app, "Compare selection methods at an equal budget.")
 

@@ -43,8 +43,12 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", parser=Place, help=VERSION_HELP, show_default=False)],
     b: Annotated[str, typer.Argument(metavar="B", parser=Place, help=VERSION_HELP, show_default=False)],
     dataset: Annotated[
-        str, typer.Option(help="The dataset of params.yaml that a revision without a file stands for.")
-    ] = SFT,
+        str | None,
+        typer.Option(
+            help="The dataset of params.yaml that a revision without a file stands for.",
+            show_default=f"{SFT}, or the only one",
+        ),
+    ] = None,
     base: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +69,7 @@ def compare(
 
     Example: entropylaw compare HEAD~1 HEAD --dataset sft
     """
+    from entropylaw.repository.datasets import main_dataset
     from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset
     from monitor.version_diff import compare_versions
     from reports.comparison import render_comparison
@@ -72,7 +77,7 @@ def compare(
     params = read_measuring_params()
     stages = [f"{stage} {side}" for stage in (FETCH, READ, COMPRESSION, CONSISTENCY, PROBE) for side in SIDES]
     with show_stages({stage: stage for stage in stages}) as report:
-        versions = load_versions((a, b), dataset, held_out, report)
+        versions = load_versions((a, b), dataset or main_dataset(), held_out, report)
         kind = require_one_kind(versions)
         evidence = [
             measure_dataset(kind, version.rows, params.compression, params.consistency, follow(report, side))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from corpus.errors import EntropylawError
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
+    from monitor.gate import GateDecision
     from monitor.history import HistoryEntry
     from monitor.measures.evidence import Evidence
     from monitor.verdict import Verdict
@@ -29,62 +31,123 @@ def accept(
         bool,
         typer.Option("--anchor", help="You looked at the rows and want them: small steps are counted from here on."),
     ] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option(help="With --baseline: why a version may be a start that a rule could not assess."),
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="With --baseline: who answers for that.")] = None,
 ) -> None:
     """Record the version under test in history/, so that later ones are compared with it; commit the file.
 
-    With --anchor a version that was accepted already is confirmed.
+    The reports of the version are written again under its name, and DVC records them: `dvc status` stays clean. With
+    --anchor a version that was accepted already is confirmed.
 
-    Example: dvc repro && entropylaw accept --name x3 && git add history && git commit
+    Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
     from entropylaw import __version__
+    from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.results import load_verdict
     from monitor.accept import accept_version, confirm
-    from monitor.history import read_history, replace_entry, write_entry
+    from monitor.history import find_own, read_history, replace_entry, write_entry
 
+    if not baseline and (reason is not None or owner is not None):
+        raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
     verdict = load_verdict()
     history = read_history(layout.HISTORY)
-    accepted = find_accepted(history, verdict)
+    accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if anchor and accepted is not None and not baseline:
+        fresh = list_fresh_stages()
         typer.echo(f"{replace_entry(layout.HISTORY, confirm(accepted))}: {accepted.name} is the anchor")
+        write_reports_again(fresh)
         return
-    waivers = require_approval(verdict, baseline)
+    decision, waivers = require_approval(verdict, baseline)
+    start = describe_start(verdict, reason, owner) if baseline else None
     evidence = load_evidence_of(verdict)
     scores = load_scores_of(verdict)
     entry = accept_version(
         verdict,
         evidence,
-        name or f"x{max((entry.number for entry in history), default=0) + 1}",
+        name or (accepted.name if accepted else choose_name(history)),
         scores,
         [{"rule": w.rule, "reason": w.reason, "owner": w.owner, "expires": w.expires} for w in waivers],
         baseline,
         __version__,
         anchor,
+        start,
     )
+    fresh = list_fresh_stages()
     told = f"{entry.status}, and the anchor" if anchor else entry.status
     typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {told}")
+    write_reports_again(fresh, judged_anew=decision.exit_code == 3)
 
 
-def find_accepted(history: Sequence[HistoryEntry], verdict: Verdict) -> HistoryEntry | None:
-    """The entry of the version under test, where it was accepted already."""
-    own = (verdict.version.data_hash, verdict.config_fingerprint)
-    return next((entry for entry in history if (entry.data_hash, entry.config_fingerprint) == own), None)
+def choose_name(history: Sequence[HistoryEntry]) -> str:
+    """A name for the next version that no other one has: x and its number."""
+    number = max((entry.number for entry in history), default=0) + 1
+    # After a merge two versions are called by the same name and their hashes, as in x3-1a2b3c4d.
+    taken = {part for entry in history for part in (entry.name, entry.name.partition("-")[0])}
+    while f"x{number}" in taken:
+        number += 1
+    return f"x{number}"
 
 
-def require_approval(verdict: Verdict, baseline: bool) -> Sequence[Waiver]:
-    """The waivers that a verdict is approved under today. Raises EntropylawError, as the gate would, without approval.
+def require_approval(verdict: Verdict, baseline: bool) -> tuple[GateDecision, Sequence[Waiver]]:
+    """The gate's decision on a verdict today, and the waivers it rests on. Raises EntropylawError without approval.
 
-    With ``baseline`` a version that could not be assessed is accepted too: nothing has to be compared with it.
+    With ``baseline`` a version that could not be assessed is accepted too. What is risky needs its waiver all the same.
     """
     from entropylaw.repository.results import load_waivers
     from monitor.gate import decide_gate
+    from monitor.waivers import valid_waivers
 
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today())
-    restart = baseline and verdict.status == "not_assessed"
-    if not decision.approved and not restart:
+    waivers, today = load_waivers(), datetime.date.today()
+    decision = decide_gate(verdict, waivers, today)
+    if decision.approved:
+        return decision, decision.waivers
+    if not (baseline and decision.exit_code == 3):
         error = EntropylawError(f"not accepted: {decision.reason}")
         error.exit_code = decision.exit_code
         raise error
-    return decision.waivers
+    risky = {rule.id for rule in verdict.risky_rules()}
+    return decision, [w for w in valid_waivers(waivers, verdict.version.data_hash, today) if w.rule in risky]
+
+
+def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> dict[str, str] | None:
+    """The reason and the owner of a new start, as the history keeps them; None where there are none.
+
+    Raises EntropylawError where a rule could not run on rows that could be compared, and one of the two is missing:
+    then the decision stands in for a check, as a waiver does. Where there is nothing to compare with, as after a change
+    of the configuration, or a dataset is new, they are welcome and not needed.
+    """
+    from monitor.gate import RESTART_COMMAND
+
+    given = {"reason": (reason or "").strip(), "owner": (owner or "").strip()}
+    compared = verdict.parent_measurements
+    unrun = [rule.id for rule in verdict.rules if rule.status == "not_assessed" and rule.dataset in compared]
+    if not all(given.values()) and (unrun or any(given.values())):
+        could_not = f"{', '.join(dict.fromkeys(unrun))} could not be assessed; " if unrun else ""
+        raise EntropylawError(f"{could_not}say why that may be and who answers for it: `{RESTART_COMMAND}`")
+    return given if all(given.values()) else None
+
+
+def write_reports_again(fresh: Sequence[str], judged_anew: bool = False) -> None:
+    """Write the reports of the version under test again, now that its entry in the history has changed, and have DVC
+    record the stages that were ``fresh`` before.
+
+    ``judged_anew``: the entry answers what could not be assessed, so the verdict is another one now.
+    """
+    from entropylaw.release.command import write_release
+    from entropylaw.repository.recorded_stages import record_stages
+    from entropylaw.verdict import assess, report
+
+    if judged_anew:
+        assess(json=False)
+        report()
+    elif "report" in fresh:
+        report()
+    if "release" in fresh:
+        write_release()
+    record_stages(fresh)
 
 
 def load_evidence_of(verdict: Verdict) -> list[Evidence]:
@@ -100,23 +163,29 @@ def load_evidence_of(verdict: Verdict) -> list[Evidence]:
 
 
 def load_scores_of(verdict: Verdict) -> dict[str, float]:
-    """Z by benchmark, where results/evaluation.json is of this version: it may still be of an earlier one."""
+    """Z by benchmark, as `evaluate` measured it and as `score` was told, where that is of this version: it may still be
+    of an earlier one.
+    """
     from corpus.artifacts import read_json
+    from entropylaw.repository.reported_scores import read_reported_scores
 
     evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
-    return dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    measured = dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    return {**measured, **read_reported_scores(verdict.version.data_hash)}
 
 
 def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """List the accepted versions with what was measured on them.
+    """List the accepted versions with what was measured on them, each below those that it follows.
 
     Example: entropylaw history
     """
     from corpus.artifacts import to_json
-    from monitor.history import anchor_of, read_history
+    from monitor.history import anchor_of, list_ends, read_history
+    from monitor.lineage import list_followed
     from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
+    followed = [[earlier.name for earlier in before] for before in list_followed(entries)]
     # Each configuration has one of its own.
     anchors = [anchor_of(entries, fingerprint, "") for fingerprint in {e.config_fingerprint for e in entries}]
     if json:
@@ -127,12 +196,14 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
                 "status": entry.status,
                 "waived": entry.waived,
                 "anchor": any(entry is anchor for anchor in anchors),
+                "follows": names,
+                "start": entry.start,
                 "data_hash": entry.data_hash,
                 "config_fingerprint": entry.config_fingerprint,
                 "measurements": entry.measurements,
                 "scores": entry.scores,
             }
-            for entry in entries
+            for entry, names in zip(entries, followed, strict=True)
         ]
         sys.stdout.write(to_json(rows))
         return
@@ -140,28 +211,61 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
         typer.echo("No version has been accepted yet; run `entropylaw accept` after `dvc repro`.")
         return
     typer.echo(f"{'':>3} {'version':<12} {'dataset':<12} {'rows':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7}  status")
-    for entry in entries:
+    above: list[str] = []
+    for entry, names in zip(entries, followed, strict=True):
+        # Said only where branches were merged: else each version follows the one above it.
+        after = f", after {' and '.join(names) or 'none'}" if names != above else ""
+        above = [entry.name]
         for dataset, m in entry.measurements.items():
             numbers = " ".join(f"{value:7.3f}" for value in (m.r, m.r_long, m.l, m.c))
             status = f"{entry.status}, waived" if entry.waived else entry.status
             status += ", anchor" if any(entry is anchor for anchor in anchors) else ""
+            status += after
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
             typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
     typer.echo("\n" + "\n".join(LEGEND))
+    ends = list_ends(entries)
+    if len(ends) > 1:
+        typer.echo(
+            f"Branches were merged: {', '.join(end.name for end in ends)} are the last of each. The next version is "
+            "compared with the one whose rows are nearest to its own, and follows all of them."
+        )
 
 
 def score(
-    version: Annotated[str, typer.Argument(help="The version's name in the history.", show_default=False)],
     benchmark: Annotated[str, typer.Option(help="The benchmark's name.", show_default=False)],
     value: Annotated[float, typer.Option(help="Z, higher is better.", show_default=False)],
+    version: Annotated[
+        str | None,
+        typer.Argument(help="The version's name in the history.", show_default="the version under test"),
+    ] = None,
 ) -> None:
-    """Record the performance Z of an accepted version that was measured elsewhere.
+    """Record the performance Z of a version that was measured elsewhere, such as by your own trainer.
+
+    Of a version that is not accepted yet it is kept in results/scores.json, and `entropylaw accept` carries it into the
+    history.
 
     Example: entropylaw score x3 --benchmark mt-bench --value 7.08
     """
-    from monitor.history import record_score
+    from entropylaw.repository.recorded_stages import list_fresh_stages
+    from entropylaw.repository.reported_scores import report_score
+    from entropylaw.repository.results import load_verdict
+    from monitor.history import find_own, read_history, record_score
 
+    verdict, own = None, None
+    with contextlib.suppress(EntropylawError):  # without a verdict no version is under test
+        verdict = load_verdict()
+        own = find_own(read_history(layout.HISTORY), verdict.config_fingerprint, verdict.version.data_hash)
+    if version is None:
+        verdict = verdict or load_verdict()
+        if own is None:
+            typer.echo(f"{report_score(verdict.version.data_hash, benchmark, value)}: {benchmark} {value:g}")
+            return
+        version = own.name
+    # A score of the version under test changes nothing that it is judged by; one of an earlier version may.
+    fresh = list_fresh_stages() if own is not None and own.name == version else ()
     typer.echo(f"{record_score(layout.HISTORY, version, benchmark, value)}: {benchmark} {value:g}")
+    write_reports_again(fresh)
 
 
 def waive(
@@ -178,8 +282,9 @@ def waive(
     """
     from entropylaw.repository.results import load_verdict
     from monitor.rules.registry import rule_ids
-    from monitor.waivers import Waiver, add_waiver
+    from monitor.waivers import Waiver, add_waiver, require_future
 
+    require_future(expires, datetime.date.today())
     verdict = load_verdict()
     risky, warning = (
         list(dict.fromkeys(item.id for item in verdict.rules if item.status == status)) for status in ("risky", "warn")

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from reports.training_curves import TrainingCurve
 
 
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="REV",
+        help="The target branch: its accepted versions must be in history/.",
+        show_default="what the CI system names, else origin's default branch",
+    ),
+]
+
+
 class CheckFormat(StrEnum):
     text = "text"
     markdown = "markdown"
@@ -30,7 +41,8 @@ class CheckFormat(StrEnum):
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
     """Compare the measured version with its parent in history/ and write the verdict to results/verdict.json.
 
-    It exits 0 whatever the verdict is; `entropylaw gate` is what stops a risky version.
+    Its status and measures stand in results/metrics.json too, for `dvc metrics diff` and `dvc exp show`. It exits 0
+    whatever the verdict is; `entropylaw gate` is what stops a risky version.
 
     Example: entropylaw assess --json
     """
@@ -44,6 +56,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from monitor.assess import assess_version
     from monitor.history import read_history
     from monitor.rule_params import RuleParams
+    from reports.metrics import list_metrics
 
     datasets = list(read_datasets())
     params = read_section(RuleParams, "rules")
@@ -58,6 +71,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     )
     verdict = locate_rows(verdict)
     write_json(layout.VERDICT, verdict)
+    write_json(layout.METRICS, list_metrics(verdict))
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
 
 
@@ -129,17 +143,22 @@ def report() -> None:
 
 def gate(
     strict: Annotated[bool, typer.Option("--strict", help="A warning blocks too.")] = False,
+    base: Base = None,
 ) -> None:
     """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
+
+    It is not assessed either where accepted versions of the target branch are missing in history/.
 
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
+    from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.gate import decide_gate
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
+    require_history(base)
     decision = decide_gate(load_verdict(), load_waivers(), datetime.date.today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
@@ -153,32 +172,39 @@ def check(
     format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="First make sure that dvc.lock ties the verdict to the data here.")
+        bool, typer.Option("--verify", help="Hash all data and results that are here, whatever their size.")
     ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
+    base: Base = None,
 ) -> None:
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
-    --verify needs neither a GPU nor the data, and exits 3 where the results are of other data than is committed.
+    A verdict on other data, parameters or history than are here is not assessed: what DVC and Git note of them is
+    compared, in a fraction of a second. --verify also reads every result and all data that is here.
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
+    from corpus.errors import NotAssessedError
     from entropylaw.repository.datasets import known_datasets
+    from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.verify_results import require_current, verify_results
     from monitor.gate import decide_gate
     from monitor.history import read_history
     from reports.checks import render_check
-    from reports.report_data import build_report_data
+    from reports.report_data import build_report_data, show_stale
 
+    require_history(base)
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
-    if verify:
-        from entropylaw.repository.verify_results import verify_results
-
-        verify_results(verdict, shown.version.data_hash)
     waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.
     datasets = known_datasets() if format is CheckFormat.gitlab else {}
     files = {name: dataset.file for name, dataset in datasets.items()}
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
+    code: int = decide_gate(shown, waivers, today, strict).exit_code
+    try:
+        (verify_results if verify else require_current)(verdict, shown.version.data_hash)
+    except NotAssessedError as stale:
+        data, code = show_stale(data, str(stale)), stale.exit_code
     sys.stdout.write(render_check(data, format.value))
-    raise typer.Exit(decide_gate(shown, waivers, today, strict).exit_code)
+    raise typer.Exit(code)

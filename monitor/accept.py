@@ -58,11 +58,12 @@ def accept_version(
     as_baseline: bool,
     tool_version: str,
     as_anchor: bool = False,
+    start: dict[str, str] | None = None,
 ) -> HistoryEntry:
     """What the history keeps of an accepted version: numbers, row sketch, row table and probe, never text.
 
-    A new baseline carries its waivers but does not count as waived: later versions are compared with it. For
-    ``as_anchor`` see ``confirm``.
+    A new baseline carries its waivers but does not count as waived: later versions are compared with it. ``start``: its
+    reason and its owner, where it answers what could not be assessed. For ``as_anchor`` see ``confirm``.
     """
     entry = HistoryEntry(
         name=name,
@@ -77,6 +78,7 @@ def accept_version(
         scores=scores,
         tool_version=tool_version,
         reader=READER,
+        start=start if as_baseline else None,
     )
     return confirm(entry) if as_anchor else entry
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from corpus.formats import READER
 from monitor.calibration.calibrate import Calibration
-from monitor.history import HistoryEntry, parent_of
+from monitor.history import HistoryEntry, find_own, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
 from monitor.like_rows.row_reading import read_rows
+from monitor.lineage import follows
 from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.new_text import measure_new_text
 from monitor.measures.row_lengths import measure_lengths
@@ -64,13 +65,16 @@ def assess_version(
     """Compare a version with its parent in ``history`` and decide.
 
     The first version is a ``baseline``. A history in which nothing is comparable gives ``not_assessed``: changing
-    the configuration must not open the gate.
+    the configuration must not open the gate. Where a person began anew with this very version, under this
+    configuration, that answers what could not be assessed, and nothing else: what is risky stays so.
     """
     recorded, history = history, list_read_alike(history, evidence)
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
     law = fit_with_versions(calibration.points, list_scored_versions(history, config_fingerprint, data_hash))
-    parent = parent_of(history, config_fingerprint, data_hash)
+    parent = parent_of(history, config_fingerprint, data_hash, lambda entry: count_changed_rows(entry, evidence))
+    own = find_own(history, config_fingerprint, data_hash)
+    start = own if own is not None and own.status == "baseline" else None
     # The verdict on a version without a parent. With one, what the comparison finds replaces these fields.
     alone = Verdict(
         status="baseline",
@@ -98,10 +102,14 @@ def assess_version(
             for item in evidence
             if item.dataset in parent.datasets
         ]
-        return decide_version(alone, compared, parent, calibration, law, params)
+        # Who began anew without this parent in sight did not decide about it.
+        known = start if start is not None and follows(history, start, parent) else None
+        return decide_version(alone, compared, parent, calibration, law, params, known)
     others = [entry for entry in recorded if entry.data_hash != data_hash]
     if not others:
         return alone
+    if start is not None:
+        return replace(alone, summary=f"A new start, by decision: {tell_start(start)} Nothing was compared with it.")
     read_anew = 0 if len(history) == len(recorded) else sum(item.rows_read_anew for item in evidence)
     return replace(alone, status="not_assessed", summary=explain_no_parent(others, config_fingerprint, read_anew))
 
@@ -158,19 +166,28 @@ def decide_version(
     calibration: Calibration,
     law: EntropyLaw,
     params: RuleParams,
+    start: HistoryEntry | None = None,
 ) -> Verdict:
-    """The verdict on a version that has a parent. ``alone``: the same verdict before the comparison."""
+    """The verdict on a version that has a parent. ``alone``: the same verdict before the comparison. ``start``: its own
+    entry in the history, where a person began anew with it.
+    """
     comparisons = [part.comparison for part in compared]
     anchors = {part.comparison.dataset: part.anchor for part in compared}
     applied = apply_rules(comparisons, calibration, law, params, anchors)
     rules = (*refuse_new_datasets(alone, parent), *(rule.result for rule in applied))
     status = worst([rule.status for rule in rules])
+    summary = summarise(status, rules, parent.name)
+    if start is not None and any(rule.status == "not_assessed" for rule in rules):
+        rules = tuple(answer_unassessed(rule, start) for rule in rules)
+        status = worst([rule.status for rule in rules])
+        found = "A new start, by decision:" if status == "pass" else summarise(status, rules, parent.name)
+        status, summary = "baseline" if status == "pass" else status, f"{found} {tell_start(start)}"
     measurements = alone.measurements | {part.comparison.dataset: part.now for part in compared}
     changes = alone.changes | {part.comparison.dataset: part.changes for part in compared}
     return replace(
         alone,
         status=status,
-        summary=summarise(status, rules, parent.name),
+        summary=summary,
         parent=Version(parent.name, parent.data_hash, parent.rows),
         rules=rules,
         measurements=measurements,
@@ -198,6 +215,33 @@ def refuse_new_datasets(alone: Verdict, parent: HistoryEntry) -> list[RuleResult
         for dataset in alone.measurements
         if dataset not in parent.datasets
     ]
+
+
+def answer_unassessed(rule: RuleResult, start: HistoryEntry) -> RuleResult:
+    """The result of a rule that could not run, once a person began anew with the version; others stay as they are."""
+    if rule.status != "not_assessed":
+        return rule
+    return replace(rule, status="skipped", reason=f"Could not be assessed: {rule.reason} {tell_start(start)}")
+
+
+def tell_start(start: HistoryEntry) -> str:
+    """Who began anew with a version, and why, as far as it was recorded."""
+    if not start.start:
+        return f"{start.name} was accepted as a baseline."
+    return f"{start.name} was accepted as a baseline by {start.start['owner']} ({start.start['reason']})."
+
+
+def count_changed_rows(entry: HistoryEntry, evidence: Sequence[Evidence]) -> float:
+    """How many rows lie between an accepted version and the measured one: added, removed, or of a dataset that only one
+    of them has.
+    """
+    measured = {item.dataset: [row_hash for _, row_hash in item.records] for item in evidence}
+    changed = sum(reference.sketch.rows for name, reference in entry.datasets.items() if name not in measured)
+    for name, hashes in measured.items():
+        reference = entry.datasets.get(name)
+        difference = reference.sketch.difference(hashes) if reference else None
+        changed += difference.added + difference.removed if difference else len(hashes)
+    return changed
 
 
 def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str, rows_read_anew: int = 0) -> str:

@@ -12,6 +12,10 @@ from monitor.waivers import Waiver, valid_waivers, waiver_problems
 
 SCHEMA_VERSION = 1
 
+# What could not be assessed is let through only by a person who begins anew with it, by name and with a reason.
+RESTART_COMMAND = 'entropylaw accept --baseline --reason "…" --owner NAME'
+RESTART_ADVICE = f"Repair what keeps a rule from running or, if it is wanted, begin anew: `{RESTART_COMMAND}`."
+
 # Part of the command-line contract: 0 approved, 1 risky, 3 could not be assessed.
 ExitCode = Literal[0, 1, 3]
 
@@ -66,8 +70,13 @@ def decide_gate(
         todo = "repair the rows that results/verdict.json lists, or let it through with `entropylaw waive`"
         return decide(1, f"{name} is {verdict.status}: {found or 'no rule named'}; {todo}")
     if unassessed or verdict.status not in ("baseline", "pass", "warn", "risky"):
-        found = f" ({', '.join(unassessed)})" if unassessed else ""
-        return decide(3, f"{name} could not be assessed{found}, which cannot be waived: {verdict.summary}")
+        if not unassessed:
+            return decide(3, f"{name} could not be assessed, which cannot be waived: {verdict.summary}")
+        return decide(
+            3,
+            f"{name} could not be assessed ({', '.join(unassessed)}), which cannot be waived: {verdict.summary} "
+            f"{RESTART_ADVICE}",
+        )
     if valid:
         names = ", ".join(f"{waiver.rule} (by {waiver.owner}, until {waiver.expires})" for waiver in valid)
         return decide(0, f"{name} is {verdict.status} and approved under a waiver of {names}")

@@ -1,4 +1,4 @@
-"""The history of accepted versions: one small JSON file each, enough to compare the next version row by row."""
+"""The history of accepted versions: one small JSON file each, in a folder that Git keeps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import base64
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,145 +16,76 @@ import numpy as np
 
 from corpus.artifacts import read_json, write_json
 from corpus.errors import EntropylawError
+from monitor.history_entry import SCHEMA_VERSION, DatasetReference, HistoryEntry
+from monitor.lineage import accepted_since, anchor_of, comparable, find_own, list_ends, parent_of
 from monitor.measures.preferences import PairReference, PreferenceDirection
 from monitor.measures.row_sketch import MAX_KEYS, RowSketch
 from monitor.measures.row_table import MAX_TABLE_ROWS, RowTable
-from monitor.verdict import Measurements, measurements_from_json
+from monitor.verdict import measurements_from_json
+
+__all__ = [
+    "DatasetReference",
+    "HistoryEntry",
+    "accepted_since",
+    "anchor_of",
+    "comparable",
+    "find_own",
+    "list_ends",
+    "parent_of",
+    "place_entry",
+    "read_history",
+    "record_score",
+    "replace_entry",
+    "write_entry",
+]
 
 HISTORY_FOLDER = "history"
-SCHEMA_VERSION = 1
 # Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
 MAX_PROBE_ROWS = 1_200
 # Accepted as they are, or risky and released under a waiver.
 STATUSES = ("baseline", "pass", "warn", "risky")
-
-
-@dataclass(frozen=True)
-class DatasetReference:
-    """What the next version needs to know of one dataset of this one.
-
-    - ``probe_hashes``, ``probe_losses``: the probe's rows in the order they were trained on, with their losses in nats
-      per response token (kept in single precision).
-    - ``agreement_mean``, ``agreement_sd``, ``agreement_n``: mean, standard deviation and number of the prompt-response
-      cosines. The first two are NaN where no row had one.
-    - ``pairs``: None of conversations, and of versions measured before there were rules for pairs.
-    - ``sources``: rows by source, see ``monitor.measures.row_sources``; None of versions accepted before sources were
-      recorded.
-    - ``table``: of single rows; None of versions accepted before there was one.
-    """
-
-    data_hash: str
-    sketch: RowSketch
-    probe_hashes: tuple[str, ...]
-    probe_losses: tuple[float, ...]
-    agreement_mean: float
-    agreement_sd: float
-    agreement_n: int
-    pairs: PairReference | None = None
-    sources: dict[str, int] | None = None
-    table: RowTable | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryEntry:
-    """An accepted version.
-
-    - ``number``: given by ``write_entry``; until then it is 0.
-    - ``waived``: released under its ``waivers``. Such a version is never a parent.
-    - ``scores``: Z by benchmark; higher is better.
-    - ``commit``: the Git commit of a version that was measured afterwards, by ``backfill``; None of versions accepted
-      in their time.
-    - ``anchor``: whether a person confirmed the version when accepting it. It is written only where it is true.
-    - ``reader``: the edition of `corpus.formats` that read its rows. It is written only where it is not the first.
-    """
-
-    number: int = 0
-    name: str
-    data_hash: str
-    config_fingerprint: str
-    status: str
-    waived: bool = False
-    waivers: tuple[dict[str, str], ...] = ()
-    rows: int
-    measurements: dict[str, Measurements]
-    datasets: dict[str, DatasetReference]
-    scores: dict[str, float] = field(default_factory=dict)
-    tool_version: str
-    commit: str | None = None
-    anchor: bool = False
-    reader: int = 1
-    schema_version: int = SCHEMA_VERSION
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether it can be an anchor: a start, or confirmed by a person, and not released under a waiver."""
-        return (self.anchor or self.status == "baseline") and not self.waived
+# Digits of a hash in a file's name, and behind a name that two versions have: as many as a verdict shows.
+SHORT_HASH = 8
 
 
 def read_history(folder: str | Path = HISTORY_FOLDER) -> tuple[HistoryEntry, ...]:
-    """Every accepted version, sorted by number. Equal numbers, from merged branches, are sorted by name.
+    """Every accepted version, each after those that it follows: sorted by number, then by name and hash.
 
-    A missing folder is an empty history. Raises EntropylawError naming the file when one is damaged.
+    Branches that were merged may both have a version of one number, and of one name. Where a name belongs to different
+    data, the hash is added to it, as in ``x3-1a2b3c4d``. A missing folder is an empty history. Raises EntropylawError
+    naming the file when one is damaged.
     """
-    return tuple(entry for _, entry in _read_files(folder))
-
-
-def comparable(
-    history: Iterable[HistoryEntry], config_fingerprint: str, exclude_data_hash: str
-) -> tuple[HistoryEntry, ...]:
-    """The versions that a new one may be compared with.
-
-    They were measured with the same configuration, are of other data, and were not released under a waiver.
-    """
-    return tuple(
-        entry
-        for entry in history
-        if entry.config_fingerprint == config_fingerprint and entry.data_hash != exclude_data_hash and not entry.waived
-    )
-
-
-def parent_of(history: Sequence[HistoryEntry], config_fingerprint: str, exclude_data_hash: str) -> HistoryEntry | None:
-    """The latest comparable version, or None."""
-    candidates = comparable(history, config_fingerprint, exclude_data_hash)
-    return candidates[-1] if candidates else None
-
-
-def anchor_of(history: Sequence[HistoryEntry], config_fingerprint: str, exclude_data_hash: str) -> HistoryEntry | None:
-    """The latest comparable version that is a baseline or was confirmed by a person, or None.
-
-    The parent moves with every accepted version and the anchor does not, so that small steps in one direction add up.
-    """
-    confirmed = [e for e in comparable(history, config_fingerprint, exclude_data_hash) if e.is_confirmed]
-    return confirmed[-1] if confirmed else None
-
-
-def accepted_since(
-    anchor: HistoryEntry, history: Sequence[HistoryEntry], exclude_data_hash: str
-) -> tuple[HistoryEntry, ...]:
-    """The versions comparable with the anchor that were accepted after it, earliest first."""
-    versions = comparable(history, anchor.config_fingerprint, exclude_data_hash)
-    place = next(i for i, entry in enumerate(versions) if entry.data_hash == anchor.data_hash)
-    return versions[place + 1 :]
+    return tuple(entry for _, entry in _tell_apart(_read_files(folder)))
 
 
 def write_entry(folder: str | Path, entry: HistoryEntry) -> Path:
-    """Add a version under the next free number, as ``0003-x3.json``.
+    """Add a version after all that are there, as ``x3-1a2b3c4d-5e6f7a8b.json``: name, hash of the data, id.
 
-    Raises EntropylawError when the version was not accepted, is there already, or has a name taken by other data.
+    Two branches so write different files. Raises EntropylawError when the version was not accepted, is there already,
+    or has a name taken by other data. A version that is there may begin anew, as a baseline.
     """
     is_let_through = entry.waived or entry.anchor
     if entry.status not in STATUSES or (entry.status == "risky" and not is_let_through):
         raise EntropylawError(f"{entry.name}: {entry.status} versions do not enter the history; only accepted ones do")
-    history = _read_files(folder)
-    for path, past in history:
-        if (past.data_hash, past.config_fingerprint) == (entry.data_hash, entry.config_fingerprint):
+    files = _read_files(folder)
+    ends = list_ends([past for _, past in files])
+    for path, past in files:
+        begun = past.status == "baseline" and any(past is end for end in ends)
+        same = (past.data_hash, past.config_fingerprint) == (entry.data_hash, entry.config_fingerprint)
+        if same and (begun or entry.status != "baseline"):
             raise EntropylawError(f"{path}: this data version is in the history already")
         if past.name == entry.name and past.data_hash != entry.data_hash:
             raise EntropylawError(f"{path}: the name {entry.name!r} belongs to other data; choose another")
-    numbered = replace(entry, number=max((past.number for _, past in history), default=0) + 1)
-    path = _entry_path(folder, numbered)
-    write_json(path, _entry_to_json(numbered))
+    placed = place_entry([past for _, past in files], entry)
+    path = _entry_path(folder, placed)
+    write_json(path, _entry_to_json(placed))
     return path
+
+
+def place_entry(history: Sequence[HistoryEntry], entry: HistoryEntry) -> HistoryEntry:
+    """The entry as the next one of a history: it follows every end, so it joins branches that were merged."""
+    number = max((past.number for past in history), default=0) + 1
+    return replace(entry, number=number, parents=tuple(sorted({end.id for end in list_ends(history)})))
 
 
 def record_score(folder: str | Path, name: str, benchmark: str, value: float) -> Path:
@@ -163,43 +95,61 @@ def record_score(folder: str | Path, name: str, benchmark: str, value: float) ->
     """
     if not math.isfinite(value):
         raise EntropylawError(f"score of {name} on {benchmark}: expected a finite number, found {value}")
-    history = _read_files(folder)
-    named = [(path, entry) for path, entry in history if entry.name == name]
+    files = _read_files(folder)
+    told = _tell_apart(files)
+    named = [i for i, (_, entry) in enumerate(told) if entry.name == name]
     if not named:
-        known = ", ".join(dict.fromkeys(entry.name for _, entry in history)) or "none yet"
+        meant = [entry.name for (_, stored), (_, entry) in zip(files, told, strict=True) if stored.name == name]
+        if meant:
+            raise EntropylawError(f"{folder}: {len(meant)} versions are named {name!r}; say {' or '.join(meant)}")
+        known = ", ".join(dict.fromkeys(entry.name for _, entry in told)) or "none yet"
         raise EntropylawError(f"{folder}: no version is named {name!r}; known are: {known}")
-    path, entry = named[-1]
+    path, entry = files[named[-1]]
     write_json(path, _entry_to_json(replace(entry, scores={**entry.scores, benchmark: value})))
     return path
 
 
 def replace_entry(folder: str | Path, entry: HistoryEntry) -> Path:
-    """Write an entry of the history again, in the file of the version with its number and data.
+    """Write an entry that `read_history` gave again, in its own file and under the name that it has there.
 
     Raises EntropylawError when there is none.
     """
-    for path, past in _read_files(folder):
-        if (past.number, past.data_hash) == (entry.number, entry.data_hash):
-            write_json(path, _entry_to_json(entry))
+    files = _read_files(folder)
+    for (path, stored), (_, told) in zip(files, _tell_apart(files), strict=True):
+        if (told.number, told.id, told.name) == (entry.number, entry.id, entry.name):
+            write_json(path, _entry_to_json(replace(entry, name=stored.name)))
             return path
     raise EntropylawError(f"{folder}: {entry.name} is not in the history")
 
 
 def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
-    entries = [(path, _read_entry(path)) for path in Path(folder).glob("*.json")]
-    return sorted(entries, key=lambda item: (item[1].number, item[1].name))
+    """The entries under the names that they were accepted by, with their files, in the history's order."""
+    files = [(path, _read_entry(path)) for path in sorted(Path(folder).glob("*.json"))]
+    return sorted(files, key=lambda file: (file[1].number, file[1].name, file[1].data_hash, file[1].id))
+
+
+def _tell_apart(files: Sequence[tuple[Path, HistoryEntry]]) -> list[tuple[Path, HistoryEntry]]:
+    """The same entries, with the hash added to a name that belongs to different data."""
+    hashes: dict[str, set[str]] = defaultdict(set)
+    for _, entry in files:
+        hashes[entry.name].add(entry.data_hash)
+
+    def name(entry: HistoryEntry) -> str:
+        return entry.name if len(hashes[entry.name]) == 1 else f"{entry.name}-{entry.data_hash[:SHORT_HASH]}"
+
+    return [(path, replace(entry, name=name(entry))) for path, entry in files]
 
 
 def _entry_path(folder: str | Path, entry: HistoryEntry) -> Path:
     """The file of an entry.
 
-    >>> entry = HistoryEntry(number=3, name="Mai & Juni/2", data_hash="", config_fingerprint="", status="pass",
+    >>> entry = HistoryEntry(name="Mai & Juni/2", data_hash="1a2b3c4d" * 4, config_fingerprint="", status="pass",
     ...     rows=0, measurements={}, datasets={}, tool_version="")
     >>> _entry_path("history", entry).as_posix()
-    'history/0003-Mai-Juni-2.json'
+    'history/Mai-Juni-2-1a2b3c4d-6dfa20e7.json'
     """
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", entry.name)[:60].strip("-.") or "version"
-    return Path(folder) / f"{entry.number:04d}-{slug}.json"
+    return Path(folder) / f"{slug}-{entry.data_hash[:SHORT_HASH]}-{entry.id[:SHORT_HASH]}.json"
 
 
 def _read_entry(path: Path) -> HistoryEntry:
@@ -225,6 +175,10 @@ def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
         del document["anchor"]
     if entry.reader == 1:
         del document["reader"]
+    if entry.parents is None:
+        del document["parents"]
+    if entry.start is None:
+        del document["start"]
     document["datasets"] = {
         name: {
             "data_hash": reference.data_hash,
@@ -249,6 +203,7 @@ def _entry_from_json(document: dict[str, Any]) -> HistoryEntry:
         **{
             **document,
             "waivers": tuple(document["waivers"]),
+            "parents": tuple(document["parents"]) if "parents" in document else None,
             "measurements": {name: measurements_from_json(part) for name, part in document["measurements"].items()},
             "datasets": {name: _reference_from_json(part) for name, part in document["datasets"].items()},
         }

@@ -12,6 +12,7 @@ from typing import Any
 
 from corpus.artifacts import write_text
 from corpus.errors import ParamsError
+from corpus.merge_conflicts import describe_conflict
 from corpus.params import parse_section
 
 # Rules of release 0.2. What they looked at, the rules `damage` and `style` see, and may say something else of it.
@@ -92,6 +93,18 @@ def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None
     write_text(path, text.getvalue())
 
 
+def require_future(expires: str, today: datetime.date) -> None:
+    """Raise ParamsError unless a waiver that ends on this day would hold today.
+
+    >>> require_future("2026-01-31", datetime.date(2026, 1, 31))
+    """
+    _check_day(expires, "waiver")
+    if datetime.date.fromisoformat(expires) < today:
+        raise ParamsError(
+            f"waiver.expires: {expires} is past, so the waiver would never hold; name a day from {today} on"
+        )
+
+
 def valid_waivers(waivers: Iterable[Waiver], data_hash: str, today: datetime.date) -> tuple[Waiver, ...]:
     """The waivers that hold today for a data version."""
     return tuple(waiver for waiver in waivers if _problem(waiver, data_hash, today) is None)
@@ -130,11 +143,15 @@ def _load_strings(path: str | Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    text = ""
     try:
-        return YAML(typ="base", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return YAML(typ="base", pure=True).load(text)
     except FileNotFoundError:
         return None
     except (YAMLError, UnicodeDecodeError) as error:
+        if conflict := describe_conflict(path, text):
+            raise ParamsError(conflict) from None
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise ParamsError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
@@ -150,8 +167,12 @@ def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
     for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):
         if not text.strip():
             raise ParamsError(f"{where}.{key}: must not be empty")
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", waiver.expires) or not _is_date(waiver.expires):
-        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {waiver.expires!r}")
+    _check_day(waiver.expires, where)
+
+
+def _check_day(expires: str, where: str) -> None:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", expires) or not _is_date(expires):
+        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {expires!r}")
 
 
 def _is_date(text: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from monitor.gate import RESTART_COMMAND
 from monitor.verdict import Status
 from reports.rule_view import RuleView
 
@@ -22,7 +23,11 @@ MOST_LOOKS = 3
 MOST_COMMANDS = 3
 
 ACCEPT = Step("After training, record the version; the next one is compared with it.", ("entropylaw accept",))
+COMPARED_LATER = Step("It is recorded in history/: later versions are compared with it.")
+# Of a version without a parent, so that nobody takes it for one that passed.
+NOT_COMPARED = "Nothing was compared: there was no version to compare it with."
 REPAIR = Step("Repair what is named above and run the pipeline again; until then the gate is closed.", ("dvc repro",))
+RESTART = Step("Only if the rows are wanted as they are: begin anew with them.", (RESTART_COMMAND,))
 RERUN = Step("Mend or revert the data, then run the pipeline again.", ("dvc repro",))
 
 
@@ -46,23 +51,30 @@ def write_headline(status: Status, name: str, released: bool) -> str:
     }[status]
 
 
-def list_steps(status: Status, rules: Sequence[RuleView], released: bool, blocked: bool) -> tuple[Step, ...]:
+def list_steps(
+    status: Status, rules: Sequence[RuleView], released: bool, blocked: bool, accepted: bool = False
+) -> tuple[Step, ...]:
     """The next steps in order; the first ones name rows to look at. ``rules``: the worst results first.
 
-    ``blocked``: the gate is closed, which under ``--strict`` a warning can do as well.
+    ``blocked``: the gate is closed, which under ``--strict`` a warning can do as well. ``accepted``: the version is in
+    the history, so nobody is told to record it again.
     """
     # Rules that could not run keep the gate closed too, and no waiver opens it for them.
     causes = (status, "not_assessed") if status == "risky" else (status,)
     looks = _list_looks([rule for rule in rules if rule.status in causes])
+    record = COMPARED_LATER if accepted else ACCEPT
     match status:
         case "baseline":
-            return (Step("Record it as the first reference.", ("entropylaw accept",)),)
+            start = f"{NOT_COMPARED} " if not rules else ""
+            if accepted:
+                return (replace(COMPARED_LATER, text=start + COMPARED_LATER.text),)
+            return (Step(f"{start}Record it as the first reference.", ("entropylaw accept",)),)
         case "pass":
-            return (ACCEPT,)
+            return (record,)
         case "warn" if not blocked:
-            return (*looks, Step("If the change is meant, go on: the gate lets a warning through."), ACCEPT)
+            return (*looks, Step("If the change is meant, go on: the gate lets a warning through."), record)
         case "not_assessed":
-            return (*looks, REPAIR)
+            return (*looks, REPAIR, RESTART) if rules else (*looks, REPAIR)
     if released:
         return (*looks, Step("Training may go on. The version will not serve as a reference for later ones."))
     unwaived = _list_unwaived(rules, status)
@@ -75,7 +87,9 @@ def list_steps(status: Status, rules: Sequence[RuleView], released: bool, blocke
         "Only if the change is meant: name who answers for it.",
         tuple(f'entropylaw waive {rule} --reason "…" --owner NAME --expires DATE' for rule in unwaived),
     )
-    return (*looks, RERUN, waive) if unwaived else (*looks, REPAIR)
+    if unwaived:
+        return (*looks, RERUN, waive)
+    return (*looks, REPAIR, RESTART) if rules else (*looks, REPAIR)
 
 
 def _list_unwaived(rules: Sequence[RuleView], status: Status) -> list[str]:

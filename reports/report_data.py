@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from monitor.gate import decide_gate
+from monitor.lineage import find_own
 from monitor.verdict import Forecast, Status, Verdict, Version
 from monitor.waivers import Waiver
-from reports.advice import Step, list_steps, write_headline
+from reports.advice import REPAIR, Step, list_steps, write_headline
 from reports.dataset_view import DatasetView, view_dataset
 from reports.excerpts import Excerpt, cut_excerpt
 from reports.law_view import LawView, view_law
@@ -83,6 +84,7 @@ def build_report_data(
     benchmark = choose_benchmark(verdict, history)
     versions = list_versions(verdict, history, benchmark)
     name = next(version.name for version in versions if version.current)
+    accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash) is not None
     # Until it is accepted, a version is called by the first digits of its hash, which say nothing to a reader.
     unnamed = verdict.version.data_hash.startswith(name)
     return ReportData(
@@ -91,7 +93,7 @@ def build_report_data(
         headline=write_headline(verdict.status, "" if unnamed else name, released),
         summary=format_signs(verdict.summary),
         blocked=not gate.approved,
-        steps=list_steps(verdict.status, rules, released, blocked=not gate.approved),
+        steps=list_steps(verdict.status, rules, released, blocked=not gate.approved, accepted=accepted),
         version=replace(verdict.version, name=name),
         parent=verdict.parent,
         rules=rules,
@@ -106,4 +108,24 @@ def build_report_data(
         waivers=waiver_views,
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
+    )
+
+
+def show_stale(data: ReportData, reason: str) -> ReportData:
+    """The report where the verdict is of something else than is here, such as data that was changed since.
+
+    It says so, and nothing of what was found before; ``version`` is still the one that was measured.
+    """
+    return replace(
+        data,
+        status="not_assessed",
+        words=WORDS["not_assessed"],
+        headline=write_headline("not_assessed", "", released=False),
+        summary=reason,
+        blocked=True,
+        steps=(REPAIR,),
+        rules=(),
+        datasets=(),
+        forecast=None,
+        waivers=(),
     )

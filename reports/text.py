@@ -72,6 +72,8 @@ def _name_others(rules: Sequence[RuleView]) -> list[str]:
 
 
 def _list_measures(data: ReportData) -> list[str]:
+    if not data.datasets:
+        return []
     columns = [*(measure.symbol for measure in MEASURES), "rows"]
     lines = [f"{'MEASURES':<26}" + "".join(f"{column:>9}" for column in columns)]
     for dataset in data.datasets:

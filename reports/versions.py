@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from monitor.lineage import find_own
 from monitor.verdict import Measurements, Verdict
 from reports.numbers import finite
 from reports.words import WORDS, Words
@@ -51,7 +52,9 @@ def choose_benchmark(verdict: Verdict, history: Sequence[HistoryEntry]) -> str:
 
 
 def list_versions(verdict: Verdict, history: Sequence[HistoryEntry], benchmark: str) -> tuple[VersionRow, ...]:
-    """The accepted versions by number, with the version under test among them if accepted, else at the end."""
+    """The accepted versions in the history's order, with the version under test among them if accepted, else at the
+    end.
+    """
     here = VersionRow(
         name=verdict.version.name,
         rows=verdict.version.rows,
@@ -64,10 +67,11 @@ def list_versions(verdict: Verdict, history: Sequence[HistoryEntry], benchmark: 
         z=None,
     )
     rows = []
-    for entry in sorted(history, key=lambda entry: (entry.number, entry.name)):
+    own = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
+    for entry in history:
         comparable = entry.config_fingerprint == verdict.config_fingerprint
         z = finite(entry.scores.get(benchmark))
-        if comparable and entry.data_hash == verdict.version.data_hash:
+        if entry is own:
             rows.append(replace(here, name=entry.name, waived=entry.waived, z=z))
             continue
         rows.append(

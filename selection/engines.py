@@ -8,14 +8,13 @@ import logging
 import multiprocessing
 import os
 import pickle
-import signal
 from collections.abc import Iterator, Sequence
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 from corpus.cores import count_cores as count_cores
 from corpus.errors import EntropylawError
+from corpus.interrupts import hold_interrupts, leave_interrupts_to_parent
 from selection.redundancy import StateKind
 from selection.shards import Engine, ShardWorker
 
@@ -84,7 +83,7 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, kind), daemon=True)
-            with _hold_interrupts():
+            with hold_interrupts():
                 process.start()
             theirs.close()
             processes.append(process)
@@ -97,25 +96,9 @@ def _start_processes(kind: StateKind, workers: int) -> Iterator[Processes]:
             process.join()
 
 
-@contextlib.contextmanager
-def _hold_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends, also from a process that is started in it.
-
-    Otherwise a process that is still importing what it is to run would answer Ctrl-C with a traceback.
-    """
-    # Starting it later, inside the block, would let interrupts through again.
-    resource_tracker.ensure_running()
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-
 def _serve(connection: Connection, kind: StateKind) -> None:
     """Answer questions until the other end closes its pipe."""
-    # Ctrl-C reaches every process of the terminal; the parent is the one to decide what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_interrupts_to_parent()
     worker = ShardWorker(kind)
     with contextlib.suppress(EOFError, OSError):  # OSError: it died in the middle of a question
         while True:

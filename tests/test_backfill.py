@@ -169,6 +169,11 @@ def repair(folder: Path) -> str:
     return git(folder, "rev-parse", "--short", "reverted~1")
 
 
+def entry_file(folder: Path, name: str) -> Path:
+    (path,) = (folder / "history").glob(f"{name}-*.json")
+    return path
+
+
 def outcomes(versions: dict[str, Any]) -> dict[str, str]:
     return {name: version["outcome"] for name, version in versions.items()}
 
@@ -276,7 +281,7 @@ def test_a_second_run_changes_nothing(after: Path) -> None:
 
 def test_a_run_that_was_killed_goes_on_to_the_same_history(after: Path) -> None:
     complete = saved(after)
-    (after / "history" / f"0003-{repair(after)}.json").unlink()
+    entry_file(after, repair(after)).unlink()
     versions = by_name(call(after, "backfill", "--json"))
     assert outcomes(versions)["v2.9"] == "in history" and versions["accident"]["status"] == "risky"
     assert saved(after) == complete
@@ -293,7 +298,7 @@ def test_ctrl_c_says_how_to_go_on(before: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_since_begins_anew_with_the_data_of_that_revision(after: Path) -> None:
-    (after / "history" / f"0003-{repair(after)}.json").unlink()
+    entry_file(after, repair(after)).unlink()
     before = saved(after)
     # Between the accident and the broken file.
     versions = by_name(call(after, "backfill", "--since", "broken~1", "--json"))
@@ -309,7 +314,7 @@ def test_since_begins_anew_with_the_data_of_that_revision(after: Path) -> None:
 def test_a_version_that_had_needed_a_waiver_keeps_name_and_waiver_under_another_configuration(
     after: Path, backfilled: tuple[Path, dict[str, Any], str]
 ) -> None:
-    repaired = after / "history" / f"0003-{repair(after)}.json"
+    repaired = entry_file(after, repair(after))
     first, *_ = read_history(after / "history")
     repaired.unlink()
     waiver = {"rule": "redundancy", "reason": "wanted", "owner": "ana", "expires": "2020-01-31"}
@@ -426,7 +431,7 @@ def test_nothing_is_put_after_a_version_that_may_have_come_later(
     write_entry(after / "history", replace(first, name="x1", data_hash="0" * 32, commit=commit))
     require_one_line(call(after, "backfill"), 2, "history: ", *parts)
     # Measured otherwise, it is in nobody's way.
-    (after / "history" / "0001-x1.json").unlink()
+    entry_file(after, "x1").unlink()
     write_entry(after / "history", replace(first, name="x1", config_fingerprint="0" * 16, commit=commit))
     assert call(after, "backfill", "--dry-run").exit_code == 0
 

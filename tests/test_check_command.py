@@ -97,11 +97,11 @@ def test_other_formats_do_not_read_params_yaml(run) -> None:
     assert [run("pass", "--format", format).exit_code for format in FORMATS] == [0, 0, 0, 0, 0, 2]
 
 
-def test_without_verify_dvcs_record_is_not_asked_for(run) -> None:
+def test_outside_a_pipeline_only_verify_asks_for_dvcs_record(run) -> None:
     assert run("pass").exit_code == 0
     result = run("pass", "--verify")
-    assert result.exit_code == 3 and not result.stdout
-    assert result.stderr.startswith("entropylaw: dvc.yaml: no such file; ") and result.stderr.count("\n") == 1
+    assert result.exit_code == 3 and result.stdout.startswith("? NOT ASSESSED: ")
+    assert "dvc.yaml: no such file; run `dvc repro`" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(

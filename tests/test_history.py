@@ -79,9 +79,11 @@ def make_entry(name: str = "x1", data_hash: str = "a" * 32, **changes: Any) -> H
 def test_what_was_written_is_read_back_with_its_number(tmp_path: Path) -> None:
     first = make_entry("x1", "a" * 32, status="baseline")
     waived = make_entry("x2", "b" * 32, status="risky", waived=True, waivers=({"rule": "agreement", "owner": "kim"},))
-    assert write_entry(tmp_path, first).name == "0001-x1.json"
-    assert write_entry(tmp_path, waived).name == "0002-x2.json"
-    assert read_history(tmp_path) == (dataclasses.replace(first, number=1), dataclasses.replace(waived, number=2))
+    assert write_entry(tmp_path, first).name.startswith("x1-aaaaaaaa-")
+    assert write_entry(tmp_path, waived).name.startswith("x2-bbbbbbbb-")
+    read = read_history(tmp_path)
+    first = dataclasses.replace(first, number=1, parents=())
+    assert read == (first, dataclasses.replace(waived, number=2, parents=(first.id,)))
 
 
 def test_the_same_entry_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -175,15 +177,19 @@ def test_no_folder_is_an_empty_history_and_other_files_are_no_versions(tmp_path:
     (tmp_path / "README.md").write_text("accepted versions")
     (tmp_path / ".gitkeep").touch()
     assert read_history(tmp_path) == ()
-    assert write_entry(tmp_path, make_entry()).name == "0001-x1.json"
+    write_entry(tmp_path, make_entry())
+    assert [entry.number for entry in read_history(tmp_path)] == [1]
 
 
 def test_versions_of_merged_branches_share_a_number_and_the_next_one_follows_both(tmp_path: Path) -> None:
     for name, data_hash in (("ours", "a" * 32), ("theirs", "b" * 32)):
         path = write_entry(tmp_path / name, make_entry(name, data_hash))
         path.rename(tmp_path / path.name)
-    assert [(entry.number, entry.name) for entry in read_history(tmp_path)] == [(1, "ours"), (1, "theirs")]
-    assert write_entry(tmp_path, make_entry("next", "c" * 32)).name == "0002-next.json"
+    ours, theirs = read_history(tmp_path)
+    assert [(entry.number, entry.name) for entry in (ours, theirs)] == [(1, "ours"), (1, "theirs")]
+    write_entry(tmp_path, make_entry("next", "c" * 32))
+    *_, after = read_history(tmp_path)
+    assert (after.number, set(after.parents or ())) == (2, {ours.id, theirs.id})
 
 
 def test_numbers_are_ordered_as_numbers_past_9999(tmp_path: Path) -> None:
@@ -192,15 +198,17 @@ def test_numbers_are_ordered_as_numbers_past_9999(tmp_path: Path) -> None:
     path.unlink()
     for number, name in ((9_999, "old"), (10_000, "new")):
         copy = {**document, "number": number, "name": name, "data_hash": f"{number:032d}"}
+        del copy["parents"]  # as earlier releases wrote it
         (tmp_path / f"{number}-{name}.json").write_text(json.dumps(copy))
     assert [entry.name for entry in read_history(tmp_path)] == ["old", "new"]
 
 
 def test_a_version_enters_once_per_configuration(tmp_path: Path) -> None:
     write_entry(tmp_path, make_entry("x1"))
-    with pytest.raises(EntropylawError, match=r"0001-x1\.json: this data version is in the history already"):
+    with pytest.raises(EntropylawError, match=r"x1-a{8}-\w{8}\.json: this data version is in the history already"):
         write_entry(tmp_path, make_entry("x1 again"))
-    assert write_entry(tmp_path, make_entry("x1", config_fingerprint="e" * 16)).name == "0002-x1.json"
+    write_entry(tmp_path, make_entry("x1", config_fingerprint="e" * 16))
+    assert [(entry.number, entry.name) for entry in read_history(tmp_path)] == [(1, "x1"), (2, "x1")]
 
 
 def test_a_name_belongs_to_one_data_version(tmp_path: Path) -> None:
@@ -301,7 +309,7 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, damage: Any, c
     document = json.loads(path.read_text())
     damage(document)
     path.write_text(json.dumps(document))
-    with pytest.raises(EntropylawError, match=rf"0001-x1\.json: .*{cause}"):
+    with pytest.raises(EntropylawError, match=rf"x1-a{{8}}-\w+\.json: .*{cause}"):
         read_history(tmp_path)
 
 

@@ -106,9 +106,13 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
     for name in (
         "results/report.html", "results/report.md", "results/approval.json", "results/evaluation.json",
         "results/release.json", "results/release.md", "results/sft/training.json", "results/preferences/training.json",
-        "models/sft/model.safetensors", "models/kto/model.safetensors", "history/0001-x1.json",
+        "models/sft/model.safetensors", "models/kto/model.safetensors",
     ):  # fmt: skip
         assert (repository.folder / name).stat().st_size > 0, name
+    metrics = json.loads((repository.folder / "results" / "metrics.json").read_text())
+    assert metrics.pop("status") == "baseline" and set(metrics) == {"sft", "preferences"}
+    measured = repository.verdict()["measurements"]
+    assert metrics == {name: {key: measured[name][key] for key in of} for name, of in metrics.items()}
     selection = json.loads((repository.folder / "results" / "preferences" / "selection.json").read_text())
     assert 0 < selection["selected_tokens"] < selection["pool_tokens"] and selection["seconds"]["tokens"] >= 0
     for model in ("sft", "kto"):
@@ -116,7 +120,8 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
         assert "| Verdict on the data version | baseline (version" in card and "| Selection | zip: " in card
     release = json.loads((repository.folder / "results" / "release.json").read_text())
     assert release["models"]["kto"]["hash"] == hash_folder(repository.folder / "models" / "kto")
-    history = json.loads((repository.folder / "history" / "0001-x1.json").read_text())
+    (entry,) = (repository.folder / "history").glob("x1-*.json")
+    history = json.loads(entry.read_text())
     assert history["scores"]["heldout"] == release["scores"]["heldout"] < 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from sample_verdicts import STATUSES, data_hash, history, law, long_history, sample_verdict, waiver
 
 from corpus.artifacts import to_json
-from monitor.gate import decide_gate
+from monitor.gate import RESTART_COMMAND, decide_gate
 from monitor.law.results import LawSummary
 from monitor.rules.registry import list_rules
 from monitor.verdict import RuleResult, verdict_from_json
@@ -139,7 +139,7 @@ def test_a_rule_that_could_not_run_keeps_a_waived_version_blocked() -> None:
     )
     assert data.blocked
     assert any(broken.reason in step.text for step in data.steps)
-    assert data.steps[-1].commands == ("dvc repro",)
+    assert [step.commands for step in data.steps[-2:]] == [("dvc repro",), (RESTART_COMMAND,)]
 
 
 def test_a_waiver_of_other_data_is_shown_and_does_not_apply() -> None:

@@ -93,6 +93,23 @@ def test_without_preferences_no_stage_needs_them(prepared):
     assert "kto" not in YAML().load((prepared / "params.yaml").read_text())
 
 
+def test_a_team_may_take_more_stages_later_and_fewer_again(prepared):
+    options = ["--dataset", "sft=data/sft.jsonl", "--ci", "none"]
+    before = snapshot(prepared)
+    assert init(*options, "--stages", "monitor").exit_code == 0
+    assert "select" not in YAML().load((prepared / "dvc.yaml").read_text())["stages"]
+    assert "selection" not in read_params(prepared / "params.yaml")
+    assert init(*options).exit_code == 0
+    assert snapshot(prepared) == before
+    command = 'python train.py "$DATA" --out models/mine'
+    trainer = ["--trainer", "command", command, "--trainer-out", "models/mine"]
+    assert init(*options, "--stages", "select", *trainer).exit_code == 0
+    stage = YAML().load((prepared / "dvc.yaml").read_text())["stages"]["train"]
+    assert stage["cmd"] == command and stage["outs"] == ["models/mine"]
+    refused = init(*options, *trainer)
+    assert refused.exit_code == 2 and "--stages all has trainers of its own" in refused.stderr
+
+
 def test_with_both_datasets_the_pipeline_is_the_shipped_one(repository):
     pair = {"prompt": "Hi", "chosen": "Hello!", "rejected": "Go away"}
     write_lines(repository / "data" / "preferences.jsonl", [pair] * 3)

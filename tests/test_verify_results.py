@@ -156,9 +156,11 @@ CHANGES = {
     "other data are here": (write("data/sft.jsonl", "{}\n"), "data/sft.jsonl"),
     "other data are committed": (
         write("data/sft.jsonl.dvc", f"outs:\n- md5: {'a' * 32}\n  hash: md5\n  path: sft.jsonl\n"),
-        "data/sft.jsonl.dvc",
+        "data/sft.jsonl was changed after it was measured",
     ),
     "the record of the data is damaged": (write("data/sft.jsonl.dvc", "outs:\n- sft.jsonl\n"), "data/sft.jsonl.dvc"),
+    "the record of the data has a merge conflict": (
+        write("data/sft.jsonl.dvc", "outs:\n<<<<<<< HEAD\n- path: sft.jsonl\n"), "data/sft.jsonl.dvc, line "),
     "the data are not tracked": (lambda: Path("data/sft.jsonl.dvc").unlink(), "data/sft.jsonl"),
     "a parameter was changed": (write("params.yaml", PARAMS.replace("alarm_rate: 0.05", "alarm_rate: 0.5")),
                                 "params.yaml: rules.false_alarm_rate"),
@@ -167,12 +169,12 @@ CHANGES = {
     "a section was changed": (write("params.yaml", PARAMS.replace("auto", "alpaca")), "params.yaml: prepare"),
     "a version was accepted on another branch": (
         lambda: write_entry("history", replace(history()[0], name="x9", data_hash="9" * 32)), "history"),
-    "an accepted version was taken out": (lambda: next(Path("history").glob("0004-*")).unlink(), "history"),
+    "an accepted version was taken out": (lambda: next(Path("history").glob("x4-*")).unlink(), "history"),
     "the history is gone": (lambda: shutil.rmtree("history"), "history"),
     "a waiver came after the approval": (append("waivers.yaml"), "waivers.yaml"),
     "dvc.lock is of two runs": (lambda: edit_lock("prepare@sft", "outs", "data/prepared/sft.jsonl"),
                                 "data/prepared/sft.jsonl"),
-    "dvc.lock is of other data": (lambda: edit_lock("prepare@sft", "deps", "data/sft.jsonl"), "data/sft.jsonl.dvc"),
+    "dvc.lock is of other data": (lambda: edit_lock("prepare@sft", "deps", "data/sft.jsonl"), "data/sft.jsonl"),
     "dvc.lock is of another verdict": (lambda: edit_lock("assess", "outs", "results/verdict.json"),
                                        "results/verdict.json"),
     "dvc.lock is missing": (lambda: Path("dvc.lock").unlink(), "dvc.lock"),
@@ -234,13 +236,15 @@ def test_a_verdict_that_dvc_did_not_make_is_not_verified(clone) -> None:
     verify_results(Path.cwd() / VERDICT, sample_verdict("risky").version.data_hash)
 
 
-def test_the_command_verifies_first_and_then_shows_the_verdict(clone) -> None:
+def test_the_command_shows_the_verdict_only_where_it_is_of_what_is_here(clone) -> None:
     check = ["check", "--format", "json"]
     plain, verified = (CliRunner().invoke(app, [*check, *more]) for more in ([], ["--verify"]))
     assert (verified.exit_code, verified.stdout) == (plain.exit_code, plain.stdout)
     assert verified.exit_code == 1 and json.loads(verified.stdout)["status"] == "risky"
-    append("results/sft/prepare.json")()
+    append("results/report.md")()
     assert CliRunner().invoke(app, check).exit_code == 1
     refused = CliRunner().invoke(app, [*check, "--verify"])
-    assert refused.exit_code == 3 and not refused.stdout
-    assert refused.stderr.startswith("entropylaw: results/sft/prepare.json: ") and refused.stderr.count("\n") == 1
+    assert refused.exit_code == 3
+    shown = json.loads(refused.stdout)
+    assert (shown["status"], shown["blocked"], shown["rules"]) == ("not_assessed", True, [])
+    assert shown["summary"].startswith("results/report.md: ")

@@ -28,7 +28,7 @@ from monitor.accept import accept_version
 from monitor.assess import assess_version
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.cost import describe_duration
-from monitor.history import HistoryEntry, write_entry
+from monitor.history import HistoryEntry, place_entry, write_entry
 from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset, probe_dataset
 from monitor.rule_params import RuleParams
@@ -173,7 +173,7 @@ class Recorder:
         if verdict.status == "not_assessed" or (verdict.status == "risky" and not waivers):
             return replace(measured, outcome="left out", reason=explain(verdict))
         entry = accept_version(verdict, evidence, measured.name, {}, waivers, False, __version__)
-        entry = replace(entry, commit=version.commit)
+        entry = place_entry(self.history, replace(entry, commit=version.commit))
         write_entry(layout.HISTORY, entry)
         self.history.append(entry)
         if not entry.waived:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +10,14 @@ import typer
 
 from corpus.errors import EntropylawError
 from corpus.files import is_pattern
+from entropylaw.init.attributes import keep_whole
 from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
 from entropylaw.init.data_files import write_data
 from entropylaw.init.dataset_paths import list_outs, parse_datasets, require_room, track
-from entropylaw.init.pipeline import PIPELINE_FILES, name_source, render_pipeline
+from entropylaw.init.pipeline import PIPELINE_FILES, is_as_written, name_source, render_pipeline
 from entropylaw.init.recipes import RECIPES
+from entropylaw.init.stages import Stages
+from entropylaw.init.trainer import parse_trainer
 from entropylaw.repository import layout
 from entropylaw.repository.git import require_repository
 from entropylaw.repository.shipped_files import shipped_text
@@ -31,7 +34,7 @@ def init(
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            help="sft=PATH, and preferences=PATH if there are any: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
+            help="sft=PATH, preferences=PATH, or both: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
         ),
     ] = None,
     columns: Annotated[
@@ -48,6 +51,21 @@ def init(
     recipe: Annotated[
         str | None,
         typer.Option(help=f"Values of params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0]),
+    ] = None,
+    stages: Annotated[
+        Stages, typer.Option(help="monitor: measure, judge, gate; select: rows to train on too; all: models too.")
+    ] = Stages.all,
+    trainer: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            help="Your own trainer behind the gate: the word `command`, then a shell command in quotes.",
+            metavar='command "…"',
+            show_default=False,
+        ),
+    ] = None,
+    trainer_out: Annotated[
+        list[str] | None,
+        typer.Option(help="What that command writes, as models/mine; any number of times.", show_default=False),
     ] = None,
     ci: Annotated[
         CiSystem | None,
@@ -69,8 +87,9 @@ def init(
             typer.echo(f"{given} is one shard of several; the dataset is all of them: {datasets[name].as_posix()}")
     ci = choose_ci(folder, ci)
     sources = {name: name_source(path) for name, path in datasets.items()}
-    texts = render_pipeline(sources, recipe, mapped)
-    require_ours(folder, texts)
+    own_trainer = parse_trainer(trainer, trainer_out or [], stages, folder)
+    texts = render_pipeline(sources, recipe, mapped, stages, own_trainer)
+    require_ours(folder, texts, lambda name, text: is_as_written(name, text, sources, recipe, mapped))
     outs = list_outs(folder)
     require_room(outs)
     written = write_data(folder, datasets, heldout, mapped)
@@ -78,6 +97,7 @@ def init(
         written += _write_new(folder / name, text, replace=True)
     written += _write_new(folder / layout.HISTORY / "README.md", HISTORY_README)
     written += ignore_checkpoints(folder)
+    written += keep_whole(folder)
     if ci in CI_FILES:
         written += _write_new(folder / CI_FILES[ci], render_ci_file(ci))
     for path in (*datasets.values(), layout.BASELINE, layout.HELDOUT):
@@ -110,14 +130,15 @@ def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str,
     return columns
 
 
-def require_ours(folder: Path, texts: Mapping[str, str]) -> None:
+def require_ours(folder: Path, texts: Mapping[str, str], is_ours: Callable[[str, str], bool]) -> None:
     """Raise EntropylawError where a pipeline file is there that `init` did not write.
 
-    ``texts``: what it would write, by file name.
+    ``texts``: what it would write, by file name. ``is_ours``: whether it writes a file of this name and text otherwise.
     """
     for name in PIPELINE_FILES:
         target = folder / name
-        if target.exists() and target.read_text(encoding="utf-8") not in (shipped_text(name), texts[name]):
+        found = target.read_text(encoding="utf-8") if target.exists() else texts[name]
+        if found not in (shipped_text(name), texts[name]) and not is_ours(name, found):
             raise EntropylawError(
                 f"{target}: exists and is not ours, so it stays as it is; merge it by hand with the pipeline that "
                 "`entropylaw init` writes into an empty repository"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +36,20 @@ def write_data(
         name: load_first_rows(path if is_hub_name(path) else folder / path, KINDS[name], columns.get(name, {}))
         for name, path in datasets.items()
     }
-    conversations = KINDS[layout.SFT]
+    # The base model learns conversations; of preferences alone those are the chosen answers.
+    source = layout.SFT if layout.SFT in rows else layout.PREFERENCES
+    conversations = rows[source] if source == layout.SFT else list_chosen(rows[source])
     held_out = (
-        load_first_rows(heldout, conversations, columns.get(layout.SFT, {}))
+        load_first_rows(heldout, KINDS[layout.SFT], columns.get(layout.SFT, {}))
         if heldout
-        else [item for item in rows[layout.SFT] if is_held_out(item[1])]
+        else [item for item in conversations if is_held_out(item[1])]
     )
     hashes = {row_hash for _, row_hash in held_out}
-    baseline = [item for item in rows[layout.SFT] if item[1] not in hashes]
+    baseline = [item for item in conversations if item[1] not in hashes]
     if not held_out or not baseline:
+        usable = "usable rows" if source == layout.SFT else "different chosen answers"
         raise EntropylawError(
-            f"{datasets[layout.SFT]}: {len(rows[layout.SFT])} usable rows are too few to hold some out of training; "
+            f"{datasets[source]}: {len(conversations)} {usable} are too few to hold some out of training; "
             "add rows or name a held-out file with --held-out"
         )
     written = []
@@ -56,6 +59,19 @@ def write_data(
         write_rows(folder / path, (to_row(record, row_hash) for record, row_hash in items))
         written.append(folder / path)
     return written
+
+
+def list_chosen(rows: Iterable[HashedRecord]) -> list[HashedRecord]:
+    """The chosen answers of preferences, each once, as the conversations that a base model is trained on."""
+    from corpus.records import Preference, chosen_conversation, content_hash
+
+    conversations: dict[str, HashedRecord] = {}
+    for record, _ in rows:
+        if isinstance(record, Preference) and record.chosen:
+            conversation = chosen_conversation(record)
+            row_hash = content_hash(conversation)
+            conversations.setdefault(row_hash, HashedRecord(conversation, row_hash))
+    return list(conversations.values())
 
 
 def load_first_rows(path: Path, kind: Kind, columns: Mapping[str, str]) -> list[HashedRecord]:

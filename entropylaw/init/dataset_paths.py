@@ -35,8 +35,11 @@ def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
             datasets[name] = Path(text)
         else:
             datasets[name] = _find_dataset(option, text, folder)
-    if layout.SFT not in datasets:
-        raise EntropylawError(f"give the conversations to train on: --dataset {layout.SFT}=PATH")
+    if not datasets:
+        raise EntropylawError(
+            f"give the data to train on: --dataset {layout.SFT}=PATH for conversations, --dataset "
+            f"{layout.PREFERENCES}=PATH for chosen and rejected answers, or both"
+        )
     return datasets
 
 

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from corpus.files import dataset_root, hub_name, is_hub_name, is_pattern
 from entropylaw.init.recipes import apply_recipe, new_yaml, set_value
+from entropylaw.init.stages import (
+    Stages,
+    choose_stages,
+    cut_pipeline,
+    list_made,
+    list_sections,
+    remove_entry,
+    remove_section,
+)
+from entropylaw.init.trainer import Trainer, add_trainer
 from entropylaw.repository import layout
 from entropylaw.repository.shipped_files import shipped_text
 
 PIPELINE_FILES = ("dvc.yaml", "params.yaml", "waivers.yaml")
+ALL_DATASETS = (layout.SFT, layout.PREFERENCES)
 
 
 def render_pipeline(
-    datasets: dict[str, str], recipe: str | None = None, columns: Mapping[str, Mapping[str, str]] | None = None
+    datasets: dict[str, str],
+    recipe: str | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    stages: Stages = Stages.all,
+    trainer: Trainer | None = None,
 ) -> dict[str, str]:
-    """The pipeline's files for these datasets, by name: comments kept, what a missing dataset would need left out.
+    """The pipeline's files for these datasets, by name: comments kept, what this team does not need left out.
 
     ``recipe``: one of RECIPES, whose values take the place of those in the shipped params.yaml. ``columns``: by
-    dataset, our names of its columns and theirs.
+    dataset, our names of its columns and theirs. ``stages``: how much of the pipeline. ``trainer``: what trains in
+    place of our stages.
     """
     yaml = new_yaml()
 
@@ -35,41 +51,78 @@ def render_pipeline(
         name = f"recipes/{recipe}.yaml"
         shipped["params.yaml"] = apply_recipe(shipped["params.yaml"], shipped_text(name), name)
     params = yaml.load(shipped["params.yaml"])
-    pipeline = yaml.load(shipped["dvc.yaml"])
-    if not columns and {name: dataset["path"] for name, dataset in params["datasets"].items()} == datasets:
+    whole = yaml.load(shipped["dvc.yaml"])
+    is_shipped = {name: dataset["path"] for name, dataset in params["datasets"].items()} == datasets
+    if is_shipped and not columns and stages is Stages.all:
         return shipped
+    absent = [name for name in params["datasets"] if name not in datasets]
     for name, path in datasets.items():
         set_value(params["datasets"][name], "path", path)
         if columns and name in columns:
             params["datasets"][name]["columns"] = dict(columns[name])
-    _name_dependencies(pipeline, datasets)
+    if layout.SFT in absent:
+        set_value(params["calibration"], "law_runs", False, "ours: the law speaks of models trained on conversations")
+    names = choose_stages(whole, stages, datasets)
+    sections = list_sections(whole, names)
     text = dump(params)
-    if layout.PREFERENCES not in datasets:
-        _remove_preferences(pipeline)
-        text = _remove_section(_remove_dataset(text, layout.PREFERENCES), "kto")
-    return {**shipped, "params.yaml": text, "dvc.yaml": dump(pipeline)}
+    for name in absent:
+        text = remove_entry(text, "datasets", name)
+    for name in params:
+        if name not in {"datasets", *sections}:
+            text = remove_section(text, name)
+    pipeline = _cut_pipeline(yaml, shipped["dvc.yaml"], names, datasets)
+    _name_dependencies(pipeline, datasets)
+    lines = dump(pipeline)
+    if trainer:
+        lines = add_trainer(lines, yaml, trainer, stages, datasets)
+    return {**shipped, "params.yaml": text, "dvc.yaml": lines}
 
 
-# The YAML library takes the comment above a section for the end of the section before, and would take it out together
-# with the last key there. So both are removed from the text. Sections are divided by blank lines.
+def is_as_written(
+    name: str, text: str, datasets: dict[str, str], recipe: str | None, columns: Mapping[str, Mapping[str, str]]
+) -> bool:
+    """Whether a pipeline file is what `init` wrote for these datasets with more or fewer stages, so that it may be
+    replaced by what it writes now.
+    """
+    return any(text == render_pipeline(datasets, recipe, columns, stages)[name] for stages in Stages)
 
 
-def _remove_section(text: str, name: str) -> str:
-    """A params.yaml without one section and the comment above it."""
-    return "\n\n".join(part for part in text.split("\n\n") if f"\n{name}:\n" not in f"\n{part}")
+def _cut_pipeline(yaml: Any, shipped: str, names: list[str], datasets: Collection[str]) -> Any:
+    """The shipped dvc.yaml with these stages only, and without all that would need another stage or dataset."""
+    whole = yaml.load(shipped)
+    made = list_made(whole, names, datasets)
+    elsewhere = list_made(whole, whole["stages"], ALL_DATASETS) - made
+    pipeline = yaml.load(cut_pipeline(shipped, whole, names, made))
+    if layout.SFT not in datasets and "kto" in pipeline["stages"]:
+        _start_kto_from_base(pipeline)
+
+    def is_missing(path: object) -> bool:
+        return any(PurePosixPath(str(path)).is_relative_to(out) for out in elsewhere)
+
+    for stage in pipeline["stages"].values():
+        _delete_items(stage.get("do", stage).get("deps", []), is_missing)
+    for plot in pipeline["plots"]:
+        for settings in plot.values():
+            for path in [path for path in settings["y"] if is_missing(path)]:
+                del settings["y"][path]
+    pipeline["plots"] = [plot for plot in pipeline["plots"] if all(settings["y"] for settings in plot.values())]
+    return pipeline
 
 
-def _remove_dataset(text: str, name: str) -> str:
-    """A params.yaml without the lines of one dataset."""
-    before, heading, after = text.partition("\ndatasets:\n")
-    section, blank, rest = after.partition("\n\n")
-    kept, inside = [], False
-    for line in section.splitlines():
-        if line.startswith("  ") and not line.startswith("   "):
-            inside = line.startswith(f"  {name}:")
-        if not inside:
-            kept.append(line)
-    return before + heading + "\n".join(kept) + blank + rest
+def _delete_items(items: Any, is_missing: Callable[[object], bool]) -> None:
+    for i in reversed([i for i, item in enumerate(items) if is_missing(item)]):
+        del items[i]
+
+
+def _start_kto_from_base(pipeline: Any) -> None:
+    """Without conversations nothing makes an SFT model: KTO starts from the base model, which has read the chosen
+    answers, or is the pretrained one of params.yaml.
+    """
+    kto, artifact = pipeline["stages"]["kto"], pipeline["artifacts"]["kto"]
+    artifact["desc"] = artifact["desc"].replace("SFT model", "base model")
+    sft, base = layout.trained_model(layout.SFT).as_posix(), layout.BASE_MODEL.as_posix()
+    kto["cmd"] = kto["cmd"].replace(f"--from {sft} ", f"--from {base} ")
+    kto["deps"][kto["deps"].index(sft)] = base
 
 
 def _name_dependencies(pipeline: Any, datasets: dict[str, str]) -> None:
@@ -89,21 +142,3 @@ def _name_dependencies(pipeline: Any, datasets: dict[str, str]) -> None:
 def name_source(path: Path) -> str:
     """What params.yaml says of a dataset's path."""
     return hub_name(path) if is_hub_name(path) else path.as_posix()
-
-
-def _remove_preferences(pipeline: Any) -> None:
-    def needs_preferences(path: object) -> bool:
-        return f"/{layout.PREFERENCES}" in str(path) or str(path) == layout.trained_model(layout.PREFERENCES).as_posix()
-
-    del pipeline["stages"]["kto"]
-    for name in [name for name, artifact in pipeline["artifacts"].items() if needs_preferences(artifact["path"])]:
-        del pipeline["artifacts"][name]
-    for stage in pipeline["stages"].values():
-        if "deps" in stage:
-            for i in reversed([i for i, path in enumerate(stage["deps"]) if needs_preferences(path)]):
-                del stage["deps"][i]
-    for plot in pipeline["plots"]:
-        for settings in plot.values():
-            for path in [path for path in settings["y"] if needs_preferences(path)]:
-                del settings["y"][path]
-    pipeline["plots"] = [plot for plot in pipeline["plots"] if all(settings["y"] for settings in plot.values())]

@@ -27,8 +27,12 @@ def release(context: typer.Context) -> None:
 
     Example: entropylaw release
     """
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        write_release()
+
+
+def write_release() -> None:
+    """Write results/release.json and release.md. Raises EntropylawError where a part is missing or is of other data."""
     from corpus.artifacts import hash_folder, read_json, write_json, write_text
     from corpus.errors import EntropylawError
     from corpus.params import read_section
@@ -100,7 +104,7 @@ def check_everything(tag: str | None, params: ReleaseParams, today: datetime.dat
         problems = [
             f"{layout.RELEASE_JSON}: {key} is not what the results and the history say now; run `dvc repro release`"
             for key, value in described.items()
-            if document[key] != value
+            if document[key] != value and not (key == "version" and is_same_version(document[key], value))
         ]
         return problems, f"{layout.RELEASE_JSON} binds {document['version']['name']} ({document['data_hash']})"
 
@@ -112,6 +116,11 @@ def check_everything(tag: str | None, params: ReleaseParams, today: datetime.dat
     if tag is not None:
         checks += make_check("tag", lambda: find_tag_problems(tag, document))
     return checks
+
+
+def is_same_version(told: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether two descriptions are of one version; it may have got its name after the release was written."""
+    return {**told, "name": ""} == {**now, "name": ""}
 
 
 def load_release() -> dict[str, Any]:
@@ -132,15 +141,17 @@ def load_release() -> dict[str, Any]:
 def describe_release() -> dict[str, Any]:
     """What the results in the current folder and the history say of the release, as release.json has it."""
     import json
+    from dataclasses import replace
 
     from corpus.artifacts import read_json, to_json
     from entropylaw.release.scores import last_scored
     from entropylaw.repository.datasets import read_datasets
     from entropylaw.repository.results import load_verdict
-    from monitor.history import read_history
+    from monitor.history import find_own, read_history
 
     approval = read_json(layout.APPROVAL, "dvc repro gate")
     verdict = load_verdict()
+    history = read_history(layout.HISTORY)
     evaluation = read_json(layout.EVALUATION, "dvc repro evaluate")
     datasets = {}
     for dataset in read_datasets():
@@ -152,10 +163,11 @@ def describe_release() -> dict[str, Any]:
             "selected_hash": selection["selected_hash"],
             "method": selection["method"],
         }
-    before = last_scored(read_history(layout.HISTORY), verdict.config_fingerprint, verdict.version.data_hash)
+    before = last_scored(history, verdict.config_fingerprint, verdict.version.data_hash)
+    accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     described = {
         "status": verdict.status,
-        "version": verdict.version,
+        "version": replace(verdict.version, name=accepted.name) if accepted else verdict.version,
         "verdict_summary": verdict.summary,
         "data_hash": verdict.version.data_hash,
         "config_fingerprint": verdict.config_fingerprint,

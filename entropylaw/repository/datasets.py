@@ -20,8 +20,8 @@ def read_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
     if not isinstance(section, dict) or not section:
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
     unknown = set(section) - {layout.SFT, layout.PREFERENCES}
-    if unknown or layout.SFT not in section:
-        expected = f"{layout.SFT} and optionally {layout.PREFERENCES}"
+    if unknown:
+        expected = f"{layout.SFT}, {layout.PREFERENCES} or both"
         raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
     return {name: parse_dataset(value, f"{PARAMS_FILE}: datasets.{name}") for name, value in section.items()}
 
@@ -30,6 +30,12 @@ def known_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
     """The datasets of params.yaml; none where there is no such file or section. ``folder``: the pipeline's."""
     file = folder / PARAMS_FILE
     return read_datasets(folder) if file.exists() and "datasets" in read_params(file) else {}
+
+
+def main_dataset() -> str:
+    """The dataset that is meant where none is named: the conversations, or the only one that there is."""
+    datasets = known_datasets()
+    return layout.SFT if layout.SFT in datasets or not datasets else next(iter(datasets))
 
 
 def find_dataset(path: Path, folder: Path = Path()) -> str | None:

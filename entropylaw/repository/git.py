@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -79,6 +80,11 @@ def is_tracked(path: Path, folder: Path = Path()) -> bool:
     return bool(run_git("ls-files", "--error-unmatch", str(path), folder=folder))
 
 
+def find_merge_base(one: str, other: str) -> str:
+    """The commit at which two branches parted; empty where this clone has none."""
+    return run_git("merge-base", one, other)
+
+
 def list_committed(commit: str, paths: Iterable[str], folder: Path = Path()) -> dict[str, str]:
     """Git's content ids of the files at or below these paths in a commit, by path; as seen from ``folder``."""
     lines = run_git("ls-tree", "-r", "-z", commit, "--", *paths, folder=folder).split("\0")
@@ -105,3 +111,20 @@ def hash_as_git(files: list[str]) -> dict[str, str]:
     """Git's content ids of files as they are here, by path; empty where Git cannot read one of them."""
     ids = run_git("hash-object", "--", *files).split()
     return dict(zip(files, ids, strict=True)) if len(ids) == len(files) else {}
+
+
+def read_blobs(ids: Iterable[str]) -> dict[str, bytes]:
+    """The contents of files by Git's ids; what is not in this clone is left out."""
+    asked = list(ids)
+    words = ["git", "cat-file", "--batch"]
+    answers = io.BytesIO(
+        subprocess.run(words, input="\n".join([*asked, ""]).encode(), capture_output=True, check=False).stdout
+    )
+    contents = {}
+    for blob in asked:
+        # Each answer is a line "<id> blob <bytes>", the content and a line break; or the line "<id> missing".
+        header = answers.readline().split()
+        if len(header) == 3:
+            contents[blob] = answers.read(int(header[2]))
+            answers.read(1)
+    return contents

@@ -10,8 +10,11 @@ HELDOUT = DATA / "heldout.jsonl"
 RESULTS = Path("results")
 CALIBRATION = RESULTS / "calibration.json"
 VERDICT = RESULTS / "verdict.json"
+METRICS = RESULTS / "metrics.json"
 APPROVAL = RESULTS / "approval.json"
 EVALUATION = RESULTS / "evaluation.json"
+# What an own trainer reports of the version under test; `accept` carries it into the history.
+REPORTED_SCORES = RESULTS / "scores.json"
 MT_BENCH = RESULTS / "mt_bench"
 QUALITY = RESULTS / "quality.json"
 REPORT_HTML = RESULTS / "report.html"

@@ -1,8 +1,9 @@
 """Verifies by dvc.lock that the results here were measured on the data here, without a GPU and without the data.
 
 DVC records the hash of all that a stage read and wrote when it last ran. So the verdict belongs to the data if every
-file on the way to it was read as the stage before had written it. This finds what was forgotten or mixed up, such as a
-merge of two branches; dvc.lock is a file like any other and no protection against those who mean to deceive.
+file on the way to it was read as the stage before had written it. This finds what was forgotten or mixed up, such as
+data that was changed and not measured, or a merge of two branches; dvc.lock is a file like any other and no protection
+against those who mean to deceive.
 """
 
 from __future__ import annotations
@@ -18,35 +19,65 @@ from corpus.params import PARAMS_FILE, read_params
 from entropylaw.repository import layout
 from entropylaw.repository.lockfile import (
     LOCK_FILE,
+    PIPELINE_FILE,
     LockedStage,
     hash_as_dvc,
     list_upstream,
     look_up,
     read_lock,
-    read_tracked,
+    read_pipeline,
 )
+from entropylaw.repository.tracked_data import is_changed
 
 REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
+
+
+def require_current(verdict: Path, data_hash: str) -> None:
+    """Raise NotAssessedError, naming what differs, unless the verdict is of the data, parameters and history here.
+
+    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). A verdict that no
+    pipeline made, where there is no dvc.yaml or none that has our stages, is taken as it is.
+    """
+    if not PIPELINE_FILE.exists() and not LOCK_FILE.exists():
+        return
+    if "entropylaw assess" not in str(read_pipeline(REPAIR).get("stages")) and not LOCK_FILE.exists():
+        return
+    stages = read_lock(REPAIR)
+    _verify_chain(stages, [verdict], data_hash, reread=False)
 
 
 def verify_results(verdict: Path, data_hash: str) -> None:
     """Raise NotAssessedError, naming the file, unless dvc.lock ties this verdict to the data, parameters and history
     here, and records every file that is here below results/ as it is.
 
-    ``data_hash`` is that of the version under test. An approval, where there is one, must follow from the verdict.
-    Other results below the gate may be of an earlier version, because DVC does not run their stages on a stopped one.
+    Beyond ``require_current``: data that is here is hashed whatever its size, an approval, where there is one, must
+    follow from the verdict, and a verdict that no pipeline made is refused. Other results below the gate may be of an
+    earlier version, because DVC does not run their stages on a stopped one. ``data_hash`` is that of the version under
+    test.
     """
     stages = read_lock(REPAIR)
+    _verify_chain(stages, [verdict, *([layout.APPROVAL] if layout.APPROVAL.exists() else [])], data_hash, reread=True)
+    for stage in stages:
+        for path, md5 in stage.outs.items():
+            if layout.RESULTS in Path(path).parents and Path(path).exists() and hash_as_dvc(Path(path)) != md5:
+                raise NotAssessedError(f"{path}: is not what {LOCK_FILE} records of stage {stage.name}; {REPAIR}")
+
+
+def _name(path: Path) -> str:
+    """As dvc.lock names it."""
+    return Path(os.path.relpath(path)).as_posix()
+
+
+def _verify_chain(stages: list[LockedStage], results: list[Path], data_hash: str, reread: bool) -> None:
+    """Follow the results back to the sources: each stage must have read what the one before it wrote."""
     makers = {path: stage for stage in stages for path in stage.outs}
-    targets = [Path(os.path.relpath(verdict)).as_posix()]
-    if layout.APPROVAL.exists():
-        targets.append(layout.APPROVAL.as_posix())
-    for target in targets:
-        if target not in makers:
-            raise NotAssessedError(f"{target}: {LOCK_FILE} does not record it; {REPAIR}")
+    for path in map(_name, results):
+        if path not in makers:
+            raise NotAssessedError(f"{path}: {LOCK_FILE} does not record it; {REPAIR}")
+        if hash_as_dvc(Path(path)) != makers[path].outs[path]:
+            raise NotAssessedError(f"{path}: is not what {LOCK_FILE} records of stage {makers[path].name}; {REPAIR}")
     params = read_params()
-    for stage in list_upstream(targets, makers):
-        _verify_params(stage, params)
+    for stage in list_upstream(map(_name, results), makers):
         for path, md5 in stage.deps.items():
             if path in makers:
                 if makers[path].outs[path] != md5:
@@ -56,12 +87,9 @@ def verify_results(verdict: Path, data_hash: str) -> None:
                     )
             elif path == layout.HISTORY.as_posix():
                 _verify_history(md5, data_hash)
-            else:
-                _verify_source(path, md5, stage.name)
-    for stage in stages:
-        for path, md5 in stage.outs.items():
-            if layout.RESULTS in Path(path).parents and Path(path).exists() and hash_as_dvc(Path(path)) != md5:
-                raise NotAssessedError(f"{path}: is not what {LOCK_FILE} records of stage {stage.name}; {REPAIR}")
+            elif is_changed(path, md5, stage.sizes.get(path), reread):
+                raise NotAssessedError(f"{path} was changed after it was measured: run `dvc repro`")
+        _verify_params(stage, params)
 
 
 def _verify_params(stage: LockedStage, params: Mapping[str, Any]) -> None:
@@ -72,19 +100,10 @@ def _verify_params(stage: LockedStage, params: Mapping[str, Any]) -> None:
 
 def _verify_history(md5: str, data_hash: str) -> None:
     """Compare history/ with what the verdict read; an entry that `accept` added for this version is left out."""
-    entries = sorted(layout.HISTORY.glob("*.json"))
-    own = [path for path in entries if read_json(path)["data_hash"] == data_hash]
-    if not layout.HISTORY.is_dir() or md5 not in (hash_as_dvc(layout.HISTORY), hash_as_dvc(layout.HISTORY, own[-1:])):
-        raise NotAssessedError(f"{layout.HISTORY}: is not the history that the verdict compares with; {REPAIR}")
-
-
-def _verify_source(path: str, md5: str, stage: str) -> None:
-    """Compare a file that no stage made with its .dvc file, and with the file itself where it is here."""
-    tracked = Path(f"{path}.dvc")
-    if tracked.is_file():
-        if read_tracked(tracked, REPAIR).get(Path(path).name) != md5:
-            raise NotAssessedError(f"{tracked}: names other data than stage {stage} read; {REPAIR}")
-    elif not Path(path).exists():
-        raise NotAssessedError(f"{path}: neither here nor tracked in {tracked}; run `dvc pull` or `dvc add {path}`")
-    if Path(path).exists() and hash_as_dvc(Path(path)) != md5:
-        raise NotAssessedError(f"{path}: is not what stage {stage} read; {REPAIR}")
+    if layout.HISTORY.is_dir():
+        if hash_as_dvc(layout.HISTORY) == md5:
+            return
+        own = [path for path in layout.HISTORY.glob("*.json") if read_json(path)["data_hash"] == data_hash]
+        if any(hash_as_dvc(layout.HISTORY, [path]) == md5 for path in own):
+            return
+    raise NotAssessedError(f"{layout.HISTORY}: is not the history that the verdict compares with; {REPAIR}")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.params import PARAMS_FILE
 from entropylaw.options import AsJson
-from entropylaw.repository.layout import STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
+from entropylaw.repository.layout import SFT, STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
 
 if TYPE_CHECKING:
     from entropylaw.study.params import StudyParams
@@ -40,14 +41,13 @@ def study(context: typer.Context, json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from corpus.artifacts import read_json
-    from corpus.params import read_params
     from entropylaw.repository.git import require_repository
     from entropylaw.study.params import read_study_params
     from entropylaw.terminal import print_result
     from reports.study.table import render_study_text
 
     require_repository(Path())
-    read_params()
+    require_conversations()
     for path in write_pipeline():
         sys.stderr.write(f"wrote {path}\n")
     params = read_study_params()
@@ -57,6 +57,16 @@ def study(context: typer.Context, json: AsJson = False) -> None:
         return
     typer.echo(render_study_text(load_study(params)))
     typer.echo(f"Tables and figures: {TABLE_MD}")
+
+
+def require_conversations() -> None:
+    """Raise where a study cannot be made here: it trains on selected conversations as the pipeline does."""
+    from entropylaw.repository.datasets import read_datasets
+    from entropylaw.study.run import read_sections
+
+    if SFT not in read_datasets():
+        raise EntropylawError(f"{PARAMS_FILE}: a study selects conversations, and there is no dataset {SFT}")
+    read_sections()
 
 
 def write_pipeline() -> list[Path]:

@@ -41,7 +41,7 @@ SCRATCH = CHECKPOINTS.parent
 
 
 @dataclass(frozen=True)
-class _Sections:
+class Sections:
     """The sections of the root's params.yaml that a run depends on: it measures and trains as the pipeline does."""
 
     compression: CompressionParams
@@ -50,6 +50,18 @@ class _Sections:
     evaluation: EvaluationParams
     row_scores: RowScoreParams
     judge: JudgeParams
+
+
+def read_sections() -> Sections:
+    """Raises ParamsError naming the section or key that is missing."""
+    return Sections(
+        read_section(CompressionParams, "compression"),
+        read_section(ProbeParams, "probe"),
+        read_section(SftParams, "sft"),
+        read_section(EvaluationParams, "evaluation"),
+        read_section(RowScoreParams, "row_scores"),
+        read_section(JudgeParams, "judge"),
+    )
 
 
 @dataclass(frozen=True)
@@ -67,14 +79,7 @@ def run_method(name: str, params: StudyParams) -> tuple[MethodResult, Lengths]:
     Raises EntropylawError when the budget pays for no row, and NotAssessedError when L or Z cannot be measured.
     """
     quiet_libraries()
-    sections = _Sections(
-        read_section(CompressionParams, "compression"),
-        read_section(ProbeParams, "probe"),
-        read_section(SftParams, "sft"),
-        read_section(EvaluationParams, "evaluation"),
-        read_section(RowScoreParams, "row_scores"),
-        read_section(JudgeParams, "judge"),
-    )
+    sections = read_sections()
     with show_stages({"read": "reading rows"}) as progress:
         pool = read_pool(prepared(SFT), read_section(PrepareParams, "prepare"), BASE_MODEL, progress)
     lengths = pool.token_counts or []
@@ -97,7 +102,7 @@ def run_method(name: str, params: StudyParams) -> tuple[MethodResult, Lengths]:
     return MethodResult(name, settings, budget_tokens, row_tokens, tuple(runs)), selected_lengths
 
 
-def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sections: _Sections) -> _Selection:
+def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sections: Sections) -> _Selection:
     labels = {"score": "scoring rows", "embed": "embedding rows", "load": "loading rows", "select": f"{name}: tokens"}
     with show_stages(labels) as progress:
         chosen = select_from_pool(pool, settings, sections.row_scores, count_cores(), progress=progress)
@@ -136,7 +141,7 @@ def _rate(name: str, rows: Sequence[HashedRecord], params: JudgeParams) -> float
 
 
 def _train_and_evaluate(
-    title: str, records: Sequence[Record], seed: int, held_out: Sequence[Record], sections: _Sections
+    title: str, records: Sequence[Record], seed: int, held_out: Sequence[Record], sections: Sections
 ) -> tuple[float, int]:
     """Z of a model that is trained, evaluated and deleted, and the tokens of an epoch."""
     SCRATCH.mkdir(exist_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from monitor.calibration.kept_runs import Run, find_run, finish_runs
 from monitor.calibration.law_runs import LawTraining, plan_law_runs, split_for_law
 from monitor.calibration.noise_runs import gather_rows, plan_noise_runs
 from monitor.calibration.params import CalibrationParams
+from monitor.calibration.run_processes import count_processes, finish_in_processes, is_small
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
 from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawCurve, LawMeasure, LawPoint
@@ -75,6 +78,7 @@ def calibrate(
     diverges.
     """
     from training.probed_model import load_probed_model
+    from training.threads import limit_threads
 
     rng = np.random.default_rng(params.seed)
     records = choose_rows(records, params.max_rows, rng)
@@ -91,22 +95,31 @@ def calibrate(
     base = load_probed_model(base_folder)
     _, tokenizer, card = base
     noise_runs = plan_noise_runs(records, base, probe, params.seeds)
+    noise_steps = sum(run.steps for run in noise_runs)
     held_out, subsets = (
-        split_for_law(records, tokenizer, card.trained_from, probe, compression, params, rng)
+        split_for_law(
+            records, tokenizer, card.trained_from, probe, compression, params, rng, noise_steps * probe.batch_rows
+        )
         if params.law_runs
         else ((), [])
     )
     law_runs = plan_law_runs(subsets, held_out, base, LawTraining(probe, params.law_learning_rate, compression))
-    if announce:
-        announce_cost(announce, noise_runs, law_runs, kept_in, lambda: time_step(base, records, probe))
-
-    noise_steps = sum(run.steps for run in noise_runs)
     steps = noise_steps + sum(run.steps for run in law_runs)
-    noise = finish_runs(noise_runs, kept_in, lambda done, _: progress(done, steps))
-    measures = gather_rows(records, noise, agreement, probe, card.trained_from)
-    draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
-    updates = measure_updates(records, draws, compression, measures)
-    points = finish_runs(law_runs, kept_in, lambda done, _: progress(noise_steps + done, steps))
+    processes = count_processes(base, steps)
+    with contextlib.ExitStack() as stack:
+        if is_small(base):
+            # With one thread everywhere the last bits depend neither on the cores nor on which process does a run.
+            stack.enter_context(limit_threads(1))
+        if announce:
+            announce_cost(announce, noise_runs, law_runs, kept_in, lambda: time_step(base, records, probe) / processes)
+        if processes > 1:
+            kept_in = kept_in or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            finish_in_processes([*noise_runs, *law_runs], kept_in, processes, progress)
+        noise = finish_runs(noise_runs, kept_in, lambda done, _: progress(done, steps))
+        measures = gather_rows(records, noise, agreement, probe, card.trained_from)
+        draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
+        updates = measure_updates(records, draws, compression, measures)
+        points = finish_runs(law_runs, kept_in, lambda done, _: progress(noise_steps + done, steps))
     return Calibration(
         rows=len(records),
         noise_l=tuple(run.l for run in noise),

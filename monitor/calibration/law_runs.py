@@ -29,6 +29,10 @@ MAX_DRAWN_SHARE = 0.75
 # A training run of fewer steps says nothing about its data.
 MIN_STEPS = 8
 
+# The budget of tokens makes no run shorter: ...
+SHORTEST_STEPS = 24
+SUBSETS = 14
+
 # Kinds of damage among the subsets, beside rows that are repeated; the others are sound data.
 SCRAMBLED, BOTH = "scrambled", "scrambled and repeated"
 
@@ -111,28 +115,48 @@ def split_for_law(
     compression: CompressionParams,
     params: CalibrationParams,
     rng: np.random.Generator,
+    rows_before: int = 0,
 ) -> tuple[Sequence[HashedRecord], list[LawSubset]]:
     """The rows to score on and the law's training subsets: (held-out rows, subsets).
 
     All are rows that the base model has not seen, drawn by the first seed after those of the A/A runs.
     ``params.heldout_rows`` rows are held out, but at most a third of these rows. A baseline too small for eight
-    training steps gives no subsets; the law is then not fitted, and its sentence says so.
+    training steps gives no subsets; the law is then not fitted, and its sentence says so. ``rows_before``: rows that
+    the A/A runs train on, which count in the budget of ``params.max_tokens`` too.
     """
     from training.probe_run import choose_probe_rows
     from training.row_window import read_conversation
 
-    unseen = [
-        row
-        for row in choose_probe_rows(records, len(records), probe.seed + params.seeds, trained_from)
-        if read_conversation(tokenizer, row.record, probe.max_length) is not None
-    ]
+    unseen, tokens = [], 0
+    for row in choose_probe_rows(records, len(records), probe.seed + params.seeds, trained_from):
+        read = read_conversation(tokenizer, row.record, probe.max_length)
+        if read is not None:
+            unseen.append(row)
+            tokens += len(read.encoded.ids)
     heldout_rows = min(params.heldout_rows, len(unseen) // 3)
     held_out, pool = unseen[:heldout_rows], unseen[heldout_rows:]
+    affordable = rows_for_tokens(params.max_tokens, tokens / max(len(unseen), 1), rows_before, heldout_rows)
     # Draws of the whole pool would all be the same rows: their runs would be equal, and the law would look exact.
-    size = min(probe.trained_rows, int(len(pool) * MAX_DRAWN_SHARE))
+    size = min(
+        probe.trained_rows,
+        int(len(pool) * MAX_DRAWN_SHARE),
+        max(affordable, SHORTEST_STEPS * probe.batch_rows) // probe.batch_rows * probe.batch_rows,
+    )
     if size < MIN_STEPS * probe.batch_rows:
         return (), []
     return held_out, draw_law_subsets(pool, size, compression, rng)
+
+
+def rows_for_tokens(max_tokens: int, row_tokens: float, rows_before: int, heldout_rows: int) -> int:
+    """How many rows each of the law's runs may have within the budget. It trains on each twice.
+
+    ``row_tokens``: the mean length of a row as it is read. Scoring a row takes a third of the time of training on it.
+
+    >>> rows_for_tokens(2_000_000, row_tokens=200, rows_before=2000, heldout_rows=128)
+    264
+    """
+    rows = max_tokens / max(row_tokens, 1) - rows_before - SUBSETS * heldout_rows / 3
+    return max(0, int(rows / (2 * SUBSETS)))
 
 
 def plan_law_runs(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Anchor:
-    """The version that small steps are measured from, and those accepted ``since``, at least one, earliest first."""
+    """The version that small steps are measured from, and those accepted ``since``, at least one, earliest first: the
+    parent and the versions that it follows. Those of a branch that was merged count once a version follows both.
+    """
 
     entry: HistoryEntry
     since: tuple[HistoryEntry, ...]
@@ -41,10 +43,10 @@ class AnchorComparison:
 
 def find_anchor(history: Sequence[HistoryEntry], parent: HistoryEntry, data_hash: str) -> Anchor | str:
     """The anchor of the version with this ``data_hash``; where there is nothing to compare, why, in a sentence."""
-    anchor = anchor_of(history, parent.config_fingerprint, data_hash)
+    anchor = anchor_of(history, parent.config_fingerprint, data_hash, parent)
     if anchor is None:
         return "No comparable version is a baseline or was confirmed with `entropylaw accept --anchor`."
-    since = accepted_since(anchor, history, data_hash)
+    since = accepted_since(anchor, history, data_hash, parent)
     if not since:
         return f"The parent {anchor.name} is the anchor itself: no version was accepted in between."
     return Anchor(anchor, since)

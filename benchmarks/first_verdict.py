@@ -1,0 +1,182 @@
+"""Seconds from an existing DVC repository to its first verdict, and to that of a pull request, stage by stage.
+
+The repository is made from conversations that `--data` names: parquet shards in one folder that DVC tracks. Every stage
+runs as a process of its own, as `dvc repro` runs it, and is timed by the CPU seconds of this process and its children:
+they hardly change where other processes want the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.corpora import Part, parse_part, read_part
+from benchmarks.stages import MADE_ONCE, read_stages
+from corpus.errors import EntropylawError
+from corpus.records import Conversation, Record
+from entropylaw.repository import layout
+
+ROWS = 20_000
+SHARDS = 40
+# A pull request exchanges this share of the rows.
+CHANGED_SHARE = 0.1
+SHARD_FOLDER = layout.DATA / "chats"
+LAST_STAGE = "gate"
+ENTROPYLAW = shlex.join([sys.executable, "-m", "entropylaw"])
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one command took: seconds of CPU and on the clock, and the most memory it held, in MB."""
+
+    name: str
+    cpu_seconds: float
+    seconds: float
+    peak_mb: float
+
+
+def time_command(name: str, command: str, folder: Path) -> Timing:
+    """Run a command in a folder. Raises EntropylawError with its last words when it fails."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    process = subprocess.Popen(command, shell=True, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    said = process.stdout.read().decode(errors="replace")
+    # The memory of this process alone: the resources of all children together remember the largest.
+    _, status, used = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        raise EntropylawError(f"{command}: {said.strip()[-500:]}")
+    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Timing(name, cpu, seconds, used.ru_maxrss / 1024)
+
+
+def load_rows(parts: Sequence[Part], rows: int, turns: int) -> list[Record]:
+    """So many conversations of all parts, mixed; each is of ``turns`` rows, one after the other."""
+    found = [record for part in parts for record in islice(read_part(part), part.rows)]
+    if not found:
+        raise EntropylawError("--data: no conversation was found")
+    order = np.random.default_rng(0).permutation(len(found))
+    if turns == 1:
+        if len(found) < rows:
+            raise EntropylawError(f"--data: {len(found)} conversations, fewer than --rows {rows}")
+        return [found[i] for i in order[:rows]]
+    joined = []
+    for k in range(rows):
+        chosen = [found[order[(k + i * (k // len(found) + 1)) % len(found)]] for i in range(turns)]
+        messages = tuple(
+            message for record in chosen if isinstance(record, Conversation) for message in record.messages
+        )
+        joined.append(replace(chosen[0], messages=messages))
+    return joined
+
+
+def write_shards(records: Sequence[Record], shards: int, folder: Path) -> None:
+    """The records as parquet files of like size, with messages and source as their columns."""
+    import pyarrow
+    import pyarrow.parquet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, part in enumerate(np.array_split(np.arange(len(records)), shards)):
+        rows = [
+            {
+                "messages": [{"role": m.role, "content": m.content} for m in records[i].messages],
+                "source": records[i].source,
+            }
+            for i in part.tolist()
+        ]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"part-{k:05d}.parquet")
+
+
+def make_repository(folder: Path, records: Sequence[Record], shards: int) -> None:
+    """A Git + DVC repository whose only content are the shards, committed."""
+    write_shards(records, shards, folder / SHARD_FOLDER)
+    commands = (
+        "git init --quiet .",
+        f"{sys.executable} -m dvc init --quiet",
+        f"{sys.executable} -m dvc add --quiet {SHARD_FOLDER}",
+        "git add --all",
+        "git -c user.name=benchmark -c user.email=benchmark@localhost commit --quiet --message data",
+    )
+    for command in commands:
+        time_command(command, command, folder)
+
+
+def time_stages(folder: Path, again: bool) -> list[Timing]:
+    """Every stage up to the gate; ``again``: without what is made once."""
+    stages = read_stages({layout.SFT: str(SHARD_FOLDER)}, LAST_STAGE, folder / "dvc.yaml")
+    timings = []
+    for stage, _, command in stages:
+        if again and stage in MADE_ONCE:
+            continue
+        timings.append(time_command(stage, f"{ENTROPYLAW} {command.removeprefix('entropylaw ')}", folder))
+        print(f"{stage:<14}{timings[-1].cpu_seconds:>8.1f} s", file=sys.stderr, flush=True)
+    return timings
+
+
+def tabulate(first: Sequence[Timing], second: Sequence[Timing], check: Timing) -> str:
+    """A table of Markdown: what each command took for the first version, and for a pull request."""
+    again = {timing.name: timing for timing in second}
+
+    def cells(timing: Timing | None) -> str:
+        return "| – " if timing is None else f"| {timing.cpu_seconds:.1f} s "
+
+    lines = ["| | first version, CPU | memory | a pull request, CPU |", "|---|---|---|---|"]
+    for timing in first:
+        lines.append(f"| `{timing.name}` {cells(timing)}| {timing.peak_mb:,.0f} MB {cells(again.get(timing.name))}|")
+    total = [sum(timing.cpu_seconds for timing in timings) for timings in (first, second)]
+    lines.append(f"| **together** | **{total[0]:.0f} s** | | **{total[1]:.0f} s** |")
+    lines.append(f"| `check`, measured before | | {check.peak_mb:,.0f} MB | {check.cpu_seconds:.1f} s |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data", action="append", required=True, metavar="FILE[:ROWS]", help="conversations, or the word chit-chat"
+    )
+    parser.add_argument("--rows", type=int, default=ROWS, help="conversations of the first version")
+    parser.add_argument("--shards", type=int, default=SHARDS, help="parquet files that they are written to")
+    parser.add_argument("--turns", type=int, default=1, help="rows of --data in one conversation; more: long rows")
+    parser.add_argument("--folder", type=Path, help="where the repository is made and kept; by default nowhere")
+    options = parser.parse_args()
+    try:
+        parts = [parse_part(text) for text in options.data]
+        with tempfile.TemporaryDirectory() as temporary:
+            measure(load_rows(parts, options.rows, options.turns), options.shards, options.folder or Path(temporary))
+    except EntropylawError as error:
+        print(f"first_verdict: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def measure(records: Sequence[Record], shards: int, folder: Path) -> None:
+    """Make the repository, time everything in it, and print the table."""
+    make_repository(folder, records, shards)
+    size = sum(file.stat().st_size for file in (folder / SHARD_FOLDER).iterdir())
+    init = time_command("init", f"{ENTROPYLAW} init --dataset sft={SHARD_FOLDER}", folder)
+    first = [init, *time_stages(folder, again=False)]
+    time_command("accept", f"{ENTROPYLAW} accept", folder)
+    # The pull request: some rows are gone, and as many answers stand in the place of others' twice.
+    gone = round(CHANGED_SHARE * len(records))
+    write_shards([*records[gone:], *records[gone : 2 * gone]], shards, folder / SHARD_FOLDER)
+    second = time_stages(folder, again=True)
+    check = time_command("check", f"{ENTROPYLAW} check || true", folder)
+    characters = sum(len(m.content) for record in records for m in record.messages)
+    print(f"{len(records):,} rows in {shards} shards, {size / 2**20:.0f} MiB, {characters:,} characters\n")
+    print(tabulate(first, second, check))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

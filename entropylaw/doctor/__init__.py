@@ -1,0 +1,1 @@
+"""The command `doctor`: what is set up in a repository, what is out of date, and what runs next."""

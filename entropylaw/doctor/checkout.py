@@ -1,0 +1,84 @@
+"""What the checks of `doctor` look at: a working copy and the pipeline in it, each fact read once and when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from corpus.artifacts import read_json
+from corpus.dataset_params import DatasetParams
+from corpus.errors import EntropylawError
+from corpus.params import read_params
+from entropylaw.doctor.declared_stages import DeclaredStage, list_declared
+from entropylaw.doctor.stale_stages import find_stale
+from entropylaw.repository import layout
+from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.git import find_root
+from entropylaw.repository.lockfile import LOCK_FILE, LockedStage, read_lock, read_pipeline
+from entropylaw.repository.pipeline_folder import is_pipeline
+
+# The remedy of a file of DVC's that cannot be read.
+RESTORE = "restore it from Git"
+
+
+class Checkout:
+    """The repository around the current folder, which is the pipeline's where there is one.
+
+    Reading a fact raises the EntropylawError that a command would end with.
+    """
+
+    @cached_property
+    def git_root(self) -> Path | None:
+        """The root of the Git repository; None outside of one."""
+        return Path(root) if (root := find_root()) else None
+
+    @cached_property
+    def dvc_root(self) -> Path | None:
+        """The folder in which `dvc init` was run; None where it was not."""
+        here = Path.cwd()
+        return next((folder for folder in (here, *here.parents) if (folder / ".dvc").is_dir()), None)
+
+    @cached_property
+    def has_pipeline(self) -> bool:
+        return is_pipeline(Path())
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        return read_params()
+
+    @cached_property
+    def datasets(self) -> dict[str, DatasetParams]:
+        return read_datasets()
+
+    @cached_property
+    def declared(self) -> list[DeclaredStage]:
+        """The stages of dvc.yaml."""
+        return list_declared(read_pipeline(RESTORE), self.params)
+
+    @cached_property
+    def locked(self) -> list[LockedStage]:
+        """The stages as they last ran; none where none did."""
+        return read_lock(RESTORE) if LOCK_FILE.exists() else []
+
+    @cached_property
+    def stale(self) -> dict[str, str]:
+        """Why stages have to run, by name."""
+        return find_stale(self.declared, self.locked, self.params)
+
+    def names_stage(self, stage: str) -> bool:
+        """Whether the team has this stage."""
+        return any(declared.name.partition("@")[0] == stage for declared in self.declared)
+
+    def is_stale(self, stage: str) -> bool:
+        """Whether this stage, of any dataset, has to run."""
+        return any(name.partition("@")[0] == stage for name in self.stale)
+
+    def noted(self, dataset: str, name: str) -> Mapping[str, Any]:
+        """A result of a dataset as it lies there, such as ``prepare.json``; empty where it cannot be read."""
+        try:
+            document = read_json(layout.result(dataset, name))
+        except EntropylawError:
+            return {}
+        return document if isinstance(document, dict) else {}
