@@ -83,6 +83,7 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     from corpus.errors import EntropylawError
     from corpus.prepare import read_prepared
     from corpus.records import canonical_text
+    from entropylaw.repository.missing_outputs import require_here
 
     hashes: dict[str, set[str]] = {}
     for row in rows:
@@ -90,6 +91,7 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for dataset, wanted in hashes.items():
         path = layout.prepared(dataset)
+        require_here(path, "prepare")
         texts |= {row_hash: canonical_text(record) for record, row_hash in read_prepared(path) if row_hash in wanted}
         if missing := wanted - texts.keys():
             raise EntropylawError(

@@ -112,6 +112,7 @@ def load_setting() -> Setting:
     from corpus.prepare import PrepareParams
     from entropylaw.backfill.run import Setting
     from entropylaw.repository.datasets import read_datasets, reading_for
+    from entropylaw.repository.missing_outputs import require_here
     from entropylaw.repository.results import load_calibration
     from monitor.measures.compression import CompressionParams
     from monitor.measures.consistency import ConsistencyParams
@@ -121,6 +122,7 @@ def load_setting() -> Setting:
     from training.probe_run import ProbeParams
 
     datasets = {name: dataset.file for name, dataset in read_datasets().items()}
+    require_here(layout.BASE_MODEL, "base_model")
     identity = read_card(layout.BASE_MODEL).identity
     calibration = load_calibration()
     if calibration.base_identity != identity:
