@@ -59,8 +59,10 @@ MEASURES: tuple[Measure, ...] = (
 LEGEND = (
     "R: raw bytes / compressed bytes, 32 KiB back; long R: over all rows",
     "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",
-    "rows: the usable ones; results/DATASET/prepare.json lists those left out",
+    "rows: the usable ones; results/DATASET/prepare.json lists the others",
 )
+# The same for the rows that a check compares: they are fewer than the rows that were added.
+COMPARED = "rows compared: the added ones that were read and have kept rows like them"
 
 # L of preferences is the loss that KTO trains on.
 KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected differ less")
