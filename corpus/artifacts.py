@@ -17,6 +17,10 @@ from typing import IO, Any
 from corpus.errors import EntropylawError
 from corpus.merge_conflicts import describe_conflict
 
+# The end of a temporary file's name. What an interrupted run leaves behind may be training text, so `init` has Git
+# ignore all hidden files with this end.
+TEMPORARY_SUFFIX = ".tmp"
+
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
@@ -31,7 +35,7 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent)
     except OSError as error:
         raise EntropylawError(f"{target}: cannot be written: {error.strerror}") from None
     try:

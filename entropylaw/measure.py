@@ -18,8 +18,14 @@ from entropylaw.terminal import count_rows, print_result, show_progress
 
 
 def prepare(
-    data: Data,
     out: Annotated[Path, typer.Option(help="Where the canonical rows go, as JSON lines.", show_default=False)],
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A data file in any accepted format; or a folder, a pattern in quotes, hf://OWNER/NAME@REVISION.",
+            show_default="that of --dataset in params.yaml",
+        ),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Where counts and dropped rows go.", show_default=False)] = None,
     dataset: Annotated[
         str | None, typer.Option(help=f"{SFT}: only conversations; {PREFERENCES}: only preferences.")
@@ -33,8 +39,10 @@ def prepare(
     """
     from corpus.files import describe_left_out, describe_other_shards
     from corpus.prepare import PrepareParams, prepare_file
-    from entropylaw.repository.datasets import KINDS, reading_for
+    from entropylaw.repository.datasets import KINDS, locate_dataset, reading_for
 
+    if data is None:
+        data = locate_dataset(dataset)
     params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
     reading = reading_for(data, dataset)
     with show_progress("prepare") as progress:

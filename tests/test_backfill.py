@@ -385,7 +385,7 @@ def test_outside_a_repository_of_git_and_dvc_it_says_so(tmp_path: Path, monkeypa
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     require_one_line(call(tmp_path, "backfill"), 2, "not inside a Git repository; run `git init`")
     git(tmp_path, "init", "--quiet")
-    require_one_line(call(tmp_path, "backfill"), 2, "not the root of a DVC repository; run `dvc init`")
+    require_one_line(call(tmp_path, "backfill"), 2, "not inside a DVC repository; run `dvc init`")
 
 
 @pytest.mark.parametrize(

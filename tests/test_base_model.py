@@ -4,15 +4,23 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from corpus.artifacts import fingerprint, hash_folder, write_json
 from corpus.errors import EntropylawError, ParamsError
-from corpus.records import HashedRecord, content_hash
-from training.base_model import CARD, BaseModelCard, build_base_model, is_trained_row, load_base_model, read_card
+from corpus.records import HashedRecord, canonical_text, content_hash
+from training.base_model import (
+    CARD,
+    BaseModelCard,
+    build_base_model,
+    draw_rows,
+    is_trained_row,
+    load_base_model,
+    read_card,
+)
 from training.base_model_params import BaseModelParams
 from training.chat import CHAT_TEMPLATE, encode_conversation, training_messages
 from training.chat_templates import read_chat_template
@@ -60,6 +68,36 @@ def test_rows_that_are_probed_later_do_not_change_the_model(baseline: Rows, tmp_
     for name, rows in (("whole", baseline[:120]), ("without", trained)):
         build_base_model(rows, "00", SMALL, tmp_path / name)
     assert hash_folder(tmp_path / "whole") == hash_folder(tmp_path / "without")
+
+
+def test_of_more_rows_than_its_steps_can_use_a_part_is_drawn_whatever_their_order(baseline: Rows) -> None:
+    params = replace(SMALL, steps=5, batch_rows=4)
+    assert draw_rows(baseline[:40], params) == baseline[:40]
+    drawn = draw_rows(baseline, params)
+    assert len(drawn) == 40 and drawn == draw_rows(baseline[::-1], params)
+    # As with the probe, most of what was drawn is drawn again when other rows change.
+    assert len(set(drawn) & set(draw_rows(baseline[30:], params))) >= 32
+
+
+def test_of_long_rows_fewer_are_drawn_but_never_a_handful(baseline: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = sum(len(canonical_text(record).encode()) for record, _ in baseline)
+    monkeypatch.setattr("training.base_model.MAX_TEXT_BYTES", size // 3)
+    monkeypatch.setattr("training.base_model.MIN_DRAWN_ROWS", 10)
+    assert 60 < len(draw_rows(baseline, BaseModelParams())) < 140
+    monkeypatch.setattr("training.base_model.MIN_DRAWN_ROWS", 200)
+    assert len(draw_rows(baseline, BaseModelParams())) == 200
+
+
+@pytest.mark.slow
+def test_a_model_of_drawn_rows_is_another_one_and_says_how_many(baseline: Rows, tmp_path: Path) -> None:
+    cards = [build_base_model(baseline[:150], "00", replace(SMALL, steps=k), tmp_path / str(k)) for k in (2, 80)]
+    assert 20 < cards[0].rows <= 32 and cards[1].rows > 60
+    # Nothing is marked where all rows are used, so that models of small baselines keep their identity.
+    described = {field: value for field, value in asdict(replace(SMALL, steps=80)).items()
+                 if field not in ("chat_template", "weights", "lora_rank")}  # fmt: skip
+    assert cards[1].identity == fingerprint({"params": described, "baseline": "00", "split": "question"})
+    described["steps"] = 2
+    assert cards[0].identity != fingerprint({"params": described, "baseline": "00", "split": "question"})
 
 
 @pytest.mark.slow

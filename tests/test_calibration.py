@@ -22,6 +22,7 @@ from entropylaw.init.recipes import apply_recipe
 from entropylaw.repository.shipped_files import shipped_text
 from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
 from monitor.calibration.cost import CalibrationCost, time_step
+from monitor.calibration.kept_runs import find_run, finish_runs
 from monitor.calibration.law_runs import (
     LawSubset,
     LawTraining,
@@ -33,6 +34,7 @@ from monitor.calibration.law_runs import (
 )
 from monitor.calibration.noise_runs import NoiseRun, gather_rows, plan_noise_runs
 from monitor.calibration.params import CalibrationParams
+from monitor.calibration.run_processes import MAX_PROCESSES, MIN_TOKENS, count_processes, finish_in_processes
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.law.results import CLEAN
@@ -40,6 +42,7 @@ from monitor.measures.compression import CompressionParams
 from training.base_model import load_base_model
 from training.probe_run import ProbeParams
 from training.probed_model import ProbedModel, load_probed_model
+from training.threads import limit_threads
 
 Rows = list[HashedRecord]
 COMPRESSION = CompressionParams()
@@ -367,6 +370,64 @@ def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows
     assert fit_entropy_law([]).sentence.startswith("Too few points")
 
 
+@pytest.mark.parametrize(("max_tokens", "steps"), [(10**9, 48), (75_000, 32), (1, 24)])
+def test_the_budget_of_tokens_shortens_the_laws_runs_and_nothing_else(
+    chats: Rows, base_folder: Path, max_tokens: int, steps: int
+) -> None:
+    tokenizer = load_probed_model(base_folder).tokenizer
+    probe = replace(PROBE, steps=48)
+    params = replace(PARAMS, max_tokens=max_tokens)
+    held_out, subsets = split_for_law(
+        chats[:600], tokenizer, 0.5, probe, COMPRESSION, params, np.random.default_rng(0), rows_before=100
+    )
+    assert len(held_out) == params.heldout_rows and len(subsets) == 14
+    (rows,) = {len(subset.rows) for subset in subsets}
+    assert rows % probe.batch_rows == 0
+    if max_tokens == 75_000:
+        # Rows of some 40 tokens: nearly 1,900 of them, less 100 before and 56 that are scored, for 28 passes.
+        assert 24 < rows / probe.batch_rows < 48
+    else:
+        assert rows == steps * probe.batch_rows
+
+
+@pytest.mark.slow
+def test_runs_in_a_process_of_their_own_give_the_bytes_of_runs_done_here(
+    rows: Rows, base_folder: Path, tmp_path: Path
+) -> None:
+    base = load_probed_model(base_folder)
+    here, elsewhere = (plan_noise_runs(rows, base, replace(PROBE, steps=4, rows=20), 2) for _ in range(2))
+    told: list[tuple[int, int | None]] = []
+    finish_in_processes(elsewhere, tmp_path, 1, lambda done, total: told.append((done, total)))
+    with limit_threads(1):
+        assert finish_runs(here, None) == [find_run(run, tmp_path) for run in elsewhere]
+    steps = sum(run.steps for run in here)
+    assert told[-1] == (steps, steps) and len(told) == 2
+    # Nothing is left to do, and no process is started.
+    finish_in_processes(elsewhere, tmp_path, 1, lambda done, total: pytest.fail("a run was done again"))
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_in_another_process_says_why_and_the_finished_ones_are_kept(
+    rows: Rows, base_folder: Path, tmp_path: Path
+) -> None:
+    base = load_probed_model(base_folder)
+    good, bad = (
+        plan_noise_runs(rows, base, replace(PROBE, steps=4, rows=20, learning_rate=rate), 2)[0] for rate in (1e-4, 1e30)
+    )
+    with pytest.raises(NotAssessedError, match=r"the probe diverged; lower probe\.learning_rate"):
+        finish_in_processes([good, bad], tmp_path, 1)
+    assert find_run(good, tmp_path) is not None
+
+
+def test_only_many_tokens_of_a_small_model_are_worth_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.threads.count_threads", lambda: 16)
+    small, large = make_base(), make_base()
+    small.card.pretrained, large.card.pretrained = None, "gpt2"  # type: ignore[misc]
+    small.model.device = large.model.device = SimpleNamespace(type="cpu")  # type: ignore[misc]
+    counts = [count_processes(base, tokens) for base in (small, large) for tokens in (MIN_TOKENS - 1, MIN_TOKENS)]
+    assert counts == [1, MAX_PROCESSES, 1, 1]
+
+
 def test_a_baseline_of_a_handful_of_different_rows_is_not_assessed_before_any_run(chats: Rows) -> None:
     with pytest.raises(NotAssessedError, match=r"baseline has 29 different rows.*calibrate on 30 or more"):
         calibrate(chats[:29] + chats[:20], "no such model", PROBE, COMPRESSION, PARAMS)
@@ -374,7 +435,7 @@ def test_a_baseline_of_a_handful_of_different_rows_is_not_assessed_before_any_ru
 
 @pytest.mark.parametrize(
     "change", [{"seeds": 1}, {"updates": 1}, {"topics": 2}, {"update_shares": ()}, {"update_shares": (0.6,)},
-               {"heldout_rows": 0}, {"max_rows": 0}, {"law_learning_rate": 0.0}],
+               {"heldout_rows": 0}, {"max_rows": 0}, {"max_tokens": 0}, {"law_learning_rate": 0.0}],
 )  # fmt: skip
 def test_parameters_that_make_no_sense_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -344,10 +344,15 @@ def test_without_a_verdict_it_says_how_to_get_one(repository: Path) -> None:
     assert find("verdict") == Finding("verdict", "to do", "none yet", "run `dvc repro`")
 
 
+def find_accepted() -> Path:
+    """The file of the version that the verdict is about."""
+    return next(path for path in Path("history").glob("*.json") if json.loads(path.read_text())["name"] == "x9")
+
+
 def test_a_version_that_is_not_accepted_yet_is_to_be(repository: Path) -> None:
-    (accepted,) = Path("history").glob("*-x9.json")
-    accepted.unlink()
+    find_accepted().unlink()
     lock()
+    git("commit", "--quiet", "--all", "--message", "not accepted")
     finding = find("history")
     assert finding.state == "to do" and finding.remedy == "run `entropylaw accept`, then commit"
 
@@ -356,16 +361,24 @@ def test_an_empty_history_and_one_of_another_configuration_each_have_their_remed
     for entry in Path("history").glob("*.json"):
         document = json.loads(entry.read_text())
         entry.write_text(json.dumps({**document, "config_fingerprint": "another"}))
+    git("commit", "--quiet", "--all", "--message", "another configuration")
     assert "accept --baseline" in find("history").remedy
     shutil.rmtree("history")
+    git("commit", "--quiet", "--all", "--message", "no history")
     assert find("history").text == "no accepted version yet"
 
 
 def test_a_damaged_file_of_the_history_is_broken_and_named(repository: Path) -> None:
-    (accepted,) = Path("history").glob("*-x9.json")
+    accepted = find_accepted()
     accepted.write_text("<<<<<<< HEAD")
     finding = find("history")
     assert finding.state == "broken" and accepted.name in finding.text
+
+
+def test_accepted_versions_that_git_has_and_that_are_gone_are_broken(repository: Path) -> None:
+    find_accepted().unlink()
+    finding = find("history")
+    assert finding.state == "broken" and "git checkout" in finding.remedy
 
 
 def waive(data_hash: str, expires: str) -> None:

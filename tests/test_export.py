@@ -359,6 +359,16 @@ def test_a_shipped_template_that_cannot_write_a_row_is_said_before_axolotl_stops
     assert "left out, a message that the template vicuna has no role for: 1 row (row 5)" in refuse("axolotl")
 
 
+def test_a_prompt_that_a_shipped_template_cannot_write_is_said_too(repository: Path) -> None:
+    use_preferences()
+    params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["base_model"] |= {"pretrained": "org/model", "chat_template": "llama-3"}
+    Path("params.yaml").write_text(json.dumps(params), encoding="utf-8")
+    asked = [*CALLS["messages"], {"role": "user", "content": "Sure?"}]
+    approve([{"prompt": asked, "chosen": "Yes.", "rejected": "No."}], "preferences")
+    assert "a message that the template llama-3 has no role for: 1 row (row 1)" in refuse("axolotl")
+
+
 def test_training_text_stays_out_of_git_and_other_datasets_stay_listed(repository: Path) -> None:
     approve(PLAIN)
     folder = Path("data/export/llamafactory")

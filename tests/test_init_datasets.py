@@ -137,10 +137,28 @@ def test_data_that_dvc_links_to_its_cache_is_where_it_stands(repository: Path, t
     assert sft_path() == "data/chats.jsonl"
 
 
-def test_where_dvc_has_the_folder_of_the_pipeline_nothing_is_written(repository: Path) -> None:
+def test_where_dvc_has_the_folder_of_the_pipeline_it_gets_another(repository: Path) -> None:
     dvc("add", "--quiet", "data")
-    require_refused(init("--dataset", "sft=data/sft"), "data/ is tracked by DVC as a whole", "dvc remove data.dvc")
-    dvc("status")
+    require_refused(
+        init("--dataset", "sft=data/sft", "--pipeline", "."), "data/ is tracked by DVC as a whole (data.dvc)"
+    )
+    result = init("--dataset", "sft=data/sft")
+    require_done(result)
+    assert "data/ is tracked by DVC as a whole (data.dvc): the pipeline gets a folder of its own" in result.stdout
+    assert not list(Path("data").rglob("*.dvc")) and not Path("data/baseline.jsonl").exists()
+    dvc("repro", "data-risk/dvc.yaml:prepare")
+    assert dvc("status", "data.dvc").strip() == "Data and pipelines are up to date."
+
+
+@pytest.mark.parametrize("given", ["data", "data/*.jsonl"])
+def test_a_dataset_that_would_hold_the_files_of_the_pipeline_gets_it_beside_it(repository: Path, given: str) -> None:
+    write_rows(Path("data/other.jsonl"), 900)
+    require_refused(init("--dataset", f"sft={given}", "--pipeline", "."), "keeps files of its own in it")
+    result = init("--dataset", f"sft={given}")
+    require_done(result)
+    assert "data/ is a dataset as a whole" in result.stdout
+    assert YAML(typ="safe").load(Path("data-risk/params.yaml"))["datasets"]["sft"]["path"] == f"../{given}"
+    dvc("repro", "data-risk/dvc.yaml:prepare")
 
 
 def test_a_file_in_a_folder_that_dvc_has_is_tracked_already(repository: Path) -> None:
@@ -154,8 +172,6 @@ def test_a_file_in_a_folder_that_dvc_has_is_tracked_already(repository: Path) ->
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["sft=data"], ("keeps files of its own in data/", "a folder of their own, such as data/sft")),
-        (["sft=data/*.jsonl"], ("keeps files of its own in data/", "a folder of their own")),
         (["sft=data/sft/a.jsonl", "sft=data/sft/b.jsonl"], ("no such file",)),
         (["sft=data/sft", "sft=data/other.jsonl"], ("sft is given twice", "a folder of their own")),
         (["sft=gone.jsonl"], ("gone.jsonl: no such file; DVC tracks it: run `dvc pull gone.jsonl`",)),

@@ -18,8 +18,9 @@ from corpus.prepare import PrepareParams, decide_record, prepare_file, read_prep
 from corpus.records import Conversation, Message, Preference, chosen_conversation, content_hash
 from entropylaw.cli import app
 from entropylaw.history import load_scores_of
-from entropylaw.init.data_files import write_data
+from entropylaw.init.data_files import make_data
 from entropylaw.init.dataset_paths import parse_datasets
+from entropylaw.init.dvc_outputs import DvcRepository
 from entropylaw.init.pipeline import render_pipeline
 from entropylaw.init.stages import Stages
 from entropylaw.repository import layout
@@ -51,9 +52,15 @@ def hashes(path: Path) -> list[str]:
     return [row_hash for _, row_hash in read_prepared(path)]
 
 
+def write_data(datasets: dict[str, Path], heldout: Path | None) -> None:
+    for path, content in make_data(datasets, heldout).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def test_the_baseline_and_the_held_out_rows_are_the_chosen_answers_each_once(folder: Path) -> None:
     write([*(pair(i) for i in range(300)), pair(7), {**pair(8), "rejected": "another bad answer"}])
-    write_data(folder, {"preferences": FILE}, heldout=None)
+    write_data({"preferences": FILE}, heldout=None)
     baseline, held_out = hashes(layout.BASELINE), hashes(layout.HELDOUT)
     expected = {
         content_hash(Conversation((Message("user", f"question {i}"), Message("assistant", f"good answer {i}"))))
@@ -65,7 +72,7 @@ def test_the_baseline_and_the_held_out_rows_are_the_chosen_answers_each_once(fol
 
 def test_no_pair_teaches_an_answer_that_is_held_out(folder: Path) -> None:
     write(pair(i) for i in range(300))
-    write_data(folder, {"preferences": FILE}, heldout=None)
+    write_data({"preferences": FILE}, heldout=None)
     report = prepare_file(FILE, layout.prepared("preferences"), PrepareParams(), held_out_hashes(layout.HELDOUT))
     kept = [record for record, _ in read_prepared(layout.prepared("preferences"))]
     taught = {content_hash(chosen_conversation(record)) for record in kept if isinstance(record, Preference)}
@@ -86,7 +93,7 @@ def test_a_held_out_file_of_conversations_is_taken(folder: Path) -> None:
     write(pair(i) for i in range(50))
     row = {"messages": [{"role": "user", "content": "question 3"}, {"role": "assistant", "content": "good answer 3"}]}
     write([row], Path("held.jsonl"))
-    write_data(folder, {"preferences": FILE}, heldout=Path("held.jsonl"))
+    write_data({"preferences": FILE}, heldout=Path("held.jsonl"))
     assert len(hashes(layout.HELDOUT)) == 1 and len(hashes(layout.BASELINE)) == 49
 
 
@@ -94,7 +101,7 @@ def test_with_conversations_too_the_baseline_is_theirs(folder: Path) -> None:
     write(pair(i) for i in range(300))
     chats = Path("data/chats.jsonl")
     write(({"prompt": f"chat {i}", "completion": f"reply {i}"} for i in range(300)), chats)
-    write_data(folder, {"sft": chats, "preferences": FILE}, heldout=None)
+    write_data({"sft": chats, "preferences": FILE}, heldout=None)
     records = {content_hash(record) for record in read_records(chats)}
     assert {*hashes(layout.BASELINE), *hashes(layout.HELDOUT)} == records
 
@@ -102,15 +109,16 @@ def test_with_conversations_too_the_baseline_is_theirs(folder: Path) -> None:
 def test_preferences_without_a_chosen_answer_give_no_baseline(folder: Path) -> None:
     write({"prompt": f"question {i}", "completion": "bad", "label": False} for i in range(50))
     with pytest.raises(EntropylawError, match=r"data/pairs\.jsonl: 0 different chosen answers are too few"):
-        write_data(folder, {"preferences": FILE}, heldout=None)
+        write_data({"preferences": FILE}, heldout=None)
     assert not layout.BASELINE.exists()
 
 
 def test_init_takes_either_dataset_and_asks_for_one(folder: Path) -> None:
     write([pair(1)])
-    assert parse_datasets([f"preferences={FILE}"], folder) == {"preferences": FILE}
+    dvc = DvcRepository(folder.resolve(), (), (), ())
+    assert parse_datasets([f"preferences={FILE}"], folder, dvc) == {"preferences": folder.resolve() / FILE}
     with pytest.raises(EntropylawError, match="--dataset sft=PATH for conversations, --dataset preferences=PATH"):
-        parse_datasets([], folder)
+        parse_datasets([], folder, dvc)
 
 
 def set_up(datasets: dict[str, str]) -> None:

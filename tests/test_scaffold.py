@@ -151,9 +151,17 @@ def test_a_given_held_out_file_is_used(repository):
 def test_a_file_that_is_not_ours_is_never_overwritten(repository, name):
     (repository / name).write_text("stages: {}\n")
     before = snapshot(repository)
-    result = init("--dataset", "sft=data/sft.jsonl")
-    assert result.exit_code == 2 and name in result.stderr and result.stderr.count("\n") == 1
+    refused = init("--dataset", "sft=data/sft.jsonl", "--pipeline", ".")
+    assert refused.exit_code == 2 and name in refused.stderr and refused.stderr.count("\n") == 1
     assert snapshot(repository) == before
+    result = init("--dataset", "sft=data/sft.jsonl")
+    assert result.exit_code == 0, result.stderr
+    assert (
+        f"{name} is there already and is not ours: the pipeline gets a folder of its own, data-risk/" in result.stdout
+    )
+    assert all(snapshot(repository)[path] == content for path, content in before.items())
+    params = YAML().load((repository / "data-risk" / "params.yaml").read_text())
+    assert params["datasets"] == {"sft": {"path": "../data/sft.jsonl"}}
 
 
 def qa(i):
@@ -323,5 +331,5 @@ def test_a_recipe_is_the_params_of_the_new_repository(repository):
     assert params["rules"] == read_params(Path(__file__).parent.parent / "params.yaml")["rules"]
     before = snapshot(repository)
     result = init(*both, "--recipe", "qwen-small")
-    assert result.exit_code == 2 and "params.yaml" in result.stderr
+    assert result.exit_code == 2 and "params.yaml: says something else" in result.stderr
     assert snapshot(repository) == before

@@ -56,6 +56,7 @@ class WorkflowRunner:
     temp: Path
     environment: dict[str, str]
     context: Context
+    paths: list[str] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
@@ -89,14 +90,20 @@ class WorkflowRunner:
         run.ran.append(step["name"])
         output = self.temp / "output"
         output.write_text("")
+        added = self.temp / "path"
+        added.write_text("")
         environment = self.environment | {
             "GITHUB_OUTPUT": str(output),
             "GITHUB_STEP_SUMMARY": str(self.temp / "summary.md"),
+            "GITHUB_PATH": str(added),
             "RUNNER_TEMP": str(self.temp),
-            **{key: fill(value, self.context) for key, value in self.workflow["env"].items()},
+            "PATH": os.pathsep.join([*self.paths, self.environment["PATH"]]),
+            **{key: fill(value, self.context) for key, value in self.workflow.get("env", {}).items()},
             **{key: fill(value, self.context) for key, value in step.get("env", {}).items()},
         }
-        done = run_script(fill(step["run"], self.context), self.folder, environment)
+        folder = self.folder / fill(step.get("working-directory", "."), self.context)
+        done = run_script(fill(step["run"], self.context), folder, environment)
+        self.paths = [*added.read_text().split("\n")[:-1], *self.paths]
         run.log += done.stdout + done.stderr
         self.context[f"{place}.outcome"] = "failure" if done.returncode else "success"
         if done.returncode:

@@ -9,8 +9,11 @@ from corpus.errors import EntropylawError
 from entropylaw.doctor.checkout import Checkout
 from entropylaw.doctor.finding import Finding
 from entropylaw.repository import layout
+from entropylaw.repository.history_guard import require_history
 from entropylaw.repository.results import load_verdict, load_waivers
-from monitor.history import HistoryEntry, anchor_of, parent_of, read_history
+from monitor.history import read_history
+from monitor.history_entry import HistoryEntry
+from monitor.lineage import anchor_of, find_own, parent_of
 from monitor.verdict import Verdict
 
 # Without the full stop and the rest of a long summary.
@@ -36,7 +39,11 @@ def check_verdict(checkout: Checkout) -> Iterator[Finding]:
 
 
 def check_history(checkout: Checkout) -> Iterator[Finding]:
-    """Which versions were accepted, and with which one the next is compared."""
+    """Which versions were accepted, and with which one the next is compared.
+
+    Raises NotAssessedError, as the gate does, where accepted versions are missing that are in Git.
+    """
+    require_history()
     entries, verdict = read_history(layout.HISTORY), _find_verdict()
     if not entries:
         yield Finding(
@@ -96,6 +103,5 @@ def _find_verdict() -> Verdict | None:
 
 def _is_acceptable(verdict: Verdict, entries: tuple[HistoryEntry, ...]) -> bool:
     """Whether the version could be accepted and was not."""
-    own = (verdict.version.data_hash, verdict.config_fingerprint)
-    is_there = any((entry.data_hash, entry.config_fingerprint) == own for entry in entries)
-    return not is_there and verdict.status in ("baseline", "pass", "warn")
+    own = find_own(entries, verdict.config_fingerprint, verdict.version.data_hash)
+    return own is None and verdict.status in ("baseline", "pass", "warn")

@@ -39,21 +39,22 @@ def write_conversation(record: Conversation, recipe: Recipe, losses: Losses) -> 
     """A conversation with all that it says. What the tools take is written as JSON text, as axolotl reads it: rows
     with different tools would otherwise get each other's parameters, as null, from the table they are loaded into.
     """
-    if recipe.chat_template in PUBLISHED and not _suits_template(record, recipe.chat_template, losses):
-        return []
+    if recipe.chat_template in PUBLISHED:
+        if not _has_roles(recipe.chat_template, record.messages, record, losses):
+            return []
+        _count_unread(record.messages, record, losses)
     row: Row = {"messages": [_write_message(message) for message in record.messages]}
     if record.tools:
         row["tools"] = [_write_tool(tool, record.row, losses) for tool in read_tools(record)]
     return [row]
 
 
-def _suits_template(record: Conversation, template: str, losses: Losses) -> bool:
-    """Whether a shipped template can write a conversation. They write roles and contents, and no tools."""
-    roles = [message.role for message in record.messages]
+def _has_roles(template: str, messages: tuple[Message, ...], record: Record, losses: Losses) -> bool:
+    """Whether a shipped template can write these messages: it stops at roles that it does not have."""
+    roles = [message.role for message in messages]
     if "tool" in roles or (template == "vicuna" and "system" in roles[1:]):
         losses.leave_out(f"a message that the template {template} has no role for", record.row)
         return False
-    _count_unread(record.messages, record, losses)
     return True
 
 
@@ -95,6 +96,8 @@ def write_preference(record: Preference, method: Method, recipe: Recipe, losses:
         return []
     if len(record.chosen) > 1 or len(record.rejected) > 1:
         losses.leave_out("an answer of several messages, of which axolotl reads the last", record.row)
+        return []
+    if recipe.chat_template in PUBLISHED and not _has_roles(recipe.chat_template, record.prompt, record, losses):
         return []
     _count_unread((*record.prompt, *record.chosen, *record.rejected), record, losses)
     count_masked((*record.chosen, *record.rejected), record, losses)

@@ -178,10 +178,13 @@ def _write_record(trainer: TrainerName, record: Record, recipe: Recipe, method: 
     from corpus.records import Conversation
     from entropylaw.export import axolotl, llamafactory
 
-    module = axolotl if trainer is TrainerName.axolotl else llamafactory
+    if trainer is TrainerName.axolotl:
+        if isinstance(record, Conversation):
+            return axolotl.write_conversation(record, recipe, losses)
+        return axolotl.write_preference(record, method, recipe, losses)
     if isinstance(record, Conversation):
-        return module.write_conversation(record, recipe, losses)
-    return module.write_preference(record, method, recipe, losses)
+        return llamafactory.write_conversation(record, losses)
+    return llamafactory.write_preference(record, method, losses)
 
 
 def _write_template(recipe: Recipe, folder: Path) -> Path | None:

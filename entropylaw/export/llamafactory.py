@@ -36,7 +36,7 @@ TAGS = {
 DISORDER = "questions and answers that do not come in turn"
 
 
-def write_conversation(record: Conversation, recipe: Recipe, losses: Losses) -> list[Row]:
+def write_conversation(record: Conversation, losses: Losses) -> list[Row]:
     """A conversation with all that it says but its masks, for which LLaMA-Factory has no place."""
     messages = [_write_message(message, record.row, losses) for message in record.messages]
     if not _come_in_turn(messages) or not _ends_with_answer(messages):
@@ -46,7 +46,7 @@ def write_conversation(record: Conversation, recipe: Recipe, losses: Losses) -> 
     return [{"messages": messages, "tools": record.tools}]
 
 
-def write_preference(record: Preference, method: Method, recipe: Recipe, losses: Losses) -> list[Row]:
+def write_preference(record: Preference, method: Method, losses: Losses) -> list[Row]:
     """The row of a preference for DPO; for KTO one for each of its answers."""
     prompt = [_write_message(message, record.row, losses) for message in record.prompt]
     answers = [

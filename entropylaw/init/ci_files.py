@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from corpus.errors import EntropylawError
 from entropylaw import __version__
-from entropylaw.repository.git import find_subfolder, run_git
+from entropylaw.repository.git import run_git
 
 
 class CiSystem(StrEnum):
@@ -18,27 +18,19 @@ class CiSystem(StrEnum):
     none = "none"
 
 
-# Where each system's file goes, relative to the root of the Git repository, and how it is named in workflows/.
+# Where each system reads its file, relative to the root of the Git repository, and how it is named in workflows/.
 CI_FILES = {
     CiSystem.github: Path(".github/workflows/data-risk.yml"),
     CiSystem.gitlab: Path(".gitlab/data-risk.gitlab-ci.yml"),
 }
 VERSION_PLACEHOLDER = "__VERSION__"
+# The folder of the pipeline, seen from the root of the Git repository, where a CI system runs.
+FOLDER_PLACEHOLDER = "__FOLDER__"
+HOME_PLACEHOLDER = "__HOME__"
 
 
 def choose_ci(folder: Path, wanted: CiSystem | None) -> CiSystem:
-    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to.
-
-    Both read their files at the root of the Git repository and run there. Below it the choice is none, and asking for
-    another raises EntropylawError.
-    """
-    if find_subfolder(folder):
-        if wanted in CI_FILES:
-            raise EntropylawError(
-                f"--ci {wanted}: {folder} is not the root of its Git repository, where {wanted} looks for its file; "
-                "use --ci none"
-            )
-        return CiSystem.none
+    """The CI system to write a file for: the wanted one, else GitLab or GitHub by the host that Git pushes to."""
     if wanted is not None:
         return wanted
     host = remote_host(run_git("remote", "get-url", "origin", folder=folder))
@@ -60,7 +52,45 @@ def remote_host(url: str) -> str:
     return host.rpartition("@")[2].lower() if colon and "/" not in host else ""
 
 
-def render_ci_file(system: CiSystem) -> str:
-    """The system's file as `init` writes it; it installs this version of the tool. KeyError for none."""
+def render_ci_file(system: CiSystem, folder: str = ".", home: str | None = None) -> str:
+    """The system's file as `init` writes it; it installs this version of the tool. KeyError for none.
+
+    ``folder``: of the pipeline, seen from the root of the Git repository. ``home``: the tool's own repository on
+    GitHub, as OWNER/NAME; the workflow then uses its action. Without one the file holds the action's steps: it must not
+    name a repository that somebody else may own.
+    """
     packaged = resources.files("entropylaw") / "workflows" / CI_FILES[system].name
-    return packaged.read_text(encoding="utf-8").replace(VERSION_PLACEHOLDER, __version__)
+    text = packaged.read_text(encoding="utf-8")
+    home = home or find_home()
+    if system is CiSystem.github and home:
+        action = (resources.files("entropylaw") / "workflows" / "use-action.yml").read_text(encoding="utf-8")
+        text = _replace_part(_replace_part(text, "tool", ""), "steps", action.replace(HOME_PLACEHOLDER, home))
+    lines = [line for line in text.splitlines(keepends=True) if not line.strip().startswith(("# begin: ", "# end: "))]
+    return "".join(lines).replace(VERSION_PLACEHOLDER, __version__).replace(FOLDER_PLACEHOLDER, folder)
+
+
+def find_home() -> str | None:
+    """The tool's own repository on GitHub, as OWNER/NAME, by the metadata of the installed package."""
+    from importlib import metadata
+
+    try:
+        urls = metadata.metadata("entropylaw").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return None
+    return next((home for url in urls if (home := parse_home(url))), None)
+
+
+def parse_home(url: str) -> str | None:
+    """OWNER/NAME of a repository on GitHub, from a line of a package's metadata; None of any other address.
+
+    >>> parse_home("Repository, https://github.com/team/entropylaw.git"), parse_home("Homepage, https://example.org")
+    ('team/entropylaw', None)
+    """
+    match = re.fullmatch(r"Repository, https://github\.com/([\w.-]+/[\w.-]+?)(\.git)?/?", url)
+    return match[1] if match else None
+
+
+def _replace_part(text: str, name: str, part: str) -> str:
+    before, _, rest = text.partition(f"# begin: {name}\n")
+    _, _, after = rest.partition(f"# end: {name}\n")
+    return before.rstrip(" ") + part + after

@@ -2,109 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from corpus.errors import EntropylawError
-from corpus.files import is_pattern
-from entropylaw.init.attributes import keep_whole
-from entropylaw.init.ci_files import CI_FILES, CiSystem, choose_ci, render_ci_file
-from entropylaw.init.data_files import write_data
-from entropylaw.init.dataset_paths import list_outs, parse_datasets, require_room, track
-from entropylaw.init.pipeline import PIPELINE_FILES, is_as_written, name_source, render_pipeline
+from corpus.files import is_hub_name, is_pattern
+from corpus.params import parse_yaml
+from entropylaw.init.advice import describe_gate, describe_next
+from entropylaw.init.attributes import plan_attributes
+from entropylaw.init.changes import FileChange, write_changes
+from entropylaw.init.ci_files import choose_ci
+from entropylaw.init.data_files import make_data
+from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
+from entropylaw.init.dvc_outputs import DvcRepository, read_dvc
+from entropylaw.init.gate_dependency import show
+from entropylaw.init.home import Home, choose_home, find_obstacle, find_own
+from entropylaw.init.options import DataOptions, RepositoryOptions, StageOptions
+from entropylaw.init.pipeline import is_as_written, render_pipeline
+from entropylaw.init.plan import make_pipeline, plan_ci, plan_gate, plan_ignored, plan_pipeline
 from entropylaw.init.recipes import RECIPES
-from entropylaw.init.stages import Stages
 from entropylaw.init.trainer import parse_trainer
-from entropylaw.repository import layout
+from entropylaw.options import take_options
 from entropylaw.repository.git import require_repository
-from entropylaw.repository.shipped_files import shipped_text
-
-IGNORED = ".entropylaw/"
-HISTORY_README = """\
-One small file for each accepted data version, written by `entropylaw accept` and committed with it: its numbers, the
-hashes of its rows, and numbers and losses of some of them, never their text. New versions are compared with these.
-"""
 
 
+@dataclass(frozen=True)
+class PlannedPipeline:
+    """``texts``: of dvc.yaml and params.yaml as they are to be; ``track``: what DVC is to keep from now on."""
+
+    home: Home
+    texts: Mapping[str, str]
+    changes: list[FileChange]
+    track: list[Path]
+
+
+@take_options
 def init(
-    folder: Annotated[Path, typer.Argument(help="The root of a Git + DVC repository.")] = Path(),
-    dataset: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="sft=PATH, preferences=PATH, or both: a file, a folder, a pattern or hf://OWNER/NAME@REVISION."
-        ),
-    ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Our name of a column and the file's, as in sft.prompt=question; any number of times.",
-            show_default="told from the keys",
-        ),
-    ] = None,
-    heldout: Annotated[
-        Path | None,
-        typer.Option("--held-out", help="Conversations that are never trained on.", show_default="5% of the rows"),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help=f"Values of params.yaml for a model: {', '.join(RECIPES)}.", show_default=RECIPES[0]),
-    ] = None,
-    stages: Annotated[
-        Stages, typer.Option(help="monitor: measure, judge, gate; select: rows to train on too; all: models too.")
-    ] = Stages.all,
-    trainer: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            help="Your own trainer behind the gate: the word `command`, then a shell command in quotes.",
-            metavar='command "…"',
-            show_default=False,
-        ),
-    ] = None,
-    trainer_out: Annotated[
-        list[str] | None,
-        typer.Option(help="What that command writes, as models/mine; any number of times.", show_default=False),
-    ] = None,
-    ci: Annotated[
-        CiSystem | None,
-        typer.Option(help="Which CI checks every pull request.", show_default="by the host of Git's remote"),
-    ] = None,
+    data: DataOptions,
+    stages: StageOptions,
+    repository: RepositoryOptions,
+    folder: Annotated[Path, typer.Argument(help="A folder of a Git + DVC repository, usually its root.")] = Path(),
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
 
+    Without --dataset, a pipeline that is there gets what it misses: lines of .gitignore, the CI file, the --gate.
+
     Example: entropylaw init --dataset sft=data/chats.jsonl --dataset preferences=data/pairs.jsonl
     """
-    if recipe is not None and recipe not in RECIPES:
-        raise EntropylawError(f"--recipe {recipe}: unknown; known are {', '.join(RECIPES)}")
-    datasets = parse_datasets(dataset or [], folder)
-    mapped = parse_columns(columns or [], datasets)
+    if data.recipe is not None and data.recipe not in RECIPES:
+        raise EntropylawError(f"--recipe {data.recipe}: unknown; known are {', '.join(RECIPES)}")
     require_repository(folder)
-    for option in dataset or []:
-        name, _, given = option.partition("=")
-        if is_pattern(datasets[name]) and not is_pattern(given):
-            typer.echo(f"{given} is one shard of several; the dataset is all of them: {datasets[name].as_posix()}")
-    ci = choose_ci(folder, ci)
-    sources = {name: name_source(path) for name, path in datasets.items()}
-    own_trainer = parse_trainer(trainer, trainer_out or [], stages, folder)
-    texts = render_pipeline(sources, recipe, mapped, stages, own_trainer)
-    require_ours(folder, texts, lambda name, text: is_as_written(name, text, sources, recipe, mapped))
-    outs = list_outs(folder)
-    require_room(outs)
-    written = write_data(folder, datasets, heldout, mapped)
-    for name, text in texts.items():
-        written += _write_new(folder / name, text, replace=True)
-    written += _write_new(folder / layout.HISTORY / "README.md", HISTORY_README)
-    written += ignore_checkpoints(folder)
-    written += keep_whole(folder)
-    if ci in CI_FILES:
-        written += _write_new(folder / CI_FILES[ci], render_ci_file(ci))
-    for path in (*datasets.values(), layout.BASELINE, layout.HELDOUT):
-        track(folder, path, outs)
-    for path in written:
-        typer.echo(f"wrote {path}")
-    typer.echo("Next: dvc repro && entropylaw accept, then commit; repeat this after every change of the data.")
+    dvc, here = read_dvc(folder), folder.resolve()
+    wanted = None if repository.pipeline is None else (folder / repository.pipeline).resolve()
+    own = find_own(here, wanted, dvc)
+    if own and not data.dataset:
+        texts = {name: (own / name).read_text(encoding="utf-8") for name in ("dvc.yaml", "params.yaml")}
+        planned = PlannedPipeline(Home(own, is_ours=True), texts, [], [])
+    else:
+        planned = plan_given(folder, data, stages, dvc, own, wanted)
+    home, changes = planned.home.folder, planned.changes
+    names = parse_yaml(planned.texts["params.yaml"], "params.yaml").get("datasets", ())
+    changes += plan_ignored(home, parse_yaml(planned.texts["dvc.yaml"], "dvc.yaml"), names, planned.track)
+    changes += plan_attributes(home)
+    ci_changes, other_ci = plan_ci(home, choose_ci(folder, repository.ci))
+    changes += ci_changes
+    if repository.gate:
+        changes += plan_gate(repository.gate, here, home, dvc)
+    if planned.home.reason:
+        typer.echo(f"{planned.home.reason}: the pipeline gets a folder of its own, {show(home)}/")
+    if repository.dry_run:
+        _show_plan(changes, planned.track)
+        return
+    write_changes(changes, planned.track, here)
+    for change in changes:
+        typer.echo(f"{'wrote' if change.before is None else 'changed'} {show(change.path)}")
+    if other_ci:
+        typer.echo(f"{show(other_ci)} is there already and stays as it is")
+    if not repository.gate:
+        typer.echo(describe_gate(home, dvc), nl=False)
+    typer.echo(describe_next(home))
+
+
+def plan_given(
+    folder: Path,
+    options: DataOptions,
+    chosen: StageOptions,
+    dvc: DvcRepository,
+    own: Path | None,
+    wanted: Path | None,
+) -> PlannedPipeline:
+    """The pipeline for the datasets that the options name. ``own``: the folder of the one that is there; ``wanted``:
+    the folder that the user names.
+    """
+    given = options.dataset or []
+    datasets = parse_datasets(given, folder, dvc)
+    mapped = parse_columns(options.columns or [], datasets)
+    for option in given:
+        name, _, text = option.partition("=")
+        if is_pattern(datasets[name]) and not is_pattern(text):
+            typer.echo(f"{text} is one shard of several; the dataset is all of them: {show(datasets[name])}")
+    shown = {name: place if is_hub_name(place) else Path(show(place)) for name, place in datasets.items()}
+    data = make_data(shown, options.heldout, mapped)
+
+    def sources(home: Path) -> dict[str, str]:
+        return {name: name_from(place, home) for name, place in datasets.items()}
+
+    def render(home: Path) -> dict[str, str]:
+        trainer = parse_trainer(chosen.trainer, chosen.trainer_out or [], chosen.stages, home)
+        return render_pipeline(sources(home), options.recipe, mapped, chosen.stages, trainer)
+
+    def is_written(name: str, text: str) -> bool:
+        return is_as_written(name, text, sources(home.folder), options.recipe, mapped)
+
+    def find(home: Path) -> str | None:
+        return find_obstacle(home, make_pipeline(render(home), data), dvc, datasets.values())
+
+    home = Home(own, is_ours=True) if own else choose_home(folder.resolve(), wanted, dvc, find)
+    texts = render(home.folder)
+    track = [home.folder / name for name in data if not dvc.find_owner(home.folder / name)]
+    changes = plan_pipeline(home, make_pipeline(texts, data), dvc, is_written)
+    return PlannedPipeline(home, texts, changes, [*list_untracked(datasets, dvc), *track])
 
 
 def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str, dict[str, str]]:
@@ -130,36 +151,9 @@ def parse_columns(options: list[str], datasets: Mapping[str, Path]) -> dict[str,
     return columns
 
 
-def require_ours(folder: Path, texts: Mapping[str, str], is_ours: Callable[[str, str], bool]) -> None:
-    """Raise EntropylawError where a pipeline file is there that `init` did not write.
-
-    ``texts``: what it would write, by file name. ``is_ours``: whether it writes a file of this name and text otherwise.
-    """
-    for name in PIPELINE_FILES:
-        target = folder / name
-        found = target.read_text(encoding="utf-8") if target.exists() else texts[name]
-        if found not in (shipped_text(name), texts[name]) and not is_ours(name, found):
-            raise EntropylawError(
-                f"{target}: exists and is not ours, so it stays as it is; merge it by hand with the pipeline that "
-                "`entropylaw init` writes into an empty repository"
-            )
-
-
-def ignore_checkpoints(folder: Path) -> list[Path]:
-    """Have Git ignore the folder of checkpoints and judgments; the .gitignore if it was changed."""
-    target = folder / ".gitignore"
-    lines = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
-    if IGNORED in lines:
-        return []
-    target.write_text("\n".join([*lines, IGNORED]) + "\n", encoding="utf-8")
-    return [target]
-
-
-def _write_new(path: Path, text: str, replace: bool = False) -> list[Path]:
-    """The file if it was written: where it is missing, or with ``replace`` where it has another text."""
-    from corpus.artifacts import write_text
-
-    if path.exists() and (not replace or path.read_text(encoding="utf-8") == text):
-        return []
-    write_text(path, text)
-    return [path]
+def _show_plan(changes: list[FileChange], track: list[Path]) -> None:
+    for change in changes:
+        typer.echo("\n".join(change.describe()))
+    for path in track:
+        typer.echo(f"would write {show(path)}.dvc: DVC tracks {show(path)}")
+    typer.echo("nothing is written")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.errors import EntropylawError
+from corpus.errors import DataError, EntropylawError
 from corpus.records import HashedRecord
 from entropylaw.repository import layout
 
@@ -17,25 +17,19 @@ if TYPE_CHECKING:
 HELDOUT_SHARE = 0.05
 
 
-def write_data(
-    folder: Path,
-    datasets: dict[str, Path],
+def make_data(
+    datasets: Mapping[str, Path],
     heldout: Path | None,
     columns: Mapping[str, Mapping[str, str]] | None = None,
-) -> list[Path]:
-    """Write the baseline and the held-out rows in canonical form. Every dataset is read once first, so that a file
-    that cannot be read, or holds preferences where conversations are expected, stops `init` before anything is written.
+) -> dict[Path, bytes]:
+    """The baseline and the held-out rows in canonical form, by where they go. Every dataset is read, so that a file
+    that cannot be read, or holds preferences where conversations are expected, is an error here.
     ``columns``: by dataset, our names of its columns and theirs.
     """
-    from corpus.files import is_hub_name, write_rows
-    from corpus.prepared_rows import to_row
     from entropylaw.repository.datasets import KINDS
 
     columns = columns or {}
-    rows = {
-        name: load_first_rows(path if is_hub_name(path) else folder / path, KINDS[name], columns.get(name, {}))
-        for name, path in datasets.items()
-    }
+    rows = {name: load_first_rows(path, KINDS[name], columns.get(name, {})) for name, path in datasets.items()}
     # The base model learns conversations; of preferences alone those are the chosen answers.
     source = layout.SFT if layout.SFT in rows else layout.PREFERENCES
     conversations = rows[source] if source == layout.SFT else list_chosen(rows[source])
@@ -52,13 +46,7 @@ def write_data(
             f"{datasets[source]}: {len(conversations)} {usable} are too few to hold some out of training; "
             "add rows or name a held-out file with --held-out"
         )
-    written = []
-    for path, items in ((layout.BASELINE, baseline), (layout.HELDOUT, held_out)):
-        if (folder / path).exists():
-            continue
-        write_rows(folder / path, (to_row(record, row_hash) for record, row_hash in items))
-        written.append(folder / path)
-    return written
+    return {layout.BASELINE: _write_rows(baseline), layout.HELDOUT: _write_rows(held_out)}
 
 
 def list_chosen(rows: Iterable[HashedRecord]) -> list[HashedRecord]:
@@ -87,3 +75,21 @@ def is_held_out(row_hash: str) -> bool:
     """Whether a row belongs to the held-out share, by content, and independently of what the base model trains on."""
     # The last digits: the first ones decide which rows the base model is trained on.
     return int(row_hash[-13:], 16) / 16**13 < HELDOUT_SHARE
+
+
+def require_prepared(path: Path) -> None:
+    """Raise EntropylawError unless a file is in the canonical form; its first row speaks for all."""
+    from corpus.prepared_rows import read_prepared
+
+    try:
+        next(read_prepared(path))
+    except DataError as error:
+        raise EntropylawError(
+            f"{path}: is not in the form that `init` writes ({error.cause}); move it away, and init writes it anew"
+        ) from None
+
+
+def _write_rows(rows: Iterable[HashedRecord]) -> bytes:
+    from corpus.prepared_rows import write_row
+
+    return "".join(write_row(record, row_hash) for record, row_hash in rows).encode()

@@ -1,25 +1,35 @@
-"""The datasets that `init` is given, as paths inside the repository, and who keeps their versions."""
+"""The datasets that `init` is given: where each lies, and which of its files nobody keeps the versions of yet."""
 
 from __future__ import annotations
 
 import glob
 import os
-import subprocess
-import sys
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 from corpus.errors import EntropylawError
-from corpus.files import dataset_root, is_hub_name, is_pattern, list_files, missing_error, parse_hub_name, shard_pattern
+from corpus.files import (
+    dataset_root,
+    hub_name,
+    is_hub_name,
+    is_pattern,
+    list_files,
+    missing_error,
+    parse_hub_name,
+    shard_pattern,
+)
+from entropylaw.init.dvc_outputs import DvcRepository
 from entropylaw.repository import layout
-from entropylaw.repository.git import is_tracked, run_git
-from entropylaw.terminal import last_line
+from entropylaw.repository.git import run_git
 
 OWN_FOLDER = "put the files of one dataset into a folder of their own, such as data/sft, and name that folder"
+# Control characters, and what stands for bytes that are no UTF-8.
+_UNWRITABLE = ("Cc", "Cs")
 
 
-def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
-    """Dataset names and where their data lies, relative to ``folder``, from NAME=PATH options.
+def parse_datasets(options: list[str], folder: Path, dvc: DvcRepository) -> dict[str, Path]:
+    """Dataset names and where their data lies, as absolute paths, from NAME=PATH options.
 
     A path names a file, a folder, a pattern or a dataset on the Hub; one shard of several stands for all of them.
     """
@@ -34,7 +44,7 @@ def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
             parse_hub_name(text)
             datasets[name] = Path(text)
         else:
-            datasets[name] = _find_dataset(option, text, folder)
+            datasets[name] = _find_dataset(option, text, folder, dvc)
     if not datasets:
         raise EntropylawError(
             f"give the data to train on: --dataset {layout.SFT}=PATH for conversations, --dataset "
@@ -43,81 +53,87 @@ def parse_datasets(options: list[str], folder: Path) -> dict[str, Path]:
     return datasets
 
 
-def _find_dataset(option: str, text: str, folder: Path) -> Path:
-    """The path that an option names, relative to the repository."""
+def _find_dataset(option: str, text: str, folder: Path, dvc: DvcRepository) -> Path:
+    """The absolute path that an option names."""
     path = Path(text)
     # As a person types it: relative to where they stand, or to the repository.
     found = path if _is_there(path) else folder / path
     if not _is_there(found):
-        raise EntropylawError(f"--dataset {option}: {missing_error(found)}")
+        raise EntropylawError(f"--dataset {option}: {_explain_missing(found, dvc)}")
+    require_plain_name(option, found)
     shards = shard_pattern(found)
     if shards and len(glob.glob(shards)) > 1:
         found = Path(shards)
     # Not the file itself is resolved: DVC may link it to its cache.
     fixed = dataset_root(found)
     place = fixed.parent.resolve() / fixed.name if fixed.name not in ("", "..") else fixed.resolve()
-    try:
-        root = place.relative_to(folder.resolve())
-    except ValueError:
-        raise EntropylawError(f"--dataset {option}: the data must lie inside the repository {folder}") from None
-    if (folder / layout.BASELINE).parent.resolve().is_relative_to(place) and place.is_dir():
-        raise EntropylawError(
-            f"--dataset {option}: the pipeline keeps files of its own in {layout.DATA}/, such as {layout.BASELINE} and "
-            f"{layout.prepared(layout.SFT)}; {OWN_FOLDER}"
-        )
-    return root / found.relative_to(fixed)
+    if not place.is_relative_to(dvc.root):
+        raise EntropylawError(f"--dataset {option}: the data must lie inside the repository {dvc.root}")
+    return place / found.relative_to(fixed)
 
 
 def _is_there(path: Path) -> bool:
     return path.exists() or (is_pattern(path) and bool(glob.glob(str(path), recursive=True)))
 
 
-def list_outs(folder: Path) -> list[Path]:
-    """All files and folders that DVC tracks in a repository or makes in its pipeline, relative to ``folder``."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(folder)) as repo:
-            paths = [Path(out.fs_path) for out in repo.index.outs if out.is_in_repo]
-    except DvcException as error:
-        raise EntropylawError(f"{folder}: DVC cannot read this repository: {error}") from None
-    return [Path(os.path.relpath(path, folder.resolve())) for path in paths]
+def _explain_missing(path: Path, dvc: DvcRepository) -> str:
+    """Why a file is not there: DVC may know of it under another name than its own."""
+    error = str(missing_error(path))
+    owner = dvc.find_owner(path.parent.resolve() / path.name)
+    if owner is None or "dvc pull" in error:
+        return error
+    note = Path(os.path.relpath(owner.file)).as_posix()
+    return f"{path}: no such file; DVC knows it from {note}: run `dvc pull {path.as_posix()}`"
 
 
-def require_room(outs: Iterable[Path]) -> None:
-    """Raise EntropylawError where DVC tracks as a whole the folder in which the pipeline keeps files of its own."""
-    for out in outs:
-        if out == layout.DATA or out in layout.DATA.parents:
-            raise EntropylawError(
-                f"{out}/ is tracked by DVC as a whole, and the pipeline keeps files of its own there, such as "
-                f"{layout.BASELINE}; run `dvc remove {out}.dvc` and `dvc add` for the files in it, then init again"
-            )
+def require_plain_name(option: str, path: Path) -> None:
+    """Raise EntropylawError for a name that Git, DVC or we would misread. Blanks, quotes and signs of a shell are fine:
+    no name is ever part of a command line.
 
-
-def track(folder: Path, path: Path, outs: Iterable[Path]) -> None:
-    """Have DVC track a dataset, unless DVC or Git does already: a folder as a whole if nothing in it is tracked."""
-    if is_hub_name(path):
+    >>> require_plain_name("sft=my chats.jsonl", Path("it's $(my) chats & more.jsonl"))
+    """
+    name = str(path)
+    if os.path.lexists(path) and glob.has_magic(name):
+        cause = "has a *, ? or [ in its name, which would be read as a pattern once the file is not here"
+    elif any(unicodedata.category(character) in _UNWRITABLE for character in name):
+        cause = "has a control character in its name, or bytes that are no UTF-8, which a .gitignore cannot hold"
+    elif any(part.endswith(" ") for part in path.parts):
+        cause = "has a name that ends in a blank, which a .gitignore cannot hold"
+    else:
         return
-    tracked = set(outs)
-    root = dataset_root(folder / path)
-    files = [file.relative_to(folder) for file in list_files(folder / path)] if root.is_dir() else [path]
-    missing = [file for file in files if not {file, *file.parents} & tracked and not is_tracked(file, folder)]
-    if not missing:
-        return
-    whole = root.relative_to(folder)
-    below = any(whole in out.parents for out in tracked) or run_git("ls-files", str(whole), folder=folder)
-    add_to_dvc(folder, missing if below else [whole])
+    raise EntropylawError(f"--dataset {ascii(option)[1:-1]}: {cause}; rename it, with `dvc move` if DVC tracks it")
 
 
-def add_to_dvc(folder: Path, paths: Iterable[Path]) -> None:
-    """Run `dvc add`. Raises EntropylawError with DVC's last line where it fails."""
-    names = [str(path) for path in paths]
-    added = subprocess.run(
-        [sys.executable, "-m", "dvc", "--cd", str(folder), "add", "--quiet", *names],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if added.returncode:
-        raise EntropylawError(f"`dvc add {' '.join(names)}` failed: {last_line(added.stderr)}")
+def name_from(place: Path, home: Path) -> str:
+    """What params.yaml in the folder ``home`` says of a dataset's place.
+
+    >>> name_from(Path("/r/data/chats.jsonl"), Path("/r/data-risk")), name_from(Path("hf:/owner/name@v1"), Path("/r"))
+    ('../data/chats.jsonl', 'hf://owner/name@v1')
+    """
+    return hub_name(place) if is_hub_name(place) else Path(os.path.relpath(place, home)).as_posix()
+
+
+def list_untracked(datasets: Mapping[str, Path], dvc: DvcRepository) -> list[Path]:
+    """What DVC is to track, so that every dataset has versions: of a dataset that neither DVC nor Git has any file of,
+    the file or folder as a whole; of any other, the files that are missing there.
+    """
+    untracked: list[Path] = []
+    for place in datasets.values():
+        if is_hub_name(place):
+            continue
+        root = dataset_root(place)
+        if dvc.find_owner(root):
+            continue
+        in_git = _list_in_git(root)
+        files = list_files(place) if root.is_dir() else [place]
+        missing = [file for file in files if file not in in_git and not dvc.find_owner(file)]
+        if missing:
+            untracked += missing if in_git or any(dvc.list_below(root)) else [root]
+    return untracked
+
+
+def _list_in_git(path: Path) -> set[Path]:
+    """The files at or below a path that Git itself keeps."""
+    # -z: Git quotes odd names unless they end in a zero.
+    listed = run_git("--literal-pathspecs", "ls-files", "-z", "--", path.name or ".", folder=path.parent)
+    return {path.parent / name for name in listed.split("\0") if name}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from corpus.files import dataset_root, hub_name, is_hub_name, is_pattern
+from corpus.files import dataset_root, is_hub_name, is_pattern
 from entropylaw.init.recipes import apply_recipe, new_yaml, set_value
 from entropylaw.init.stages import (
     Stages,
@@ -137,8 +137,3 @@ def _name_dependencies(pipeline: Any, datasets: dict[str, str]) -> None:
     stage["deps"] = [*dict.fromkeys(roots), *[path for path in stage["deps"] if not path.startswith("${item")]]
     if "datasets.${key}" not in stage["params"]:
         stage["params"].insert(0, "datasets.${key}")
-
-
-def name_source(path: Path) -> str:
-    """What params.yaml says of a dataset's path."""
-    return hub_name(path) if is_hub_name(path) else path.as_posix()

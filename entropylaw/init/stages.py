@@ -66,7 +66,8 @@ def list_made(pipeline: Mapping[str, Any], names: Collection[str], datasets: Col
 
 def _body(stage: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a stage says, also where it is one for each dataset."""
-    return stage.get("do", stage)
+    body: Mapping[str, Any] = stage.get("do", stage)
+    return body
 
 
 def _list_outs(stage: Mapping[str, Any], datasets: Collection[str]) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _parse_out(text: str) -> str:
             f"--trainer-out {text!r}: expected a file or folder of the repository, such as models/mine"
         )
     # DVC deletes what a stage writes before it runs.
-    for own in OWN_FOLDERS:
+    for own in map(PurePosixPath, OWN_FOLDERS):
         if path == own or own in path.parents or path in own.parents:
             raise EntropylawError(f"--trainer-out {text}: the pipeline keeps files of its own in {own}; name another")
     return path.as_posix()

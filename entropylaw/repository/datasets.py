@@ -32,6 +32,16 @@ def known_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
     return read_datasets(folder) if file.exists() and "datasets" in read_params(file) else {}
 
 
+def locate_dataset(name: str | None) -> Path:
+    """Where params.yaml says that a dataset lies. Raises ParamsError where it names no such dataset, or ``name`` is
+    None.
+    """
+    datasets = read_datasets()
+    if name not in datasets:
+        raise ParamsError(f"give a data file, or --dataset with a dataset of {PARAMS_FILE}: {', '.join(datasets)}")
+    return datasets[name].file
+
+
 def main_dataset() -> str:
     """The dataset that is meant where none is named: the conversations, or the only one that there is."""
     datasets = known_datasets()

@@ -16,7 +16,10 @@ def run_git(*words: str, folder: Path = Path()) -> str:
     ``folder``: where Git runs. Raises EntropylawError when Git is not installed.
     """
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        # Names of files may be any bytes; they come back as `os.fsdecode` would have them.
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, errors="surrogateescape", check=False
+        )
     except FileNotFoundError:
         raise EntropylawError(
             "git: no such command on the PATH; install Git, where this repository keeps its data versions"
@@ -25,11 +28,14 @@ def run_git(*words: str, folder: Path = Path()) -> str:
 
 
 def require_repository(folder: Path) -> None:
-    """Raise EntropylawError unless ``folder`` is the root of a DVC repository inside a Git one."""
-    if not run_git("rev-parse", "--is-inside-work-tree", folder=folder):
+    """Raise EntropylawError unless ``folder`` lies in a DVC repository inside a Git one; it need not be its root."""
+    root = run_git("rev-parse", "--show-toplevel", folder=folder)
+    if not root:
         raise EntropylawError(f"{folder}: not inside a Git repository; run `git init` there first")
-    if not (folder / ".dvc").is_dir():
-        raise EntropylawError(f"{folder}: not the root of a DVC repository; run `dvc init` there first")
+    place = folder.resolve()
+    below = [parent for parent in (place, *place.parents) if parent.is_relative_to(Path(root).resolve())]
+    if not any((parent / ".dvc").is_dir() for parent in below):
+        raise EntropylawError(f"{folder}: not inside a DVC repository; run `dvc init` there first")
 
 
 def find_root() -> str:
@@ -83,6 +89,11 @@ def is_tracked(path: Path, folder: Path = Path()) -> bool:
 def find_merge_base(one: str, other: str) -> str:
     """The commit at which two branches parted; empty where this clone has none."""
     return run_git("merge-base", one, other)
+
+
+def is_ignored(path: Path) -> bool:
+    """Whether a .gitignore keeps this file out of Git."""
+    return bool(run_git("check-ignore", "--no-index", "--", path.name, folder=path.parent))
 
 
 def list_committed(commit: str, paths: Iterable[str], folder: Path = Path()) -> dict[str, str]:

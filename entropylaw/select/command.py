@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from corpus.errors import EntropylawError
+from entropylaw.options import take_options
 from entropylaw.pipeline_command import Place
-from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions, take_options
+from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions
 
 if TYPE_CHECKING:
     from selection.engines import EngineName

@@ -1,15 +1,11 @@
-"""The options of `select`, as dataclasses, and how a function that takes such dataclasses becomes a command."""
+"""The options of `select`, as dataclasses."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -85,39 +81,3 @@ class ZipOptions:
     engine: Annotated[
         EngineChoice, typer.Option(help="Workers are processes here, or actors of the Ray cluster at RAY_ADDRESS.")
     ] = EngineChoice.processes
-
-
-def take_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function: a parameter that is a dataclass becomes one option for each of its fields."""
-    groups: dict[str, type] = {}
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        if isinstance(parameter.annotation, type) and dataclasses.is_dataclass(parameter.annotation):
-            groups[parameter.name] = parameter.annotation
-            parameters += _fields_as_parameters(parameter.annotation)
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-
-    @functools.wraps(function)
-    def command(**options: Any) -> None:
-        grouped = {
-            name: group(**{field.name: options.pop(field.name) for field in dataclasses.fields(group)})
-            for name, group in groups.items()
-        }
-        function(**grouped, **options)
-
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return command
-
-
-def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in dataclasses.fields(group)
-    ]

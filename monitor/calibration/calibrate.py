@@ -105,7 +105,7 @@ def calibrate(
     )
     law_runs = plan_law_runs(subsets, held_out, base, LawTraining(probe, params.law_learning_rate, compression))
     steps = noise_steps + sum(run.steps for run in law_runs)
-    processes = count_processes(base, steps)
+    processes = count_processes(base, steps * probe.batch_rows * probe.max_length)
     with contextlib.ExitStack() as stack:
         if is_small(base):
             # With one thread everywhere the last bits depend neither on the cores nor on which process does a run.

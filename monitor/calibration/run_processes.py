@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 # Each process needs half a gigabyte for torch, and six seconds to load it.
 MAX_PROCESSES = 4
-# Fewer training steps than this are done sooner than a second process has started.
-MIN_STEPS = 400
+# Runs of fewer tokens than this, half a minute, are done here: a second process would save less than it takes to start.
+MIN_TOKENS = 400_000
 
 
-def count_processes(base: ProbedModel, steps: int) -> int:
-    """How many processes the runs from a base model are worth, of so many ``steps`` together.
+def count_processes(base: ProbedModel, tokens: int) -> int:
+    """How many processes the runs from a base model are worth, of at most so many ``tokens`` together.
 
     One for a pretrained model, because each process holds a copy, and for a model on a GPU.
     """
     from training.threads import count_threads
 
-    if not is_small(base) or steps < MIN_STEPS:
+    if not is_small(base) or tokens < MIN_TOKENS:
         return 1
     return min(count_threads(), MAX_PROCESSES)
 
