@@ -52,7 +52,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from entropylaw.repository.datasets import read_datasets
     from entropylaw.repository.places import locate_rows
     from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
-    from entropylaw.terminal import print_result
+    from entropylaw.terminal import print_result, show_progress
     from monitor.assess import assess_version
     from monitor.history import read_history
     from monitor.rule_params import RuleParams
@@ -61,14 +61,15 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     datasets = list(read_datasets())
     params = read_section(RuleParams, "rules")
     calibration = load_calibration()
-    verdict = assess_version(
-        [load_evidence(dataset) for dataset in datasets],
-        calibration,
-        read_history(layout.HISTORY),
-        load_configuration(calibration, datasets),
-        params,
-        __version__,
-    )
+    with show_progress("assess"):
+        verdict = assess_version(
+            [load_evidence(dataset) for dataset in datasets],
+            calibration,
+            read_history(layout.HISTORY),
+            load_configuration(calibration, datasets),
+            params,
+            __version__,
+        )
     verdict = locate_rows(verdict)
     write_json(layout.VERDICT, verdict)
     write_json(layout.METRICS, list_metrics(verdict))
