@@ -184,6 +184,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
     from corpus.artifacts import to_json
     from monitor.history import anchor_of, list_ends, read_history
     from monitor.lineage import list_followed
+    from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
     followed = [[earlier.name for earlier in before] for before in list_followed(entries)]
@@ -224,6 +225,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             status += after
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
             typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
+    typer.echo("\n" + "\n".join(LEGEND))
     ends = list_ends(entries)
     if len(ends) > 1:
         typer.echo(

@@ -14,6 +14,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from corpus.errors import EntropylawError
+from entropylaw.repository.missing_data import explain_missing_data
 from entropylaw.repository.pipeline_folder import find_pipeline
 
 # Of worker processes: the folder in which the user typed the command line that they are given.
@@ -63,7 +64,8 @@ def _in_pipeline(ctx: Any) -> Iterator[None]:
             start = stack.enter_context(_entered(_list_given(ctx)))
         if start != Path.cwd():
             ctx.params |= {name: _move(value, start) for name, value in _list_given(ctx).items()}
-        yield
+        with explain_missing_data():
+            yield
 
 
 @contextlib.contextmanager
