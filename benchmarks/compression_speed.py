@@ -160,7 +160,7 @@ def measure(path: Path, megabytes: int, sources: Sequence[str]) -> None:
     half = run_command(path)
     raw = profile["raw_bytes"] / 1e6
     print(f"{len(sources)} source{'s' * (len(sources) > 1)}, {profile['rows']:,} rows, {raw:,.0f} MB of text: ", end="")
-    print(f"R {profile['r']:.3f}, over the long window {profile['r_long']:.3f}")
+    print(f"R {profile['r']:.3f}, long R {profile['r_long']:.3f}")
     print(f"  the command: {command.seconds:.1f} s, {raw / command.seconds:.1f} MB/s")
     streams, cores, bound = len(alone.cpu_seconds), count_cores(), alone.bound_seconds
     print(f"  {streams} streams of the codecs alone: {alone.seconds:.1f} s; on {cores} cores at best {bound:.1f} s")

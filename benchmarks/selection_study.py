@@ -32,7 +32,7 @@ def make_repository(workspace: Path, version: str, seed: int) -> None:
     write_rows(workspace / "export" / "heldout.jsonl", data.heldout)
     run(workspace, "git", "init", "--quiet")
     run(workspace, "dvc", "init", "--quiet")
-    run(workspace, "entropylaw", "init", "--dataset", "sft=data/sft.jsonl", "--heldout", "export/heldout.jsonl")
+    run(workspace, "entropylaw", "init", "--dataset", "sft=data/sft.jsonl", "--held-out", "export/heldout.jsonl")
     yaml = YAML()
     params = yaml.load(workspace / "params.yaml")
     for section, changes in FULL.params.items():

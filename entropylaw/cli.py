@@ -28,6 +28,8 @@ START = "Start"
 DAILY = "Every day"
 STAGES = "One stage of the pipeline, as `dvc repro` runs it"
 RELEASE = "Models and releases"
+# Options as they were called once, without their dashes: scripts go on working.
+RENAMED = {"heldout": "held-out"}
 # They are about no pipeline that is there already; `lint` names files as the user does, also to a CI system.
 WHERE_THE_USER_IS = ("demo", "init", "lint")
 
@@ -76,6 +78,11 @@ class Commands(TyperGroup):
                 formatter.write_dl(rows)
 
 
+def _use_new_name(word: str) -> str:
+    """An option or command by the name that it has now, so that the one that it had goes on working."""
+    return RENAMED.get(word, word)
+
+
 app = typer.Typer(
     cls=Commands,
     name="entropylaw",
@@ -83,7 +90,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _use_new_name},
 )
 
 

@@ -195,7 +195,10 @@ def require_one_kind(versions: Sequence[LoadedVersion]) -> str:
 def load_base(base: str | None, params: ProbeParams) -> tuple[ProbedModel | None, list[str]]:
     """The base model to probe from, or None and why: without a name, the one of the repository, if it is there."""
     if base is None and not BASE_MODEL.exists():
-        return None, [f"L was not measured: there is no {BASE_MODEL} (`dvc repro base_model`), and no --base."]
+        from entropylaw.repository.missing_outputs import name_remedy
+
+        remedy = name_remedy(BASE_MODEL, "base_model")
+        return None, [f"L was not measured: there is no {BASE_MODEL}, and no --base; run {remedy}."]
     from training.fine_tuning import quiet_libraries
     from training.probed_model import load_probed_model
 

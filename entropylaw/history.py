@@ -148,6 +148,8 @@ def write_reports_again(fresh: Sequence[str], judged_anew: bool = False) -> None
     if "release" in fresh:
         write_release()
     record_stages(fresh)
+    if judged_anew:
+        typer.echo("Next: `dvc repro`, which asks the gate again and goes on from there.")
 
 
 def load_evidence_of(verdict: Verdict) -> list[Evidence]:
@@ -182,6 +184,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
     from corpus.artifacts import to_json
     from monitor.history import anchor_of, list_ends, read_history
     from monitor.lineage import list_followed
+    from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
     followed = [[earlier.name for earlier in before] for before in list_followed(entries)]
@@ -222,6 +225,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             status += after
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
             typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
+    typer.echo("\n" + "\n".join(LEGEND))
     ends = list_ends(entries)
     if len(ends) > 1:
         typer.echo(

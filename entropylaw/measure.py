@@ -70,7 +70,7 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
         result = profile_compression(count_rows(stream_records(data), progress), params)
     if out:
         write_json(out, result)
-    ratios = f"R {result.r:.3f}, over the long window {result.r_long:.3f}"
+    ratios = f"R {result.r:.3f}, long R {result.r_long:.3f}"
     print_result(result, json, [f"{data}: {ratios} ({result.rows} rows)"])
 
 
@@ -91,8 +91,8 @@ def consistency(
     from monitor.measures.consistency import ConsistencyParams, profile_consistency
 
     params = read_section(ConsistencyParams, "consistency")
-    records = load_rows(data)
     with show_progress("consistency") as progress:
+        records = load_rows(data)
         result, agreement = profile_consistency(records, params, progress)
     if rows:
         with atomic_writer(rows, "wb") as handle:
@@ -125,9 +125,9 @@ def base_model(
     from training.fine_tuning import quiet_libraries
 
     params = read_section(BaseModelParams, "base_model")
-    records = load_rows(data, held_out)
     quiet_libraries()
     with show_progress("base model") as progress:
+        records = load_rows(data, held_out)
         card = build_base_model(records, data_hash(row_hash for _, row_hash in records), params, out, progress)
     loss = "" if card.last_loss_nats is None else f", loss {card.first_loss_nats:.2f} to {card.last_loss_nats:.2f} nats"
     print_result(card, json, [f"{out}: {card.parameters:,} parameters, {card.tokens:,} tokens{loss}"])
@@ -162,9 +162,9 @@ def probe(
     from training.probed_model import load_probed_model
 
     params = read_section(ProbeParams, "probe")
-    records = load_rows(data)
     quiet_libraries()
     with show_progress("probe") as progress, explain_probe_memory("probe", params):
+        records = load_rows(data)
         model, tokenizer, card = load_probed_model(base)
         result = probe_loss(model, tokenizer, records, params, card.trained_from, progress)
     summary = summarise_probe(result, card.identity)

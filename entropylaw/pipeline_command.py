@@ -14,6 +14,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from corpus.errors import EntropylawError
+from entropylaw.repository.missing_data import explain_missing_data
 from entropylaw.repository.pipeline_folder import find_pipeline
 
 # Of worker processes: the folder in which the user typed the command line that they are given.
@@ -44,9 +45,14 @@ class PipelineGroup(TyperGroup):
             return super().invoke(ctx)
 
 
+def started_in() -> Path:
+    """The folder in which the user typed the command, where the user will type the next one too."""
+    return _started_in.get() or Path.cwd()
+
+
 def tell_workers() -> None:
     """Let processes that are started from here with the same command line know in which folder it was typed."""
-    os.environ[_OF_WORKERS] = str(_started_in.get() or Path.cwd())
+    os.environ[_OF_WORKERS] = str(started_in())
 
 
 @contextlib.contextmanager
@@ -58,7 +64,8 @@ def _in_pipeline(ctx: Any) -> Iterator[None]:
             start = stack.enter_context(_entered(_list_given(ctx)))
         if start != Path.cwd():
             ctx.params |= {name: _move(value, start) for name, value in _list_given(ctx).items()}
-        yield
+        with explain_missing_data():
+            yield
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from corpus.artifacts import to_json
-from corpus.progress import Progress, StageProgress, ignore_stages
+from corpus.progress import Progress, StageProgress
+from entropylaw.plain_progress import write_lines
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -32,10 +33,11 @@ def show_stages(labels: Mapping[str, str]) -> Iterator[StageProgress]:
     """A function of (stage, done, total) that draws the stage's bar on stderr when that is a terminal.
 
     The bar shows the stage's label, what is done, how much of it a second, and the time left; the next stage's bar
-    takes its place. Where stderr is no terminal nothing is drawn.
+    takes its place. Where stderr is no terminal, a line every 30 seconds says the same.
     """
     if not sys.stderr.isatty():
-        yield ignore_stages
+        with write_lines(labels) as report_line:
+            yield report_line
         return
     from rich.console import Console
     from rich.progress import (
@@ -72,6 +74,15 @@ def show_progress(title: str) -> Iterator[Progress]:
     """A function of (done, total) that draws one bar as `show_stages` does."""
     with show_stages({title: title}) as report:
         yield lambda done, total: report(title, done, total)
+
+
+def last_line(text: str) -> str:
+    """The last line of what another program wrote that is not blank: there it says why it failed.
+
+    >>> last_line("ERROR: no such file\\n\\n  \\n")
+    'ERROR: no such file'
+    """
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
 
 
 def format_rate(per_second: float | None) -> str:

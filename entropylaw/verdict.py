@@ -52,7 +52,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     from entropylaw.repository.datasets import read_datasets
     from entropylaw.repository.places import locate_rows
     from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
-    from entropylaw.terminal import print_result
+    from entropylaw.terminal import print_result, show_progress
     from monitor.assess import assess_version
     from monitor.history import read_history
     from monitor.rule_params import RuleParams
@@ -61,14 +61,15 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     datasets = list(read_datasets())
     params = read_section(RuleParams, "rules")
     calibration = load_calibration()
-    verdict = assess_version(
-        [load_evidence(dataset) for dataset in datasets],
-        calibration,
-        read_history(layout.HISTORY),
-        load_configuration(calibration, datasets),
-        params,
-        __version__,
-    )
+    with show_progress("assess"):
+        verdict = assess_version(
+            [load_evidence(dataset) for dataset in datasets],
+            calibration,
+            read_history(layout.HISTORY),
+            load_configuration(calibration, datasets),
+            params,
+            __version__,
+        )
     verdict = locate_rows(verdict)
     write_json(layout.VERDICT, verdict)
     write_json(layout.METRICS, list_metrics(verdict))
@@ -83,6 +84,7 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     from corpus.errors import EntropylawError
     from corpus.prepare import read_prepared
     from corpus.records import canonical_text
+    from entropylaw.repository.missing_outputs import require_here
 
     hashes: dict[str, set[str]] = {}
     for row in rows:
@@ -90,6 +92,7 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for dataset, wanted in hashes.items():
         path = layout.prepared(dataset)
+        require_here(path, "prepare")
         texts |= {row_hash: canonical_text(record) for record, row_hash in read_prepared(path) if row_hash in wanted}
         if missing := wanted - texts.keys():
             raise EntropylawError(
@@ -194,7 +197,6 @@ def check(
     from reports.checks import render_check
     from reports.report_data import build_report_data, show_stale
 
-    require_history(base)
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
     waivers, today = load_waivers(), datetime.date.today()
     # Only this format points into the data files, and reading params.yaml takes time.
@@ -203,6 +205,7 @@ def check(
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
     code: int = decide_gate(shown, waivers, today, strict).exit_code
     try:
+        require_history(base)
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code

@@ -42,8 +42,12 @@ def render_comparison(result: VersionComparison) -> list[str]:
 
 def _name(version: ComparedVersion) -> str:
     commit = f" ({version.commit[:SHORT_COMMIT]})" if version.commit else ""
+    name = f"{escape_log(version.name)}{commit}"
+    if not version.left_out:
+        return name
+    rows = format_count(version.numbers.rows + sum(version.left_out.values()))
     left_out = ", ".join(f"{format_count(count)} {reason}" for reason, count in version.left_out.items())
-    return f"{escape_log(version.name)}{commit}" + (f"; rows left out: {left_out}" if left_out else "")
+    return f"{name}; of {rows} rows left out: {left_out}"
 
 
 def _list_numbers(result: VersionComparison) -> list[str]:
@@ -52,7 +56,7 @@ def _list_numbers(result: VersionComparison) -> list[str]:
     def line(label: str, *cells: str) -> str:
         return f"{label:<{LABEL_WIDTH}}" + "".join(f"{cell:>{NUMBER_WIDTH}}" for cell in cells)
 
-    lines = [line("", "A", "B", "change"), line("rows", *_counts("rows", a, b, change))]
+    lines = [line("", "A", "B", "change"), line("rows compared", *_counts("rows", a, b, change))]
     for measure in list_measures(result.a.kind == result.b.kind == "preferences"):
         now, before, by = (getattr(numbers, measure.key) for numbers in (b, a, change))
         lines.append(

@@ -41,6 +41,8 @@ def render_html(data: ReportData, figures: Figures) -> str:
         data=data,
         figures=figures,
         findings=[rule for rule in data.rules if rule.status in ALARMS],
+        ran=[rule for rule in data.rules if rule.status != "skipped"],
+        skipped=[rule for rule in data.rules if rule.status == "skipped"],
         counted=count_statuses(data.rules),
         group_words=GROUP_WORDS,
         measures=MEASURES,

@@ -170,7 +170,7 @@ def _law(data: ReportData) -> list[str]:
             [escape_markdown(point.name), *(format_number(x) for x in (point.r, point.r_long, point.l, point.z))]
             for point in data.law.points
         ]
-        blocks.append(table(["Run", "R", "R long", "L", "Z"], rows, "lrrrr"))
+        blocks.append(table(["Run", "R", "long R", "L", "Z"], rows, "lrrrr"))
     return blocks
 
 

@@ -10,7 +10,7 @@ from reports.escaping import escape_log
 from reports.numbers import format_added, format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
 from reports.rule_view import RuleView
-from reports.words import ALARMS, MEASURES, Words
+from reports.words import ALARMS, COMPARED, LEGEND, MEASURES, Words
 
 WIDTH = 80
 HASH_DIGITS = 12
@@ -78,7 +78,7 @@ def _list_measures(data: ReportData) -> list[str]:
     lines = [f"{'MEASURES':<26}" + "".join(f"{column:>9}" for column in columns)]
     for dataset in data.datasets:
         lines += _describe_dataset(dataset, data)
-    return lines
+    return lines + [f"  {line}" for line in LEGEND] + ([f"  {COMPARED}"] if data.parent else [])
 
 
 def _describe_dataset(dataset: DatasetView, data: ReportData) -> list[str]:

@@ -50,10 +50,19 @@ class Measure:
 
 MEASURES: tuple[Measure, ...] = (
     Measure("r", "R", "compression ratio, 32 KiB window", "higher: neighbouring rows repeat each other"),
-    Measure("r_long", "R long", "compression ratio, long window", "higher: rows repeat each other anywhere"),
+    Measure("r_long", "long R", "compression ratio, long window", "higher: rows repeat each other anywhere"),
     Measure("l", "L", "mean probe loss, nats per token", "higher: new, noisy or inconsistent to the base model"),
     Measure("c", "C", "mean cosine of prompt and answer", "lower: answers fit their prompts less"),
 )
+
+# Below a table of numbers in a terminal: what the columns are, with units, and why counts of rows differ.
+LEGEND = (
+    "R: raw bytes / compressed bytes, 32 KiB back; long R: over all rows",
+    "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",
+    "rows: the usable ones; results/DATASET/prepare.json lists the others",
+)
+# The same for the rows that a check compares: they are fewer than the rows that were added.
+COMPARED = "rows compared: the added ones that were read and have kept rows like them"
 
 # L of preferences is the loss that KTO trains on.
 KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected differ less")

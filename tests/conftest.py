@@ -1,5 +1,7 @@
 """Real conversations, and one tiny base model trained on them, shared by the whole test session."""
 
+import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +10,17 @@ from hypothesis import settings
 
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
 from entropylaw.demo.chitchat import ChatLog, load_chat_logs, to_conversation
+from entropylaw.repository.history_guard import GITLAB_BASE, TARGET_VARIABLES
 
 Rows = list[HashedRecord]
 
 # Other programs may hold the cores: how long one example takes says nothing about the code.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# Where these tests run in a pull request of our own, the repositories that they make are none of it.
+for _variable in (*TARGET_VARIABLES, GITLAB_BASE, "GITHUB_REF"):
+    os.environ.pop(_variable, None)
 
 ROLES = {"human": "user", "gpt": "assistant"}
 # Longer conversations, half of all, hold nine tenths of the text: they would cost much time and show nothing else.
@@ -86,3 +93,12 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     """A working folder of the test's own: checkpoints lie below the current one."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
+
+
+@pytest.fixture
+def quiet_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC within the test's own process: no word to its users, and none to the console of an earlier test, which its
+    log handlers hold on to.
+    """
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])

@@ -282,7 +282,7 @@ def _pass() -> Verdict:
                 "both_rise",
                 "sft",
                 "pass",
-                "R over the long window went from 3.640 to 3.628 and L from 5.013 to 5.019: they do not both rise.",
+                "Long R went from 3.640 to 3.628 and L from 5.013 to 5.019: they do not both rise.",
                 -0.22,
                 1.0,
                 0.981,
@@ -407,7 +407,7 @@ def _risky() -> Verdict:
             "both_rise",
             "sft",
             "risky",
-            "R over the long window went from 3.640 to 3.946 and L from 5.013 to 5.306 nats: both rise, as in the "
+            "Long R went from 3.640 to 3.946 and L from 5.013 to 5.306 nats: both rise, as in the "
             "paper's x5, the sign of repetitive and inconsistent data.",
             5.6,
             1.0,

@@ -405,6 +405,20 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(
     require_one_line(call(before, "backfill", "--dry-run"), code, *parts)
 
 
+def test_versions_of_a_renamed_file_are_found_under_its_former_name(before: Path) -> None:
+    with warnings.catch_warnings(action="ignore"), Repo(str(before)) as repo:
+        repo.move(str(before / "data" / "sft.jsonl"), str(before / "data" / "chats.jsonl"))
+    params = before / PARAMS_FILE
+    params.write_text(params.read_text().replace("path: data/sft.jsonl", "path: data/chats.jsonl"))
+    Team(before, new=False).commit("Rename")
+    document = read_result(call(before, "backfill", "--dry-run", "--json"))
+    assert {version["outcome"] for version in document["versions"]} == {"to measure"} and len(document["versions"]) == 6
+    head = git(before, "rev-parse", "HEAD")[:7]
+    assert document["renames"] == {"sft": [{"old": "data/sft.jsonl", "new": "data/chats.jsonl", "commit": head}]}
+    shown = call(before, "backfill", "--dry-run").stdout
+    assert f"sft: renamed from data/sft.jsonl to data/chats.jsonl ({head})" in shown
+
+
 def test_a_calibration_of_another_base_model_is_not_used(before: Path) -> None:
     card = before / "models" / "base" / "entropylaw.json"
     card.write_text(json.dumps({**json.loads(card.read_text()), "identity": "another"}))

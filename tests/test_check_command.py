@@ -1,7 +1,9 @@
 """The command `check` in every format, and what it exits with."""
 
+import datetime
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 from xml.etree import ElementTree
@@ -76,6 +78,36 @@ def test_a_warning_that_strict_stops_is_let_through_by_what_the_check_says_to_ty
     assert "entropylaw waive novelty" not in said and "entropylaw waive edits" in said
     assert waive("all").exit_code == 0
     assert run("warn", "--strict").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        ("2001-01-31", "waiver.expires: 2001-01-31 is past, so the waiver would never hold"),
+        ("soon", "waiver.expires: expected a day as YYYY-MM-DD, found 'soon'"),
+        ("2999-02-30", "waiver.expires: expected a day as YYYY-MM-DD, found '2999-02-30'"),
+    ],
+)
+def test_a_waiver_that_could_never_hold_is_refused_at_once(run, day, told) -> None:
+    assert run("risky").exit_code == 1
+    words = ["waive", "all", "--reason", "meant", "--owner", "ana", "--expires"]
+    refused = CliRunner().invoke(app, [*words, day])
+    assert refused.exit_code == 2 and refused.stderr.startswith(f"entropylaw: {told}")
+    assert not Path("waivers.yaml").exists()
+    assert CliRunner().invoke(app, [*words, datetime.date.today().isoformat()]).exit_code == 0
+
+
+def test_an_accepted_version_is_not_to_be_recorded_again(run) -> None:
+    for status in ("baseline", "pass", "warn"):
+        known = status == "baseline"  # of the sample it is x1, which the history has
+        assert ("       entropylaw accept\n" in run(status).stdout) is not known
+        verdict = sample_verdict(status)
+        version = replace(verdict.version, data_hash=f"{status[0].encode().hex()}" * 16)
+        write_json("results/verdict.json", replace(verdict, version=version))
+        write_entry("history", replace(history()[0], number=0, name=f"the-{status}", data_hash=version.data_hash))
+        shown = CliRunner().invoke(app, ["check"])
+        assert shown.exit_code == 0 and "       entropylaw accept\n" not in shown.stdout
+        assert f"the-{status}" in shown.stdout and "recorded in history/" in " ".join(shown.stdout.split())
 
 
 def test_what_is_left_to_waive_under_strict_once_every_risky_rule_is_waived(run) -> None:

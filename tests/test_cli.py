@@ -177,6 +177,16 @@ def test_the_help_lists_every_command_in_a_panel_with_a_whole_line(run):
     assert "  check " in panels[DAILY] and "  train " in panels[STAGES]
 
 
+def test_options_go_on_working_under_the_names_that_they_had(run, tmp_path):
+    write_lines(tmp_path / "data.jsonl", GOOD)
+    for option in ("--held-out", "--heldout"):
+        result = run("compress", "data.jsonl", option, "none.jsonl")
+        assert result.exit_code == 2 and "No such option" in result.stderr  # it has no such option under any name
+        result = run("prepare", "data.jsonl", "--out", "p.jsonl", option, "none.jsonl")
+        assert result.exit_code == 2 and "none.jsonl: no such file" in result.stderr
+    assert "--heldout" not in run("init", "--help").stdout and "--held-out" in run("init", "--help").stdout
+
+
 def test_the_module_and_its_version_start_in_a_fresh_process(tmp_path):
     done = subprocess.run(
         [str(Path(sys.executable).parent / "entropylaw"), "--version"],

@@ -214,8 +214,8 @@ def test_the_table_shows_both_numbers_and_their_difference(compare: Compare, cha
     result = compare("a.jsonl", "b.jsonl")
     lines = result.stdout.splitlines()
     table = {line[:44].strip(): line[44:].split() for line in lines if len(line) > 44}
-    assert lines[:2] == ["A  a.jsonl", "B  b.jsonl; rows left out: 3 empty answer"]
-    assert table["rows"] == ["60", "80", "+20"]
+    assert lines[:2] == ["A  a.jsonl", "B  b.jsonl; of 83 rows left out: 3 empty answer"]
+    assert table["rows compared"] == ["60", "80", "+20"]
     before, after, change = table["R       compression ratio, 32 KiB window"]
     numbers = read_result(compare("a.jsonl", "b.jsonl", "--json"))
     assert [float(before), float(after)] == [round(numbers[side]["numbers"]["r"], 3) for side in "ab"]

@@ -194,6 +194,17 @@ def test_json_says_the_same_from_a_subfolder(repository: Path, monkeypatch: pyte
     assert broken["text"].startswith("params.yaml, line 1: not YAML")
 
 
+def test_remedies_are_commands_for_the_folder_that_the_user_is_in(repository: Path) -> None:
+    Path("data/sft.jsonl").unlink()
+    shutil.rmtree("models")
+    findings = {finding.subject: finding for finding in examine(Checkout(repository.parent))}
+    assert findings["data sft"].remedy == "run `dvc pull repository/data/sft.jsonl`"
+    assert findings["base model"].remedy == "run `dvc pull repository/models/base`"
+    change_params("calibration", seeds=9)
+    findings = {finding.subject: finding for finding in examine(Checkout(repository.parent))}
+    assert findings["next"].remedy == findings["calibration"].remedy == "run `dvc repro repository/dvc.yaml`"
+
+
 # The ground: Git, DVC, the pipeline, params.yaml.
 
 
@@ -266,6 +277,15 @@ def test_a_params_yaml_that_a_stage_would_refuse_is_named_with_its_key(
     assert finding.text.startswith(text) and finding.remedy.startswith(remedy)
 
 
+def test_a_damaged_dvc_yaml_or_dvc_lock_is_broken_and_named(repository: Path) -> None:
+    write("dvc.lock", "<<<<<<< HEAD\n")
+    (broken,) = [finding for finding in examine(Checkout()) if finding.state == "broken"]
+    assert broken.subject == "dvc.lock" and broken.text.startswith("dvc.lock: expected sections")
+    write("dvc.yaml", "stages:\n  assess:\n    cmd: entropylaw assess\n  x: [\n")
+    finding = find("pipeline")
+    assert finding.text.startswith("dvc.yaml, line ") and finding.remedy == "restore it from Git, or mend it by hand"
+
+
 # The data.
 
 
@@ -276,6 +296,15 @@ def test_data_that_is_not_pulled_is_broken_only_where_it_has_to_be_measured(repo
     note = Path("data/sft.jsonl.dvc")
     note.write_text(note.read_text().replace("md5: ", "md5: 0", 1))
     assert find("data sft").state == "broken"
+
+
+def test_data_is_known_to_be_tracked_by_a_dvc_file_elsewhere(repository: Path) -> None:
+    Path("data/sft.jsonl").unlink()
+    note = Path("data/sft.jsonl.dvc").read_text()
+    Path("data/sft.jsonl.dvc").unlink()
+    write("notes/chats.dvc", f"wdir: ../data\n{note}")
+    git("add", "--all")
+    assert find("data sft").remedy == "run `dvc pull data/sft.jsonl`"
 
 
 def test_data_that_nobody_tracks_and_that_is_gone_is_broken(repository: Path) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from sample_verdicts import sample_verdict
+from sample_verdicts import long_history
 from typer.testing import CliRunner
 
-from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from entropylaw.cli import app
 from entropylaw.init.pipeline import render_pipeline
 from entropylaw.repository.pipeline_folder import find_pipeline, is_pipeline
+from monitor.history import write_entry
 
 Run = Callable[..., Result]
 
@@ -133,11 +133,16 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.mark.parametrize("place", [".", "data", "data/new"])
 def test_a_command_shows_the_pipelines_results_from_every_folder(team: Path, run: Run, place: str) -> None:
-    write_json(team / "data-risk" / "results" / "verdict.json", sample_verdict("risky"))
-    here, there = run(team / "data-risk", "check"), run(team / place, "check")
-    assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) and here.exit_code == 1
+    accepted = long_history(2)
+    for entry in accepted:
+        write_entry(team / "data-risk" / "history", entry)
+    here, there = run(team / "data-risk", "history"), run(team / place, "history")
+    assert here.exit_code == there.exit_code == 0 and there.stdout == here.stdout
+    assert all(entry.name in there.stdout for entry in accepted)
     folder = os.path.relpath(team / "data-risk", team / place)
     assert there.stderr == f"entropylaw: working in {folder}, the pipeline's folder\n" and not here.stderr
+    # Without a verdict none of them passes.
+    assert [run(team / folder, "check").exit_code for folder in ("data-risk", place)] == [3, 3]
 
 
 def test_files_are_named_as_the_user_sees_them(team: Path, run: Run) -> None:

@@ -25,6 +25,7 @@ from entropylaw.init.pipeline import render_pipeline
 from entropylaw.init.stages import Stages
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import main_dataset, read_datasets
+from entropylaw.repository.recorded_stages import list_fresh_stages
 from entropylaw.repository.reported_scores import read_reported_scores, report_score
 from entropylaw.repository.rows import held_out_hashes
 from monitor.history import HistoryEntry, read_history, write_entry
@@ -195,11 +196,27 @@ def test_the_score_of_an_accepted_version_goes_into_the_history(folder: Path) ->
         tool_version="0.2.0",
     )
     write_entry(layout.HISTORY, entry)
-    assert score("--benchmark", "ours", "--value", "0.5").startswith("history/0001-x6.json")
+    assert score("--benchmark", "ours", "--value", "0.5").startswith("history/x6-")
     assert read_history(layout.HISTORY)[0].scores == {"ours": 0.5}
     assert not layout.REPORTED_SCORES.exists()
     score("x6", "--benchmark", "ours", "--value", "0.75")
     assert read_history(layout.HISTORY)[0].scores == {"ours": 0.75}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # DVC's own libraries
+def test_a_score_told_by_a_running_stage_leaves_dvcs_records_to_dvc(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, quiet_dvc: None
+) -> None:
+    from dvc.repo import Repo
+
+    Path("dvc.yaml").write_text("stages: {gate: {cmd: echo yes > approval.txt, outs: [approval.txt]}}\n")
+    with Repo.init(no_scm=True) as repo:
+        repo.reproduce()
+    assert list_fresh_stages() == ("gate",)
+    # DVC locks what the stage reads until its command has ended.
+    monkeypatch.setenv("DVC_STAGE", "train")
+    assert list_fresh_stages() == ()
 
 
 @pytest.mark.parametrize("content", ["[]", '{"data_hash": "x"}', '{"data_hash": "x", "z": {"a": "b"}}'])

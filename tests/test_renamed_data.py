@@ -212,3 +212,37 @@ def test_compare_reads_a_revision_as_it_was_read_then(renamed: Team, a: str) -> 
     document = json.loads(result.stdout)
     assert document["a"]["name"] == f"{a[:6]}:data/a.jsonl"
     assert (document["rows"]["kept"], document["rows"]["added"]) == ((1, 2) if a == "HEAD~2" else (2, 1))
+
+
+def compress(path: str) -> str:
+    result = CliRunner().invoke(app, ["compress", path])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("entropylaw: ").strip()
+
+
+def test_data_that_is_not_here_is_said_to_be_in_dvc_wherever_that_is_noted(team: Team) -> None:
+    team.add(team.write("data/a.jsonl", 1))
+    Path("notes").mkdir()
+    Path("notes/a.dvc").write_text("wdir: ../data\n" + Path("data/a.jsonl.dvc").read_text())
+    Path("data/a.jsonl.dvc").unlink()
+    Path("data/a.jsonl").unlink()
+    team.commit()
+    assert compress("data/a.jsonl") == "data/a.jsonl: no such file; DVC tracks it: run `dvc pull data/a.jsonl`"
+    assert compress("data/none.jsonl") == "data/none.jsonl: no such file"
+
+
+@pytest.mark.parametrize("kept_by", ["git", "dvc"])
+@pytest.mark.parametrize("committed", [False, True])
+def test_data_that_was_renamed_is_said_to_be(team: Team, kept_by: str, committed: bool) -> None:
+    team.write("data/a.jsonl", 1)
+    if kept_by == "dvc":
+        team.add("data/a.jsonl")
+    team.commit()
+    if kept_by == "dvc":
+        team.dvc(lambda repo: repo.move("data/a.jsonl", "data/b.jsonl"))
+    else:
+        git("mv", "data/a.jsonl", "data/b.jsonl")
+    if committed:
+        team.commit()
+    told = "data/a.jsonl: no such file; renamed to data/b.jsonl; name that, also in params.yaml"
+    assert compress("data/a.jsonl") == told

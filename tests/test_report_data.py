@@ -194,7 +194,7 @@ def test_a_law_with_few_runs_or_curves_is_shown_as_far_as_it_goes() -> None:
     band = curve.band
     assert band is not None
     shown = view(replace(law(), curves={"r_long": curve})).curves
-    assert [part.symbol for part in shown] == ["R", "R long", "L"] and all(part.sentence for part in shown)
+    assert [part.symbol for part in shown] == ["R", "long R", "L"] and all(part.sentence for part in shown)
     steps = tuple(zip(band.x, band.z, band.low, band.high, band.run_low, band.run_high, strict=True))
     assert [part.steps for part in shown] == [(), steps, ()]
     assert view(replace(law(), curves={"r_long": replace(curve, band=None)})).curves[1].steps == ()

@@ -109,6 +109,24 @@ def test_nothing_sticks_out_sideways(pages: dict[str, Path], browser: Chromium, 
     assert set(frames) <= {0}
 
 
+def test_on_a_phone_the_checks_need_no_scrolling_sideways_and_the_skipped_ones_are_folded(
+    pages: dict[str, Path], browser: Chromium
+) -> None:
+    browser.open(pages["risky"], 390, "light")
+    shown = "[...document.querySelectorAll('#checks .stacked tbody tr')].filter(e => e.checkVisibility()).length"
+    folded = "[...document.querySelectorAll('#checks details')].filter(e => e.checkVisibility())"
+    counts = [browser.run(shown)]
+    for _ in range(2):
+        browser.run(f"{folded}.forEach(e => e.open = true)")
+        counts.append(browser.run(shown))
+    ran, skipped = browser.run("[...document.querySelectorAll('#checks .stacked')].map(e => e.tBodies[0].rows.length)")
+    assert counts == [0, ran, ran + skipped] and skipped == 5
+    frames = browser.run(
+        "[...document.querySelectorAll('.scroll:has(.stacked)')].map(e => e.scrollWidth - e.clientWidth)"
+    )
+    assert frames == [0, 0]
+
+
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 @pytest.mark.parametrize("page", ["baseline", "pass", "risky", "not_assessed"])
 def test_axe_finds_no_serious_violation(

@@ -142,7 +142,7 @@ def test_the_baseline_and_the_held_out_rows_are_the_present_version_and_share_no
 
 def test_a_given_held_out_file_is_used(repository):
     write_lines(repository / "held.jsonl", [conversation(i) for i in range(1000, 1007)])
-    assert init("--dataset", "sft=data/sft.jsonl", "--heldout", "held.jsonl").exit_code == 0
+    assert init("--dataset", "sft=data/sft.jsonl", "--held-out", "held.jsonl").exit_code == 0
     assert len((repository / "data" / "heldout.jsonl").read_text().splitlines()) == 7
     assert len((repository / "data" / "baseline.jsonl").read_text().splitlines()) == 200
 
@@ -272,7 +272,7 @@ def test_one_check_of_pull_requests_is_written_and_one_that_is_there_stays(prepa
         (["--dataset", "chat=data/sft.jsonl"], "expected sft=PATH"),
         (["--dataset", "sft=data/none.jsonl"], "no such file"),
         (["--dataset", "sft=data/sft.jsonl", "--dataset", "sft=data/sft.jsonl"], "given twice"),
-        (["--dataset", "sft=data/sft.jsonl", "--heldout", "none.jsonl"], "no such file"),
+        (["--dataset", "sft=data/sft.jsonl", "--held-out", "none.jsonl"], "no such file"),
         (["--dataset", "sft=data/sft.jsonl", "--recipe", "gpt-5"], "known are tiny-cpu"),
         (["--dataset", "sft=data/sft.jsonl", "--columns", "prompt=q"], "expected DATASET.OURS=THEIRS"),
         (["--dataset", "sft=data/sft.jsonl", "--columns", "sft.question=prompt"], "unknown name 'question'"),

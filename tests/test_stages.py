@@ -170,12 +170,11 @@ def test_files_written_for_fewer_stages_may_be_replaced_by_those_for_more() -> N
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # DVC's own libraries
 def test_dvc_reads_every_form_and_hands_the_shell_the_command_as_it_was_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet_dvc: None
 ) -> None:
     from dvc.repo import Repo
     from networkx import descendants
 
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     forms = ((Stages.monitor, SFT), (Stages.select, {**SFT, **PREFERENCES}), (Stages.all, PREFERENCES))
     for stages, datasets in forms:
         folder = tmp_path / stages

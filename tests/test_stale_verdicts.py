@@ -249,10 +249,20 @@ def test_without_a_record_of_the_run_nothing_is_assessed(repository: Path) -> No
     assert code == 3 and "neither here nor tracked by DVC: run `dvc pull`" in flat(shown)
 
 
+def test_a_verdict_that_was_kept_elsewhere_is_shown_as_it_is(repository: Path) -> None:
+    measure(beside(), md5(ROWS), len(ROWS))
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS * 2)
+    write_json("kept/verdict.json", sample_verdict("risky"))
+    assert check("--verdict", "kept/verdict.json")[0] == 1
+    assert check("--verdict", str(Path("results/verdict.json").resolve()))[0] == 3
+
+
 def test_a_verdict_outside_a_pipeline_is_shown_as_it_is(repository: Path) -> None:
     write_json("results/verdict.json", sample_verdict("pass"))
     assert check()[0] == 0
     write("dvc.yaml", "stages: {train: {cmd: python train.py}}\n")
+    assert check()[0] == 0
+    write("dvc.lock", "schema: '2.0'\nstages: {train: {cmd: python train.py}}\n")
     assert check()[0] == 0
 
 

@@ -114,7 +114,8 @@ def draw_rows(records: Sequence[HashedRecord], params: BaseModelParams) -> Seque
     if len(records) <= most and sum(sizes) <= MAX_TEXT_BYTES:
         return records
     size_of = {row_hash: size for (_, row_hash), size in zip(records, sizes, strict=True)}
-    drawn, text_bytes = [], 0
+    drawn: list[HashedRecord] = []
+    text_bytes = 0
     for row in choose_probe_rows(records, most, params.seed, trained_from=1.0):
         text_bytes += size_of[row.hash]
         if text_bytes > MAX_TEXT_BYTES and len(drawn) >= MIN_DRAWN_ROWS:

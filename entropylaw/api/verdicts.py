@@ -56,7 +56,9 @@ def compare_versions(
 def assess_version(
     datasets: Sequence[MeasuredDataset], calibration: Calibration, history: Sequence[HistoryEntry] = ()
 ) -> Verdict:
-    """Judge a version against its parent, the last comparable version in ``history`` (see `read_history`).
+    """Judge a version against its parent: the last comparable version in ``history`` (see `read_history`).
+
+    After a merge of branches that each accepted one, it is the one whose rows are nearest.
 
     ``datasets``: conversations, preferences or one of each, all with L. The verdict's ``status`` is `baseline` (there
     is no history yet), `pass`, `warn`, `risky`, or `not_assessed`, which is never to be read as a pass: then no entry

@@ -112,6 +112,7 @@ def load_setting() -> Setting:
     from corpus.prepare import PrepareParams
     from entropylaw.backfill.run import Setting
     from entropylaw.repository.datasets import read_datasets, reading_for
+    from entropylaw.repository.missing_outputs import require_here
     from entropylaw.repository.results import load_calibration
     from monitor.measures.compression import CompressionParams
     from monitor.measures.consistency import ConsistencyParams
@@ -121,6 +122,7 @@ def load_setting() -> Setting:
     from training.probe_run import ProbeParams
 
     datasets = {name: dataset.file for name, dataset in read_datasets().items()}
+    require_here(layout.BASE_MODEL, "base_model")
     identity = read_card(layout.BASE_MODEL).identity
     calibration = load_calibration()
     if calibration.base_identity != identity:
@@ -147,6 +149,7 @@ def render_backfill(result: Backfill) -> list[str]:
     """A table of all versions, oldest first, and below it why some are left out and what to do next."""
     from reports.escaping import escape_log
     from reports.text import wrap
+    from reports.words import LEGEND
 
     if not result.versions:
         lines = ["No data version before the present one was found in Git."]
@@ -157,7 +160,7 @@ def render_backfill(result: Backfill) -> list[str]:
         for version in result.versions:
             label = f"{escape_log(version.name):<{width}}  {version.date:<10}  "
             lines += [label + cells for cells in _list_cells(version)]
-        lines.append("")
+        lines += ["", *LEGEND, ""]
     by_reason: dict[str, list[str]] = {}
     for version in result.versions:
         if version.reason:

@@ -41,10 +41,10 @@ def fetch_inputs(target: str = TARGET) -> list[str]:
 
 def _list_upstream(repo: Any, target: str) -> list[Any]:
     """The stages up to the target that have a command, the first to run first; .dvc files have none."""
-    from networkx import dfs_postorder_nodes
+    from dvc.repo.reproduce import plan_repro
 
-    (last,) = repo.stage.collect(target)
-    return [stage for stage in dfs_postorder_nodes(repo.index.graph, last) if stage.cmd]
+    planned = plan_repro(repo.index.graph, repo.stage.collect(target))
+    return [stage for stage in planned if stage.cmd]
 
 
 def _list_stale(repo: Any, stages: list[Any]) -> list[Any]:

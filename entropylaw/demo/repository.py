@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,7 +16,9 @@ import typer
 from corpus.errors import EntropylawError
 from entropylaw.demo.outcome import describe_version
 from entropylaw.demo.sizes import DemoSize
+from entropylaw.plain_progress import SECONDS_BETWEEN_LINES
 from entropylaw.repository import layout
+from entropylaw.terminal import last_line
 
 if TYPE_CHECKING:
     from entropylaw.demo.versions import DemoData
@@ -115,7 +118,7 @@ class DemoRepository:
         self.run("dvc", "config", "core.check_update", "false")
         write_rows(self.folder / "data" / "sft.jsonl", data.versions["x1"])
         write_rows(self.folder / "export" / "heldout.jsonl", data.heldout)
-        options = ["--dataset", "sft=data/sft.jsonl", "--heldout", "export/heldout.jsonl"]
+        options = ["--dataset", "sft=data/sft.jsonl", "--held-out", "export/heldout.jsonl"]
         if data.preferences:
             write_rows(self.folder / "data" / "preferences.jsonl", data.preferences)
             options += ["--dataset", "preferences=data/preferences.jsonl"]
@@ -149,12 +152,25 @@ class DemoRepository:
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"\n$ {' '.join(command)}\n")
             log.flush()
-            done = subprocess.run(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT, check=False
+            code = self.wait_for(
+                subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
             )
-        if check and done.returncode:
-            raise EntropylawError(f"`{' '.join(command)}` ended with exit code {done.returncode}; see {self.log}")
-        return done.returncode
+        if check and code:
+            told = last_line(self.log.read_text(encoding="utf-8", errors="replace"))
+            raise EntropylawError(f"`{' '.join(command)}` ended with exit code {code}: {told}; see {self.log}")
+        return code
+
+    def wait_for(self, process: subprocess.Popen[bytes]) -> int:
+        """The exit code of a process; while it takes long, its last words are passed on."""
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(SECONDS_BETWEEN_LINES)
+                self.say(f"… {last_line(self.log.read_text(encoding='utf-8', errors='replace'))}")
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
 
     def summarise(self, name: str, trained: bool) -> dict[str, Any]:
         from corpus.artifacts import read_json

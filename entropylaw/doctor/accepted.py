@@ -24,12 +24,14 @@ def check_verdict(checkout: Checkout) -> Iterator[Finding]:
     """What the last verdict says, and whether it is of the data that is here."""
     verdict = _find_verdict()
     if verdict is None:
-        yield Finding("verdict", "to do", "none yet", "run `dvc repro`")
+        yield Finding("verdict", "to do", "none yet", f"run `{checkout.repro}`")
         return
     summary = verdict.summary if len(verdict.summary) <= SUMMARY_LETTERS else f"{verdict.summary[:SUMMARY_LETTERS]}…"
     text = f"{verdict.version.name}: {verdict.status}. {summary}"
     if checkout.is_stale("assess"):
-        yield Finding("verdict", "to do", f"out of date ({checkout.stale['assess']}); it was {text}", "run `dvc repro`")
+        yield Finding(
+            "verdict", "to do", f"out of date ({checkout.stale['assess']}); it was {text}", f"run `{checkout.repro}`"
+        )
     elif verdict.status in ("risky", "not_assessed"):
         yield Finding(
             "verdict", "to do", text, "`entropylaw check` names rules and rows; then mend the data or `waive`"
@@ -47,7 +49,7 @@ def check_history(checkout: Checkout) -> Iterator[Finding]:
     entries, verdict = read_history(layout.HISTORY), _find_verdict()
     if not entries:
         yield Finding(
-            "history", "to do", "no accepted version yet", "run `dvc repro && entropylaw accept`, then commit"
+            "history", "to do", "no accepted version yet", f"run `{checkout.repro} && entropylaw accept`, then commit"
         )
         return
     fingerprint = verdict.config_fingerprint if verdict else entries[-1].config_fingerprint

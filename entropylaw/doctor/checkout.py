@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +18,32 @@ from entropylaw.doctor.stale_stages import find_stale
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.git import find_root
-from entropylaw.repository.lockfile import LOCK_FILE, LockedStage, read_lock, read_pipeline
+from entropylaw.repository.lockfile import LOCK_FILE, PIPELINE_FILE, LockedStage, read_lock, read_pipeline
 from entropylaw.repository.pipeline_folder import is_pipeline
 
-# The remedy of a file of DVC's that cannot be read.
-RESTORE = "restore it from Git"
+# What is to be done about a file of DVC's that cannot be read, beside restoring it from Git.
+RESTORE = "mend it by hand"
 
 
 class Checkout:
     """The repository around the current folder, which is the pipeline's where there is one.
 
-    Reading a fact raises the EntropylawError that a command would end with.
+    ``start``: the folder in which the user types commands. Reading a fact raises the EntropylawError that a command
+    would end with.
     """
+
+    def __init__(self, start: Path | None = None) -> None:
+        self.start = start or Path.cwd()
+
+    def as_typed(self, path: str | Path) -> str:
+        """A path as the user would type it."""
+        return Path(os.path.relpath(path, self.start)).as_posix()
+
+    @property
+    def repro(self) -> str:
+        """What runs this pipeline, and no other one, from where the user is."""
+        pipeline = self.as_typed(PIPELINE_FILE)
+        return "dvc repro" if pipeline == PIPELINE_FILE.name else f"dvc repro {shlex.quote(pipeline)}"
 
     @cached_property
     def git_root(self) -> Path | None:

@@ -19,6 +19,7 @@ CI_PATTERNS = (
     "azure-pipelines.yml",
     "bitbucket-pipelines.yml",
 )
+# Where pre-commit has its hooks.
 PRE_COMMIT = ".pre-commit-config.yaml"
 
 
@@ -34,7 +35,7 @@ def check_ci(checkout: Checkout) -> Iterator[Finding]:
             "CI",
             "to do",
             f"no CI file runs entropylaw, so no pull request is checked; {hook}",
-            "docs/ci.md has one for GitHub and one for GitLab",
+            "run `entropylaw init`, which writes one for GitHub or GitLab and changes nothing that is there",
         )
 
 

@@ -21,8 +21,9 @@ def doctor(json: AsJson = False) -> None:
     from entropylaw.doctor.checkout import Checkout
     from entropylaw.doctor.registry import examine
     from entropylaw.doctor.render import render_findings
+    from entropylaw.pipeline_command import started_in
 
-    findings = examine(Checkout())
+    findings = examine(Checkout(started_in()))
     is_broken = any(finding.state == "broken" for finding in findings)
     sys.stdout.write(to_json({"ok": not is_broken, "findings": findings}) if json else render_findings(findings))
     raise typer.Exit(2 if is_broken else 0)

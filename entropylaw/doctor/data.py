@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.errors import DataError
 from corpus.files import dataset_root, is_hub_name, list_files
 from entropylaw.doctor.checkout import Checkout
+from entropylaw.doctor.data_here import list_tracked_by_dvc
 from entropylaw.doctor.finding import Finding
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
@@ -37,22 +40,24 @@ def check_data(checkout: Checkout) -> Iterator[Finding]:
 
 def _explain_missing(subject: str, path: str, error: DataError, checkout: Checkout) -> Finding:
     root = dataset_root(path)
-    if any(Path(f"{place}.dvc").is_file() for place in (root, *root.parents[:-1])) or _is_recorded(path, checkout):
+    if _is_tracked(root, checkout):
         # A clone that only shows what was measured elsewhere needs no data.
         needed = checkout.is_stale("prepare")
         return Finding(
             subject,
             "broken" if needed else "to do",
             f"{path} is not here; DVC tracks it" + ("" if needed else ", and what was measured is of it"),
-            f"run `dvc pull {root.as_posix()}`",
+            f"run `dvc pull {shlex.quote(checkout.as_typed(root))}`",
         )
     text, _, remedy = str(error).partition("; ")
     return Finding(subject, "broken", text, remedy or "restore the file, or set datasets in params.yaml to where it is")
 
 
-def _is_recorded(path: str, checkout: Checkout) -> bool:
-    """Whether a stage of another pipeline makes it, as dvc.lock of this one cannot tell."""
-    return any(path in stage.outs for stage in checkout.locked)
+def _is_tracked(root: Path, checkout: Checkout) -> bool:
+    """Whether a .dvc file names this data or a folder that it lies in, under whatever name and in whatever folder."""
+    place = Path(os.path.abspath(root))
+    tracked = {Path(os.path.abspath(path)) for path in list_tracked_by_dvc(checkout.git_root or Path())}
+    return not tracked.isdisjoint((place, *place.parents))
 
 
 def format_size(size: int) -> str:

@@ -41,19 +41,26 @@ def suggest_init() -> str:
 
 def _list_candidates() -> Iterator[Path]:
     """What DVC tracks here, then the data files that Git does, then those that nobody tracks yet."""
+    yield from list_tracked_by_dvc(Path())
     tracked = run_git("ls-files", "-z").split("\0")
-    for name in tracked:
-        if name.endswith(".dvc") and (note := Path(name)).is_file():
-            try:
-                yield from (output.path for output in read_outputs(note, note.read_text(encoding="utf-8"), ""))
-            except (EntropylawError, OSError, ValueError):
-                continue
     others = run_git("ls-files", "-z", "--others", "--exclude-standard").split("\0")
     for name in (*tracked, *others):
         suffix = find_suffix(name) if name else None
         # A table of text may be anything; .json is mostly configuration, and its first row tells.
         if suffix and suffix not in TABLE_SUFFIXES:
             yield Path(name)
+
+
+def list_tracked_by_dvc(folder: Path) -> Iterator[Path]:
+    """The files and folders that the .dvc files in a folder and below name; a .dvc file that is damaged names none."""
+    for name in run_git("ls-files", "-z", "--", "*.dvc", folder=folder).split("\0"):
+        note = folder / name
+        if name and note.is_file():
+            try:
+                outputs = read_outputs(note, note.read_text(encoding="utf-8"), "")
+            except (EntropylawError, OSError, ValueError):
+                continue
+            yield from (output.path for output in outputs)
 
 
 def _tell_kind(path: Path) -> Kind | None:

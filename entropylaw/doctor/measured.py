@@ -18,11 +18,14 @@ def check_base_model(checkout: Checkout) -> Iterator[Finding]:
     kind = f"pretrained, {pretrained}" if pretrained else "small, made from the baseline"
     if checkout.is_stale("base_model"):
         yield Finding(
-            "base model", "to do", f"{kind}; has to be made: {checkout.stale['base_model']}", "run `dvc repro`"
+            "base model", "to do", f"{kind}; has to be made: {checkout.stale['base_model']}", f"run `{checkout.repro}`"
         )
     elif not (layout.BASE_MODEL / CARD).exists():
         yield Finding(
-            "base model", "to do", f"{kind}; made, but not here", f"run `dvc pull {layout.BASE_MODEL.as_posix()}`"
+            "base model",
+            "to do",
+            f"{kind}; made, but not here",
+            f"run `dvc pull {checkout.as_typed(layout.BASE_MODEL)}`",
         )
     else:
         card = read_card(layout.BASE_MODEL)
@@ -35,7 +38,7 @@ def check_calibration(checkout: Checkout) -> Iterator[Finding]:
 
     if checkout.is_stale("calibration"):
         reason = checkout.stale["calibration"]
-        yield Finding("calibration", "to do", f"has to be made: {reason}", "run `dvc repro`")
+        yield Finding("calibration", "to do", f"has to be made: {reason}", f"run `{checkout.repro}`")
         return
     try:
         calibration = load_calibration()

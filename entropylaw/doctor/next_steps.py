@@ -31,7 +31,9 @@ def check_next(checkout: Checkout) -> Iterator[Finding]:
     duration = f"{describe_duration(seconds)} on two cores" if seconds else ""
     others = f"as long as your model needs for {_name_some(unknown)}" if unknown else ""
     time = " and ".join(filter(None, (duration, others)))
-    yield Finding("next", "to do", f"{which}, because of {names[0]}: {stale[names[0]]}; {time}", "run `dvc repro`")
+    yield Finding(
+        "next", "to do", f"{which}, because of {names[0]}: {stale[names[0]]}; {time}", f"run `{checkout.repro}`"
+    )
 
 
 def _name_some(names: list[str]) -> str:

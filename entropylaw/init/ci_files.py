@@ -66,7 +66,9 @@ def render_ci_file(system: CiSystem, folder: str = ".", home: str | None = None)
         action = (resources.files("entropylaw") / "workflows" / "use-action.yml").read_text(encoding="utf-8")
         text = _replace_part(_replace_part(text, "tool", ""), "steps", action.replace(HOME_PLACEHOLDER, home))
     lines = [line for line in text.splitlines(keepends=True) if not line.strip().startswith(("# begin: ", "# end: "))]
-    return "".join(lines).replace(VERSION_PLACEHOLDER, __version__).replace(FOLDER_PLACEHOLDER, folder)
+    # It stands in single quotes, within which YAML has two for one.
+    quoted = folder.replace("'", "''")
+    return "".join(lines).replace(VERSION_PLACEHOLDER, __version__).replace(FOLDER_PLACEHOLDER, quoted)
 
 
 def find_home() -> str | None:

@@ -44,7 +44,7 @@ def make_data(
         usable = "usable rows" if source == layout.SFT else "different chosen answers"
         raise EntropylawError(
             f"{datasets[source]}: {len(conversations)} {usable} are too few to hold some out of training; "
-            "add rows or name a held-out file with --heldout"
+            "add rows or name a held-out file with --held-out"
         )
     return {layout.BASELINE: _write_rows(baseline), layout.HELDOUT: _write_rows(held_out)}
 

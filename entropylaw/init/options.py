@@ -32,7 +32,8 @@ class DataOptions:
         ),
     ] = None
     heldout: Annotated[
-        Path | None, typer.Option(help="Conversations that are never trained on.", show_default="5% of the rows")
+        Path | None,
+        typer.Option("--held-out", help="Conversations that are never trained on.", show_default="5% of the rows"),
     ] = None
     recipe: Annotated[
         str | None,

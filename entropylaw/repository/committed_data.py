@@ -43,7 +43,7 @@ def describe_data(name: str, source: str, commit: str) -> StoredData | None:
         paths = {} if files.isfile(path) else _list_paths(files, path, source, root)
         if not paths:
             # The file itself; or a folder in DVC whose list is not here: all that is known is the hash of that list.
-            found = path if files.isdvc(path) else _nearest_in_dvc(files, path)
+            found = path if _is_in_dvc(files, path) else _nearest_in_dvc(files, path)
             if found not in (None, path) and _has_list(files, found):
                 return None
             return None if found is None else _describe_file(files, found, commit, files.isfile(path))
@@ -160,6 +160,16 @@ def _nearest_in_dvc(files: Any, path: str) -> str | None:
         return path
     # The list of a folder that DVC tracks is itself data, and may be missing.
     return next((str(parent) for parent in PurePosixPath(path).parents if files.isdvc(str(parent))), None)
+
+
+def _is_in_dvc(files: Any, path: str) -> bool:
+    """Whether DVC keeps this file or folder; False also where the list of the folder that it may be in is not here."""
+    from dvc_data.index import DataIndexDirError
+
+    try:
+        return bool(files.isdvc(path))
+    except DataIndexDirError:
+        return False
 
 
 def _has_list(files: Any, folder: str) -> bool:

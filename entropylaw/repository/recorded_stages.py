@@ -7,6 +7,8 @@ does so only for stages that were up to date before: what is stale stays stale, 
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 
 from corpus.errors import EntropylawError, NotAssessedError
@@ -15,10 +17,15 @@ from entropylaw.repository.lockfile import LOCK_FILE, read_lock
 # The stages of our pipeline that read history/ or, like the gate, the report that is made from it.
 READERS = ("assess", "report", "gate", "release")
 
+# The environment variable in which DVC names the stage to the command that it runs.
+STAGE_VARIABLE = "DVC_STAGE"
+
 
 def list_fresh_stages() -> tuple[str, ...]:
-    """Those of ``READERS`` that DVC would not run now. None where DVC keeps no record here."""
-    if not LOCK_FILE.is_file():
+    """Those of ``READERS`` that DVC would not run now. None where DVC keeps no record here, and within a stage of its
+    own, such as a trainer that reports its score: what that stage reads is locked until it ends.
+    """
+    if not LOCK_FILE.is_file() or STAGE_VARIABLE in os.environ:
         return ()
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -42,6 +49,7 @@ def record_stages(stages: Sequence[str]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it tells of each stage that dvc.lock was updated
     try:
         with Repo() as repo:
             for stage in stages:

@@ -23,6 +23,19 @@ def find_earlier_name(path: str, older: str, newer: str | None) -> str | None:
     return None if found is None else os.path.relpath(Path(root, found)).replace(os.sep, "/")
 
 
+def find_later_name(path: str) -> str | None:
+    """Where the data that lay at ``path`` when a commit last had it lies now; None where that is not known."""
+    root = find_root()
+    place = os.path.relpath(path, root).replace(os.sep, "/")
+    # Under DVC it is the .dvc file that a commit took away.
+    ended = run_git("log", "-1", "--format=%H", "--diff-filter=DR", "--no-renames", "--", path, f"{path}.dvc")
+    last = run_git("rev-parse", "--verify", "--quiet", f"{ended}~1" if ended else "HEAD")
+    if not root or not last:
+        return None
+    found = match_earlier(place, _list_contents(root, place, None), _list_contents(root, place, last))
+    return None if found is None else os.path.relpath(Path(root, found)).replace(os.sep, "/")
+
+
 def match_earlier(place: str, before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
     """The earlier path of what lies at ``place``, from the hashes of all contents by path, before and after.
 

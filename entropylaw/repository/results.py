@@ -14,6 +14,7 @@ from corpus.errors import EntropylawError, NotAssessedError, ParamsError
 from corpus.params import read_section
 from corpus.prepare import read_prepared
 from entropylaw.repository import layout
+from entropylaw.repository.missing_outputs import require_here
 from monitor.calibration.calibrate import Calibration, calibration_from_json
 from monitor.measures.compression import Compressed, CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
@@ -30,13 +31,15 @@ def load_evidence(dataset: str) -> Evidence:
     compression = read_json(layout.result(dataset, "compression.json"), "dvc repro compression")
     consistency = read_json(layout.result(dataset, "consistency.json"), "dvc repro consistency")
     prepare = read_json(layout.result(dataset, "prepare.json"), "dvc repro prepare")
+    require_here(layout.prepared(dataset), "prepare")
     records = list(read_prepared(layout.prepared(dataset)))
     probed = read_probe_rows(layout.result(dataset, "probe_rows.csv"))
     agreement_file = layout.result(dataset, "agreement.npy")
+    require_here(agreement_file, "consistency")
     try:
         agreement = np.load(agreement_file, allow_pickle=False).astype(np.float64)
     except (OSError, ValueError):
-        raise EntropylawError(f"{agreement_file}: missing or damaged; run `dvc repro consistency` first") from None
+        raise EntropylawError(f"{agreement_file}: damaged; run `dvc repro --force consistency`") from None
     if len(agreement) != len(records):
         found = f"{len(agreement)} rows, but {layout.prepared(dataset)} has {len(records)}"
         raise NotAssessedError(f"{agreement_file}: {found}; run `dvc repro`")

@@ -153,5 +153,8 @@ def _earlier_name(file: str, commit: str) -> str | None:
     """What a file that is here was called at a commit; None where that is not known."""
     if not (Path(file).exists() or missing_error(Path(file)).cause != "no such file"):
         return None
-    found = follow_data(find_dataset(Path(file)) or "", Path(file), Reading(), commit)
-    return None if found is None else found.file.as_posix()
+    try:
+        found = follow_data(find_dataset(Path(file)) or "", Path(file), Reading(), commit)
+    except EntropylawError:  # what is wrong with the file as it was named is said already
+        return None
+    return None if found is None or found.file == Path(file) else found.file.as_posix()

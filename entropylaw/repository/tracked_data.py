@@ -37,7 +37,7 @@ def is_changed(path: str, md5: str, size: int | None, reread: bool) -> bool:
     Raises NotAssessedError when that cannot be told.
     """
     here, place = Path(path), Path(os.path.abspath(path))
-    output = _find_output(place)
+    output = find_output(place)
     if output is None:
         if not here.exists():
             raise NotAssessedError(f"{path}: neither here nor tracked by DVC: run `dvc pull` or `dvc add {path}`")
@@ -74,7 +74,7 @@ def _has_ignored_files() -> bool:
     return any(line.strip() and not line.startswith("#") for line in lines)
 
 
-def _find_output(place: Path) -> TrackedOutput | None:
+def find_output(place: Path) -> TrackedOutput | None:
     """What DVC tracks at this place, or of what holds it: the nearest; None where it tracks neither."""
     above = [place, *place.parents]
     for note in _list_notes(place):

@@ -25,7 +25,6 @@ from entropylaw.repository.lockfile import (
     list_upstream,
     look_up,
     read_lock,
-    read_pipeline,
 )
 from entropylaw.repository.tracked_data import is_changed
 
@@ -35,14 +34,18 @@ REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
 def require_current(verdict: Path, data_hash: str) -> None:
     """Raise NotAssessedError, naming what differs, unless the verdict is of the data, parameters and history here.
 
-    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). A verdict that no
-    pipeline made, where there is no dvc.yaml or none that has our stages, is taken as it is.
+    It takes a tenth of a second: data counts by its hash in .dvc files and dvc.lock (``is_changed``). A verdict that
+    lies elsewhere, such as one that was kept, is taken as it is, and so is one that no pipeline made: where there is no
+    dvc.yaml, or none that has our stages.
     """
-    if not PIPELINE_FILE.exists() and not LOCK_FILE.exists():
+    if _name(verdict) != layout.VERDICT.as_posix() or not (PIPELINE_FILE.exists() or LOCK_FILE.exists()):
         return
-    if "entropylaw assess" not in str(read_pipeline(REPAIR).get("stages")) and not LOCK_FILE.exists():
+    ours = PIPELINE_FILE.exists() and "entropylaw assess" in PIPELINE_FILE.read_text(encoding="utf-8")
+    if not ours and not LOCK_FILE.exists():
         return
     stages = read_lock(REPAIR)
+    if not ours and not any(_name(verdict) in stage.outs for stage in stages):
+        return
     _verify_chain(stages, [verdict], data_hash, reread=False)
 
 
@@ -77,8 +80,12 @@ def _verify_chain(stages: list[LockedStage], results: list[Path], data_hash: str
         if hash_as_dvc(Path(path)) != makers[path].outs[path]:
             raise NotAssessedError(f"{path}: is not what {LOCK_FILE} records of stage {makers[path].name}; {REPAIR}")
     params = read_params()
+    seen: set[tuple[str, str]] = set()
     for stage in list_upstream(map(_name, results), makers):
         for path, md5 in stage.deps.items():
+            if (path, md5) in seen:
+                continue
+            seen.add((path, md5))
             if path in makers:
                 if makers[path].outs[path] != md5:
                     raise NotAssessedError(

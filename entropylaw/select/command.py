@@ -246,7 +246,7 @@ def _summarise(report: SelectionReport, out: Path) -> list[str]:
     lines = [
         f"{out}: {report.selected_rows} of {report.pool_rows} rows{tokens}; "
         f"R {report.pool_r:.3f} to {report.selected_r:.3f}, "
-        f"over the long window {report.pool_r_long:.3f} to {report.selected_r_long:.3f}"
+        f"long R {report.pool_r_long:.3f} to {report.selected_r_long:.3f}"
     ]
     if report.budget_rows is not None and report.selected_rows < report.budget_rows:
         cause = "the pool holds" if report.selected_rows == report.pool_rows else f"{report.method} finds"

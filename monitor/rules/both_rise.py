@@ -45,7 +45,7 @@ def draft(case: RuleInput, redundancy: Draft, loss: Draft) -> Draft:
 
 def _describe_rises(case: RuleInput, loss: Draft) -> str:
     now, before = case.comparison.now, case.comparison.before
-    ratios = f"R over the long window went from {before.r_long:.3f} to {now.r_long:.3f}"
+    ratios = f"Long R went from {before.r_long:.3f} to {now.r_long:.3f}"
     if case.comparison.pairs is None:
         return f"{ratios} and L from {before.l:.3f} to {now.l:.3f} nats"
     # L of preferences is a KTO loss. Their rows are compared by the loss of the chosen answers instead.

@@ -65,7 +65,7 @@ def _draft_whole(case: RuleInput, result: RuleResult) -> Draft:
         now = min(now, comparison.r_long_said)
     moved = (
         f"Fewer than {MIN_KEPT_ROWS} different rows of the parent are left, so whole versions are compared in file "
-        f"order: R over the long window went from {was:.3f} to {now:.3f}, system messages aside"
+        f"order: long R went from {was:.3f} to {now:.3f}, system messages aside"
     )
     return _finish(
         case, result, math.log(now / was), predict_ratio_changes(comparison, case.calibration)["r_long"], moved

@@ -34,7 +34,7 @@ NAMES_WIDTH, NAME_HEIGHT, SCATTER_HEIGHT = 156.0, 14.0, 230.0
 
 SCATTERS: dict[LawMeasure, tuple[str, str]] = {
     "r": ("R", "R: compression ratio of the selection, 32 KiB window"),
-    "r_long": ("long R", "R long: compression ratio of the selection, long window"),
+    "r_long": ("long R", "long R: compression ratio of the selection, long window"),
     "l": ("L", "L: mean probe loss of the selection, nats per token"),
 }
 
