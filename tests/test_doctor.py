@@ -277,6 +277,15 @@ def test_a_params_yaml_that_a_stage_would_refuse_is_named_with_its_key(
     assert finding.text.startswith(text) and finding.remedy.startswith(remedy)
 
 
+def test_a_damaged_dvc_yaml_or_dvc_lock_is_broken_and_named(repository: Path) -> None:
+    write("dvc.lock", "<<<<<<< HEAD\n")
+    (broken,) = [finding for finding in examine(Checkout()) if finding.state == "broken"]
+    assert broken.subject == "dvc.lock" and broken.text.startswith("dvc.lock: expected sections")
+    write("dvc.yaml", "stages:\n  assess:\n    cmd: entropylaw assess\n  x: [\n")
+    finding = find("pipeline")
+    assert finding.text.startswith("dvc.yaml, line ") and finding.remedy == "restore it from Git, or mend it by hand"
+
+
 # The data.
 
 

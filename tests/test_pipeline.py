@@ -1,17 +1,12 @@
 """The whole pipeline in a scratch Git + DVC repository: a good version passes, a bad one trains nothing."""
 
-import codecs
 import contextlib
 import datetime
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+from stranger import Stranger, garble
 from typer.testing import CliRunner
 
 from corpus.artifacts import hash_folder
@@ -22,29 +17,10 @@ from entropylaw.demo.chitchat import pair_by_rating, to_conversation
 pytestmark = pytest.mark.slow
 
 ROWS = 320
-TINY = {
-    "base_model": {"vocabulary": 600, "hidden_size": 32, "layers": 1, "heads": 2, "max_length": 96, "steps": 60},
-    "probe": {"steps": 16, "max_length": 96, "skipped_steps": 2},
-    "calibration": {"seeds": 2, "updates": 2, "update_shares": [0.1, 0.2], "topics": 10, "law_runs": False},
-    "sft": {"epochs": 0.5, "max_length": 96},
-    "kto": {"epochs": 0.5, "max_length": 96},
-    "evaluation": {"rows": 40, "max_length": 96},
-}
+NEW = 80
 
 
-class Repository:
-    def __init__(self, folder):
-        self.folder = folder
-        scripts = str(Path(sys.executable).parent)
-        self.environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-
-    def run(self, *command, code=0):
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
+class Repository(Stranger):
     def call(self, *words, code=0):
         """Run a command of ours in this process: the stages start processes enough."""
         with contextlib.chdir(self.folder):
@@ -62,42 +38,17 @@ class Repository:
         return {name: hash_folder(self.folder / "models" / name) for name in ("sft", "kto")}
 
 
-def garble(row):
-    """Damage that shares no code with the rules: every answer in ROT13."""
-    turns = [
-        {**turn, "value": codecs.encode(turn["value"], "rot13")} if turn["from"] == "gpt" else turn
-        for turn in row["conversations"]
-    ]
-    return {**row, "conversations": turns}
-
-
 @pytest.fixture(scope="module")
 def story(tmp_path_factory, chat_logs):
-    """A baseline that was trained and accepted, and the rows that later versions are made from."""
-    folder = tmp_path_factory.mktemp("repository")
-    repository = Repository(folder)
+    """A baseline that was trained, accepted and tagged as docs/adopt.md says, and the rows of later versions."""
+    repository = Repository(tmp_path_factory.mktemp("story"))
     logs = [log for log in chat_logs if 200 < sum(map(len, log.turns)) < 2000]
     rows = [to_conversation(log) for log in logs]
-    repository.run("git", "init", "--quiet")
-    repository.run("git", "config", "user.email", "test@localhost")
-    repository.run("git", "config", "user.name", "Test")
-    repository.run("dvc", "init", "--quiet")
     repository.set_data(rows[:ROWS])
-    write_rows(folder / "data" / "preferences.jsonl", pair_by_rating(logs[:ROWS], 80))
-    repository.run(
-        "entropylaw", "init", "--dataset", "sft=data/sft.jsonl", "--dataset", "preferences=data/preferences.jsonl"
-    )
-    yaml = YAML()
-    params = yaml.load((folder / "params.yaml").read_text())
-    for section, changes in TINY.items():
-        params[section].update(changes)
-    with (folder / "params.yaml").open("w") as handle:
-        yaml.dump(params, handle)
-    repository.run("dvc", "repro")
-    repository.call("accept", "--name", "x1")
+    write_rows(repository.folder / "data" / "preferences.jsonl", pair_by_rating(logs[:ROWS], 80))
+    repository.begin("data/sft.jsonl", "data/preferences.jsonl")
+    repository.follow("Everything", before="git switch --create new-chats")
     assert "up to date" in repository.run("dvc", "status")
-    repository.run("git", "add", "--all")
-    repository.run("git", "commit", "--quiet", "-m", "x1")
     return repository, rows
 
 
@@ -128,7 +79,6 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
 
 def test_a_release_holds_together_and_is_tagged_as_it_was_committed(story):
     repository, _ = story
-    repository.run("git", "tag", "v1.0.0")
     repository.call("release", "check", "--tag", "v1.0.0")
     release = repository.folder / "results" / "release.md"
     signed = release.read_bytes()
@@ -221,3 +171,11 @@ def test_another_configuration_is_not_assessed_until_a_person_begins_anew(story,
         assert "entropylaw accept" not in repository.call("check", "--verify")
     finally:
         params.write_text(before)
+
+
+def test_the_bad_commit_of_the_page_is_stopped(story):
+    repository, rows = story
+    models = repository.models()
+    write_rows(repository.home / "incoming" / "chats.jsonl", [*rows[:ROWS], *map(garble, rows[ROWS : ROWS + NEW])])
+    repository.follow("Everything", after="entropylaw release check --tag v1.0.0")
+    assert repository.models() == models

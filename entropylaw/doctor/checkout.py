@@ -21,8 +21,8 @@ from entropylaw.repository.git import find_root
 from entropylaw.repository.lockfile import LOCK_FILE, PIPELINE_FILE, LockedStage, read_lock, read_pipeline
 from entropylaw.repository.pipeline_folder import is_pipeline
 
-# The remedy of a file of DVC's that cannot be read.
-RESTORE = "restore it from Git"
+# What is to be done about a file of DVC's that cannot be read, beside restoring it from Git.
+RESTORE = "mend it by hand"
 
 
 class Checkout:

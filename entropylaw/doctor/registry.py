@@ -16,6 +16,7 @@ GROUND: tuple[tuple[str, Check], ...] = (
     ("repository", setup.check_repository),
     ("pipeline", setup.check_pipeline),
     ("params.yaml", setup.check_params),
+    ("dvc.lock", setup.check_lock),
 )
 # What is said of a pipeline that can run.
 OF_PIPELINE: tuple[tuple[str, Check], ...] = (

@@ -98,6 +98,12 @@ def check_params(checkout: Checkout) -> Iterator[Finding]:
         yield Finding("params.yaml", "ok", f"{len(checkout.params)} sections")
 
 
+def check_lock(checkout: Checkout) -> Iterator[Finding]:
+    """Nothing where dvc.lock can be read; else its error, once for all checks that need it."""
+    checkout.locked  # noqa: B018 - raises where it cannot be read
+    yield from ()
+
+
 def _mend(error: str, defaults: object) -> str:
     """What to write into params.yaml. ``defaults``: the section as it ships.
 
