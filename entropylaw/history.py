@@ -127,7 +127,7 @@ def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> d
     if not all(given.values()) and (unrun or any(given.values())):
         could_not = f"{', '.join(dict.fromkeys(unrun))} could not be assessed; " if unrun else ""
         raise EntropylawError(f"{could_not}say why that may be and who answers for it: `{RESTART_COMMAND}`")
-    return given if all(given.values()) else None
+    return {key: given[key] for key in ("owner", "reason")} if all(given.values()) else None
 
 
 def write_reports_again(fresh: Sequence[str], judged_anew: bool = False) -> None:
@@ -184,6 +184,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
     from corpus.artifacts import to_json
     from monitor.history import anchor_of, list_ends, read_history
     from monitor.lineage import list_followed
+    from reports.escaping import escape_log
     from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
@@ -222,6 +223,7 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             numbers = " ".join(f"{value:7.3f}" for value in (m.r, m.r_long, m.l, m.c))
             status = f"{entry.status}, waived" if entry.waived else entry.status
             status += ", anchor" if any(entry is anchor for anchor in anchors) else ""
+            status += f", begun anew by {escape_log(': '.join(entry.start.values()))}" if entry.start else ""
             status += after
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
             typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")

@@ -269,6 +269,30 @@ def test_a_pipeline_below_the_root_of_the_repository_has_its_own_history(team, m
     assert code == 3 and "4 accepted versions of origin/moved" in said
 
 
+def test_a_pipeline_that_was_moved_without_its_history_has_lost_it(team, monkeypatch) -> None:
+    Path("other/history").mkdir(parents=True)
+    write_json("other/history/notes.json", {"about": "something else"})
+    git("push", "--quiet", "origin", f"{commit('Notes')}:refs/heads/later")
+    Path("risk").mkdir()
+    git("mv", "results", "risk/results")
+    git("rm", "--quiet", "-r", "other")
+    with contextlib.chdir("risk"):
+        make_baseline()
+    kept = commit("Move the pipeline")
+    monkeypatch.chdir("risk")
+    # The old folder is still there: it may be another team's.
+    assert check("--base", "origin/later")[0] == 0
+    git("rm", "--quiet", "-r", "../history")
+    commit("And drop its history")
+    code, said = check("--base", "origin/later")
+    assert code == 3 and "those that origin/later" in said and "are gone" in said
+    git("checkout", "--quiet", kept)
+    git("mv", "../history", "history")
+    commit("Move its history too")
+    write_json("results/verdict.json", sample_verdict("pass"))
+    assert check("--base", "origin/later")[0] == 0
+
+
 def test_without_git_or_without_a_remote_there_is_nothing_to_miss(in_tmp_path: Path, no_ci: None) -> None:
     write_json("results/verdict.json", sample_verdict("baseline"))
     assert check()[0] == 0

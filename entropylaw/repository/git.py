@@ -118,6 +118,13 @@ def list_earlier_names(path: str) -> list[str]:
     return list(dict.fromkeys(name.strip("\n") for name in listed.split("\0") if name.strip("\n")))
 
 
+def list_files(commit: str) -> dict[str, str]:
+    """Git's content ids of all files in a commit, by path from the root of the repository."""
+    lines = run_git("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+    entries = [line.partition("\t") for line in lines if line]
+    return {path: fields.split()[2] for fields, _, path in entries}
+
+
 def hash_as_git(files: list[str]) -> dict[str, str]:
     """Git's content ids of files as they are here, by path; empty where Git cannot read one of them."""
     ids = run_git("hash-object", "--", *files).split()

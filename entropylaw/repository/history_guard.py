@@ -21,6 +21,7 @@ from entropylaw.repository.git import (
     hash_as_git,
     is_shallow,
     list_committed,
+    list_files,
     read_blobs,
     resolve_commit,
 )
@@ -85,6 +86,25 @@ def require_history(revision: str | None = None) -> None:
         raise NotAssessedError(
             f"{layout.HISTORY}: no accepted version is here, and {base.name} has {len(accepted)}; merge it with "
             f"`git merge {base.name}`, then run `dvc repro`"
+        )
+    if base is not None and not files:
+        require_moved(base, head)
+
+
+def require_moved(base: Base, head: str) -> None:
+    """Raise NotAssessedError where no entry is here, and entries that the base has in another folder are gone: the
+    pipeline was moved, and its history was not.
+    """
+    entry = re.compile(rf"(?:.*/)?{layout.HISTORY}/[^/]+\.json")
+    there = {path: blob for path, blob in list_files(base.commit).items() if entry.fullmatch(path)}
+    gone = sorted(there.keys() - list_files(head).keys()) if there else []
+    contents = read_blobs(there[path] for path in gone)
+    lost = [path for path in gone if any(list_fixed(read_facts(contents.get(there[path], b""))))]
+    if lost:
+        folder = Path(lost[0]).parent
+        raise NotAssessedError(
+            f"{layout.HISTORY}: no accepted version is here, and those that {base.name} ({base.commit[:7]}) has in "
+            f"{folder} are gone; get them back with `git checkout {base.commit[:7]} -- :/{folder}` and move them here"
         )
 
 
