@@ -14,7 +14,7 @@ class Rate:
     per_thousand_rows: float = 0.0
 
 
-# Measured on 20,000 rows of 600 characters with the small base model (docs/benchmarks.md, "First verdict").
+# Measured on 20,000 rows of 500 characters with the small base model (docs/benchmarks.md, "First verdict: seconds").
 RATES: Mapping[str, Rate] = {
     "prepare": Rate(1, 0.1),
     "compression": Rate(1, 0.3),
@@ -22,7 +22,7 @@ RATES: Mapping[str, Rate] = {
     "base_model": Rate(50),
     "probe": Rate(18, 0.1),
     "calibration": Rate(150),
-    "assess": Rate(4, 0.8),
+    "assess": Rate(3, 0.4),
     "report": Rate(4),
     "gate": Rate(1),
 }
