@@ -14,7 +14,7 @@ class Rate:
     per_thousand_rows: float = 0.0
 
 
-# Measured on 20,000 rows of 500 characters with the small base model (docs/benchmarks.md, "First verdict: seconds").
+# Measured on 20,000 rows of 900 characters with the small base model (docs/benchmarks.md, "First verdict: seconds").
 RATES: Mapping[str, Rate] = {
     "prepare": Rate(1, 0.1),
     "compression": Rate(1, 0.3),
