@@ -244,7 +244,8 @@ def test_two_processes_train_the_same_model_as_one(repository: Path, base_folder
     done = run_command(repository, *train("together"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("together: sft on ") and "cut at max_length" in done.stdout.splitlines()[1]
-    assert done.stderr == ""
+    # On a busy machine it takes long enough to say how far it is.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("sft, ")] == []
     reports = [json.loads((repository / f"{name}.json").read_text()) for name in ("alone", "together")]
     assert reports[0]["steps"] == reports[1]["steps"] == 5
     curves = [read_curve(repository / f"{name}-live") for name in ("alone", "together")]

@@ -24,8 +24,8 @@ from corpus.prepare import to_row
 from corpus.records import canonical_text, data_hash
 from entropylaw import api
 from entropylaw.cli import app
-from entropylaw.init.command import shipped_text
 from entropylaw.own_packages import NAMES
+from entropylaw.repository.shipped_files import shipped_text
 
 Rows = list[entropylaw.HashedRecord]
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from corpus.errors import EntropylawError
+from corpus.interrupts import hold_interrupts
 from selection.budget import Budget
-from selection.engines import Processes, _hold_interrupts, count_cores, start_engine
+from selection.engines import Processes, count_cores, start_engine
 from selection.framing import reference_text
 from selection.redundancy import StateKind
 from selection.shards import ShardedPool
@@ -178,7 +179,7 @@ def test_an_interrupt_waits_until_a_worker_is_started() -> None:
     # Tests that run in the background are started with the signal ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), _hold_interrupts():
+        with pytest.raises(KeyboardInterrupt), hold_interrupts():
             signal.raise_signal(signal.SIGINT)
             arrived.append("end of the block")
     finally:
