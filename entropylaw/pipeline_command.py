@@ -81,7 +81,8 @@ def _entered(given: dict[str, Any]) -> Iterator[Path]:
             raise
         folder = start
     if folder != start and of_worker is None:
-        sys.stderr.write(f"entropylaw: working in {os.path.relpath(folder, start)}, the pipeline's folder\n")
+        place = os.path.relpath(folder, start)
+        sys.stderr.write(f"entropylaw: working in {place}, the pipeline's folder; run there what is named below\n")
     token = _started_in.set(start)
     try:
         with contextlib.chdir(folder):

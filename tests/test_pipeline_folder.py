@@ -140,7 +140,8 @@ def test_a_command_shows_the_pipelines_results_from_every_folder(team: Path, run
     assert here.exit_code == there.exit_code == 0 and there.stdout == here.stdout
     assert all(entry.name in there.stdout for entry in accepted)
     folder = os.path.relpath(team / "data-risk", team / place)
-    assert there.stderr == f"entropylaw: working in {folder}, the pipeline's folder\n" and not here.stderr
+    assert there.stderr == f"entropylaw: working in {folder}, the pipeline's folder; run there what is named below\n"
+    assert not here.stderr
     # Without a verdict none of them passes.
     assert [run(team / folder, "check").exit_code for folder in ("data-risk", place)] == [3, 3]
 
