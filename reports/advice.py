@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from monitor.gate import RESTART_COMMAND
-from monitor.verdict import Status
+from monitor.verdict import FlaggedRow, Status
 from reports.rule_view import RuleView
 
 
@@ -112,11 +112,25 @@ def _look_at(rule: RuleView) -> Step:
         return Step(f"{where}: {rule.reason}")
     if not rule.rows:
         return Step(f"{where}: {rule.advice}")
-    numbers = ", ".join(row.name for row in rule.first_rows)
-    where_from = "input file" if rule.first_rows[0].file is None else "input files"
     sources = ", ".join(dict.fromkeys(row.source for row in rule.first_rows if row.source))
     return Step(
-        f"{where}: start with {'rows' if len(rule.first_rows) > 1 else 'row'} {numbers} of the {where_from}"
+        f"{where}: start with {'rows' if len(rule.first_rows) > 1 else 'row'} {name_rows(rule.first_rows)}"
         + (f" (source {sources}). " if sources else ". ")
         + rule.advice
     )
+
+
+def name_rows(rows: Sequence[FlaggedRow]) -> str:
+    """Rows by their numbers, each file of several named once, in the order of the first row in it.
+
+    >>> def row(file, number):
+    ...     return FlaggedRow(number, "", "", "sft", "damage", 1.0, "", file, number)
+    >>> name_rows([row("a", 7), row("b", 2), row("a", 9)])
+    '7, 9 of a; 2 of b'
+    """
+    if rows[0].file is None:
+        return f"{', '.join(row.name for row in rows)} of the input file"
+    numbers: dict[str, list[str]] = {}
+    for row in rows:
+        numbers.setdefault(str(row.file), []).append(str(row.file_row))
+    return "; ".join(f"{', '.join(found)} of {file}" for file, found in numbers.items())
