@@ -81,6 +81,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.long
 def test_monitor_only(tmp_path: Path, cache: Path, rows: Rows) -> None:
     team = Stranger(tmp_path)
     team.run(f"dvc cache dir --local {cache}")
@@ -102,6 +103,7 @@ def test_monitor_only(tmp_path: Path, cache: Path, rows: Rows) -> None:
     team.follow("When a version is stopped")
 
 
+@pytest.mark.long
 def test_own_trainer(tmp_path: Path, cache: Path, rows: Rows) -> None:
     team = Stranger(tmp_path)
     team.run(f"dvc cache dir --local {cache}")

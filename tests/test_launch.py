@@ -231,6 +231,7 @@ def read_curve(live: Path) -> list[float]:
     return [float(line.split("\t")[1]) for line in lines[1:]]
 
 
+@pytest.mark.long
 def test_two_processes_train_the_same_model_as_one(repository: Path, base_folder: Path) -> None:
     """Through the command. Gloo stands in for NCCL; batches are dealt out and gradients averaged in the same way."""
 

@@ -573,6 +573,7 @@ def test_training_that_diverges_is_not_assessed(repository: Rows, in_tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_study_runs_as_a_pipeline_and_a_second_time_does_nothing(tmp_path: Path, chat_logs: list[ChatLog]) -> None:
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}

@@ -34,6 +34,7 @@ def test_the_kind_of_h100_decides_its_peak() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sides_that_train_differently_are_not_compared(tmp_path: Path) -> None:
     def train(loss: float):
         return lambda folder: Trained(loss, 0.1)
