@@ -125,7 +125,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(sys.executable, "-m", "dvc", "init", "--quiet")
         write_results()
         fill_in(YAML(typ="safe").load(Path("dvc.yaml").read_text()))
-        assert CliRunner().invoke(app, ["gate"]).exit_code == 0
+        assert CliRunner().invoke(app, ["gate"], env={"DVC_STAGE": "gate"}).exit_code == 0
         done = invoke()
         assert done.exit_code == 0 and "warning" not in done.stderr, done.stderr
         run(sys.executable, "-m", "dvc", "add", "--quiet", *map(str, sorted(Path("data").glob("*.jsonl"))))

@@ -184,6 +184,21 @@ def shard_hash(**shards: bytes) -> str:
     return md5(json.dumps(listing).encode()) + ".dir"
 
 
+def test_the_gate_does_not_approve_what_was_not_measured(repository: Path) -> None:
+    def gate(**env: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["gate"], env=env)
+        return done.exit_code, done.stderr
+
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS)
+    measure("data/chats.jsonl", md5(ROWS), len(ROWS))
+    assert gate() == (0, "") and Path("results/approval.json").exists()
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS * 2)
+    code, said = gate()
+    assert code == 3 and "was changed after it was measured" in said and not Path("results/approval.json").exists()
+    # DVC runs it behind the stages that it depends on, and does not ask twice.
+    assert gate(DVC_STAGE="gate") == (0, "")
+
+
 def test_a_file_inside_a_folder_that_dvc_tracks_as_a_whole(repository: Path) -> None:
     """Its hash stands in DVC's list of the folder, which is data itself and may not be here."""
     listing = json.dumps([{"md5": md5(ROWS), "relpath": "chats.jsonl"}, {"md5": md5(b"x"), "relpath": "other.jsonl"}])
