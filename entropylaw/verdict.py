@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
@@ -150,19 +151,26 @@ def gate(
 ) -> None:
     """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
 
-    It is not assessed either where accepted versions of the target branch are missing in history/.
+    It is not assessed either where accepted versions of the target branch are missing in history/, or where the verdict
+    is on other data, parameters or history than are here.
 
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
     from entropylaw.repository.history_guard import require_history
+    from entropylaw.repository.recorded_stages import STAGE_VARIABLE
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.verify_results import require_current
     from monitor.gate import decide_gate
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
     require_history(base)
-    decision = decide_gate(load_verdict(), load_waivers(), datetime.date.today(), strict)
+    verdict = load_verdict()
+    # As a stage of the pipeline it runs behind those that it depends on. Typed by hand, it may be of yesterday's data.
+    if STAGE_VARIABLE not in os.environ:
+        require_current(layout.VERDICT, verdict.version.data_hash)
+    decision = decide_gate(verdict, load_waivers(), datetime.date.today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
         typer.echo(decision.reason)

@@ -18,10 +18,11 @@ from corpus.prepare import PrepareParams
 from entropylaw.cli import app
 from entropylaw.doctor import versions
 from entropylaw.doctor.checkout import Checkout
-from entropylaw.doctor.declared_stages import list_declared
+from entropylaw.doctor.declared_stages import DeclaredStage, list_declared
 from entropylaw.doctor.finding import Finding
 from entropylaw.doctor.registry import examine
-from entropylaw.repository.lockfile import hash_as_dvc, look_up
+from entropylaw.doctor.stale_stages import find_stale
+from entropylaw.repository.lockfile import LockedStage, hash_as_dvc, look_up
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
 from monitor.history import write_entry
@@ -454,3 +455,13 @@ def test_torch_is_missed_only_where_the_next_run_needs_it(repository: Path, monk
 def test_a_missing_dvc_is_broken(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "find_version", lambda package: None)
     assert find("versions").remedy.startswith('run `pip install "dvc')
+
+
+def test_the_order_of_stages_in_dvc_yaml_does_not_matter() -> None:
+    late, early = DeclaredStage("late", ("a",), ("b",), ()), DeclaredStage("early", (), ("a",), ("k",))
+    ran = [LockedStage("late", {"a": "1"}, {"b": "2"}, {}), LockedStage("early", {}, {"a": "1"}, {"k": 1})]
+    assert find_stale([late, early], ran, {"k": 1}) == {}
+    changed = {"early": "k changed in params.yaml", "late": "after early"}
+    assert list(find_stale([late, early], ran, {"k": 2}).items()) == list(changed.items())
+    # A stage that was given another name.
+    assert find_stale([late, early], ran[:1], {"k": 1}) == {"early": "it never ran", "late": "after early"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -375,8 +377,51 @@ def test_training_text_stays_out_of_git_and_other_datasets_stay_listed(repositor
     folder.mkdir(parents=True)
     (folder / "dataset_info.json").write_text('{"theirs": {"file_name": "x.json"}}')
     assert export("llamafactory").exit_code == 0
-    assert (folder / ".gitignore").read_text() == "*.jsonl\n"
+    assert (folder / ".gitignore").read_text() == "/sft.jsonl\n"
     assert set(json.loads((folder / "dataset_info.json").read_text())) == {"theirs", "sft"}
+
+
+def test_training_text_stays_out_of_git_where_a_gitignore_says_other_things(repository: Path) -> None:
+    approve(PLAIN)
+    folder = Path("exported")
+    folder.mkdir()
+    (folder / ".gitignore").write_text("/other.jsonl")
+    assert export("axolotl", "--out", "exported").exit_code == 0
+    assert (folder / ".gitignore").read_text() == "/other.jsonl\n/sft.jsonl\n"
+
+
+def test_no_file_is_replaced_that_no_export_wrote(repository: Path) -> None:
+    approve(PLAIN)
+    # The folder of the prepared rows: both have the dataset's name.
+    before = layout.prepared("sft").read_bytes()
+    result = export("axolotl", "--out", layout.prepared("sft").parent.as_posix())
+    assert result.exit_code == 2 and "name another folder with --out" in result.stderr
+    assert layout.prepared("sft").read_bytes() == before and not Path("data/prepared/sft.yaml").exists()
+    config = Path("mine/sft.yaml")
+    config.parent.mkdir()
+    config.write_text("base_model: ours\n")
+    assert export("axolotl", "--out", "mine").exit_code == 2
+    assert config.read_text() == "base_model: ours\n" and not Path("mine/sft.jsonl").exists()
+    # An earlier export is replaced.
+    assert export("axolotl").exit_code == 0
+    assert export("axolotl").exit_code == 0
+
+
+def test_rows_of_a_verdict_on_other_data_than_is_here_are_not_exported(repository: Path) -> None:
+    approve(PLAIN)
+    Path("dvc.yaml").write_text(render_pipeline({"sft": "data/chats.jsonl"})["dvc.yaml"])
+    result = export("axolotl")
+    assert result.exit_code == 3 and "dvc.lock: no such file" in result.stderr
+
+
+def test_rows_are_not_exported_where_accepted_versions_are_missing(repository: Path) -> None:
+    approve(PLAIN)
+    write_json(layout.HISTORY / "x1.json", {"data_hash": "1"})
+    for words in (["init", "--quiet"], ["add", "history"], ["commit", "--quiet", "--message", "x1"]):
+        subprocess.run(["git", *words], check=True)
+    shutil.rmtree(layout.HISTORY)
+    result = export("axolotl")
+    assert result.exit_code == 3 and "missing here or changed: x1.json" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,6 @@ def test_without_git_every_question_is_answered_by_one_line(tmp_path, monkeypatc
 def test_what_is_committed_is_told_from_what_is_not(repository) -> None:
     (commit,) = git.list_main_line()
     assert git.resolve_commit("HEAD") == commit and git.resolve_commit("--help") is None
-    assert git.is_tracked(Path("data/a b.jsonl")) and not git.is_tracked(Path("new.txt"))
-    assert git.is_tracked(Path("a b.jsonl"), folder=Path("data"))
     committed = git.list_committed(commit, ["data", "c.txt", "new.txt"])
     assert committed == git.hash_as_git(["data/a b.jsonl", "c.txt"])
     assert git.hash_as_git(["c.txt", "gone.txt"]) == {}

@@ -379,6 +379,15 @@ def test_a_dry_run_shows_every_file_and_writes_none(repository: Path) -> None:
             assert f"would write {note}: DVC tracks " in shown
 
 
+def test_a_team_with_waivers_can_take_more_stages(repository: Path) -> None:
+    require_done(init(*DATASET, "--stages", "monitor"))
+    waivers = Path("waivers.yaml")
+    waivers.write_text(waivers.read_text() + "# ours\n")
+    text = waivers.read_text()
+    require_done(init(*DATASET))
+    assert waivers.read_text() == text and "  sft:\n    cmd:" in Path("dvc.yaml").read_text()
+
+
 def test_without_a_dataset_a_pipeline_gets_only_what_it_misses(repository: Path) -> None:
     require_done(init(*DATASET))
     params, ignored = Path("params.yaml"), Path(".gitignore")

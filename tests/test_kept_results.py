@@ -76,3 +76,20 @@ def test_what_was_committed_counts_before_what_was_kept(clone: Path) -> None:
     Path("dvc.lock").write_text(lock)
     assert not kept.restore(Path("store"))
     assert Path("dvc.lock").read_text() == lock and not Path("models").exists()
+
+
+def test_a_part_of_what_was_kept_counts_as_nothing(clone: Path) -> None:
+    Path("store").mkdir()
+    Path("store/dvc.lock").write_text("schema: '2.0'\nstages:\n  base_model: {cmd: kept}\n  calibration: {cmd: kept}\n")
+    assert not kept.restore(Path("store"))
+    assert not Path("dvc.lock").exists() and not Path("models").exists()
+
+
+def test_a_lock_file_with_a_merge_conflict_is_one_line(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("dvc.lock").write_text("<<<<<<< HEAD\nstages: {}\n=======\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["kept", "restore", "store"])
+        with pytest.raises(SystemExit) as ended:
+            kept.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 3 and "merge conflict" in said and said.count("\n") == 1

@@ -125,7 +125,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(sys.executable, "-m", "dvc", "init", "--quiet")
         write_results()
         fill_in(YAML(typ="safe").load(Path("dvc.yaml").read_text()))
-        assert CliRunner().invoke(app, ["gate"]).exit_code == 0
+        assert CliRunner().invoke(app, ["gate"], env={"DVC_STAGE": "gate"}).exit_code == 0
         done = invoke()
         assert done.exit_code == 0 and "warning" not in done.stderr, done.stderr
         run(sys.executable, "-m", "dvc", "add", "--quiet", *map(str, sorted(Path("data").glob("*.jsonl"))))
@@ -241,7 +241,7 @@ FAULTS: dict[str, tuple[Callable[[], object], str, str]] = {
         lambda: replace_text("params.yaml", "near_duplicate_jaccard: 0.8", "near_duplicate_jaccard: 0.7"),
         "lock", "params.yaml: consistency"),
     "data changed since": (
-        lambda: replace_text("data/sft.jsonl.dvc", "md5: ", "md5: 0"), "lock", "data/sft.jsonl.dvc"),
+        lambda: replace_text("data/sft.jsonl.dvc", "md5: ", "md5: 0"), "lock", "data/sft.jsonl: "),
     "data file changed since": (
         lambda: Path("data/heldout.jsonl").write_text("other\n"), "lock", "data/heldout.jsonl"),
     "measurement changed since": (
@@ -249,6 +249,13 @@ FAULTS: dict[str, tuple[Callable[[], object], str, str]] = {
     "release page changed": (
         lambda: replace_text("results/release.md", "Approved by", "Approved By"), "lock", "results/release.md"),
 }  # fmt: skip
+
+
+def test_data_that_is_not_here_is_known_by_a_dvc_file_of_another_name(repository: Path) -> None:
+    Path("data/sft.jsonl.dvc").rename("data/all.dvc")
+    Path("data/sft.jsonl").unlink()
+    code, found = check()
+    assert code == 0, found
 
 
 @pytest.mark.parametrize("fault", FAULTS)

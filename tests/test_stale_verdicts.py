@@ -184,6 +184,21 @@ def shard_hash(**shards: bytes) -> str:
     return md5(json.dumps(listing).encode()) + ".dir"
 
 
+def test_the_gate_does_not_approve_what_was_not_measured(repository: Path) -> None:
+    def gate(**env: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["gate"], env=env)
+        return done.exit_code, done.stderr
+
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS)
+    measure("data/chats.jsonl", md5(ROWS), len(ROWS))
+    assert gate() == (0, "") and Path("results/approval.json").exists()
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS * 2)
+    code, said = gate()
+    assert code == 3 and "was changed after it was measured" in said and not Path("results/approval.json").exists()
+    # DVC runs it behind the stages that it depends on, and does not ask twice.
+    assert gate(DVC_STAGE="gate") == (0, "")
+
+
 def test_a_file_inside_a_folder_that_dvc_tracks_as_a_whole(repository: Path) -> None:
     """Its hash stands in DVC's list of the folder, which is data itself and may not be here."""
     listing = json.dumps([{"md5": md5(ROWS), "relpath": "chats.jsonl"}, {"md5": md5(b"x"), "relpath": "other.jsonl"}])
@@ -197,7 +212,24 @@ def test_a_file_inside_a_folder_that_dvc_tracks_as_a_whole(repository: Path) -> 
     kept.unlink()
     code, shown = check()
     assert code == 3 and "run `dvc pull data/chats.jsonl`" in flat(shown)
+    # What was measured is here, and a newer version of the folder is noted, as after a `git pull`.
     write("data/chats.jsonl", ROWS * 2)
+    code, shown = check()
+    assert code == 3 and "data is not here as DVC notes it: run `dvc pull data`" in flat(shown)
+    write("data/chats.jsonl", ROWS)
+    write("data/other.jsonl", b"x")
+    measure("data/chats.jsonl", md5(ROWS), len(ROWS))
+    assert check()[0] == 0
+
+
+def test_a_folder_whose_list_is_in_a_cache_that_teams_share(repository: Path) -> None:
+    listing = json.dumps([{"md5": md5(ROWS), "relpath": "chats.jsonl"}])
+    folder = md5(listing.encode())
+    write(f"shared/files/md5/{folder[:2]}/{folder[2:]}.dir", listing)
+    write(".dvc/config", "[core]\n    remote = ours\n['remote \"ours\"']\n    url = s3://ours\n")
+    write(".dvc/config.local", "[cache]\n    dir = ../shared\n")
+    write("data.dvc", f"outs:\n- md5: {folder}.dir\n  hash: md5\n  path: data\n")
+    measure("data/chats.jsonl", md5(ROWS), len(ROWS))
     assert check()[0] == 0
 
 

@@ -260,6 +260,15 @@ def test_documentation_alone_is_not_measured_and_passes(team: Team) -> None:
     assert "Only documentation changed" in runner.summary
 
 
+def test_data_beside_documentation_is_measured(team: Team) -> None:
+    def add(team: Team) -> None:
+        (team.folder / "docs").mkdir()
+        team.write("docs/chats.jsonl.dvc", "outs: []\n")
+
+    jobs = run_all(team.runner(team.open_pull_request(add)))
+    assert "Measure" in jobs["measure"].ran
+
+
 def test_a_first_pull_request_without_committed_results_says_so(team: Team) -> None:
     clone = team.open_pull_request(lambda team: (team.folder / "dvc.lock").unlink())
     jobs = run_all(runner := team.runner(clone))

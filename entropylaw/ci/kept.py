@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.artifacts import write_text
+from corpus.errors import EntropylawError, NotAssessedError
+from corpus.merge_conflicts import describe_conflict
 from entropylaw.repository import layout
 from entropylaw.repository.lockfile import LOCK_FILE
 
@@ -35,9 +37,14 @@ def save(folder: Path) -> bool:
 
 
 def restore(folder: Path) -> bool:
-    """Put what is kept into place, unless dvc.lock here has these stages: what was committed counts first."""
+    """Put what is kept into place, unless dvc.lock here has these stages: what was committed counts first.
+
+    A part of what was kept, as a cache that was cut off holds, counts as nothing.
+    """
     recorded, kept = _read(LOCK_FILE), _read(folder / LOCK_FILE)
     if not kept or any(name in recorded for name in STAGES):
+        return False
+    if not all((folder / output).exists() for output in OUTPUTS):
         return False
     for output in OUTPUTS:
         if not output.exists():
@@ -56,8 +63,17 @@ def _copy(source: Path, target: Path) -> None:
 
 def _read(lock: Path) -> dict[str, Any]:
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    return YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
+    if not lock.exists():
+        return {}
+    text = lock.read_text(encoding="utf-8")
+    try:
+        stages: dict[str, Any] = YAML(typ="safe", pure=True).load(text)["stages"]
+    except (YAMLError, KeyError, TypeError):
+        conflict = describe_conflict(lock, text)
+        raise NotAssessedError(conflict or f"{lock}: not a file of DVC's; run `dvc repro`") from None
+    return stages
 
 
 def _write(lock: Path, stages: dict[str, Any]) -> None:
@@ -75,7 +91,12 @@ def _write(lock: Path, stages: dict[str, Any]) -> None:
 def main() -> None:
     """The command."""
     todo, folder = {"save": save, "restore": restore}[sys.argv[1]], Path(sys.argv[2])
-    if todo(folder):
+    try:
+        done = todo(folder)
+    except EntropylawError as error:
+        sys.stderr.write(f"entropylaw: {error}\n")
+        sys.exit(error.exit_code)
+    if done:
         sys.stdout.write(f"{sys.argv[1]}d base model and calibration\n")
 
 

@@ -83,10 +83,6 @@ class Checkout:
         """Why stages have to run, by name."""
         return find_stale(self.declared, self.locked, self.params)
 
-    def names_stage(self, stage: str) -> bool:
-        """Whether the team has this stage."""
-        return any(declared.name.partition("@")[0] == stage for declared in self.declared)
-
     def is_stale(self, stage: str) -> bool:
         """Whether this stage, of any dataset, has to run."""
         return any(name.partition("@")[0] == stage for name in self.stale)

@@ -10,8 +10,8 @@ from pathlib import Path
 from corpus.errors import DataError
 from corpus.files import dataset_root, is_hub_name, list_files
 from entropylaw.doctor.checkout import Checkout
-from entropylaw.doctor.data_here import list_tracked_by_dvc
 from entropylaw.doctor.finding import Finding
+from entropylaw.repository.tracked_data import find_output
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -40,7 +40,7 @@ def check_data(checkout: Checkout) -> Iterator[Finding]:
 
 def _explain_missing(subject: str, path: str, error: DataError, checkout: Checkout) -> Finding:
     root = dataset_root(path)
-    if _is_tracked(root, checkout):
+    if find_output(Path(os.path.abspath(root))):
         # A clone that only shows what was measured elsewhere needs no data.
         needed = checkout.is_stale("prepare")
         return Finding(
@@ -51,13 +51,6 @@ def _explain_missing(subject: str, path: str, error: DataError, checkout: Checko
         )
     text, _, remedy = str(error).partition("; ")
     return Finding(subject, "broken", text, remedy or "restore the file, or set datasets in params.yaml to where it is")
-
-
-def _is_tracked(root: Path, checkout: Checkout) -> bool:
-    """Whether a .dvc file names this data or a folder that it lies in, under whatever name and in whatever folder."""
-    place = Path(os.path.abspath(root))
-    tracked = {Path(os.path.abspath(path)) for path in list_tracked_by_dvc(checkout.git_root or Path())}
-    return not tracked.isdisjoint((place, *place.parents))
 
 
 def format_size(size: int) -> str:

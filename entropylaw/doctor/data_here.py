@@ -41,7 +41,7 @@ def suggest_init() -> str:
 
 def _list_candidates() -> Iterator[Path]:
     """What DVC tracks here, then the data files that Git does, then those that nobody tracks yet."""
-    yield from list_tracked_by_dvc(Path())
+    yield from _list_tracked_by_dvc()
     tracked = run_git("ls-files", "-z").split("\0")
     others = run_git("ls-files", "-z", "--others", "--exclude-standard").split("\0")
     for name in (*tracked, *others):
@@ -51,10 +51,10 @@ def _list_candidates() -> Iterator[Path]:
             yield Path(name)
 
 
-def list_tracked_by_dvc(folder: Path) -> Iterator[Path]:
-    """The files and folders that the .dvc files in a folder and below name; a .dvc file that is damaged names none."""
-    for name in run_git("ls-files", "-z", "--", "*.dvc", folder=folder).split("\0"):
-        note = folder / name
+def _list_tracked_by_dvc() -> Iterator[Path]:
+    """The files and folders that the .dvc files here and below name; a .dvc file that is damaged names none."""
+    for name in run_git("ls-files", "-z", "--", "*.dvc").split("\0"):
+        note = Path(name)
         if name and note.is_file():
             try:
                 outputs = read_outputs(note, note.read_text(encoding="utf-8"), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,38 @@ def find_stale(
     recorded = {stage.name: stage for stage in locked}
     makers = {path: stage.name for stage in declared for path in stage.outs}
     stale: dict[str, str] = {}
-    for stage in declared:
+    for stage in sort_stages(declared):
         upstream = next((makers[path] for path in stage.deps if makers.get(path) in stale), None)
         if upstream is not None:
             stale[stage.name] = f"after {upstream}"
         elif reason := _find_reason(stage, recorded, makers, params):
             stale[stage.name] = reason
     return stale
+
+
+def sort_stages(declared: Iterable[DeclaredStage]) -> list[DeclaredStage]:
+    """Stages in the order in which they run: each behind those that make what it reads, else as they are given.
+
+    >>> late, early = DeclaredStage("late", ("a",), (), ()), DeclaredStage("early", (), ("a",), ())
+    >>> [stage.name for stage in sort_stages([late, early])]
+    ['early', 'late']
+    """
+    makers = {path: stage for stage in declared for path in stage.outs}
+    ordered: list[DeclaredStage] = []
+    seen: set[str] = set()
+
+    def visit(stage: DeclaredStage) -> None:
+        if stage.name in seen:
+            return
+        seen.add(stage.name)
+        for path in stage.deps:
+            if path in makers:
+                visit(makers[path])
+        ordered.append(stage)
+
+    for stage in declared:
+        visit(stage)
+    return ordered
 
 
 def _find_reason(

@@ -14,7 +14,9 @@ from corpus.prepare import read_prepared
 from corpus.records import Record, content_hash, data_hash
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.history_guard import require_history
 from entropylaw.repository.results import load_verdict, load_waivers
+from entropylaw.repository.verify_results import require_current
 from monitor.gate import decide_gate
 from monitor.measures.evidence import version_hash
 
@@ -48,7 +50,7 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     """The rows of a dataset that the gate lets through today.
 
     Raises EntropylawError with the gate's exit code and reason where it does not, and NotAssessedError where the
-    verdict is of other data than was prepared.
+    verdict is of other data than was prepared or than is here, or accepted versions are missing in history/.
     """
     datasets = read_datasets()
     if dataset not in datasets:
@@ -59,6 +61,8 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     }
     if version_hash(prepared) != verdict.version.data_hash:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
+    require_history()
+    require_current(layout.VERDICT, verdict.version.data_hash)
     decision = decide_gate(verdict, load_waivers(), datetime.date.today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from entropylaw.export.recipe import Recipe
 
 
+# How a configuration of ours begins; a file that begins otherwise is somebody's own.
+WRITTEN_BY = "Written by `entropylaw export"
+
+
 class TrainerName(StrEnum):
     axolotl = "axolotl"
     llamafactory = "llamafactory"
@@ -129,7 +133,8 @@ def write_export(
     from entropylaw.terminal import count_rows, show_progress
 
     losses, counts = Losses(), {"read": 0, "written": 0, "masked": 0}
-    rows = folder / f"{dataset}.jsonl"
+    rows, target = folder / f"{dataset}.jsonl", folder / f"{dataset}.yaml"
+    require_own_files(rows, target)
 
     def list_rows(records: Iterable[Record]) -> Iterator[Row]:
         for record in records:
@@ -155,10 +160,9 @@ def write_export(
     else:
         files.append(_add_dataset_info(folder, dataset, llamafactory.describe_rows(method, rows)))
         config = llamafactory.write_config(recipe, method, dataset, folder)
-    target = folder / f"{dataset}.yaml"
     with atomic_writer(target) as handle:
         handle.write(render_config(trainer, config, approved, recipe))
-    _ignore_rows(folder)
+    _ignore_rows(rows)
     return Export(
         trainer=trainer.value,
         method=method.value,
@@ -212,13 +216,29 @@ def _add_dataset_info(folder: Path, dataset: str, entry: dict[str, Any]) -> Path
     return path
 
 
-def _ignore_rows(folder: Path) -> None:
-    """Keep training text out of Git, where the folder says nothing else."""
-    from corpus.artifacts import write_text
+def require_own_files(rows: Path, config: Path) -> None:
+    """Raise EntropylawError where a file that would be replaced was not written by an earlier export: `--out data` may
+    name the folder of the very data.
+    """
+    if not rows.exists() and not config.exists():
+        return
+    if not config.is_file() or not config.read_text(encoding="utf-8", errors="replace").startswith(f"# {WRITTEN_BY}"):
+        there = rows if rows.exists() else config
+        raise EntropylawError(f"{there}: is there already and not from an export; name another folder with --out")
 
-    ignored = folder / ".gitignore"
-    if not ignored.exists():
-        write_text(ignored, "*.jsonl\n")
+
+def _ignore_rows(rows: Path) -> None:
+    """Keep training text out of Git."""
+    from corpus.artifacts import atomic_writer
+    from entropylaw.init.ignore_lines import add_lines, line_for
+    from entropylaw.repository.git import is_ignored
+
+    if is_ignored(rows):
+        return
+    ignored = rows.with_name(".gitignore")
+    content = ignored.read_bytes() if ignored.exists() else b""
+    with atomic_writer(ignored, "wb") as handle:
+        handle.write(add_lines(content, [line_for(rows.name)]))
 
 
 def render_config(trainer: TrainerName, config: dict[str, Any], approved: ApprovedRows, recipe: Recipe) -> str:
@@ -231,7 +251,7 @@ def render_config(trainer: TrainerName, config: dict[str, Any], approved: Approv
     )
     rows = f"selected from version {approved.version}" if approved.is_selected else f"all of version {approved.version}"
     lines = [
-        f"Written by `entropylaw export {trainer}`; write your own values into a copy of it.",
+        f"{WRITTEN_BY} {trainer}`; write your own values into a copy of it.",
         f"Rows: {rows}, which is {approved.status}; their hash is {approved.rows_hash}.",
         f"Numbers: {recipe.source}.",
         f"A step is {recipe.trainer.batch_rows} rows on one GPU: on several, divide gradient_accumulation_steps by "

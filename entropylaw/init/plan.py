@@ -37,7 +37,7 @@ def plan_pipeline(
     home: Home, new: NewPipeline, dvc: DvcRepository, is_written: Callable[[str, str], bool]
 ) -> list[FileChange]:
     """The files of the pipeline that are missing. One that says something else is never touched, unless
-    ``is_written``: `init` wrote a file of this name and text itself, with other stages.
+    ``is_written``: `init` wrote a file of this name and text itself, with other stages. Waivers are the team's own.
 
     Raises EntropylawError where one does: these options would have made another pipeline.
     """
@@ -49,7 +49,7 @@ def plan_pipeline(
                 changes += plan_change(path, content)
         elif name in (layout.BASELINE, layout.HELDOUT):
             require_prepared(path)
-        elif name != HISTORY_README and (before := path.read_bytes()) != content:
+        elif name not in (HISTORY_README, layout.WAIVERS) and (before := path.read_bytes()) != content:
             text = before.decode("utf-8", "replace")
             if text != shipped_text(name.as_posix()) and not is_written(name.as_posix(), text):
                 raise EntropylawError(

@@ -17,8 +17,8 @@ from entropylaw.repository.lockfile import (
     list_upstream,
     look_up,
     read_lock,
-    read_tracked,
 )
+from entropylaw.repository.tracked_data import is_changed
 
 # Read by the pipeline, and free to grow after it ran: `accept` adds the released version to the history, and waivers
 # are held against the verdict by a check of their own.
@@ -75,7 +75,7 @@ def _find_chain_problems(stage: LockedStage, makers: Mapping[str, LockedStage], 
             if digest != models[path]:
                 problems.append(f"{path}: {LOCK_FILE} names another model than the release; run `dvc repro`")
         elif maker is None:
-            problems += _find_input_problems(path, digest)
+            problems += _find_input_problems(path, digest, stage.sizes.get(path))
     return problems
 
 
@@ -95,15 +95,13 @@ def _compare_outs(release_stage: LockedStage, models: Mapping[str, str]) -> list
     return problems
 
 
-def _find_input_problems(path: str, digest: str) -> list[str]:
-    """Whether a file that no stage makes is the one that was read: by its .dvc file, and by itself if it is here."""
-    pointer = Path(f"{path}.dvc")
-    if pointer.is_file():
-        if digest not in read_tracked(pointer, "run `git checkout` first").values():
-            return [f"{pointer}: the release was not made from this version of the data; run `dvc repro`"]
-    elif not Path(path).exists():
-        raise EntropylawError(f"{path}: not here, and no {pointer} says which version it is; run `dvc pull {path}`")
-    return _find_file_problems(path, digest)
+def _find_input_problems(path: str, digest: str, size: int | None) -> list[str]:
+    """Whether a file that no stage makes is the one that was read: by what DVC notes of it, wherever that stands, and
+    by itself if it is here.
+    """
+    if is_changed(path, digest, size, reread=True):
+        return [f"{path}: the release was not made from this version of the data; run `dvc repro`"]
+    return []
 
 
 def _find_file_problems(path: str, digest: str) -> list[str]:

@@ -81,11 +81,6 @@ def is_shallow() -> bool:
     return run_git("rev-parse", "--is-shallow-repository") == "true"
 
 
-def is_tracked(path: Path, folder: Path = Path()) -> bool:
-    """Whether Git itself, and not DVC, keeps this file; ``path`` as seen from ``folder``."""
-    return bool(run_git("ls-files", "--error-unmatch", str(path), folder=folder))
-
-
 def find_merge_base(one: str, other: str) -> str:
     """The commit at which two branches parted; empty where this clone has none."""
     return run_git("merge-base", one, other)
@@ -116,13 +111,6 @@ def list_earlier_names(path: str) -> list[str]:
         "log", "--follow", "--first-parent", "--find-renames", "--name-only", "-z", "--format=", "--", path
     )
     return list(dict.fromkeys(name.strip("\n") for name in listed.split("\0") if name.strip("\n")))
-
-
-def list_files(commit: str) -> dict[str, str]:
-    """Git's content ids of all files in a commit, by path from the root of the repository."""
-    lines = run_git("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
-    entries = [line.partition("\t") for line in lines if line]
-    return {path: fields.split()[2] for fields, _, path in entries}
 
 
 def hash_as_git(files: list[str]) -> dict[str, str]:

@@ -18,10 +18,10 @@ from corpus.errors import NotAssessedError
 from entropylaw.repository import layout
 from entropylaw.repository.git import (
     find_merge_base,
+    find_root,
     hash_as_git,
     is_shallow,
     list_committed,
-    list_files,
     read_blobs,
     resolve_commit,
 )
@@ -96,8 +96,9 @@ def require_moved(base: Base, head: str) -> None:
     pipeline was moved, and its history was not.
     """
     entry = re.compile(rf"(?:.*/)?{layout.HISTORY}/[^/]+\.json")
-    there = {path: blob for path, blob in list_files(base.commit).items() if entry.fullmatch(path)}
-    gone = sorted(there.keys() - list_files(head).keys()) if there else []
+    root = Path(find_root())
+    there = {path: blob for path, blob in list_committed(base.commit, ["."], root).items() if entry.fullmatch(path)}
+    gone = sorted(there.keys() - list_committed(head, ["."], root).keys()) if there else []
     contents = read_blobs(there[path] for path in gone)
     lost = [path for path in gone if any(list_fixed(read_facts(contents.get(there[path], b""))))]
     if lost:

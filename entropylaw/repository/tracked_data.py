@@ -6,6 +6,7 @@ Git repository these lie. Data that DVC does not track is hashed itself: Git kee
 
 from __future__ import annotations
 
+import configparser
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,13 @@ def is_changed(path: str, md5: str, size: int | None, reread: bool) -> bool:
     if not here.exists():
         within = Path(os.path.relpath(output.path)).as_posix()
         raise NotAssessedError(f"{path}: is not here, and only the hash of {within} is noted: run `dvc pull {path}`")
-    return hash_as_dvc(here) != md5
+    if hash_as_dvc(here) != md5:
+        return True
+    # What was measured may be here still while a newer version of the folder is noted, as after a `git pull`.
+    if output.is_exact and output.path != place and hash_as_dvc(output.path) != output.md5:
+        within = Path(os.path.relpath(output.path)).as_posix()
+        raise NotAssessedError(f"{path}: {within} is not here as DVC notes it: run `dvc pull {within}`")
+    return False
 
 
 def _differs(here: Path, md5: str, size: int | None, reread: bool) -> bool:
@@ -130,13 +137,24 @@ def _look_up_in_folder(output: TrackedOutput, place: Path) -> str | None:
     if dvc is None:
         return None
     try:
-        listing = read_json(dvc / "cache" / "files" / "md5" / output.md5[:2] / output.md5[2:])
+        listing = read_json(_find_cache(dvc) / "files" / "md5" / output.md5[:2] / output.md5[2:])
         hashes = {str(part["relpath"]): str(part["md5"]) for part in listing}
     except (EntropylawError, KeyError, TypeError):
         return None
     within = place.relative_to(output.path).as_posix()
     below = {name.removeprefix(f"{within}/"): md5 for name, md5 in hashes.items() if name.startswith(f"{within}/")}
     return hashes.get(within) or (hash_listing(below) if below else None)
+
+
+def _find_cache(dvc: Path) -> Path:
+    """Where DVC keeps data: in its own folder, or in one that its configuration names, as teams that share one do."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        # The second counts before the first. In both, a path is as seen from DVC's folder.
+        parser.read([dvc / "config", dvc / "config.local"], encoding="utf-8")
+    except (configparser.Error, ValueError):  # DVC itself will say so
+        return dvc / "cache"
+    return dvc / parser.get("cache", "dir", fallback="cache").strip("\"'")
 
 
 def _find_above(folder: Path, name: str) -> Path | None:

@@ -26,6 +26,7 @@ from entropylaw.repository.lockfile import (
     look_up,
     read_lock,
 )
+from entropylaw.repository.pipeline_folder import is_pipeline
 from entropylaw.repository.tracked_data import is_changed
 
 REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
@@ -40,7 +41,7 @@ def require_current(verdict: Path, data_hash: str) -> None:
     """
     if _name(verdict) != layout.VERDICT.as_posix() or not (PIPELINE_FILE.exists() or LOCK_FILE.exists()):
         return
-    ours = PIPELINE_FILE.exists() and "entropylaw assess" in PIPELINE_FILE.read_text(encoding="utf-8")
+    ours = is_pipeline(Path())
     if not ours and not LOCK_FILE.exists():
         return
     stages = read_lock(REPAIR)
