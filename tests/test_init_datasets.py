@@ -156,7 +156,7 @@ def test_a_dataset_that_would_hold_the_files_of_the_pipeline_gets_it_beside_it(r
     require_refused(init("--dataset", f"sft={given}", "--pipeline", "."), "would keep files of its own in it")
     result = init("--dataset", f"sft={given}")
     require_done(result)
-    assert "data/ is a dataset as a whole" in result.stdout
+    assert "data/ as a whole is a dataset" in result.stdout
     assert YAML(typ="safe").load(Path("data-risk/params.yaml"))["datasets"]["sft"]["path"] == f"../{given}"
     dvc("repro", "data-risk/dvc.yaml:prepare")
 
