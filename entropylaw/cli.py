@@ -124,7 +124,7 @@ def _add_group(panel: str, name: str, group: typer.Typer, short: str) -> None:
 
 _add(START, "demo", demo.demo, "See it work: five versions of real data, the fifth damaged.")
 _add(START, "init", init.init, "Add the pipeline to a repository of data.")
-_add(START, "doctor", doctor.doctor, "Say what is set up here, what is stale, what runs next.")
+_add(START, "doctor", doctor.doctor, "Say what is set up, what is out of date, what runs next.")
 _add(START, "lint", lint.lint, "Check data files on their own, without a repository.")
 _add(START, "backfill", backfill.backfill, "Measure the versions that are in Git already.")
 _add(DAILY, "check", verdict.check, "Show the verdict; the exit code tells it to CI.")

@@ -25,7 +25,10 @@ def accept(
     name: Annotated[str | None, typer.Option(help="The version's name; by default x1, x2, and so on.")] = None,
     baseline: Annotated[
         bool,
-        typer.Option("--baseline", help="Start anew: later versions are compared with this one, whatever it is."),
+        typer.Option(
+            "--baseline",
+            help="Start anew with this version, even if it could not be assessed. Risky rules still need a waiver.",
+        ),
     ] = False,
     anchor: Annotated[
         bool,
@@ -33,14 +36,14 @@ def accept(
     ] = False,
     reason: Annotated[
         str | None,
-        typer.Option(help="With --baseline: why a version may be a start that a rule could not assess."),
+        typer.Option(help="With --baseline: why the version is a sound start although a rule could not run."),
     ] = None,
-    owner: Annotated[str | None, typer.Option(help="With --baseline: who answers for that.")] = None,
+    owner: Annotated[str | None, typer.Option(help="With --baseline: who answers for it.")] = None,
 ) -> None:
     """Record the version under test in history/, so that later ones are compared with it; commit the file.
 
-    The reports of the version are written again under its name, and DVC records them: `dvc status` stays clean. With
-    --anchor a version that was accepted already is confirmed.
+    The reports of the version are written again under its name, and DVC records them: `dvc status` stays clean. For a
+    version that was accepted already, --anchor confirms it.
 
     Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
@@ -126,7 +129,9 @@ def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> d
     unrun = [rule.id for rule in verdict.rules if rule.status == "not_assessed" and rule.dataset in compared]
     if not all(given.values()) and (unrun or any(given.values())):
         could_not = f"{', '.join(dict.fromkeys(unrun))} could not be assessed; " if unrun else ""
-        raise EntropylawError(f"{could_not}say why that may be and who answers for it: `{RESTART_COMMAND}`")
+        raise EntropylawError(
+            f"{could_not}say why the version is a sound start and who answers for it: `{RESTART_COMMAND}`"
+        )
     return {key: given[key] for key in ("owner", "reason")} if all(given.values()) else None
 
 
@@ -246,10 +251,9 @@ def score(
 ) -> None:
     """Record the performance Z of a version that was measured elsewhere, such as by your own trainer.
 
-    Of a version that is not accepted yet it is kept in results/scores.json, and `entropylaw accept` carries it into the
-    history.
+    Until the version is accepted, Z is kept in results/scores.json; `entropylaw accept` carries it into the history.
 
-    Example: entropylaw score x3 --benchmark mt-bench --value 7.08
+    Example: entropylaw score x3 --benchmark mt_bench --value 7.08
     """
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.reported_scores import report_score

@@ -190,8 +190,8 @@ def check(
 ) -> None:
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
-    A verdict on other data, parameters or history than are here is not assessed: what DVC and Git note of them is
-    compared, in a fraction of a second. --verify also reads every result and all data that is here.
+    Where data, parameters or history changed after the verdict, it exits 3 too. To find that out it compares what DVC
+    and Git note of them, in a fraction of a second. --verify also reads every result and all data that is here.
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """

@@ -68,7 +68,7 @@ def list_steps(
             start = f"{NOT_COMPARED} " if not rules else ""
             if accepted:
                 return (replace(COMPARED_LATER, text=start + COMPARED_LATER.text),)
-            return (Step(f"{start}Record it as the first reference.", ("entropylaw accept",)),)
+            return (Step(f"{start}Record it as the baseline.", ("entropylaw accept",)),)
         case "pass":
             return (record,)
         case "warn" if not blocked:
@@ -76,7 +76,7 @@ def list_steps(
         case "not_assessed":
             return (*looks, REPAIR, RESTART) if rules else (*looks, REPAIR)
     if released:
-        return (*looks, Step("Training may go on. The version will not serve as a reference for later ones."))
+        return (*looks, Step("Training may go on. Later versions will not be compared with this one."))
     unwaived = _list_unwaived(rules, status)
     if not unwaived and not any(rule.status == "not_assessed" for rule in rules):
         # What is still closing the gate are warnings, under --strict.

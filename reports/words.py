@@ -57,7 +57,7 @@ MEASURES: tuple[Measure, ...] = (
 
 # Below a table of numbers in a terminal: what the columns are, with units, and why counts of rows differ.
 LEGEND = (
-    "R: raw bytes / compressed bytes, 32 KiB back; long R: over all rows",
+    "R: raw bytes / compressed bytes, 32 KiB back; long R: 128 MiB back",
     "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",
     "rows: the usable ones; results/DATASET/prepare.json lists the others",
 )

@@ -38,7 +38,7 @@ def test_where_there_is_nothing_to_compare_with_no_reason_is_needed() -> None:
     for verdict in (nothing, unassessed("a dataset that the parent does not have")):
         assert describe_start(verdict, None, None) is None
         assert describe_start(verdict, "new tokenizer", "ana") == {"reason": "new tokenizer", "owner": "ana"}
-        with pytest.raises(EntropylawError, match="say why that may be and who answers for it"):
+        with pytest.raises(EntropylawError, match="say why the version is a sound start and who answers for it"):
             describe_start(verdict, "new tokenizer", None)
 
 

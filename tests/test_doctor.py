@@ -173,7 +173,7 @@ def test_a_repository_in_order_has_nothing_to_do(repository: Path) -> None:
         "at the root of the repository, 5 stages: prepare to sft",
         "data/sft.jsonl: ",
         "here, 3 rows of format messages",
-        "small, made from the baseline, 500,000 parameters",
+        "small, from the baseline, 500,000 parameters",
         "400 rows, 2 seeds",
         "x5: pass.",
         "5 accepted versions, the latest x9",
@@ -419,12 +419,12 @@ def waive(data_hash: str, expires: str) -> None:
 def test_waivers_are_counted_and_one_that_is_needed_and_expired_is_broken(repository: Path) -> None:
     risky = sample_verdict("risky").version.data_hash
     waive(risky, "2020-01-31")
-    assert find("waivers") == Finding("waivers", "ok", "0 valid, 1 expired; none is of this version")
+    assert find("waivers") == Finding("waivers", "ok", "0 valid, 1 expired; none is for this version")
     record_verdict("risky")
     finding = find("waivers")
     assert finding.state == "broken" and "copies for this version expired on 2020-01-31" in finding.text
     waive(risky, "2999-01-31")
-    assert find("waivers") == Finding("waivers", "ok", "1 valid, 0 expired; of this version: copies")
+    assert find("waivers") == Finding("waivers", "ok", "1 valid, 0 expired; for this version: copies")
 
 
 def test_an_ill_formed_waiver_is_broken(repository: Path) -> None:

@@ -153,10 +153,10 @@ def test_where_dvc_has_the_folder_of_the_pipeline_it_gets_another(repository: Pa
 @pytest.mark.parametrize("given", ["data", "data/*.jsonl"])
 def test_a_dataset_that_would_hold_the_files_of_the_pipeline_gets_it_beside_it(repository: Path, given: str) -> None:
     write_rows(Path("data/other.jsonl"), 900)
-    require_refused(init("--dataset", f"sft={given}", "--pipeline", "."), "keeps files of its own in it")
+    require_refused(init("--dataset", f"sft={given}", "--pipeline", "."), "would keep files of its own in it")
     result = init("--dataset", f"sft={given}")
     require_done(result)
-    assert "data/ is a dataset as a whole" in result.stdout
+    assert "data/ as a whole is a dataset" in result.stdout
     assert YAML(typ="safe").load(Path("data-risk/params.yaml"))["datasets"]["sft"]["path"] == f"../{given}"
     dvc("repro", "data-risk/dvc.yaml:prepare")
 

@@ -245,7 +245,7 @@ NEW = NewPipeline(
         ("data/baseline.jsonl", "data/baseline.jsonl is there already and is not ours"),
         ("data/heldout.jsonl", "data/heldout.jsonl is there already and is not ours"),
         ("dvc.lock", "dvc.lock is of another pipeline"),
-        ("history/2024.md", "history/2024.md is there already and is no entry of a history of ours"),
+        ("history/2024.md", "history/2024.md is there already and is no entry of our history"),
         ("history/notes.json", "history is there already and is no entry"),
         ("results/evaluation.json", "results/evaluation.json is there already, and a stage would replace it"),
         ("models/sft/weights.bin", "models/sft is there already, and a stage would replace it"),
@@ -395,7 +395,7 @@ def test_without_a_dataset_a_pipeline_gets_only_what_it_misses(repository: Path)
     text = ignored.read_text()
     ignored.write_text("*.pyc\n")
     edited = snapshot()
-    require_refused(init(*DATASET), "params.yaml: says something else", "without --dataset")
+    require_refused(init(*DATASET), "params.yaml: differs from what", "without --dataset")
     require_refused(init("--stages", "monitor"), "--stages: give --dataset too")
     assert snapshot() == edited
     require_done(init("--ci", "gitlab"))

@@ -331,5 +331,5 @@ def test_a_recipe_is_the_params_of_the_new_repository(repository):
     assert params["rules"] == read_params(Path(__file__).parent.parent / "params.yaml")["rules"]
     before = snapshot(repository)
     result = init(*both, "--recipe", "qwen-small")
-    assert result.exit_code == 2 and "params.yaml: says something else" in result.stderr
+    assert result.exit_code == 2 and "params.yaml: differs from what" in result.stderr
     assert snapshot(repository) == before

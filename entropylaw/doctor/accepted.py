@@ -91,9 +91,9 @@ def check_waivers(checkout: Checkout) -> Iterator[Finding]:
             f"mend the data, or renew it with `entropylaw waive {needed[0].rule}`",
         )
     elif own:
-        yield Finding("waivers", "ok", f"{text}; of this version: {', '.join(waiver.rule for waiver in own)}")
+        yield Finding("waivers", "ok", f"{text}; for this version: {', '.join(waiver.rule for waiver in own)}")
     else:
-        yield Finding("waivers", "ok", f"{text}; none is of this version")
+        yield Finding("waivers", "ok", f"{text}; none is for this version")
 
 
 def _find_verdict() -> Verdict | None:

@@ -46,7 +46,7 @@ def _explain_missing(subject: str, path: str, error: DataError, checkout: Checko
         return Finding(
             subject,
             "broken" if needed else "to do",
-            f"{path} is not here; DVC tracks it" + ("" if needed else ", and what was measured is of it"),
+            f"{path} is not here; DVC tracks it" + ("" if needed else ", and it was measured already"),
             f"run `dvc pull {shlex.quote(checkout.as_typed(root))}`",
         )
     text, _, remedy = str(error).partition("; ")

@@ -15,7 +15,7 @@ def check_base_model(checkout: Checkout) -> Iterator[Finding]:
     from training.base_model import CARD, read_card
 
     pretrained = (checkout.params.get("base_model") or {}).get("pretrained")
-    kind = f"pretrained, {pretrained}" if pretrained else "small, made from the baseline"
+    kind = f"pretrained, {pretrained}" if pretrained else "small, from the baseline"
     if checkout.is_stale("base_model"):
         yield Finding(
             "base model", "to do", f"{kind}; has to be made: {checkout.stale['base_model']}", f"run `{checkout.repro}`"

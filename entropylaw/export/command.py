@@ -60,9 +60,11 @@ class Export:
 def export(
     trainer: Annotated[TrainerName, typer.Argument(help="Whose files to write.", show_default=False)],
     dataset: Annotated[
-        str | None, typer.Option(help="Of params.yaml.", show_default=f"{layout.SFT}, or the only one")
+        str | None, typer.Option(help="The dataset of params.yaml.", show_default=f"{layout.SFT}, or the only one")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder.", show_default="data/export/TRAINER")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write to.", show_default="data/export/TRAINER")
+    ] = None,
     method: Annotated[
         PreferenceMethod | None,
         typer.Option(help="How preferences are trained on.", show_default="dpo where all are pairs, else kto"),
@@ -72,7 +74,8 @@ def export(
         typer.Option(help="Folder or Hub id of the model to train.", show_default="base_model of params.yaml"),
     ] = None,
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Write rows of which the trainer has no place for a part.")
+        bool,
+        typer.Option("--allow-loss", help="Write what can be written where the trainer's format loses rows or parts."),
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -289,7 +292,7 @@ def describe_export(result: Export, recipe: Recipe) -> list[str]:
     if recipe.model == layout.BASE_MODEL.as_posix():
         lines.append(f"it trains {recipe.model}, the small model that losses are measured with; --model names another")
     if result.trainer == TrainerName.llamafactory and recipe.chat_template not in (None, *TEMPLATES):
-        lines.append(f"it names no template, because LLaMA-Factory reads no Jinja file such as {recipe.chat_template}")
+        lines.append(f"no template is named, because LLaMA-Factory reads no Jinja file such as {recipe.chat_template}")
     if result.method == "kto" and result.trainer == TrainerName.axolotl and recipe.chat_template is None:
         lines.append("axolotl writes KTO's rows in ChatML, whatever the model's own template is")
     return [*lines, f"Next: {command} {result.files[-1]}"]

@@ -58,7 +58,7 @@ class Losses:
         lost = "; ".join((*_describe("without ", self.altered), *_describe("left out, ", self.left_out)))
         raise EntropylawError(
             f"nothing was written: {trainer} would train otherwise than the data says ({lost}); --allow-loss writes "
-            "the rows all the same"
+            "what can be written"
         )
 
 

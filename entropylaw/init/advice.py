@@ -34,5 +34,7 @@ def describe_gate(home: Path, dvc: DvcRepository) -> str:
     lines += [f"  {show(file)}: {dependency(file.parent, home)}" for file in files[:_NAMED]]
     if len(files) > _NAMED:
         lines.append(f"  and {len(files) - _NAMED} more files, each as seen from its folder")
-    lines += ["`entropylaw init --gate STAGE` adds it for you. The stage runs once more then, if the gate lets it."]
+    lines += [
+        "`entropylaw init --gate STAGE` adds it for you. DVC then runs the stage once more, if the gate approves."
+    ]
     return "\n".join(lines) + "\n"

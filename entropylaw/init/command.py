@@ -53,7 +53,8 @@ def init(
 ) -> None:
     """Add the pipeline to a data repository; the data that is there now becomes the baseline.
 
-    Without --dataset, a pipeline that is there gets what it misses: lines of .gitignore, the CI file, the --gate.
+    Without --dataset it adds what an existing pipeline lacks: lines of .gitignore and .gitattributes, the CI file, and
+    the --gate. Files that are there are never overwritten.
 
     Example: entropylaw init --dataset sft=data/chats.jsonl --dataset preferences=data/pairs.jsonl
     """
@@ -170,7 +171,9 @@ def _require_dataset_for(data: DataOptions, stages: StageOptions) -> None:
     }
     for option, value in given.items():
         if value:
-            raise EntropylawError(f"{option}: give --dataset too; without it, the stages and params.yaml stay")
+            raise EntropylawError(
+                f"{option}: give --dataset too; without it, dvc.yaml and params.yaml stay as they are"
+            )
 
 
 def _show_plan(changes: list[FileChange], track: list[Path]) -> None:

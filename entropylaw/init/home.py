@@ -74,7 +74,7 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
     for dataset in datasets:
         root = dataset_root(dataset)
         if not is_hub_name(dataset) and root.is_dir() and (home / layout.DATA).is_relative_to(root):
-            return f"{show(root)}/ is a dataset as a whole, and the pipeline keeps files of its own in it"
+            return f"{show(root)}/ as a whole is a dataset, and the pipeline would keep files of its own in it"
     for path in [home / name for name in (*new.files, *map(Path, new.outputs))]:
         if path.parent.resolve() != path.parent:
             return f"{show(path.parent)} is a link to another folder, where DVC tracks nothing"
@@ -90,7 +90,7 @@ def find_obstacle(home: Path, new: NewPipeline, dvc: DvcRepository, datasets: It
     if (home / "dvc.lock").exists():
         return f"{show(home / 'dvc.lock')} is of another pipeline"
     if strange := find_strange_history(home / layout.HISTORY):
-        return f"{show(strange)} is there already and is no entry of a history of ours"
+        return f"{show(strange)} is there already and is no entry of our history"
     for output in new.outputs:
         path = home / output
         if (owner := dvc.find_owner(path)) or (owner := next(dvc.list_below(path), None)):

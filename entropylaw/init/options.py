@@ -27,7 +27,7 @@ class DataOptions:
     columns: Annotated[
         list[str] | None,
         typer.Option(
-            help="Our name of a column and the file's, as in sft.prompt=question; any number of times.",
+            help="How the file calls a column of ours, as in sft.prompt=question; any number of times.",
             show_default="told from the keys",
         ),
     ] = None
@@ -46,7 +46,7 @@ class StageOptions:
     """How much of the pipeline there is, and what trains."""
 
     stages: Annotated[
-        Stages, typer.Option(help="monitor: measure, judge, gate; select: rows to train on too; all: models too.")
+        Stages, typer.Option(help="monitor: up to the gate; select: selects rows too; all: trains models too.")
     ] = Stages.all
     trainer: Annotated[
         tuple[str, str] | None,

@@ -53,7 +53,7 @@ def plan_pipeline(
             text = before.decode("utf-8", "replace")
             if text != shipped_text(name.as_posix()) and not is_written(name.as_posix(), text):
                 raise EntropylawError(
-                    f"{show(path)}: says something else than these options would, and stays as it is; change it by "
+                    f"{show(path)}: differs from what these options would write, and stays as it is; change it by "
                     "hand, or run `entropylaw init` without --dataset to add only what is missing"
                 )
             changes += plan_change(path, content)

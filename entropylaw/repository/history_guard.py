@@ -126,9 +126,10 @@ def require_entries(base: Base, entries: Mapping[str, str], ids: Mapping[str, st
     named = ", ".join(Path(path).name for path in missing[:NAMED])
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     count = "1 accepted version" if len(missing) == 1 else f"{len(missing)} accepted versions"
+    verb = "is" if len(missing) == 1 else "are"
     raise NotAssessedError(
-        f"{layout.HISTORY}: {count} of {base.name} ({base.commit[:7]}) missing here or changed: {named}{more}; get "
-        f"them back with `git checkout {base.commit[:7]} -- {layout.HISTORY}`, then run `dvc repro`"
+        f"{layout.HISTORY}: {count} of {base.name} ({base.commit[:7]}) {verb} missing here or changed: {named}{more}; "
+        f"get them back with `git checkout {base.commit[:7]} -- {layout.HISTORY}`, then run `dvc repro`"
     )
 
 
