@@ -50,12 +50,15 @@ def accept(
     from entropylaw import __version__
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.verify_results import require_current
     from monitor.accept import accept_version, confirm
     from monitor.history import find_own, read_history, replace_entry, write_entry
 
     if not baseline and (reason is not None or owner is not None):
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
     verdict = load_verdict()
+    # Else the version measured last would be recorded where the one that is here is meant.
+    require_current(layout.VERDICT, verdict.version.data_hash)
     history = read_history(layout.HISTORY)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if anchor and accepted is not None and not baseline:

@@ -199,6 +199,15 @@ def test_the_gate_does_not_approve_what_was_not_measured(repository: Path) -> No
     assert gate(DVC_STAGE="gate") == (0, "")
 
 
+def test_what_was_not_measured_is_not_accepted_under_the_measures_of_another_version(repository: Path) -> None:
+    measure(beside(), md5(ROWS), len(ROWS))
+    before = sorted(Path("history").iterdir())
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS * 2)
+    done = CliRunner().invoke(app, ["accept"])
+    assert done.exit_code == 3 and "data/chats.jsonl was changed after it was measured" in done.stderr
+    assert sorted(Path("history").iterdir()) == before
+
+
 def test_a_file_inside_a_folder_that_dvc_tracks_as_a_whole(repository: Path) -> None:
     """Its hash stands in DVC's list of the folder, which is data itself and may not be here."""
     listing = json.dumps([{"md5": md5(ROWS), "relpath": "chats.jsonl"}, {"md5": md5(b"x"), "relpath": "other.jsonl"}])
