@@ -214,6 +214,9 @@ def test_the_ci_system_names_the_target_branch(team, monkeypatch, variable) -> N
     git("remote", "set-head", "origin", "--delete")
     git("update-ref", "refs/remotes/origin/develop", "refs/remotes/origin/main")
     git("update-ref", "-d", "refs/remotes/origin/main")
+    # Of no target branch known, only the commit before is asked, which had the versions until now.
+    assert "of HEAD^1" in check()[1]
+    commit("More")
     assert check()[0] == 0
     monkeypatch.setenv(variable, "refs/heads/develop")
     code, said = check()
@@ -297,4 +300,16 @@ def test_without_git_or_without_a_remote_there_is_nothing_to_miss(in_tmp_path: P
     write_json("results/verdict.json", sample_verdict("baseline"))
     assert check()[0] == 0
     git("init", "--quiet")
+    assert check()[0] == 0
+
+
+def test_a_history_deleted_by_a_push_to_the_target_branch_itself_is_missed(team: Path) -> None:
+    git("checkout", "--quiet", "main")
+    delete_all()
+    make_baseline()
+    commit("Begin anew in silence")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    code, said = check()
+    assert code == 3 and "4 accepted versions of HEAD^1" in said
+    git("checkout", "HEAD^1", "--", "history")
     assert check()[0] == 0

@@ -63,7 +63,8 @@ def require_history(revision: str | None = None) -> None:
     """Raise NotAssessedError where accepted versions are missing or were altered, or where that cannot be told.
 
     ``revision``: the branch or commit to compare with, by default what the CI system names or the remote's default
-    branch. Outside a Git repository, and where there is no remote, nothing but HEAD is known.
+    branch. Where HEAD is that branch itself, as after a push to it, or nothing else is known, it is the commit before.
+    Outside a Git repository nothing is known.
     """
     if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
         return
@@ -73,11 +74,10 @@ def require_history(revision: str | None = None) -> None:
     files = sorted(file.as_posix() for file in layout.HISTORY.glob("*.json"))
     ids = hash_as_git(files) if files else {}
     base = find_base(revision, head)
-    if base is not None and base.commit != head:
-        entries = list_entries(base.commit)
-        require_entries(base, entries, ids)
-    else:
-        entries = {}
+    since = base if base is not None and base.commit != head else find_previous()
+    entries = list_entries(since.commit) if since else {}
+    if since:
+        require_entries(since, entries, ids)
     # What HEAD has in the place of an entry of the base that is back now is no loss.
     repaired = {path for path, blob in ids.items() if entries.get(path) == blob}
     committed = {path: blob for path, blob in list_entries(head).items() if path not in repaired}
@@ -206,6 +206,12 @@ def find_base(revision: str | None, head: str) -> Base | None:
             f"accepted versions are missing; `git fetch origin` gets it{_hint()}"
         )
     return _join(branch, tip, head)
+
+
+def find_previous() -> Base | None:
+    """The commit before HEAD, on its main line; None where HEAD is the first, or this clone has no other."""
+    before = resolve_commit("HEAD^1")
+    return Base(before, before, "HEAD^1") if before else None
 
 
 def _join(name: str, tip: str, head: str) -> Base:
