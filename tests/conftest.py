@@ -14,6 +14,10 @@ from entropylaw.repository.history_guard import GITLAB_BASE, TARGET_VARIABLES
 
 Rows = list[HashedRecord]
 
+# A new machine has no identity for Git, and some tests commit.
+for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+    os.environ.setdefault(name, "test@localhost")
+
 # Other programs may hold the cores: how long one example takes says nothing about the code.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
