@@ -35,7 +35,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Without the slow tests, a file that is slow as a whole is not even read: the model libraries take seconds."""
     if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
         return None
-    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+    text = collection_path.read_text(encoding="utf-8")
+    return any(f"\npytestmark = {start}" in text for start in ("pytest.mark.slow\n", "[pytest.mark.slow, ")) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from corpus.files import write_rows
 from entropylaw.cli import app
 from entropylaw.demo.chitchat import pair_by_rating, to_conversation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROWS = 320
 NEW = 80

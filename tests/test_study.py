@@ -523,6 +523,7 @@ def repository(in_tmp_path: Path, chats: Rows, base_folder: Path) -> Rows:
     return pool
 
 
+@pytest.mark.long
 def test_every_seed_draws_other_rows_at_random_and_zip_selects_once(repository: Rows) -> None:
     from tokenizers import Tokenizer
 
