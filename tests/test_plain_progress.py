@@ -1,8 +1,8 @@
 """Progress where stderr is no terminal: plain lines of what takes long."""
 
+import re
 import subprocess
 import sys
-import re
 import time
 from pathlib import Path
 
