@@ -380,9 +380,10 @@ def find_accepted() -> Path:
 
 
 def test_a_version_that_is_not_accepted_yet_is_to_be(repository: Path) -> None:
+    # Amended, for no commit is to have had it: a version that is gone again is another finding.
     find_accepted().unlink()
     lock()
-    git("commit", "--quiet", "--all", "--message", "not accepted")
+    git("commit", "--quiet", "--all", "--amend", "--message", "not accepted")
     finding = find("history")
     assert finding.state == "to do" and finding.remedy == "run `entropylaw accept`, then commit"
 
@@ -391,10 +392,10 @@ def test_an_empty_history_and_one_of_another_configuration_each_have_their_remed
     for entry in Path("history").glob("*.json"):
         document = json.loads(entry.read_text())
         entry.write_text(json.dumps({**document, "config_fingerprint": "another"}))
-    git("commit", "--quiet", "--all", "--message", "another configuration")
+    git("commit", "--quiet", "--all", "--amend", "--message", "another configuration")
     assert "accept --baseline" in find("history").remedy
     shutil.rmtree("history")
-    git("commit", "--quiet", "--all", "--message", "no history")
+    git("commit", "--quiet", "--all", "--amend", "--message", "no history")
     assert find("history").text == "no accepted version yet"
 
 
