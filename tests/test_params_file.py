@@ -6,7 +6,7 @@ import pytest
 
 from corpus.errors import ParamsError
 from corpus.params import parse_section, read_params
-from docs.reference.parameters import SECTIONS
+from entropylaw.params_sections import SECTIONS
 from entropylaw.repository.shipped_files import shipped_text
 
 

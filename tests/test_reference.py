@@ -21,6 +21,7 @@ from corpus.formats.kinds import PREPARED
 from docs.reference import commands, constants, parameters
 from docs.reference.generate import FOLDER, OTHER_PAGES, PAGES
 from entropylaw.cli import app
+from entropylaw.params_sections import SECTIONS
 from entropylaw.study.params import StudyParams
 from monitor.calibration.params import CalibrationParams
 
@@ -90,7 +91,7 @@ def list_fields(cls: type, prefix: str) -> Iterator[tuple[str, Any, Any]]:
             yield from list_fields(hints[field.name], f"{prefix}.{field.name}")
 
 
-FIELDS = [field for name, cls in parameters.SECTIONS.items() for field in list_fields(cls, name)]
+FIELDS = [field for name, cls in SECTIONS.items() for field in list_fields(cls, name)]
 
 
 def read_tables(page: str) -> dict[str, list[str]]:

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from corpus.errors import EntropylawError
 from corpus.params import STAGES_THAT_READ, parse_section
-from docs.reference.parameters import SECTIONS
 from entropylaw.cli import app
 from entropylaw.init.pipeline import is_as_written, render_pipeline
 from entropylaw.init.stages import Stages, choose_stages, list_made, list_sections
 from entropylaw.init.trainer import Trainer, parse_trainer
+from entropylaw.params_sections import SECTIONS
 from entropylaw.repository.shipped_files import shipped_text
 
 SFT, PREFERENCES = {"sft": "data/chats.jsonl"}, {"preferences": "data/pairs.jsonl"}

@@ -14,46 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.errors import ParamsError
-from corpus.prepare import PrepareParams
-from entropylaw.release.scores import ReleaseParams
+from entropylaw.params_sections import SECTIONS
 from entropylaw.study.params import StudyParams
-from monitor.calibration.params import CalibrationParams
-from monitor.measures.compression import CompressionParams
-from monitor.measures.consistency import ConsistencyParams
-from monitor.rule_params import RuleParams
-from reports.report_params import ReportParams
-from selection.methods import SelectionParams
-from training.base_model_params import BaseModelParams
-from training.evaluation_params import EvaluationParams
-from training.judge_params import JudgeParams
-from training.kto import KtoParams
-from training.launch import LaunchParams
-from training.probe_run import ProbeParams
-from training.row_scores import RowScoreParams
-from training.sft import SftParams
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = "params.yaml"
 STUDY_PARAMS = "studies/selection/params.yaml"
-# The sections of params.yaml. `datasets` is a mapping of names to sections of their own.
-SECTIONS: dict[str, type] = {
-    "prepare": PrepareParams,
-    "compression": CompressionParams,
-    "consistency": ConsistencyParams,
-    "base_model": BaseModelParams,
-    "probe": ProbeParams,
-    "calibration": CalibrationParams,
-    "rules": RuleParams,
-    "report": ReportParams,
-    "row_scores": RowScoreParams,
-    "selection": SelectionParams,
-    "sft": SftParams,
-    "kto": KtoParams,
-    "launch": LaunchParams,
-    "evaluation": EvaluationParams,
-    "release": ReleaseParams,
-    "judge": JudgeParams,
-}
 
 HEADER = """\
 # Parameters

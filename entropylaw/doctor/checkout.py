@@ -18,7 +18,7 @@ from entropylaw.doctor.stale_stages import find_stale
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.git import find_root
-from entropylaw.repository.lockfile import LOCK_FILE, PIPELINE_FILE, LockedStage, read_lock, read_pipeline
+from entropylaw.repository.lockfile import LOCK_FILE, PIPELINE_FILE, LockedStage, base_name, read_lock, read_pipeline
 from entropylaw.repository.pipeline_folder import is_pipeline
 
 # What is to be done about a file of DVC's that cannot be read, beside restoring it from Git.
@@ -85,7 +85,7 @@ class Checkout:
 
     def is_stale(self, stage: str) -> bool:
         """Whether this stage, of any dataset, has to run."""
-        return any(name.partition("@")[0] == stage for name in self.stale)
+        return any(base_name(name) == stage for name in self.stale)
 
     def noted(self, dataset: str, name: str) -> Mapping[str, Any]:
         """A result of a dataset as it lies there, such as ``prepare.json``; empty where it cannot be read."""

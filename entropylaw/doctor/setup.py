@@ -8,11 +8,11 @@ from pathlib import Path
 
 from corpus.errors import EntropylawError
 from corpus.params import parse_section
-from corpus.prepare import PrepareParams
 from entropylaw.doctor.checkout import Checkout
 from entropylaw.doctor.data_here import suggest_init
 from entropylaw.doctor.finding import Finding
 from entropylaw.repository.git import is_shallow, run_git
+from entropylaw.repository.lockfile import base_name
 
 # Unmerged files that are named; the others are counted.
 NAMED_FILES = 3
@@ -55,34 +55,18 @@ def check_pipeline(checkout: Checkout) -> Iterator[Finding]:
         return
     root = checkout.git_root or Path.cwd()
     folder = Path.cwd().relative_to(root).as_posix() if Path.cwd().is_relative_to(root) else "."
-    names = list(dict.fromkeys(stage.name.partition("@")[0] for stage in checkout.declared))
+    names = list(dict.fromkeys(base_name(stage.name) for stage in checkout.declared))
     where = "at the root of the repository" if folder == "." else f"in {folder}/"
     yield Finding("pipeline", "ok", f"{where}, {len(names)} stages: {names[0]} to {names[-1]}")
 
 
 def check_params(checkout: Checkout) -> Iterator[Finding]:
     """Whether params.yaml has what the stages read, and nothing else in it."""
-    from monitor.calibration.params import CalibrationParams
-    from monitor.measures.compression import CompressionParams
-    from monitor.measures.consistency import ConsistencyParams
-    from monitor.rule_params import RuleParams
-    from reports.report_params import ReportParams
-    from training.base_model_params import BaseModelParams
-    from training.probe_run import ProbeParams
+    from entropylaw.params_sections import SECTIONS
 
-    sections = {
-        "prepare": PrepareParams,
-        "compression": CompressionParams,
-        "consistency": ConsistencyParams,
-        "base_model": BaseModelParams,
-        "probe": ProbeParams,
-        "calibration": CalibrationParams,
-        "rules": RuleParams,
-        "report": ReportParams,
-    }
     read = {key.partition(".")[0] for stage in checkout.declared for key in stage.params}
     wrong = []
-    for name, section in sections.items():
+    for name, section in SECTIONS.items():
         if name not in read:
             continue
         try:

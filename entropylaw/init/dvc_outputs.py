@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import EntropylawError
-
-# A `dvc.yaml` with a stage of this command is a pipeline of ours, whatever else it holds, and whatever runs it.
-OWN_COMMAND = "entropylaw assess"
+from entropylaw.repository.pipeline_folder import is_pipeline
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def read_dvc(folder: Path) -> DvcRepository:
         # read, even if it is one of this tool.
         named = [stage for stage in stages if getattr(stage, "name", None) and not _is_in_clone(Path(stage.path), root)]
         pipelines = tuple(dict.fromkeys(Path(stage.path) for stage in named))
-        own = tuple(dict.fromkeys(Path(stage.path) for stage in named if OWN_COMMAND in str(stage.cmd)))
+        own = tuple(path for path in pipelines if is_pipeline(path.parent))
         others = [stage for stage in named if Path(stage.path) not in own]
         read = frozenset(Path(dep.fs_path) for stage in others for dep in stage.deps)
         return DvcRepository(root, outputs, pipelines, own, read)

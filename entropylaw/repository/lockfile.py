@@ -52,7 +52,7 @@ def read_lock(repair: str) -> list[LockedStage]:
     """
     stages = read_stage_names(PIPELINE_FILE, repair)
     recorded = parse_lock(_read_text(LOCK_FILE, repair), LOCK_FILE, repair)
-    return [stage for stage in recorded if _base_name(stage.name) in stages]
+    return [stage for stage in recorded if base_name(stage.name) in stages]
 
 
 def read_stage_names(pipeline: Path, repair: str) -> set[str]:
@@ -125,7 +125,7 @@ def read_outputs(note: Path, text: str, repair: str, stages: Collection[str] | N
             entries = document["outs"]
         else:
             recorded = document["stages"].items()
-            entries = [out for name, stage in recorded if _base_name(name) in stages for out in stage.get("outs", [])]
+            entries = [out for name, stage in recorded if base_name(name) in stages for out in stage.get("outs", [])]
         folder = note.parent / document.get("wdir", ".")
         return [_describe_output(folder, entry) for entry in entries if "://" not in str(entry["path"])]
     except (AttributeError, KeyError, TypeError):
@@ -208,7 +208,7 @@ def _parse(text: str, where: object, repair: str) -> dict[str, Any]:
         raise NotAssessedError(conflict or f"{error}; restore it from Git, or {repair}") from None
 
 
-def _base_name(stage: str) -> str:
+def base_name(stage: str) -> str:
     """The name in dvc.yaml: a stage for each dataset is recorded as prepare@sft."""
     return stage.partition("@")[0]
 
