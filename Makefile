@@ -17,11 +17,11 @@ INSTALLED := .venv/installed
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Two processes with a thread pool each would fight for the same cores.
-test test-fast test-long: export OMP_NUM_THREADS ?= 1
-test test-fast test-long: export TOKENIZERS_PARALLELISM ?= false
+test test-fast test-long torture: export OMP_NUM_THREADS ?= 1
+test test-fast test-long torture: export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-long lint docs bench clean
+.PHONY: help install demo test test-fast test-long torture lint docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -41,11 +41,15 @@ demo: $(INSTALLED) ## five data versions of real conversations; the risky one is
 	@$(BIN)/entropylaw demo $(ARGS)
 
 test: $(INSTALLED) ## every test but the long ones, every example in a docstring; one file: make test ARGS=tests/test_x.py
-	@$(PYTEST) -m "not long" $(ARGS)
+	@$(PYTEST) -m "not long and not torture" $(ARGS)
 
 # Marked long: a test that runs a whole pipeline or several trainings, from half a minute on.
 test-long: $(INSTALLED) ## the tests that take longest: whole pipelines, trainings side by side, every command of docs/adopt.md
-	@$(PYTEST) -m long $(ARGS)
+	@$(PYTEST) -m "long and not torture" $(ARGS)
+
+# `make test` runs a share of each of these; docs/reliability.md has the counts.
+torture: $(INSTALLED) ## kills, full disks, hostile files, races and long histories, all of them; takes an hour or two
+	@$(PYTEST) -m torture --durations=10 $(ARGS)
 
 # Ends with the slowest tests: one that takes over a second on a quiet machine should be marked slow.
 test-fast: $(INSTALLED) ## the tests that are not marked slow, in under a minute on two cores
