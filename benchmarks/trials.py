@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -196,6 +197,8 @@ def hash_rows(pool: Pool) -> str:
 
 def make_first_version(folder: Path, pools: dict[str, Pool]) -> dict[str, float]:
     """Run every stage on the baselines and accept them as first version; the CPU seconds that each dataset took."""
+    # A repository of its own: else commands would enter the pipeline of the one that the cache lies in.
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
     write_params(folder, list(pools))
     seconds = dict.fromkeys(pools, 0.0)
     write_version(folder / layout.BASELINE, pools[layout.SFT].baseline)
