@@ -17,6 +17,7 @@ OTHER_SOURCES = "(other sources)"
 # R is that of one zlib stream up to here. What follows is compressed in parts, by all cores at once. Each part knows
 # the 32 KiB before it, and farther back zlib never looks: R changes by less than one in ten thousand.
 ONE_STREAM_BYTES = 2**28
+# The size of a part: large enough that its beginning and end cost nothing, and a few of them fit into memory.
 PART_BYTES = 2**24
 # Text goes to the codecs in pieces of 4 MiB. zlib works on one for some 300 ms, much longer than handing it over to
 # another thread takes.

@@ -37,6 +37,7 @@ CHANCE = 1 / 256
 
 # Odd 64-bit numbers, fixed so that the same rows always give the same pairs.
 _BASE, _FIRST, _SECOND = (int(n) | 1 for n in np.random.default_rng(0).integers(2**62, 2**63, 3))
+# What undoes a product with _BASE.
 _INVERSE = pow(_BASE, -1, 2**64)
 
 
