@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from corpus.artifacts import read_json, write_json
+from corpus.artifacts import read_json, sweep_temporary_files, write_json
 from corpus.errors import EntropylawError
 from monitor.history_entry import SCHEMA_VERSION, DatasetReference, HistoryEntry
 from monitor.lineage import accepted_since, anchor_of, comparable, find_own, list_ends, parent_of
@@ -124,6 +124,8 @@ def replace_entry(folder: str | Path, entry: HistoryEntry) -> Path:
 
 def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
     """The entries under the names that they were accepted by, with their files, in the history's order."""
+    # DVC takes every file in the folder for a part of the history, also what a killed run left.
+    sweep_temporary_files(folder)
     files = [(path, _read_entry(path)) for path in sorted(Path(folder).glob("*.json"))]
     return sorted(files, key=lambda file: (file[1].number, file[1].name, file[1].data_hash, file[1].id))
 
