@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from corpus.errors import EntropylawError
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from monitor.gate import GateDecision
@@ -106,7 +106,7 @@ def require_approval(verdict: Verdict, baseline: bool) -> tuple[GateDecision, Se
     from monitor.gate import decide_gate
     from monitor.waivers import valid_waivers
 
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     decision = decide_gate(verdict, waivers, today)
     if decision.approved:
         return decision, decision.waivers
@@ -295,7 +295,7 @@ def waive(
     from monitor.rules.registry import rule_ids
     from monitor.waivers import Waiver, add_waiver, require_future
 
-    require_future(expires, datetime.date.today())
+    require_future(expires, read_today())
     verdict = load_verdict()
     risky, warning = (
         list(dict.fromkeys(item.id for item in verdict.rules if item.status == status)) for status in ("risky", "warn")

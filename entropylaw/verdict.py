@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from monitor.verdict import FlaggedRow
@@ -170,7 +170,7 @@ def gate(
     # As a stage of the pipeline it runs behind those that it depends on. Typed by hand, it may be of yesterday's data.
     if STAGE_VARIABLE not in os.environ:
         require_current(layout.VERDICT, verdict.version.data_hash)
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today(), strict)
+    decision = decide_gate(verdict, load_waivers(), read_today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
         typer.echo(decision.reason)
@@ -206,7 +206,7 @@ def check(
     from reports.report_data import build_report_data, show_stale
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     # Only this format points into the data files, and reading params.yaml takes time.
     datasets = known_datasets() if format is CheckFormat.gitlab else {}
     files = {name: dataset.file for name, dataset in datasets.items()}

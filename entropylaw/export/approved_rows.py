@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from corpus.params import read_params
 from corpus.prepare import read_prepared
 from corpus.records import Record, content_hash, data_hash
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.history_guard import require_history
 from entropylaw.repository.results import load_verdict, load_waivers
@@ -63,7 +63,7 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
     require_history()
     require_current(layout.VERDICT, verdict.version.data_hash)
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today())
+    decision = decide_gate(verdict, load_waivers(), read_today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")
         error.exit_code = decision.exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from entropylaw.release.checks import Check, Finding
@@ -55,7 +56,7 @@ def write_release() -> None:
             for folder in folders
         },
     }
-    document["checks"] = check_results(document, params, datetime.date.today())
+    document["checks"] = check_results(document, params, read_today())
     write_json(layout.RELEASE_JSON, document)
     write_text(layout.RELEASE_MD, render_release(read_json(layout.RELEASE_JSON)))
     typer.echo(f"{layout.RELEASE_MD}: release of {document['version']['name']}")
@@ -82,7 +83,7 @@ def check_release(
     from reports.escaping import log_json
     from reports.release import render_checks
 
-    checks = check_everything(tag, read_section(ReleaseParams, "release"), datetime.date.today())
+    checks = check_everything(tag, read_section(ReleaseParams, "release"), read_today())
     statuses = {check.status for check in checks}
     exit_code = 1 if "failed" in statuses else 3 if "unchecked" in statuses else 0
     document = {"schema_version": 1, "tag": tag, "exit_code": exit_code, "checks": checks}

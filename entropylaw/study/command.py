@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.interrupts import was_signalled
 from corpus.params import PARAMS_FILE
 from entropylaw.options import AsJson
 from entropylaw.repository.layout import SFT, STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
@@ -94,7 +95,9 @@ def reproduce(pipeline: Path) -> None:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            # It got the signal too, and has its locks to release.
+            # Ctrl-C reached it too, and it has its locks to release; a signal to this process alone did not.
+            if was_signalled():
+                process.terminate()
             process.wait()
             raise
     if code:
