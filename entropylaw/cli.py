@@ -19,6 +19,7 @@ from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
+from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
 from entropylaw.select import command as select
 from entropylaw.study import command as study
@@ -40,29 +41,33 @@ class Commands(TyperGroup):
     Ctrl-C is one line too, and exit code 130, as shells have it.
     """
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with guarded_streams():
+            return super().main(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EntropylawError as error:
             message = " ".join(str(error).split())
-            sys.stderr.write(f"entropylaw: {message}\n")
+            note(f"entropylaw: {message}")
             raise typer.Exit(error.exit_code) from None
         except ModuleNotFoundError as error:
             missing = explain_missing(error.name)
             if missing is None:
                 raise
-            sys.stderr.write(f"entropylaw: {missing}\n")
+            note(f"entropylaw: {missing}")
             raise typer.Exit(2) from None
         except BrokenPipeError:  # the reader of our output left, as `| head` does
             sys.stderr.close()
             raise typer.Exit(0) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            sys.stderr.write(f"entropylaw: {where}{error.strerror or error}\n")
+            note(f"entropylaw: {where}{error.strerror or error}")
             raise typer.Exit(2) from None
         except KeyboardInterrupt as interrupt:
             # A command that knows what the interruption left behind says so in the exception.
-            sys.stderr.write(f"entropylaw: {str(interrupt) or 'stopped'}\n")
+            note(f"entropylaw: {str(interrupt) or 'stopped'}")
             raise typer.Exit(130) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -96,7 +101,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"entropylaw {__version__}")
+        say(f"entropylaw {__version__}")
         raise typer.Exit
 
 
@@ -155,4 +160,5 @@ def main() -> None:
     # Threads that spin while they wait cost a factor of thirty where another process wants the same cores, as on a
     # laptop or a CI runner; waiting asleep costs a quarter on an idle machine. To be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    guard_streams()  # to the very end, where Python prints a traceback
     app()
