@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.visible_text import is_seen, shows_something
 from entropylaw.printing import print_json, say
 from entropylaw.repository import layout
 
@@ -56,6 +57,8 @@ def accept(
 
     if not baseline and (reason is not None or owner is not None):
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
+    if name is not None and not (shows_something(name) and all(map(is_seen, name))):
+        raise EntropylawError(f"--name {name!a}: expected a name that everybody can see and type")
     verdict = load_verdict()
     # Else the version measured last would be recorded where the one that is here is meant.
     require_current(layout.VERDICT, verdict.version.data_hash)
@@ -128,6 +131,9 @@ def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> d
     from monitor.gate import RESTART_COMMAND
 
     given = {"reason": (reason or "").strip(), "owner": (owner or "").strip()}
+    for key, text in given.items():
+        if text and not shows_something(text):
+            raise EntropylawError(f"--{key}: nobody sees the characters that it is made of")
     compared = verdict.parent_measurements
     unrun = [rule.id for rule in verdict.rules if rule.status == "not_assessed" and rule.dataset in compared]
     if not all(given.values()) and (unrun or any(given.values())):

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_verdicts import history, sample_verdict, waiver
 
+from corpus.visible_text import shows_something
 from monitor.history import HistoryEntry
 from monitor.verdict import Measurements, Verdict
 from monitor.waivers import Waiver
@@ -68,7 +69,9 @@ FRAGMENTS = (
 )
 
 hostile_text = (
-    st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), min_size=1, max_size=5).map("".join).filter(str.strip)
+    st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), min_size=1, max_size=5)
+    .map("".join)
+    .filter(shows_something)
 )
 
 
