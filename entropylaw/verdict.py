@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entropylaw.printing import note, print_document, say
 from entropylaw.repository import layout
 from entropylaw.repository.calendar import read_today
 
@@ -142,7 +142,7 @@ def report() -> None:
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
     write_text(layout.REPORT_HTML, render_html(data, figures))
     write_text(layout.REPORT_MD, render_markdown_report(data))
-    typer.echo(f"{layout.REPORT_HTML}: {data.headline}")
+    say(f"{layout.REPORT_HTML}: {data.headline}")
 
 
 def gate(
@@ -173,9 +173,9 @@ def gate(
     decision = decide_gate(verdict, load_waivers(), read_today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
-        typer.echo(decision.reason)
+        say(decision.reason)
         return
-    sys.stderr.write(f"entropylaw: {decision.reason}\n")
+    note(f"entropylaw: {decision.reason}")
     raise typer.Exit(decision.exit_code)
 
 
@@ -217,5 +217,5 @@ def check(
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code
-    sys.stdout.write(render_check(data, format.value))
+    print_document(render_check(data, format.value))
     raise typer.Exit(code)
