@@ -158,10 +158,12 @@ def gate(
     """
     from corpus.artifacts import write_json
     from entropylaw.repository.history_guard import require_history
+    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.recorded_stages import STAGE_VARIABLE
     from entropylaw.repository.results import load_verdict, load_waivers
     from entropylaw.repository.verify_results import require_current
     from monitor.gate import decide_gate
+    from monitor.history import read_history
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
@@ -170,6 +172,7 @@ def gate(
     # As a stage of the pipeline it runs behind those that it depends on. Typed by hand, it may be of yesterday's data.
     if STAGE_VARIABLE not in os.environ:
         require_current(layout.VERDICT, verdict.version.data_hash)
+    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
     decision = decide_gate(verdict, load_waivers(), datetime.date.today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
@@ -198,6 +201,7 @@ def check(
     from corpus.errors import NotAssessedError
     from entropylaw.repository.datasets import known_datasets
     from entropylaw.repository.history_guard import require_history
+    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.results import load_verdict, load_waivers
     from entropylaw.repository.verify_results import require_current, verify_results
     from monitor.gate import decide_gate
@@ -215,6 +219,7 @@ def check(
     try:
         require_history(base)
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
+        require_recomputed(verdict, shown, history)
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code
     sys.stdout.write(render_check(data, format.value))

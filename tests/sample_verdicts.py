@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from monitor.history import HistoryEntry
 from monitor.law.results import CurveBand, LawCurve, LawPoint, LawSummary
+from monitor.rules.registry import list_rules
 from monitor.verdict import (
     DatasetChanges,
     FlaggedRow,
@@ -19,6 +21,7 @@ from monitor.verdict import (
     Verdict,
     Version,
 )
+from monitor.verdict_consistency import list_asked
 from monitor.waivers import Waiver
 from training.unread_rows import UnreadRows
 
@@ -187,6 +190,9 @@ def changes() -> dict[str, DatasetChanges]:
     return {"sft": sft, "preferences": preferences}
 
 
+PREFERENCES_AND_SFT = ("sft", "preferences")
+
+
 def sample_verdict(status: str) -> Verdict:
     """A verdict of the given status: on x1 for a baseline, else on x5, compared with x4."""
     return {
@@ -198,7 +204,20 @@ def sample_verdict(status: str) -> Verdict:
     }[status]()
 
 
+def _complete(rules: tuple[RuleResult, ...], datasets: Iterable[str]) -> tuple[RuleResult, ...]:
+    """The results, and of each dataset the rules that they leave out, which were skipped."""
+    known = {(rule.dataset, rule.id) for rule in rules}
+    others = (
+        RuleResult(rule, dataset, "skipped", "No rows were added.")
+        for dataset in datasets
+        for rule in list_asked(dataset, list_rules())
+    )
+    return (*rules, *(rule for rule in others if (rule.dataset, rule.id) not in known))
+
+
 def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: Any) -> Verdict:
+    if "parent_measurements" not in parts or parts["parent_measurements"]:
+        rules = _complete(rules, parts.get("parent_measurements", PREFERENCES_AND_SFT))
     return Verdict(
         **{
             "status": status,
