@@ -238,6 +238,20 @@ def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: 
     )
 
 
+def of_conversations(verdict: Verdict) -> Verdict:
+    """The verdict on a version that has no preferences any more."""
+    measurements = {"sft": verdict.measurements["sft"]}
+    rules = tuple(rule for rule in verdict.rules if rule.dataset == "sft")
+    version = replace(verdict.version, rows=measurements["sft"].rows)
+    return replace(verdict, version=version, measurements=measurements, rules=rules)
+
+
+def answer(verdict: Verdict, result: RuleResult) -> Verdict:
+    """The verdict with this result in the place of that of the same rule and dataset."""
+    same = [(rule.id, rule.dataset) == (result.id, result.dataset) for rule in verdict.rules]
+    return replace(verdict, rules=tuple(result if s else rule for s, rule in zip(same, verdict.rules, strict=True)))
+
+
 def _baseline() -> Verdict:
     return _verdict(
         "baseline",
