@@ -15,7 +15,7 @@ import typer
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
-    from monitor.verdict import FlaggedRow
+    from monitor.verdict import FlaggedRow, Verdict
     from reports.training_curves import TrainingCurve
 
 
@@ -48,30 +48,12 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     Example: entropylaw assess --json
     """
     from corpus.artifacts import write_json
-    from corpus.params import read_section
-    from entropylaw import __version__
-    from entropylaw.repository.datasets import read_datasets
-    from entropylaw.repository.places import locate_rows
-    from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
+    from entropylaw.repository.reassess import judge_version
     from entropylaw.terminal import print_result, show_progress
-    from monitor.assess import assess_version
-    from monitor.history import read_history
-    from monitor.rule_params import RuleParams
     from reports.metrics import list_metrics
 
-    datasets = list(read_datasets())
-    params = read_section(RuleParams, "rules")
-    calibration = load_calibration()
     with show_progress("assess"):
-        verdict = assess_version(
-            [load_evidence(dataset) for dataset in datasets],
-            calibration,
-            read_history(layout.HISTORY),
-            load_configuration(calibration, datasets),
-            params,
-            __version__,
-        )
-    verdict = locate_rows(verdict)
+        verdict = judge_version()
     write_json(layout.VERDICT, verdict)
     write_json(layout.METRICS, list_metrics(verdict))
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
@@ -220,7 +202,29 @@ def check(
         require_history(base)
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
         require_recomputed(verdict, shown, history)
+        if verify:
+            verify_verdict(verdict, shown)
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code
     sys.stdout.write(render_check(data, format.value))
     raise typer.Exit(code)
+
+
+def verify_verdict(path: Path, verdict: Verdict) -> None:
+    """Judge the version again where its rows are here, and compare; else say on stderr that it was not done.
+
+    Raises NotAssessedError, naming the file, where the verdict or the approval is another one.
+    """
+    from corpus.errors import NotAssessedError
+    from entropylaw.repository.approval import find_untrue_approval
+    from entropylaw.repository.reassess import list_missing_rows, require_same_verdict
+    from entropylaw.terminal import show_progress
+
+    if problem := find_untrue_approval():
+        raise NotAssessedError(problem)
+    if missing := list_missing_rows():
+        names = " ".join(path.as_posix() for path in missing)
+        typer.echo(f"not judged again, because its rows are not here: `dvc pull {names}` brings them", err=True)
+        return
+    with show_progress("judge again"):
+        require_same_verdict(path, verdict)

@@ -71,7 +71,9 @@ def _find_unasked(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
         missing = [rule for rule in list_asked(dataset, rules) if not answers[dataset, rule]]
         if missing:
             return f"of the dataset {dataset!r} it has no answer of {', '.join(missing)}"
-    twice = next((f"rule {rule!r} of {dataset!r} stands there twice" for (dataset, rule), n in answers.items() if n > 1), None)
+    twice = next(
+        (f"rule {rule!r} of {dataset!r} stands there twice" for (dataset, rule), n in answers.items() if n > 1), None
+    )
     return twice
 
 

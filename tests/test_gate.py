@@ -125,7 +125,10 @@ def test_a_verdict_of_no_known_good_status_is_never_approved(status: Any) -> Non
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(RULES), st.sampled_from(RULE_STATUSES)), min_size=1, max_size=5, unique_by=lambda r: r[0]
+        st.tuples(st.sampled_from(RULES), st.sampled_from(RULE_STATUSES)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda r: r[0],
     ),
     st.lists(
         st.builds(

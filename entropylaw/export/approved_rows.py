@@ -15,9 +15,11 @@ from corpus.records import Record, content_hash, data_hash
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.history_guard import require_history
+from entropylaw.repository.recompute import require_recomputed
 from entropylaw.repository.results import load_verdict, load_waivers
 from entropylaw.repository.verify_results import require_current
 from monitor.gate import decide_gate
+from monitor.history import read_history
 from monitor.measures.evidence import version_hash
 
 
@@ -63,6 +65,7 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
     require_history()
     require_current(layout.VERDICT, verdict.version.data_hash)
+    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
     decision = decide_gate(verdict, load_waivers(), datetime.date.today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")

@@ -42,7 +42,9 @@ def draft(case: RuleInput) -> Draft:
         return drafts[0]
     # There was a choice of so many.
     corrected = [
-        replace(draft, result=replace(draft.result, p_value=correct_for_choice(draft.result.p_value or 0.0, len(tested))))
+        replace(
+            draft, result=replace(draft.result, p_value=correct_for_choice(draft.result.p_value or 0.0, len(tested)))
+        )
         for draft in tested
     ]
 
