@@ -48,7 +48,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     Example: entropylaw assess --json
     """
     from corpus.artifacts import write_json
-    from entropylaw.repository.reassess import judge_version
+    from entropylaw.repository.reassess import judge_version, record_verdict
     from entropylaw.terminal import print_result, show_progress
     from reports.metrics import list_metrics
 
@@ -56,6 +56,7 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
         verdict = judge_version()
     write_json(layout.VERDICT, verdict)
     write_json(layout.METRICS, list_metrics(verdict))
+    record_verdict()
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
 
 
@@ -133,13 +134,15 @@ def gate(
 ) -> None:
     """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
 
-    It is not assessed either where accepted versions of the target branch are missing in history/, or where the verdict
-    is on other data, parameters or history than are here.
+    It is not assessed either where accepted versions of the target branch are missing in history/, where the verdict
+    is on other data, parameters or history than are here, or where it is not the one that `assess` gives. A verdict
+    that another machine made is made again to see that, if its rows are here.
 
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
     from entropylaw.repository.history_guard import require_history
+    from entropylaw.repository.reassess import require_judged
     from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.recorded_stages import STAGE_VARIABLE
     from entropylaw.repository.results import load_verdict, load_waivers
@@ -155,6 +158,7 @@ def gate(
     if STAGE_VARIABLE not in os.environ:
         require_current(layout.VERDICT, verdict.version.data_hash)
     require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
+    require_judged(verdict)
     decision = decide_gate(verdict, load_waivers(), datetime.date.today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)

@@ -15,6 +15,7 @@ from corpus.records import Record, content_hash, data_hash
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.history_guard import require_history
+from entropylaw.repository.reassess import require_judged
 from entropylaw.repository.recompute import require_recomputed
 from entropylaw.repository.results import load_verdict, load_waivers
 from entropylaw.repository.verify_results import require_current
@@ -66,6 +67,7 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     require_history()
     require_current(layout.VERDICT, verdict.version.data_hash)
     require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
+    require_judged(verdict)
     decision = decide_gate(verdict, load_waivers(), datetime.date.today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")

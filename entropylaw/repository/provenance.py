@@ -35,10 +35,11 @@ def trace_rows(dataset: str, rows_hash: str) -> Provenance:
         version = version_hash(prepared)
         if prepared[dataset] != selection["pool_hash"] or not layout.APPROVAL.exists():
             return origin
-        if read_approval().data_hash != version:
+        approval = read_approval()
+        if approval.data_hash != version or not approval.approved:
             return origin
     except (EntropylawError, KeyError, TypeError):  # a result is missing, or of another version of the tool
         return origin
-    approval = require_approval()
+    require_approval()
     waivers = tuple(dict.fromkeys(waiver.rule for waiver in approval.waivers))
     return replace(origin, version_hash=version, verdict=approval.status, waivers=waivers)

@@ -7,22 +7,27 @@ them again.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from corpus.artifacts import to_json
+from corpus.artifacts import to_json, write_text
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.records import content_hash
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.pipeline_folder import is_pipeline
 from entropylaw.repository.places import locate_rows
 from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
+from entropylaw.terminal import show_progress
 from monitor.assess import assess_version
 from monitor.gate import REASSESS
 from monitor.history import read_history
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 
+# Of this machine alone: Git ignores the folder.
+JUDGED = Path(".entropylaw") / "judged"
 # What DVC keeps beside Git: without these nothing can be judged again.
 ROW_FILES = ("agreement.npy",)
 
@@ -42,6 +47,32 @@ def judge_version() -> Verdict:
         __version__,
     )
     return locate_rows(verdict)
+
+
+def record_verdict() -> None:
+    """Note that this machine made the verdict in results/verdict.json from the rows that are here."""
+    write_text(JUDGED, f"{hash_verdict()}\n")
+
+
+def is_judged_here() -> bool:
+    """Whether this machine made the verdict in results/verdict.json; one from Git or by hand it did not."""
+    return JUDGED.is_file() and JUDGED.read_bytes().strip() == hash_verdict().encode()
+
+
+def hash_verdict() -> str:
+    return hashlib.blake2b(layout.VERDICT.read_bytes(), digest_size=16).hexdigest()
+
+
+def require_judged(verdict: Verdict) -> None:
+    """Judge the version again before anything rests on a verdict of another machine, where its rows are here.
+
+    Raises NotAssessedError where it comes out otherwise. It takes as long as `assess`, once for each verdict.
+    """
+    if not is_pipeline(Path()) or is_judged_here() or list_missing_rows():
+        return
+    with show_progress("judge again"):
+        require_same_verdict(layout.VERDICT, verdict)
+    record_verdict()
 
 
 def list_missing_rows() -> list[Path]:
