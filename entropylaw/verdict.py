@@ -184,7 +184,10 @@ def check(
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
+    from dataclasses import replace
+
     from corpus.errors import NotAssessedError
+    from entropylaw.repository.changed_rules import list_changed_rules
     from entropylaw.repository.datasets import known_datasets
     from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.recompute import require_recomputed
@@ -203,7 +206,8 @@ def check(
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
     code: int = decide_gate(shown, waivers, today, strict).exit_code
     try:
-        require_history(base)
+        if since := require_history(base):
+            data = replace(data, notes=list_changed_rules(since))
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
         require_recomputed(verdict, shown, history)
         if verify:
