@@ -59,7 +59,8 @@ def _name_params(past: Mapping[str, Any], where: str) -> Iterator[str]:
     ]
     if changes:
         more = f" and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
-        yield f"{PARAMS_FILE}: the version is judged by other parameters than {where}: {'; '.join(changes[:NAMED])}{more}"
+        named = "; ".join(changes[:NAMED])
+        yield f"{PARAMS_FILE}: the version is judged by other parameters than {where}: {named}{more}"
 
 
 def list_changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any, Any]]:

@@ -60,7 +60,8 @@ class Base:
 
 
 def require_history(revision: str | None = None) -> Base | None:
-    """What this branch is compared with. Raises NotAssessedError where accepted versions are missing or were altered, or where that cannot be told.
+    """What this branch is compared with; None where there is nothing earlier. Raises NotAssessedError where accepted
+    versions are missing or were altered, or where that cannot be told.
 
     ``revision``: the branch or commit to compare with, by default what the CI system names or the remote's default
     branch. Where HEAD is that branch itself, as after a push to it, or nothing else is known, it is the commit before.
