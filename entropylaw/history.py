@@ -49,6 +49,8 @@ def accept(
     Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
     from entropylaw import __version__
+    from entropylaw.repository.reassess import require_judged
+    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.results import load_verdict
     from entropylaw.repository.verify_results import require_current
@@ -63,6 +65,8 @@ def accept(
     # Else the version measured last would be recorded where the one that is here is meant.
     require_current(layout.VERDICT, verdict.version.data_hash)
     history = read_history(layout.HISTORY)
+    require_recomputed(layout.VERDICT, verdict, history)
+    require_judged(verdict)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if anchor and accepted is not None and not baseline:
         fresh = list_fresh_stages()
