@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from sample_results import approval, prepare_report, selection_report
 from typer.testing import CliRunner
 
 from corpus.artifacts import hash_folder, write_json
@@ -115,11 +116,9 @@ def pipeline(chats: Rows, in_tmp_path: Path) -> tuple[list[HashedRecord], str]:
     pool, chosen = chats[300:340], chats[304:320]
     Path("params.yaml").write_text("datasets: {sft: data/sft.jsonl}\n")
     pool_hash, rows_hash = (data_hash(row_hash for _, row_hash in rows) for rows in (pool, chosen))
-    selection = {"method": "zip", "pool_hash": pool_hash, "pool_rows": 40, "selected_hash": rows_hash}
-    write_json("results/sft/selection.json", selection)
-    write_json("results/sft/prepare.json", {"data_hash": pool_hash})
-    approval = {"approved": True, "status": "pass", "waivers": [], "data_hash": version_hash({"sft": pool_hash})}
-    write_json("results/approval.json", approval)
+    write_json("results/sft/selection.json", selection_report(pool_hash, rows_hash, pool_rows=40))
+    write_json("results/sft/prepare.json", prepare_report(pool_hash))
+    write_json("results/approval.json", approval(version_hash({"sft": pool_hash})))
     return chosen, rows_hash
 
 

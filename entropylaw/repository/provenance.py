@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from corpus.artifacts import read_json
 from corpus.errors import EntropylawError
-from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.results import load_approval, load_prepare_report, load_selection
 from monitor.measures.evidence import version_hash
 
 if TYPE_CHECKING:
@@ -25,17 +24,17 @@ def trace_rows(dataset: str, rows_hash: str) -> Provenance:
 
     origin = Provenance()
     try:
-        selection = read_json(layout.result(dataset, "selection.json"))
-        if selection["selected_hash"] != rows_hash:
+        selection = load_selection(dataset)
+        if selection.selected_hash != rows_hash:
             return origin
-        origin = Provenance(method=selection["method"], pool_rows=selection["pool_rows"])
-        prepared = {name: read_json(layout.result(name, "prepare.json"))["data_hash"] for name in read_datasets()}
-        approval = read_json(layout.APPROVAL)
-        if prepared[dataset] != selection["pool_hash"] or version_hash(prepared) != approval["data_hash"]:
+        origin = Provenance(method=selection.method, pool_rows=selection.pool_rows)
+        prepared = {name: load_prepare_report(name).data_hash for name in read_datasets()}
+        approval = load_approval()
+        if prepared.get(dataset) != selection.pool_hash or version_hash(prepared) != approval.data_hash:
             return origin
-        if approval["approved"] is not True:
+        if not approval.approved:
             return origin
-        waivers = tuple(dict.fromkeys(waiver["rule"] for waiver in approval["waivers"]))
-        return replace(origin, version_hash=approval["data_hash"], verdict=approval["status"], waivers=waivers)
-    except (EntropylawError, KeyError, TypeError):  # a result is missing, or of another version of the tool
+        waivers = tuple(dict.fromkeys(waiver.rule for waiver in approval.waivers))
+        return replace(origin, version_hash=approval.data_hash, verdict=approval.status, waivers=waivers)
+    except EntropylawError:  # a result is missing, damaged, or of another version of the tool
         return origin
