@@ -149,11 +149,11 @@ def write_json(path: str | os.PathLike[str], result: Any) -> None:
     write_text(path, to_json(result))
 
 
-def read_json(path: str | os.PathLike[str], made_by: str = "") -> Any:
-    """Read a JSON result; ``made_by`` names the command to run when it is missing or damaged.
+def read_json(path: str | os.PathLike[str], made_by: str = "", repair: str = "") -> Any:
+    """Read a JSON result. ``made_by``: the command that makes it, to be named when it is missing or damaged.
 
-    Raises DamagedResultError when it holds what no result holds (see `decode_json`), and NotAssessedError when it is
-    missing: what rests on it could not be assessed.
+    ``repair``: what else is to be done about a damaged one. Raises DamagedResultError when it holds what no result
+    holds (see `decode_json`), and NotAssessedError when it is missing: what rests on it could not be assessed.
     """
     content = b""
     try:
@@ -163,34 +163,42 @@ def read_json(path: str | os.PathLike[str], made_by: str = "") -> Any:
         hint = f"; run `{made_by}` first" if made_by else ""
         raise NotAssessedError(f"{path}: no such file{hint}") from None
     except OSError as error:
-        raise DamagedResultError(f"{path}: cannot be read: {error.strerror}; {_repair(made_by)}") from None
+        cause = f"cannot be read: {error.strerror}"
+        raise DamagedResultError(f"{path}: {cause}; {repair or _name_repair(made_by)}") from None
     except ShapeError as error:
         conflict = describe_conflict(path, content.decode(errors="replace"))
-        raise DamagedResultError(conflict or f"{path}: {error}; {_repair(made_by)}") from None
+        raise DamagedResultError(conflict or f"{path}: {error}; {repair or _name_repair(made_by)}") from None
 
 
-def read_result(path: str | os.PathLike[str], shape: type[T], made_by: str = "", complete: bool = False) -> T:
+def read_result(
+    path: str | os.PathLike[str], shape: type[T], made_by: str = "", repair: str = "", complete: bool = False
+) -> T:
     """Read a JSON result as the dataclass that it was written from, or as any type that msgspec knows.
 
     ``complete``: keys that have a default must be there too, as where no earlier release left them out. Raises what
     `read_json` raises, and DamagedResultError, naming the place in the file, when it is anything else.
     """
-    return parse_result(read_json(path, made_by), shape, path, made_by, complete)
+    return parse_result(read_json(path, made_by, repair), shape, path, made_by, repair, complete)
 
 
 def parse_result(
-    document: Any, shape: type[T], path: str | os.PathLike[str], made_by: str = "", complete: bool = False
+    document: Any,
+    shape: type[T],
+    path: str | os.PathLike[str],
+    made_by: str = "",
+    repair: str = "",
+    complete: bool = False,
 ) -> T:
     """The result that ``read_json`` read of ``path``. Raises DamagedResultError as ``read_result`` does."""
     try:
         return parse_shape(document, shape, complete)
     except ShapeError as error:
-        repair = "" if error.is_newer else f"; {_repair(made_by)}"
-        raise DamagedResultError(f"{path}: {error}{repair}") from None
+        hint = "" if error.is_newer else f"; {repair or _name_repair(made_by)}"
+        raise DamagedResultError(f"{path}: {error}{hint}") from None
 
 
-def _repair(made_by: str) -> str:
-    """What is to be done about a damaged file. DVC does a stage again only when it is told that its outputs are bad."""
+def _name_repair(made_by: str) -> str:
+    """DVC does a stage again that it takes for done only when it is told to."""
     return f"run `{made_by.replace('dvc repro', 'dvc repro --force', 1)}`" if made_by else "restore it from Git"
 
 

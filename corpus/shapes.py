@@ -151,7 +151,7 @@ def _describe(message: str) -> ShapeError:
     cause = message[: found.start()] if found else message
     if missing := re.fullmatch("Object missing required field `(.*)`", cause):
         return ShapeError(join_place(where, missing.group(1)), "missing key")
-    cause = cause.replace("`", "").replace(", got ", ", found ")
+    cause = cause.replace("`", "").replace(", got ", ", found ").replace("Invalid enum value", "Unknown value")
     return ShapeError(where, cause[:1].lower() + cause[1:])
 
 

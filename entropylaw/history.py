@@ -186,11 +186,11 @@ def load_scores_of(verdict: Verdict) -> dict[str, float]:
     """Z by benchmark, as `evaluate` measured it and as `score` was told, where that is of this version: it may still be
     of an earlier one.
     """
-    from corpus.artifacts import read_json
     from entropylaw.repository.reported_scores import read_reported_scores
+    from entropylaw.repository.results import load_evaluation
 
-    evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
-    measured = dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    evaluation = load_evaluation() if layout.EVALUATION.exists() else None
+    measured = evaluation.z if evaluation and evaluation.data_hash == verdict.version.data_hash else {}
     return {**measured, **read_reported_scores(verdict.version.data_hash)}
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,14 +87,15 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
 
 def load_training_curves(data_hash: str) -> list[TrainingCurve]:
     """The training curves of the models that were trained on this data version, as their training.json says."""
-    from corpus.artifacts import read_json
+    from corpus.artifacts import read_result
     from reports.training_curves import read_training_curve
 
     curves = []
     for dataset, method in ((layout.SFT, "SFT"), (layout.PREFERENCES, "KTO")):
         summary = layout.result(dataset, "training.json")
-        report = read_json(summary) if summary.exists() else None
-        if isinstance(report, dict) and report.get("version_hash") == data_hash:
+        # What training reports differs by method and release; only whose curve it is counts here.
+        report = read_result(summary, dict[str, Any], "dvc repro") if summary.exists() else {}
+        if report.get("version_hash") == data_hash:
             curves.append(read_training_curve(dataset, method, layout.result(dataset, "live")))
     return [curve for curve in curves if curve]
 

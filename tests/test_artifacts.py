@@ -217,7 +217,7 @@ OUTER = Outer(3, (Inner(2.5), Inner(3, "topic", "a")), {"sft": Inner(1.0)})
         ({"runs": {}}, "runs: expected array, found object"),
         ({"runs": [[]]}, "runs[0]: expected object, found array"),
         ({"runs": [{"r": None}]}, "runs[0].r: expected float, found null"),
-        ({"runs": [{"r": 1, "kind": "odd"}]}, "runs[0].kind: invalid enum value 'odd'"),
+        ({"runs": [{"r": 1, "kind": "odd"}]}, "runs[0].kind: unknown value 'odd'"),
         ({"runs": [{"r": 1, "kind": []}]}, "runs[0].kind: expected str, found array"),
         ({"runs": [{"kind": "topic"}]}, "runs[0].r: missing key"),
         ({"runs": [{"r": 1, "R": 1}]}, "runs[0].R: unknown key; known are r, kind, name"),

@@ -301,7 +301,7 @@ def damage_probe(document: dict[str, Any]) -> None:
         (lambda document: document.update(start={"owner": "k", "reason": "r", "more": 1}), "start.more: unknown key"),
         (lambda document: document.pop("datasets"), "datasets: missing key; restore it from Git"),
         (lambda document: document.update(extra=1), "extra"),
-        (lambda document: document.update(status="fine"), "status: invalid enum value 'fine'; restore"),
+        (lambda document: document.update(status="fine"), "status: unknown value 'fine'; restore"),
         (lambda document: document.update(measurements=[]), "measurements: expected object, found array"),
         (damage_sketch, "row sketch"),
         (damage_table, "row table"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from corpus.prepare import PrepareReport, read_prepared
 from entropylaw.repository import layout
 from entropylaw.repository.missing_outputs import require_here
 from monitor.calibration.calibrate import Calibration
+from monitor.gate import GateDecision
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.evidence import Configuration, Evidence
@@ -22,6 +24,7 @@ from monitor.measures.probe_files import ProbeSummary, read_probe_rows, read_sum
 from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict
 from monitor.waivers import Waiver, read_waivers
+from selection.report import SelectionReport
 from training.probe_run import ProbeParams
 
 if TYPE_CHECKING:
@@ -129,6 +132,33 @@ def load_verdict(path: Path = layout.VERDICT) -> Verdict:
     if unknown := sorted({rule.id for rule in verdict.rules} - set(rule_ids())):
         raise NotAssessedError(f"{path}: {unknown[0]!r} is no rule of this version of the tool; run `dvc repro`")
     return verdict
+
+
+def load_approval() -> GateDecision:
+    """What the gate decided when it last approved a version. Raises NotAssessedError when it is missing or damaged."""
+    return read_result(layout.APPROVAL, GateDecision, "dvc repro gate")
+
+
+def load_selection(dataset: str) -> SelectionReport:
+    return read_result(layout.result(dataset, "selection.json"), SelectionReport, "dvc repro select")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` measured on the version with this ``data_hash``, None where it was on no version of the pipeline.
+
+    ``z``: by benchmark, higher is better. The rest is for people.
+    """
+
+    data_hash: str | None
+    z: dict[str, float]
+    models: dict[str, Any]
+    mt_bench: dict[str, Any] | None = None
+    lm_eval: dict[str, Any] = field(default_factory=dict)
+
+
+def load_evaluation() -> Evaluation:
+    return read_result(layout.EVALUATION, Evaluation, "dvc repro evaluate")
 
 
 def load_waivers() -> tuple[Waiver, ...]:
