@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# What may stand between DVC and a command of ours: what people set SHELL to.
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "busybox")
+# Shorter than DVC takes to start, so that an orphan is gone before the next run can meet it.
+SECONDS_BETWEEN_LOOKS = 0.5
 
 _received: int | None = None
 
@@ -98,14 +101,27 @@ def leave_interrupts_to_parent() -> None:
 
 
 def end_with_starter() -> None:
-    """Have Linux send this process SIGTERM when the one that started it is killed.
+    """Have this process be sent SIGTERM, within seconds, when the one that started it is killed.
 
-    Otherwise it would go on, and write what the next run is writing too.
+    Otherwise it would go on, and write what the next run is writing too. Shells between the two count as well: DVC
+    starts a command by way of one.
     """
-    if sys.platform == "linux":
-        import ctypes
+    starters = _list_starters()
 
-        starter = os.getppid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != starter:  # it was killed before it could be watched
-            os.kill(os.getpid(), signal.SIGTERM)
+    def watch() -> None:
+        while _list_starters() == starters:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _list_starters() -> list[int]:
+    """The numbers of the processes that started this one: shells, and the first that is none."""
+    import psutil
+
+    found = [os.getppid()]
+    with contextlib.suppress(psutil.Error):
+        while (above := psutil.Process(found[-1])).name() in SHELLS:
+            found.append(above.ppid())
+    return found

@@ -19,8 +19,8 @@ def open_standard_streams() -> None:
 
     - Where the caller closed one, what is written to it is dropped. Else the next file that is opened would get its
       number, and what some library prints would go into that file.
-    - Where the reader leaves first, as in `entropylaw check | head -1`, the rest is dropped too, and the command goes
-      on to its own end and exit code.
+    - Where the reader leaves first, as in `entropylaw check | head -1`, or the disk is full, the rest is dropped too,
+      and the command goes on to its own end and exit code.
     - What the encoding does not have, as with PYTHONIOENCODING=ascii, is written as in JSON: ``\\u2264`` for ``≤``.
     """
     for number in (0, 1, 2):
@@ -34,23 +34,21 @@ def open_standard_streams() -> None:
 
 
 def flush_standard_streams() -> str | None:
-    """Write what is still waiting; why that failed, as on a full disk, or None."""
+    """Write what is still waiting; why a part could not be written, as on a full disk, or None."""
     problem = None
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError as error:
-            problem = f"{NAMES[stream.fileno()]}: {error.strerror}"
-            # Python would try again at its end, and fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        stream.flush()
+        output = getattr(getattr(stream, "buffer", None), "raw", None)
+        if isinstance(output, _Output) and output.problem:
+            problem = f"{NAMES[output.fileno()]}: {output.problem}"
     return problem
 
 
 def escape_as_json(error: UnicodeError) -> tuple[str | bytes, int]:
-    r"""What stands for characters that cannot be encoded; within a JSON string it still means them.
+    """What stands for characters that cannot be encoded; within a JSON string it still means them.
 
-    >>> "0.1 ≤ é 😀".encode("ascii", _ESCAPE) if codecs.register_error(_ESCAPE, escape_as_json) is None else b""
-    b'0.1 \u2264 \u00e9 \ud83d\ude00'
+    >>> escape_as_json(UnicodeEncodeError("ascii", "0.1 ≤ 1", 4, 5, ""))[0] == "\\\\" + "u2264"
+    True
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -74,11 +72,18 @@ def _open(number: int, given: TextIO | None) -> TextIO:
 
 
 class _Output(io.FileIO):
-    """A file descriptor that takes everything once its reader has left."""
+    """A file descriptor that takes everything, also when its reader has left or its disk is full.
+
+    ``problem``: why something could not be written although somebody was there to read it.
+    """
+
+    problem: str | None = None
 
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.problem = error.strerror
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             return memoryview(data).nbytes

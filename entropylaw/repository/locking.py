@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from entropylaw.repository import layout
+from corpus.artifacts import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 
-# In the folder of what nobody commits.
-LOCK = layout.JUDGMENTS.parent / "lock"
+# In the pipeline's folder, and named as a temporary file: Git takes none of those, and one that a killed process left
+# is deleted as they are.
+LOCK = Path(f"{TEMPORARY_PREFIX}lock{TEMPORARY_SUFFIX}")
 
 
 @contextlib.contextmanager
@@ -36,26 +37,23 @@ def one_at_a_time(lock: Path = LOCK) -> Iterator[None]:
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 lock.unlink()
-                lock.parent.rmdir()  # where it was made for this alone
             os.close(descriptor)
 
 
 def _take(lock: Path) -> int:
     """The descriptor of the file, locked."""
     while True:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # the folder went in between
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                _wait_for(descriptor)
-                if os.fstat(descriptor).st_nlink:
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, f"process {os.getpid()}".encode())
-                    return descriptor
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)  # the one before has deleted the file: the lock of the next is on another
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _wait_for(descriptor)
+            if os.fstat(descriptor).st_nlink:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()}".encode())
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the one before has deleted the file: the lock of the next is on another
 
 
 def _wait_for(descriptor: int) -> None:

@@ -35,6 +35,7 @@ def list_fresh_stages() -> tuple[str, ...]:
     try:
         recorded = [stage.name for stage in read_lock("run `dvc repro`") if stage.name in READERS]
         with Repo() as repo:
+            drop_torn_rwlock(Path(repo.tmp_dir))
             stale = repo.status(targets=recorded) if recorded else {}
     except (DvcException, NotAssessedError):  # nobody can tell, so nothing is recorded
         return ()
