@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from monitor.measures.evidence import Evidence
     from monitor.verdict import Verdict
     from monitor.waivers import Waiver
+
+
+Sign = Annotated[bool, typer.Option("--sign", help="Sign the entry with the SSH key that Git signs with.")]
 
 
 def accept(
@@ -39,25 +43,28 @@ def accept(
         typer.Option(help="With --baseline: why the version is a sound start although a rule could not run."),
     ] = None,
     owner: Annotated[str | None, typer.Option(help="With --baseline: who answers for it.")] = None,
+    sign: Sign = False,
 ) -> None:
     """Record the version under test in history/, so that later ones are compared with it; commit the file.
 
     The reports of the version are written again under its name, and DVC records them: `dvc status` stays clean. For a
-    version that was accepted already, --anchor confirms it.
+    version that was accepted already, --anchor confirms it, and --sign signs it.
 
     Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
     from entropylaw import __version__
     from entropylaw.repository.reassess import require_judged
     from entropylaw.repository.recompute import require_recomputed
-    from entropylaw.repository.recorded_stages import list_fresh_stages
+    from entropylaw.repository.recorded_stages import list_fresh_stages, record_stages
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.signatures import find_key
     from entropylaw.repository.verify_results import require_current
     from monitor.accept import accept_version, confirm
     from monitor.history import find_own, read_history, replace_entry, write_entry
 
     if not baseline and (reason is not None or owner is not None):
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
+    key = find_key() if sign else None
     verdict = load_verdict()
     # Else the version measured last would be recorded where the one that is here is meant.
     require_current(layout.VERDICT, verdict.version.data_hash)
@@ -67,8 +74,15 @@ def accept(
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if anchor and accepted is not None and not baseline:
         fresh = list_fresh_stages()
-        typer.echo(f"{replace_entry(layout.HISTORY, confirm(accepted))}: {accepted.name} is the anchor")
+        file = replace_entry(layout.HISTORY, confirm(accepted))
+        typer.echo(f"{file}: {accepted.name} is the anchor")
+        sign_anew(file, key)
         write_reports_again(fresh)
+        return
+    if key and accepted is not None and not baseline:
+        fresh = list_fresh_stages()
+        sign_anew(replace_entry(layout.HISTORY, accepted), key)
+        record_stages(fresh)
         return
     decision, waivers = require_approval(verdict, baseline)
     start = describe_start(verdict, reason, owner) if baseline else None
@@ -87,8 +101,21 @@ def accept(
     )
     fresh = list_fresh_stages()
     told = f"{entry.status}, and the anchor" if anchor else entry.status
-    typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {told}")
+    file = write_entry(layout.HISTORY, entry)
+    typer.echo(f"{file}: {entry.name} is {told}")
+    sign_anew(file, key)
     write_reports_again(fresh, judged_anew=decision.exit_code == 3)
+
+
+def sign_anew(file: Path, key: str | None) -> None:
+    """Sign an entry that was just written; without a ``key``, take away the signature of what it was before."""
+    from entropylaw.repository.signatures import sign_entry, signature_of
+
+    if key is not None:
+        typer.echo(f"{sign_entry(file, key)}: signed")
+    elif signature_of(file).exists():
+        signature_of(file).unlink()
+        typer.echo(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:
@@ -255,6 +282,7 @@ def score(
         str | None,
         typer.Argument(help="The version's name in the history.", show_default="the version under test"),
     ] = None,
+    sign: Sign = False,
 ) -> None:
     """Record the performance Z of a version that was measured elsewhere, such as by your own trainer.
 
@@ -265,8 +293,10 @@ def score(
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.reported_scores import report_score
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.signatures import find_key
     from monitor.history import find_own, read_history, record_score
 
+    key = find_key() if sign else None
     verdict, own = None, None
     with contextlib.suppress(EntropylawError):  # without a verdict no version is under test
         verdict = load_verdict()
@@ -279,7 +309,9 @@ def score(
         version = own.name
     # A score of the version under test changes nothing that it is judged by; one of an earlier version may.
     fresh = list_fresh_stages() if own is not None and own.name == version else ()
-    typer.echo(f"{record_score(layout.HISTORY, version, benchmark, value)}: {benchmark} {value:g}")
+    file = record_score(layout.HISTORY, version, benchmark, value)
+    typer.echo(f"{file}: {benchmark} {value:g}")
+    sign_anew(file, key)
     write_reports_again(fresh)
 
 

@@ -90,7 +90,8 @@ def require_history(revision: str | None = None) -> Base | None:
         )
     if base is not None and not files:
         require_moved(base, head)
-    return since
+    # Of the first commit of all, in the target branch itself, only what is not committed is new.
+    return since or base
 
 
 def require_moved(base: Base, head: str) -> None:
