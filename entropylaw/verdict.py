@@ -147,13 +147,14 @@ def gate(
     from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.recorded_stages import STAGE_VARIABLE
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.signatures import require_signatures
     from entropylaw.repository.verify_results import require_current
     from monitor.gate import decide_gate
     from monitor.history import read_history
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
-    require_history(base)
+    require_signatures(require_history(base))
     verdict = load_verdict()
     # As a stage of the pipeline it runs behind those that it depends on. Typed by hand, it may be of yesterday's data.
     if STAGE_VARIABLE not in os.environ:
@@ -193,6 +194,7 @@ def check(
     from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.signatures import require_signatures
     from entropylaw.repository.verify_results import require_current, verify_results
     from monitor.gate import decide_gate
     from monitor.history import read_history
@@ -207,8 +209,9 @@ def check(
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
     code: int = decide_gate(shown, waivers, today, strict).exit_code
     try:
-        if since := require_history(base):
-            data = replace(data, notes=list_changed_rules(since))
+        since = require_history(base)
+        data = replace(data, notes=list_changed_rules(since) if since else ())
+        require_signatures(since)
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
         require_recomputed(verdict, shown, history)
         if verify:

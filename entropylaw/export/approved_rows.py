@@ -17,6 +17,7 @@ from entropylaw.repository.history_guard import require_history
 from entropylaw.repository.reassess import require_judged
 from entropylaw.repository.recompute import require_recomputed
 from entropylaw.repository.results import load_prepare_report, load_selection, load_verdict, load_waivers
+from entropylaw.repository.signatures import require_signatures
 from entropylaw.repository.verify_results import require_current
 from monitor.gate import decide_gate
 from monitor.history import read_history
@@ -61,7 +62,7 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     prepared = {name: load_prepare_report(name).data_hash for name in datasets}
     if version_hash(prepared) != verdict.version.data_hash:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
-    require_history()
+    require_signatures(require_history())
     require_current(layout.VERDICT, verdict.version.data_hash)
     require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
     require_judged(verdict)
