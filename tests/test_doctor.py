@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from sample_verdicts import history, sample_verdict
+from sample_verdicts import history, sample_verdict, written_verdict
 from typer.testing import CliRunner
 
 from corpus.artifacts import to_json, write_json
@@ -359,7 +359,7 @@ def test_a_base_model_that_is_not_pulled_is_not_made_again(repository: Path) -> 
 
 
 def record_verdict(status: str) -> None:
-    write_json("results/verdict.json", sample_verdict(status))
+    write_json("results/verdict.json", written_verdict(status))
     lock()
 
 

@@ -27,7 +27,7 @@ from entropylaw.init.stages import Stages
 from entropylaw.repository import layout
 from monitor.measures.evidence import version_hash
 from monitor.verdict import Version
-from tests.sample_verdicts import sample_verdict
+from tests.sample_verdicts import written_verdict
 
 SECTIONS = render_pipeline({"sft": "data/chats.jsonl"}, stages=Stages.all)["params.yaml"]
 MONITOR = render_pipeline({"sft": "data/chats.jsonl"}, stages=Stages.monitor)["params.yaml"]
@@ -100,7 +100,7 @@ def approve(rows: Sequence[dict[str, Any]], dataset: str = "sft", status: str = 
     assert report.rows_kept == len(rows)
     write_json(layout.result(dataset, "prepare.json"), report)
     version = Version("x5", version_hash({dataset: report.data_hash}), len(rows))
-    write_json(layout.VERDICT, replace(sample_verdict(status), version=version))
+    write_json(layout.VERDICT, replace(written_verdict(status), version=version))
     return list(read_records(source))
 
 

@@ -9,9 +9,10 @@ import pytest
 from sample_verdicts import history, sample_verdict
 
 from corpus.artifacts import to_json, write_json
+from corpus.shapes import parse_shape
 from entropylaw.repository import layout
 from entropylaw.repository.places import locate_rows
-from monitor.verdict import Verdict, verdict_from_json
+from monitor.verdict import Verdict
 from reports.advice import name_rows
 from reports.checks import render_check
 from reports.figures import draw_figures
@@ -38,7 +39,7 @@ def test_each_row_gets_its_file_and_its_number_there(located: Verdict) -> None:
     for row in located.rows:
         first = 1 if row.file == "data/sft/a|1.jsonl" else 1610
         assert row.file_row == row.row - first + 1 >= 1 and row.name == f"{row.file}:{row.file_row}"
-    read_back = verdict_from_json(json.loads(to_json(located)))
+    read_back = parse_shape(json.loads(to_json(located)), Verdict)
     assert [row.name for row in read_back.rows] == [row.name for row in located.rows]
 
 

@@ -59,18 +59,19 @@ class Base:
     name: str
 
 
-def require_history(revision: str | None = None) -> None:
-    """Raise NotAssessedError where accepted versions are missing or were altered, or where that cannot be told.
+def require_history(revision: str | None = None) -> Base | None:
+    """What this branch is compared with; None where there is nothing earlier. Raises NotAssessedError where accepted
+    versions are missing or were altered, or where that cannot be told.
 
     ``revision``: the branch or commit to compare with, by default what the CI system names or the remote's default
     branch. Where HEAD is that branch itself, as after a push to it, or nothing else is known, it is the commit before.
     Outside a Git repository nothing is known.
     """
     if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
-        return
+        return None
     head = resolve_commit("HEAD")
     if head is None:
-        return
+        return None
     files = sorted(file.as_posix() for file in layout.HISTORY.glob("*.json"))
     ids = hash_as_git(files) if files else {}
     base = find_base(revision, head)
@@ -89,6 +90,7 @@ def require_history(revision: str | None = None) -> None:
         )
     if base is not None and not files:
         require_moved(base, head)
+    return since
 
 
 def require_moved(base: Base, head: str) -> None:
