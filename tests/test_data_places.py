@@ -102,6 +102,14 @@ def test_data_in_the_repository_or_linked_from_the_cache_of_dvc_is_read(path: st
     assert code == 0, said
 
 
+def test_links_in_a_circle_are_one_line(repository: Path) -> None:
+    link("data/a.jsonl", "b.jsonl")
+    link("data/b.jsonl", "a.jsonl")
+    name_in_params("data/a.jsonl")
+    code, said = prepare("--dataset", "sft")
+    assert code == 2 and said.count("\n") == 1, said
+
+
 def test_a_folder_that_whoever_runs_it_trusts_is_read(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name_in_params("../private/rows.jsonl")
     monkeypatch.setenv(TRUSTED_VARIABLE, f"/nowhere{os.pathsep}{repository.parent / 'private'}")

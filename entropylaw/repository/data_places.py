@@ -31,12 +31,10 @@ def require_trusted_place(path: Path, is_named: bool) -> None:
     root = _find_repository()
     if root is None or is_hub_name(path) or not (is_named or STAGE_VARIABLE in os.environ):
         return
-    trusted = [
-        root,
-        *(Path(place).resolve() for place in os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep) if place),
-    ]
+    named = filter(None, os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep))
+    trusted = [root, *map(_resolve, named)]
     for file in _list_links(path):
-        real = file.resolve()
+        real = _resolve(file)
         if not any(map(real.is_relative_to, trusted)) and not (file.is_symlink() and _CACHE_OBJECT.search(str(real))):
             raise EntropylawError(
                 f"{file}: leads to {real}, outside of the repository {root}; move the data into it, or name a folder "
@@ -45,8 +43,12 @@ def require_trusted_place(path: Path, is_named: bool) -> None:
 
 
 def _find_repository() -> Path | None:
-    here = Path.cwd().resolve()
+    here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+
+
+def _resolve(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises where links go in a circle
 
 
 def _list_links(path: Path) -> Iterator[Path]:
