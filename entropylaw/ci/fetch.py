@@ -13,6 +13,7 @@ from typing import Any
 
 from corpus.errors import EntropylawError, NotAssessedError
 from entropylaw.printing import guard_streams, note, say
+from entropylaw.repository.datasets import known_datasets
 
 # Up to the report and not the gate, so that a failure says that something could not be measured.
 TARGET = "report"
@@ -75,6 +76,8 @@ def main() -> None:
     """The command: a line for each file or folder that was fetched."""
     guard_streams()
     try:
+        # DVC puts the datasets' names into the commands of dvc.yaml, and a shell would run what stands in one.
+        known_datasets()
         pulled = fetch_inputs()
     except EntropylawError as error:
         note(f"entropylaw: {error}")
