@@ -20,6 +20,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from click.testing import Result
+from ruamel.yaml import YAML
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
@@ -464,6 +465,35 @@ def test_a_pool_is_read_again_as_it_was(pool: Path) -> None:
     assert len(read) == 30 and read.numbers == list(range(1, 31)) and read.token_counts is None
     texts = [canonical(conversation(seed)) for seed in range(30)]
     assert list(read.stream_texts()) == texts == [canonical_text(record).encode() for record in read.records]
+
+
+SHIPPED = Path(__file__).parents[1]
+
+
+def choose_method(method: str) -> None:
+    """The params.yaml that comes with the tool, with another method and a budget of six rows."""
+    yaml = YAML()
+    params = yaml.load((SHIPPED / "params.yaml").read_text())
+    params["selection"] |= {"method": method, "share": 0.2, "seed": 3, "k1": 8, "k2": 5, "k3": 2}
+    with Path("params.yaml").open("w") as handle:
+        yaml.dump(params, handle)
+
+
+@pytest.mark.parametrize("method", ["random", "zip", "cluster"])
+def test_the_stage_selects_by_the_method_of_params_yaml(run: Run, pool: Path, method: str) -> None:
+    choose_method(method)
+    assert run("configured", pool, "--out", "a.jsonl").exit_code == 0
+    assert run(method, pool, "--out", "b.jsonl").exit_code == 0
+    assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
+
+
+def test_a_method_that_is_none_is_one_line_and_no_command_of_a_shell(run: Run, pool: Path) -> None:
+    choose_method("zip; touch pwned;")
+    assert is_one_line_error(run("configured", pool, "--out", "a.jsonl"), "selection.method", "expected")
+    # Nothing of params.yaml but names of datasets and of studies, which are checked, stands in a command.
+    for file in ("dvc.yaml", "studies/selection/dvc.yaml"):
+        commands = re.findall(r"cmd:(.*?)(?:deps|params):", (SHIPPED / file).read_text(), re.S)
+        assert commands and set(re.findall(r"\$\{([^}]*)\}", "".join(commands))) == {"key"}
 
 
 # --- help, progress and Ctrl-C

@@ -36,6 +36,22 @@ Model = Annotated[
 ]
 
 
+@app.command("configured")
+@take_options
+def select_as_configured(common: CommonOptions) -> None:
+    """By the method that selection.method of params.yaml names, as the stage `select` does.
+
+    Example: entropylaw select configured pool.jsonl --out chosen.jsonl
+    """
+    from corpus.params import read_section
+    from selection.engines import count_cores
+    from selection.methods import SelectionParams
+
+    # Read here, so that no text of params.yaml is ever part of a shell's command.
+    method = read_section(SelectionParams, "selection").method
+    _select(method, common, workers=count_cores() if method == "zip" else 1)
+
+
 @app.command("zip")
 @take_options
 def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
