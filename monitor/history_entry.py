@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from corpus.artifacts import fingerprint
@@ -72,7 +73,7 @@ class HistoryEntry:
     waivers: tuple[dict[str, str], ...] = ()
     rows: int
     measurements: dict[str, Measurements]
-    datasets: dict[str, DatasetReference]
+    datasets: Mapping[str, DatasetReference]
     scores: dict[str, float] = field(default_factory=dict)
     tool_version: str
     commit: str | None = None
