@@ -115,10 +115,10 @@ def sign_anew(file: Path, key: str | None) -> None:
     from entropylaw.repository.signatures import sign_entry, signature_of
 
     if key is not None:
-        typer.echo(f"{sign_entry(file, key)}: signed")
+        say(f"{sign_entry(file, key)}: signed")
     elif signature_of(file).exists():
         signature_of(file).unlink()
-        typer.echo(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
+        say(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:
