@@ -172,12 +172,9 @@ def score_models(
 
 def read_approved_hash() -> str | None:
     """The data that the pipeline's models were approved on, so that a Z is never booked on another version."""
-    from corpus.artifacts import read_json
+    from entropylaw.repository.results import load_approval
 
-    if not layout.APPROVAL.exists():
-        return None
-    data_hash: str = read_json(layout.APPROVAL)["data_hash"]
-    return data_hash
+    return load_approval().data_hash if layout.APPROVAL.exists() else None
 
 
 def describe_scores(scores: Scores) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError
 from corpus.visible_text import is_seen, shows_something
 from entropylaw.printing import print_json, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from monitor.gate import GateDecision
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from monitor.measures.evidence import Evidence
     from monitor.verdict import Verdict
     from monitor.waivers import Waiver
+
+
+Sign = Annotated[bool, typer.Option("--sign", help="Sign the entry with the SSH key that Git signs with.")]
 
 
 def accept(
@@ -40,17 +44,21 @@ def accept(
         typer.Option(help="With --baseline: why the version is a sound start although a rule could not run."),
     ] = None,
     owner: Annotated[str | None, typer.Option(help="With --baseline: who answers for it.")] = None,
+    sign: Sign = False,
 ) -> None:
     """Record the version under test in history/, so that later ones are compared with it; commit the file.
 
     The reports of the version are written again under its name, and DVC records them: `dvc status` stays clean. For a
-    version that was accepted already, --anchor confirms it.
+    version that was accepted already, --anchor confirms it, and --sign signs it.
 
     Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
     from entropylaw import __version__
-    from entropylaw.repository.recorded_stages import list_fresh_stages
+    from entropylaw.repository.reassess import require_judged
+    from entropylaw.repository.recompute import require_recomputed
+    from entropylaw.repository.recorded_stages import list_fresh_stages, record_stages
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.signatures import find_key
     from entropylaw.repository.verify_results import require_current
     from monitor.accept import accept_version, confirm
     from monitor.history import find_own, read_history, replace_entry, write_entry
@@ -59,15 +67,25 @@ def accept(
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
     if name is not None and not (shows_something(name) and all(map(is_seen, name))):
         raise EntropylawError(f"--name {name!a}: expected a name that everybody can see and type")
+    key = find_key() if sign else None
     verdict = load_verdict()
     # Else the version measured last would be recorded where the one that is here is meant.
     require_current(layout.VERDICT, verdict.version.data_hash)
     history = read_history(layout.HISTORY)
+    require_recomputed(layout.VERDICT, verdict, history)
+    require_judged(verdict)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if anchor and accepted is not None and not baseline:
         fresh = list_fresh_stages()
-        say(f"{replace_entry(layout.HISTORY, confirm(accepted))}: {accepted.name} is the anchor")
+        file = replace_entry(layout.HISTORY, confirm(accepted))
+        say(f"{file}: {accepted.name} is the anchor")
+        sign_anew(file, key)
         write_reports_again(fresh)
+        return
+    if key and accepted is not None and not baseline:
+        fresh = list_fresh_stages()
+        sign_anew(replace_entry(layout.HISTORY, accepted), key)
+        record_stages(fresh)
         return
     decision, waivers = require_approval(verdict, baseline)
     start = describe_start(verdict, reason, owner) if baseline else None
@@ -86,8 +104,21 @@ def accept(
     )
     fresh = list_fresh_stages()
     told = f"{entry.status}, and the anchor" if anchor else entry.status
-    say(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {told}")
+    file = write_entry(layout.HISTORY, entry)
+    say(f"{file}: {entry.name} is {told}")
+    sign_anew(file, key)
     write_reports_again(fresh, judged_anew=decision.exit_code == 3)
+
+
+def sign_anew(file: Path, key: str | None) -> None:
+    """Sign an entry that was just written; without a ``key``, take away the signature of what it was before."""
+    from entropylaw.repository.signatures import sign_entry, signature_of
+
+    if key is not None:
+        say(f"{sign_entry(file, key)}: signed")
+    elif signature_of(file).exists():
+        signature_of(file).unlink()
+        say(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:
@@ -109,7 +140,7 @@ def require_approval(verdict: Verdict, baseline: bool) -> tuple[GateDecision, Se
     from monitor.gate import decide_gate
     from monitor.waivers import valid_waivers
 
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     decision = decide_gate(verdict, waivers, today)
     if decision.approved:
         return decision, decision.waivers
@@ -182,11 +213,11 @@ def load_scores_of(verdict: Verdict) -> dict[str, float]:
     """Z by benchmark, as `evaluate` measured it and as `score` was told, where that is of this version: it may still be
     of an earlier one.
     """
-    from corpus.artifacts import read_json
     from entropylaw.repository.reported_scores import read_reported_scores
+    from entropylaw.repository.results import load_evaluation
 
-    evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
-    measured = dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    evaluation = load_evaluation() if layout.EVALUATION.exists() else None
+    measured = evaluation.z if evaluation and evaluation.data_hash == verdict.version.data_hash else {}
     return {**measured, **read_reported_scores(verdict.version.data_hash)}
 
 
@@ -255,6 +286,7 @@ def score(
         str | None,
         typer.Argument(help="The version's name in the history.", show_default="the version under test"),
     ] = None,
+    sign: Sign = False,
 ) -> None:
     """Record the performance Z of a version that was measured elsewhere, such as by your own trainer.
 
@@ -265,8 +297,10 @@ def score(
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.reported_scores import report_score
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.signatures import find_key
     from monitor.history import find_own, read_history, record_score
 
+    key = find_key() if sign else None
     verdict, own = None, None
     with contextlib.suppress(EntropylawError):  # without a verdict no version is under test
         verdict = load_verdict()
@@ -279,7 +313,9 @@ def score(
         version = own.name
     # A score of the version under test changes nothing that it is judged by; one of an earlier version may.
     fresh = list_fresh_stages() if own is not None and own.name == version else ()
-    say(f"{record_score(layout.HISTORY, version, benchmark, value)}: {benchmark} {value:g}")
+    file = record_score(layout.HISTORY, version, benchmark, value)
+    say(f"{file}: {benchmark} {value:g}")
+    sign_anew(file, key)
     write_reports_again(fresh)
 
 
@@ -299,7 +335,7 @@ def waive(
     from monitor.rules.registry import rule_ids
     from monitor.waivers import Waiver, add_waiver, require_future
 
-    require_future(expires, datetime.date.today())
+    require_future(expires, read_today())
     verdict = load_verdict()
     risky, warning = (
         list(dict.fromkeys(item.id for item in verdict.rules if item.status == status)) for status in ("risky", "warn")

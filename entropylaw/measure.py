@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Annotated
 
@@ -95,9 +96,12 @@ def consistency(
         records = load_rows(data)
         result, agreement = profile_consistency(records, params, progress)
     if rows:
+        # Six decimals: the last bits of a sum differ between processors and must not make another file. By way of
+        # memory, because NumPy writes to a file behind Python's back and does not say why it cannot.
+        content = io.BytesIO()
+        np.save(content, agreement.round(6).astype(np.float32))
         with atomic_writer(rows, "wb") as handle:
-            # Six decimals: the last bits of a sum differ between processors and must not make another file.
-            np.save(handle, agreement.round(6).astype(np.float32))
+            handle.write(content.getbuffer())
     if out:
         write_json(out, result)
     line = (

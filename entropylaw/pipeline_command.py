@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from corpus.errors import EntropylawError
 from entropylaw.printing import note
+from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.missing_data import explain_missing_data
 from entropylaw.repository.pipeline_folder import find_pipeline
 
@@ -35,6 +36,14 @@ class PipelineCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         with _in_pipeline(ctx):
             return super().invoke(ctx)
+
+
+class WritingCommand(PipelineCommand):
+    """A command that changes files which other commands change too: only one runs at a time."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _in_pipeline(ctx), one_at_a_time():
+            return TyperCommand.invoke(self, ctx)
 
 
 class PipelineGroup(TyperGroup):

@@ -17,6 +17,7 @@ from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from sample_results import evaluation, prepare_report, selection_report
 from sample_verdicts import history, sample_verdict
 from typer.testing import CliRunner
 
@@ -75,14 +76,10 @@ def write_results() -> None:
     for entry in history():
         write_entry("history", entry)
     for dataset in DATASETS:
-        write_json(f"results/{dataset}/prepare.json", {"data_hash": PREPARED[dataset]})
-        selection = {
-            "method": "zip", "pool_rows": 90, "pool_hash": PREPARED[dataset],
-            "selected_rows": 40, "selected_hash": SELECTED[dataset],
-        }  # fmt: skip
-        write_json(f"results/{dataset}/selection.json", selection)
+        write_json(f"results/{dataset}/prepare.json", prepare_report(PREPARED[dataset]))
+        write_json(f"results/{dataset}/selection.json", selection_report(PREPARED[dataset], SELECTED[dataset]))
         write_model(dataset, Provenance("zip", 90, VERSION, "risky", ("redundancy",)))
-    write_json("results/evaluation.json", {"data_hash": VERSION, "z": {"heldout": -4.92}, "models": {}})
+    write_json("results/evaluation.json", evaluation(VERSION))
 
 
 def fill_in(pipeline: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import KINDS
+from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages
 from monitor.accept import accept_version
@@ -174,7 +175,8 @@ class Recorder:
             return replace(measured, outcome="left out", reason=explain(verdict))
         entry = accept_version(verdict, evidence, measured.name, {}, waivers, False, __version__)
         entry = place_entry(self.history, replace(entry, commit=version.commit))
-        write_entry(layout.HISTORY, entry)
+        with one_at_a_time():
+            write_entry(layout.HISTORY, entry)
         self.history.append(entry)
         if not entry.waived:
             self.references.append(entry)

@@ -14,7 +14,7 @@ from corpus.files import is_hub_name, is_pattern
 from corpus.params import parse_yaml
 from entropylaw.init.advice import describe_gate, describe_next
 from entropylaw.init.attributes import plan_attributes
-from entropylaw.init.changes import FileChange, write_changes
+from entropylaw.init.changes import FileChange, require_unchanged, write_changes
 from entropylaw.init.ci_files import choose_ci
 from entropylaw.init.data_files import make_data
 from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
@@ -30,6 +30,7 @@ from entropylaw.init.trainer import parse_trainer
 from entropylaw.options import take_options
 from entropylaw.printing import say
 from entropylaw.repository.git import require_repository
+from entropylaw.repository.locking import one_at_a_time
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def init(
     if repository.dry_run:
         _show_plan(changes, planned.track)
         return
-    write_changes(changes, planned.track, here)
+    with one_at_a_time(dvc.root / ".dvc" / "tmp" / "entropylaw.lock"):
+        require_unchanged(changes)
+        write_changes(changes, planned.track, here)
     for change in changes:
         say(f"{'wrote' if change.before is None else 'changed'} {show(change.path)}")
     if other_ci:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.errors import EntropylawError
+from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
+from corpus.interrupts import was_signalled
 from corpus.params import PARAMS_FILE
 from entropylaw.options import AsJson
 from entropylaw.printing import note, say
@@ -95,7 +96,9 @@ def reproduce(pipeline: Path) -> None:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            # It got the signal too, and has its locks to release.
+            # Ctrl-C reached it too, and it has its locks to release; a signal to this process alone did not.
+            if was_signalled():
+                process.terminate()
             process.wait()
             raise
     if code:
@@ -158,17 +161,12 @@ def load_study(params: StudyParams) -> Study:
 
 
 def load_result(name: str, params: StudyParams) -> MethodResult:
-    from corpus.artifacts import read_json, to_json
-    from corpus.errors import ParamsError
-    from corpus.params import parse_section
+    from corpus.artifacts import read_result, to_json
     from reports.study.runs import MethodResult
 
     file = result_file(name)
-    document = read_json(file, "entropylaw study")
-    try:
-        result = parse_section(MethodResult, document, str(file))
-    except ParamsError as error:
-        raise EntropylawError(f"{error}; run `dvc repro --force {STUDY_PIPELINE}`") from None
+    repair = f"run `dvc repro --force {STUDY_PIPELINE}`"
+    result = read_result(file, MethodResult, "entropylaw study", repair, complete=True)
     wanted = (replace(params.methods[name], share=params.share), params.seeds)
     # As a file would hold them: numbers there have nine digits.
     if to_json((result.settings, [run.seed for run in result.runs])) != to_json(wanted):
@@ -187,9 +185,9 @@ def load_lengths(name: str) -> Lengths:
             raise ValueError
         return lengths
     except FileNotFoundError:
-        raise EntropylawError(f"{file}: no such file; run `entropylaw study` first") from None
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise EntropylawError(f"{file}: damaged; run `dvc repro --force {STUDY_PIPELINE}`") from None
+        raise NotAssessedError(f"{file}: no such file; run `entropylaw study` first") from None
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        raise DamagedResultError(f"{file}: damaged; run `dvc repro --force {STUDY_PIPELINE}`") from None
 
 
 def result_file(name: str) -> Path:
