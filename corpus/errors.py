@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from corpus.credentials import hide_credentials
+
 
 class EntropylawError(Exception):
     """A problem the user can act on: what is wrong, where, and what to do.
@@ -15,8 +17,9 @@ class EntropylawError(Exception):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        # One line, even where a file name, a key or a library's message that is quoted has several.
-        super().__init__(" ".join(message.splitlines()))
+        # One line, even where a file name, a key or a library's message that is quoted has several; and no password, as
+        # the address of a remote may have one.
+        super().__init__(hide_credentials(" ".join(message.splitlines())))
 
 
 class DataError(EntropylawError):
