@@ -45,14 +45,15 @@ def apply_rules(
             list_rules(),
         ).values()
     ]
-    tested = [draft.result.p_value for draft in drafts if draft.result.p_value is not None]
+    tested = [draft.result.p_value for draft in drafts if draft.is_computed and draft.result.p_value is not None]
     adjusted = iter(holm_adjust(tested))
-    applied = [
-        AppliedRule(
-            draft.result if draft.result.p_value is None else draft.decide(next(adjusted), len(tested), params), draft
-        )
-        for draft in drafts
-    ]
+
+    def decide(draft: Draft) -> RuleResult:
+        if not draft.is_computed:
+            return draft.without_numbers()
+        return draft.result if draft.result.p_value is None else draft.decide(next(adjusted), len(tested), params)
+
+    applied = [AppliedRule(decide(draft), draft) for draft in drafts]
     return tuple(say_once(rule, applied) for rule in applied)
 
 

@@ -22,6 +22,8 @@ def draft(case: RuleInput, redundancy: Draft, loss: Draft) -> Draft:
     """
     comparison, params = case.comparison, case.params
     result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="times the risky threshold")
+    if missing := [part.result.id for part in (redundancy, loss) if not part.is_computed]:
+        return Draft(replace(result, status="not_assessed", reason=f"Rule `{missing[0]}` could not be computed."))
     p_values = [part.result.p_value for part in (redundancy, loss) if part.result.p_value is not None]
     if len(p_values) < 2:
         return Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))

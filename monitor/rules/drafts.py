@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -64,6 +65,8 @@ class Draft:
         if status == "risky":
             status = self.worst
         alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
+        if status == "not_assessed":
+            return self.without_numbers()
         if status != "pass":
             reason = self.alarm
         elif adjusted <= params.false_alarm_rate:
@@ -74,6 +77,20 @@ class Draft:
         else:
             reason = self.passing
         return replace(self.result, status=status, reason=reason)
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether the numbers of the result, where it has any, are numbers."""
+        found = (self.result.statistic, self.result.p_value, self.effect)
+        return all(value is None or math.isfinite(value) for value in found)
+
+    def without_numbers(self) -> RuleResult:
+        """The rule's result where one of its numbers is none: what could not be computed is no pass."""
+        reason = (
+            "It could not be computed: a number that it rests on, of this version, its parent or the calibration, is "
+            "not finite."
+        )
+        return replace(self.result, status="not_assessed", reason=reason, statistic=None, threshold=None, p_value=None)
 
 
 def join_words(words: Sequence[str]) -> str:
@@ -93,7 +110,14 @@ def decide_status(p_value: float, effect: float, thresholds: Thresholds, params:
     'risky'
     >>> decide_status(0.001, 0.005, Thresholds(0.01, 0.02), RuleParams())
     'pass'
+
+    No comparison with what is not a number is ever true, so it would pass.
+
+    >>> decide_status(math.nan, 0.03, Thresholds(0.01, 0.02), RuleParams())
+    'not_assessed'
     """
+    if not (math.isfinite(p_value) and math.isfinite(effect)):
+        return "not_assessed"
     if p_value <= params.risky_rate and effect >= thresholds.risky:
         return "risky"
     if p_value <= params.false_alarm_rate and effect >= thresholds.warn:

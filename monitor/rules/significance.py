@@ -19,7 +19,7 @@ def upper_tail(value: float, sd: float, degrees_of_freedom: float) -> tuple[floa
 
 
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given.
+    """Holm's step-down adjusted p-values, in the order given. All must be numbers.
 
     >>> holm_adjust([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -33,6 +33,16 @@ def holm_adjust(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def correct_for_tests(p_value: float, tests: int) -> float:
+    """Bonferroni's correction for the choice of the smallest of so many p-values. What is not a number stays so.
+
+    >>> correct_for_tests(0.01, 3), correct_for_tests(0.5, 3), correct_for_tests(math.nan, 3)
+    (0.03, 1.0, nan)
+    """
+    # Not `min(1.0, ...)`, which makes 1 of nan: the rule would pass for what could not be computed.
+    return min(p_value * tests, 1.0)
+
+
 def correct_for_looks(p_value: float, look: int) -> float:
     """A p-value corrected for having looked again and again: this is the look number ``look``, from 1 on.
 
@@ -44,4 +54,4 @@ def correct_for_looks(p_value: float, look: int) -> float:
     >>> [correct_for_looks(0.01, look) for look in (1, 2, 3, 10)]
     [0.02, 0.06, 0.12, 1.0]
     """
-    return min(1.0, p_value * look * (look + 1))
+    return correct_for_tests(p_value, look * (look + 1))
