@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import hashlib
+import io
 import json
 import math
 import os
@@ -20,41 +22,87 @@ from corpus.shapes import ShapeError, decode_json, parse_shape
 
 T = TypeVar("T")
 
-# The end of a temporary file's name. What an interrupted run leaves behind may be training text, so `init` has Git
-# ignore all hidden files with this end.
-TEMPORARY_SUFFIX = ".tmp"
+# A temporary file's name begins and ends like this. What an interrupted run leaves behind may be training text, so
+# `init` has Git ignore all hidden files with this end; the start tells ours from those of other programs.
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".entropylaw-", ".tmp"
 
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file that replaces ``path`` when the block ends well, and is deleted when it does not.
 
-    Missing folders are made. A symbolic link is replaced, not followed: DVC links a stage's outputs to its cache.
-    Raises EntropylawError when the file cannot be made or replaced.
+    Missing folders are made, and what a killed run left in the folder is deleted. A symbolic link is replaced, not
+    followed: DVC links a stage's outputs to its cache. Raises EntropylawError when the file cannot be made, written or
+    replaced.
     """
     target = Path(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent)
+        sweep_temporary_files(target.parent)
+        raw, temporary = _make_temporary(target)
     except OSError as error:
-        raise EntropylawError(f"{target}: cannot be written: {error.strerror}") from None
+        raise _write_error(target, error) from None
     try:
-        with os.fdopen(descriptor, mode, **text) as handle:  # type: ignore[call-overload]
+        buffered = io.BufferedWriter(raw)
+        with buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8", newline="\n") as handle:
             yield handle
             handle.flush()
-            os.fsync(handle.fileno())
+            _put_into_place(raw.fileno(), temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def sweep_temporary_files(folder: str | os.PathLike[str]) -> None:
+    """Delete the temporary files that killed runs left in a folder: nobody holds their locks any more."""
+    for left in Path(folder).glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError), left.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+class _TemporaryFile(io.FileIO):
+    """A file that names its target when it cannot be written, as on a full disk."""
+
+    def __init__(self, descriptor: int, target: Path) -> None:
+        super().__init__(descriptor, "w")
+        self._target = target
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise _write_error(self._target, error) from None
+
+
+def _make_temporary(target: Path) -> tuple[_TemporaryFile, str]:
+    """A new temporary file beside its target, open and locked: its writer lives for as long as it is."""
+    while True:
+        descriptor, temporary = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, target.parent)
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return _TemporaryFile(descriptor, target), temporary
+        os.close(descriptor)  # another writer swept it away before it was locked
+
+
+def _put_into_place(descriptor: int, temporary: str, target: Path) -> None:
+    try:
+        os.fsync(descriptor)
         # mkstemp makes files private; results are meant to be shared like any other file of the repository.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    except OSError as error:
+        raise _write_error(target, error) from None
+
+
+def _write_error(target: Path, error: OSError) -> EntropylawError:
+    return EntropylawError(f"{target}: cannot be written: {error.strerror}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from corpus.artifacts import sweep_temporary_files
 from corpus.errors import EntropylawError
 from monitor.history_entry import DatasetReference, HistoryEntry
 from monitor.history_file import STATUSES, read_file, write_file
@@ -111,6 +112,8 @@ def replace_entry(folder: str | Path, entry: HistoryEntry) -> Path:
 
 def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
     """The entries under the names that they were accepted by, with their files, in the history's order."""
+    # DVC takes every file in the folder for a part of the history, also what a killed run left.
+    sweep_temporary_files(folder)
     files = [(path, read_file(path)) for path in sorted(Path(folder).glob("*.json"))]
     return sorted(files, key=lambda file: (file[1].number, file[1].name, file[1].data_hash, file[1].id))
 

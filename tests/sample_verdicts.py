@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from monitor.history import HistoryEntry
 from monitor.law.results import CurveBand, LawCurve, LawPoint, LawSummary
+from monitor.rules.registry import list_rules
 from monitor.verdict import (
     DatasetChanges,
     FlaggedRow,
@@ -20,6 +22,7 @@ from monitor.verdict import (
     Verdict,
     Version,
 )
+from monitor.verdict_consistency import list_asked
 from monitor.waivers import Waiver
 from training.unread_rows import UnreadRows
 
@@ -188,6 +191,9 @@ def changes() -> dict[str, DatasetChanges]:
     return {"sft": sft, "preferences": preferences}
 
 
+PREFERENCES_AND_SFT = ("sft", "preferences")
+
+
 def sample_verdict(status: str) -> Verdict:
     """A verdict of the given status: on x1 for a baseline, else on x5, compared with x4."""
     return {
@@ -199,7 +205,20 @@ def sample_verdict(status: str) -> Verdict:
     }[status]()
 
 
+def _complete(rules: tuple[RuleResult, ...], datasets: Iterable[str]) -> tuple[RuleResult, ...]:
+    """The results, and of each dataset the rules that they leave out, which were skipped."""
+    known = {(rule.dataset, rule.id) for rule in rules}
+    others = (
+        RuleResult(rule, dataset, "skipped", "No rows were added.")
+        for dataset in datasets
+        for rule in list_asked(dataset, list_rules())
+    )
+    return (*rules, *(rule for rule in others if (rule.dataset, rule.id) not in known))
+
+
 def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: Any) -> Verdict:
+    if "parent_measurements" not in parts or parts["parent_measurements"]:
+        rules = _complete(rules, parts.get("parent_measurements", PREFERENCES_AND_SFT))
     return Verdict(
         **{
             "status": status,
@@ -218,6 +237,20 @@ def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: 
             **parts,
         }
     )
+
+
+def of_conversations(verdict: Verdict) -> Verdict:
+    """The verdict on a version that has no preferences any more."""
+    measurements = {"sft": verdict.measurements["sft"]}
+    rules = tuple(rule for rule in verdict.rules if rule.dataset == "sft")
+    version = replace(verdict.version, rows=measurements["sft"].rows)
+    return replace(verdict, version=version, measurements=measurements, rules=rules)
+
+
+def answer(verdict: Verdict, result: RuleResult) -> Verdict:
+    """The verdict with this result in the place of that of the same rule and dataset."""
+    same = [(rule.id, rule.dataset) == (result.id, result.dataset) for rule in verdict.rules]
+    return replace(verdict, rules=tuple(result if s else rule for s, rule in zip(same, verdict.rules, strict=True)))
 
 
 def _baseline() -> Verdict:

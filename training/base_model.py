@@ -19,6 +19,7 @@ from training.model_loading import load_pretrained
 from training.probe_run import choose_probe_rows
 from training.row_window import read_window
 from training.small_model import new_model, train_model, train_tokenizer
+from training.threads import same_bits
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -144,7 +145,9 @@ def _train_small_model(
     if not usable:
         limit = f"base_model.max_length={params.max_length}"
         raise EntropylawError(f"no baseline row has a response to train on within {limit} tokens")
-    losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
+    # Two machines call it the same model by its identity, so it must be the same one.
+    with same_bits(model):
+        losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return BaseModelCard(

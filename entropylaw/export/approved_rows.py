@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,16 @@ from corpus.params import read_params
 from corpus.prepare import read_prepared
 from corpus.records import Record, content_hash, data_hash
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.history_guard import require_history
+from entropylaw.repository.reassess import require_judged
+from entropylaw.repository.recompute import require_recomputed
 from entropylaw.repository.results import load_prepare_report, load_selection, load_verdict, load_waivers
+from entropylaw.repository.signatures import require_signatures
 from entropylaw.repository.verify_results import require_current
 from monitor.gate import decide_gate
+from monitor.history import read_history
 from monitor.measures.evidence import version_hash
 
 
@@ -58,9 +62,11 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     prepared = {name: load_prepare_report(name).data_hash for name in datasets}
     if version_hash(prepared) != verdict.version.data_hash:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
-    require_history()
+    require_signatures(require_history())
     require_current(layout.VERDICT, verdict.version.data_hash)
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today())
+    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
+    require_judged(verdict)
+    decision = decide_gate(verdict, load_waivers(), read_today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")
         error.exit_code = decision.exit_code

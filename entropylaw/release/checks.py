@@ -64,6 +64,7 @@ def check_results(release: Mapping[str, Any], params: ReleaseParams, today: date
 
 def find_verdict_problems() -> Finding:
     """Whether the verdict is one that a model may be released on, and the approval is of this verdict."""
+    from entropylaw.repository.approval import find_forgery
     from entropylaw.repository.results import load_approval, load_verdict
 
     verdict = load_verdict()
@@ -71,9 +72,8 @@ def find_verdict_problems() -> Finding:
     if verdict.status == "not_assessed":
         raise NotAssessedError(f"{layout.VERDICT}: {name} could not be assessed; {verdict.summary}")
     approval = load_approval()
-    found = (approval.approved, approval.status, approval.data_hash, approval.config_fingerprint)
-    if found != (True, verdict.status, verdict.version.data_hash, verdict.config_fingerprint):
-        return [f"{layout.APPROVAL}: does not approve the verdict in {layout.VERDICT}; run `dvc repro`"], ""
+    if problem := find_forgery(approval, verdict, approval.waivers):
+        return [f"{layout.APPROVAL}: {problem}; run `dvc repro`"], ""
     return [], f"{name} is {verdict.status} and was approved for training"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entropylaw.printing import note, print_document, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from entropylaw.release.checks import Check, Finding
@@ -54,13 +55,13 @@ def write_release() -> None:
             for folder in folders
         },
     }
-    document["checks"] = check_results(document, params, datetime.date.today())
+    document["checks"] = check_results(document, params, read_today())
     write_json(layout.RELEASE_JSON, document)
     write_text(layout.RELEASE_MD, render_release(load_release()))
-    typer.echo(f"{layout.RELEASE_MD}: release of {document['version']['name']}")
+    say(f"{layout.RELEASE_MD}: release of {document['version']['name']}")
     for check in document["checks"]:
         if check.status != "passed":
-            sys.stderr.write(f"warning: {check.reason}\n")
+            note(f"warning: {check.reason}")
 
 
 @app.command("check")
@@ -81,11 +82,11 @@ def check_release(
     from reports.escaping import log_json
     from reports.release import render_checks
 
-    checks = check_everything(tag, read_section(ReleaseParams, "release"), datetime.date.today())
+    checks = check_everything(tag, read_section(ReleaseParams, "release"), read_today())
     statuses = {check.status for check in checks}
     exit_code = 1 if "failed" in statuses else 3 if "unchecked" in statuses else 0
     document = {"schema_version": 1, "tag": tag, "exit_code": exit_code, "checks": checks}
-    sys.stdout.write(log_json(document) if json else render_checks([vars(check) for check in checks]))
+    print_document(log_json(document) if json else render_checks([vars(check) for check in checks]))
     raise typer.Exit(exit_code)
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from corpus.errors import EntropylawError
+from entropylaw.repository import layout
+from entropylaw.repository.approval import require_approval
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.results import load_approval, load_prepare_report, load_selection
 from monitor.measures.evidence import version_hash
@@ -18,7 +20,8 @@ def trace_rows(dataset: str, rows_hash: str) -> Provenance:
     """The origin of the rows with this ``data_hash``, from the results of the pipeline in the current folder.
 
     The rows must be those that selection.json describes; their pool must be what was prepared, and all that was
-    prepared the version that was approved. Where a link is missing, nothing beyond it is said.
+    prepared the version that was approved. Where a link is missing, nothing beyond it is said. Raises NotAssessedError
+    where there is an approval of this version that the gate never gave: nobody trains on it.
     """
     from training.model_card import Provenance
 
@@ -29,12 +32,14 @@ def trace_rows(dataset: str, rows_hash: str) -> Provenance:
             return origin
         origin = Provenance(method=selection.method, pool_rows=selection.pool_rows)
         prepared = {name: load_prepare_report(name).data_hash for name in read_datasets()}
+        version = version_hash(prepared)
+        if prepared.get(dataset) != selection.pool_hash or not layout.APPROVAL.exists():
+            return origin
         approval = load_approval()
-        if prepared.get(dataset) != selection.pool_hash or version_hash(prepared) != approval.data_hash:
+        if approval.data_hash != version or not approval.approved:
             return origin
-        if not approval.approved:
-            return origin
-        waivers = tuple(dict.fromkeys(waiver.rule for waiver in approval.waivers))
-        return replace(origin, version_hash=approval.data_hash, verdict=approval.status, waivers=waivers)
     except EntropylawError:  # a result is missing, damaged, or of another version of the tool
         return origin
+    require_approval()
+    waivers = tuple(dict.fromkeys(waiver.rule for waiver in approval.waivers))
+    return replace(origin, version_hash=version, verdict=approval.status, waivers=waivers)

@@ -26,6 +26,7 @@ from entropylaw.repository.lockfile import (
     read_lock,
 )
 from entropylaw.repository.pipeline_folder import is_pipeline
+from entropylaw.repository.signatures import signature_of
 from entropylaw.repository.tracked_data import is_changed
 from monitor.history_file import read_file
 
@@ -112,6 +113,6 @@ def _verify_history(md5: str, data_hash: str) -> None:
         if hash_as_dvc(layout.HISTORY) == md5:
             return
         own = [path for path in layout.HISTORY.glob("*.json") if read_file(path).data_hash == data_hash]
-        if any(hash_as_dvc(layout.HISTORY, [path]) == md5 for path in own):
+        if any(hash_as_dvc(layout.HISTORY, [path, signature_of(path)]) == md5 for path in own):
             return
     raise NotAssessedError(f"{layout.HISTORY}: is not the history that the verdict compares with; {REPAIR}")

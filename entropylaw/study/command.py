@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
+from corpus.interrupts import was_signalled
 from corpus.params import PARAMS_FILE
 from entropylaw.options import AsJson
+from entropylaw.printing import note, say
 from entropylaw.repository.layout import SFT, STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
 
 if TYPE_CHECKING:
@@ -49,14 +51,14 @@ def study(context: typer.Context, json: AsJson = False) -> None:
     require_repository(Path())
     require_conversations()
     for path in write_pipeline():
-        sys.stderr.write(f"wrote {path}\n")
+        note(f"wrote {path}")
     params = read_study_params()
     reproduce(STUDY_PIPELINE)
     if json:
         print_result(read_json(TABLE_JSON), True, [])
         return
-    typer.echo(render_study_text(load_study(params)))
-    typer.echo(f"Tables and figures: {TABLE_MD}")
+    say(*render_study_text(load_study(params)).splitlines())
+    say(f"Tables and figures: {TABLE_MD}")
 
 
 def require_conversations() -> None:
@@ -94,7 +96,9 @@ def reproduce(pipeline: Path) -> None:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            # It got the signal too, and has its locks to release.
+            # Ctrl-C reached it too, and it has its locks to release; a signal to this process alone did not.
+            if was_signalled():
+                process.terminate()
             process.wait()
             raise
     if code:
@@ -121,7 +125,7 @@ def run(name: Annotated[str, typer.Argument(help="An entry of study.methods.", s
     write_json(result_file(name), result)
     write_text(lengths_file(name), render_csv(LENGTHS_HEADER, sorted(lengths.items())))
     z = ", ".join(f"{run.z:.4f}" for run in result.runs)
-    typer.echo(f"{name}: {result.runs[0].selected.rows} rows of {result.budget_tokens} tokens at most; Z {z}")
+    say(f"{name}: {result.runs[0].selected.rows} rows of {result.budget_tokens} tokens at most; Z {z}")
 
 
 @app.command("report")
@@ -143,7 +147,7 @@ def report() -> None:
     write_text(TABLE_CSV, tabulate_study(result))
     write_text(TABLE_MD, render_study(result, [figure.chart for figure in figures], PLOTS))
     write_json(TABLE_JSON, summarise_study(result))
-    typer.echo(f"{TABLE_MD}: {len(result.methods)} methods, {len(figures)} figures")
+    say(f"{TABLE_MD}: {len(result.methods)} methods, {len(figures)} figures")
 
 
 def load_study(params: StudyParams) -> Study:

@@ -64,9 +64,9 @@ class Draft:
         status = decide_status(adjusted, self.effect, self.thresholds, params)
         if status == "risky":
             status = self.worst
-        alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
         if status == "not_assessed":
-            return self.without_numbers()
+            return refuse_result(self.result)
+        alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
         if status != "pass":
             reason = self.alarm
         elif adjusted <= params.false_alarm_rate:
@@ -78,19 +78,11 @@ class Draft:
             reason = self.passing
         return replace(self.result, status=status, reason=reason)
 
-    @property
-    def is_computed(self) -> bool:
-        """Whether the numbers of the result, where it has any, are numbers."""
-        found = (self.result.statistic, self.result.p_value, self.effect)
-        return all(value is None or math.isfinite(value) for value in found)
 
-    def without_numbers(self) -> RuleResult:
-        """The rule's result where one of its numbers is none: what could not be computed is no pass."""
-        reason = (
-            "It could not be computed: a number that it rests on, of this version, its parent or the calibration, is "
-            "not finite."
-        )
-        return replace(self.result, status="not_assessed", reason=reason, statistic=None, threshold=None, p_value=None)
+def refuse_result(result: RuleResult) -> RuleResult:
+    """The result of a rule whose numbers cannot be trusted, because one of them is not a number."""
+    reason = "A number that this rule rests on is missing or not finite, so it could not be asked."
+    return replace(result, status="not_assessed", reason=reason, statistic=None, threshold=None, p_value=None)
 
 
 def join_words(words: Sequence[str]) -> str:
@@ -104,19 +96,17 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def decide_status(p_value: float, effect: float, thresholds: Thresholds, params: RuleParams) -> RuleStatus:
-    """The status of a rule. An alarm must be both significant and large enough to matter.
+    """The status of a rule. An alarm must be both significant and large enough to matter. What is not a number is
+    neither, and no pass.
 
     >>> decide_status(0.001, 0.03, Thresholds(0.01, 0.02), RuleParams())
     'risky'
     >>> decide_status(0.001, 0.005, Thresholds(0.01, 0.02), RuleParams())
     'pass'
-
-    No comparison with what is not a number is ever true, so it would pass.
-
-    >>> decide_status(math.nan, 0.03, Thresholds(0.01, 0.02), RuleParams())
+    >>> decide_status(float("nan"), 0.03, Thresholds(0.01, 0.02), RuleParams())
     'not_assessed'
     """
-    if not (math.isfinite(p_value) and math.isfinite(effect)):
+    if math.isnan(p_value) or math.isnan(effect):
         return "not_assessed"
     if p_value <= params.risky_rate and effect >= thresholds.risky:
         return "risky"

@@ -18,8 +18,19 @@ def upper_tail(value: float, sd: float, degrees_of_freedom: float) -> tuple[floa
     return t, float(stats.t.sf(t, degrees_of_freedom))
 
 
+def correct_for_choice(p_value: float, tests: float) -> float:
+    """A p-value corrected for a choice among so many tests (Bonferroni). One that is not a number stays what it is.
+
+    >>> correct_for_choice(0.01, 3), correct_for_choice(0.5, 3), correct_for_choice(float("nan"), 3)
+    (0.03, 1.0, nan)
+    """
+    # Not min(1.0, …): of nan that is 1, and what was never computed would pass.
+    corrected = tests * p_value
+    return 1.0 if corrected > 1 else corrected
+
+
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given. All must be numbers.
+    """Holm's step-down adjusted p-values, in the order given.
 
     >>> holm_adjust([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -28,19 +39,9 @@ def holm_adjust(p_values: Sequence[float]) -> list[float]:
     adjusted = [1.0] * len(p_values)
     running = 0.0
     for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        running = max(running, correct_for_choice(p_values[i], len(p_values) - rank))
         adjusted[i] = running
     return adjusted
-
-
-def correct_for_tests(p_value: float, tests: int) -> float:
-    """Bonferroni's correction for the choice of the smallest of so many p-values. What is not a number stays so.
-
-    >>> correct_for_tests(0.01, 3), correct_for_tests(0.5, 3), correct_for_tests(math.nan, 3)
-    (0.03, 1.0, nan)
-    """
-    # Not `min(1.0, ...)`, which makes 1 of nan: the rule would pass for what could not be computed.
-    return min(p_value * tests, 1.0)
 
 
 def correct_for_looks(p_value: float, look: int) -> float:
@@ -54,4 +55,4 @@ def correct_for_looks(p_value: float, look: int) -> float:
     >>> [correct_for_looks(0.01, look) for look in (1, 2, 3, 10)]
     [0.02, 0.06, 0.12, 1.0]
     """
-    return correct_for_tests(p_value, look * (look + 1))
+    return correct_for_choice(p_value, look * (look + 1))
