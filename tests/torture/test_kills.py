@@ -110,7 +110,7 @@ def list_names() -> Iterator[str]:
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("stage", list_names())
+@pytest.mark.parametrize("stage", list(list_names()))
 def test_a_stage_that_is_killed_runs_again_to_the_same_result(
     team: Victim, stage: str, tmp_path: Path, tally: Tally
 ) -> None:

@@ -37,7 +37,7 @@ COMMANDS = (
     ("lint", "rows.jsonl"),
     ("report",),
 )
-NAMES = ["a b", 'it\'s "odd"', "line\nbreak", "$(touch pwn)&;|<>*", "-rf", "é\udcff", "…" * 60]
+NAMES = ['it\'s "odd"', "a b", "line\nbreak", "$(touch pwn)&;|<>*", "-rf", "é\udcff", "…" * 60]
 
 
 def read_files(place: Place) -> dict[str, bytes]:
@@ -67,7 +67,7 @@ def test_no_command_needs_a_home_or_a_locale(name: str, usual: dict[str, bytes],
     tally("commands on odd machines", len(COMMANDS))
 
 
-@pytest.mark.parametrize("name", [NAMES[1], *(pytest.param(name, marks=pytest.mark.torture) for name in NAMES)])
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.torture) for name in NAMES[1:])])
 def test_folders_and_files_may_have_any_name(tmp_path: Path, name: str, tally) -> None:
     place = make_place(tmp_path / name, "pass")
     data, out = place.folder / f"{name}.jsonl", place.folder / f"out {name}"
