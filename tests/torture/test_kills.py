@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -226,6 +228,28 @@ def test_a_stage_that_is_stopped_leaves_no_temporary_file(
         assert not list(victim.folder.rglob(".entropylaw-*"))
     assert victim.finish(words).code == 0
     assert victim.read_state() == unbroken.read_state()
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("stage", "folder"),
+    [("base_model", "models/base"), ("sft", ".entropylaw/checkpoints/sft-"), ("kto", ".entropylaw/")],
+)
+@pytest.mark.parametrize("blocks", [20, 130])
+def test_a_model_that_has_no_room_names_its_folder(
+    team: Victim, stage: str, folder: str, blocks: int, tmp_path: Path
+) -> None:
+    """``blocks``: no file may grow beyond so many of 1,024 bytes; the weights of these models have 123 of them."""
+    words, victim = list_stages(team)[stage], team.copy(tmp_path / "full", seed=0)
+    line = shlex.join([sys.executable, "-m", *words])
+    ended = victim.finish(["bash", "-c", f"ulimit -f {blocks} && exec {line}"])
+    told = ended.said.splitlines()[-1]
+    if (stage, blocks) == ("base_model", 130):
+        assert ended.code == 0  # it has no checkpoints, so it has room enough
+    else:
+        assert ended.code == 2 and told.startswith(f"entropylaw: {folder}") and ": cannot be written: " in told
+    assert victim.finish(words).code == 0
+    assert victim.read_state() == team.read_state()
 
 
 @pytest.mark.torture
