@@ -1,4 +1,4 @@
-"""Files written whole or not at all: temporary file beside the target, fsync, rename."""
+"""Files written whole or not at all (temporary file beside the target, fsync, rename), and read back as written."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from corpus.errors import EntropylawError
+from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
 from corpus.merge_conflicts import describe_conflict
+from corpus.shapes import ShapeError, decode_json, parse_shape
+
+T = TypeVar("T")
 
 # A temporary file's name begins and ends like this. What an interrupted run leaves behind may be training text, so
 # `init` has Git ignore all hidden files with this end; the start tells ours from those of other programs.
@@ -146,23 +149,57 @@ def write_json(path: str | os.PathLike[str], result: Any) -> None:
     write_text(path, to_json(result))
 
 
-def read_json(path: str | os.PathLike[str], made_by: str = "") -> Any:
-    """Read a JSON result; ``made_by`` names the command to run when it is missing.
+def read_json(path: str | os.PathLike[str], made_by: str = "", repair: str = "") -> Any:
+    """Read a JSON result. ``made_by``: the command that makes it, to be named when it is missing or damaged.
 
-    Raises EntropylawError when the file is missing or is not JSON.
+    ``repair``: what else is to be done about a damaged one. Raises DamagedResultError when it holds what no result
+    holds (see `decode_json`), and NotAssessedError when it is missing: what rests on it could not be assessed.
     """
-    hint = f"; run `{made_by}` first" if made_by else ""
-    text = ""
+    content = b""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
+        content = Path(path).read_bytes()
+        return decode_json(content)
     except (FileNotFoundError, NotADirectoryError):
-        raise EntropylawError(f"{path}: no such file{hint}") from None
+        hint = f"; run `{made_by}` first" if made_by else ""
+        raise NotAssessedError(f"{path}: no such file{hint}") from None
     except OSError as error:
-        raise EntropylawError(f"{path}: cannot be read: {error.strerror}{hint}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        conflict = describe_conflict(path, text)
-        raise EntropylawError(conflict or f"{path}: not a readable JSON result ({error}){hint}") from None
+        cause = f"cannot be read: {error.strerror}"
+        raise DamagedResultError(f"{path}: {cause}; {repair or _name_repair(made_by)}") from None
+    except ShapeError as error:
+        conflict = describe_conflict(path, content.decode(errors="replace"))
+        raise DamagedResultError(conflict or f"{path}: {error}; {repair or _name_repair(made_by)}") from None
+
+
+def read_result(
+    path: str | os.PathLike[str], shape: type[T], made_by: str = "", repair: str = "", complete: bool = False
+) -> T:
+    """Read a JSON result as the dataclass that it was written from, or as any type that msgspec knows.
+
+    ``complete``: keys that have a default must be there too, as where no earlier release left them out. Raises what
+    `read_json` raises, and DamagedResultError, naming the place in the file, when it is anything else.
+    """
+    return parse_result(read_json(path, made_by, repair), shape, path, made_by, repair, complete)
+
+
+def parse_result(
+    document: Any,
+    shape: type[T],
+    path: str | os.PathLike[str],
+    made_by: str = "",
+    repair: str = "",
+    complete: bool = False,
+) -> T:
+    """The result that ``read_json`` read of ``path``. Raises DamagedResultError as ``read_result`` does."""
+    try:
+        return parse_shape(document, shape, complete)
+    except ShapeError as error:
+        hint = "" if error.is_newer else f"; {repair or _name_repair(made_by)}"
+        raise DamagedResultError(f"{path}: {error}{hint}") from None
+
+
+def _name_repair(made_by: str) -> str:
+    """DVC does a stage again that it takes for done only when it is told to."""
+    return f"run `{made_by.replace('dvc repro', 'dvc repro --force', 1)}`" if made_by else "restore it from Git"
 
 
 def fingerprint(value: Any) -> str:

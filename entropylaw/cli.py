@@ -22,6 +22,7 @@ from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup, WritingCommand
+from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 from entropylaw.select import command as select
@@ -47,6 +48,10 @@ class Commands(TyperGroup):
 
     Ctrl-C is one line too, and exit code 130, as shells have it; SIGTERM is 143.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with guarded_streams():
+            return super().main(*arguments, **options)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _told_in_one_line():
@@ -75,21 +80,21 @@ def _told_in_one_line() -> Iterator[None]:
         yield
     except EntropylawError as error:
         message = " ".join(str(error).split())
-        sys.stderr.write(f"entropylaw: {message}\n")
+        note(f"entropylaw: {message}")
         raise typer.Exit(error.exit_code) from None
     except ModuleNotFoundError as error:
         missing = explain_missing(error.name)
         if missing is None:
             raise
-        sys.stderr.write(f"entropylaw: {missing}\n")
+        note(f"entropylaw: {missing}")
         raise typer.Exit(2) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"entropylaw: {where}{error.strerror or error}\n")
+        note(f"entropylaw: {where}{error.strerror or error}")
         raise typer.Exit(2) from None
     except KeyboardInterrupt as interrupt:
         # A command that knows what the interruption left behind says so in the exception.
-        sys.stderr.write(f"entropylaw: {str(interrupt) or 'stopped'}\n")
+        note(f"entropylaw: {str(interrupt) or 'stopped'}")
         raise typer.Exit(interrupt_code()) from None
 
 
@@ -111,7 +116,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"entropylaw {__version__}")
+        say(f"entropylaw {__version__}")
         raise typer.Exit
 
 
@@ -170,6 +175,7 @@ def main() -> None:
     # Threads that spin while they wait cost a factor of thirty where another process wants the same cores, as on a
     # laptop or a CI runner; waiting asleep costs a quarter on an idle machine. To be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    guard_streams()  # to the very end, where Python prints a traceback
     if STAGE_VARIABLE in os.environ:
         # What a stage makes, nobody records when DVC is gone; the next run starts it again.
         end_with_starter()
@@ -181,11 +187,11 @@ def main() -> None:
     except Exception:
         # Python's own exit code, 1, would say that the data is risky.
         traceback.print_exc()
-        sys.stderr.write("entropylaw: stopped by a mistake in this program; please report the lines above\n")
+        note("entropylaw: stopped by a mistake in this program; please report the lines above")
         code = NotAssessedError.exit_code
     problem = flush_standard_streams()
     if problem is not None:
-        sys.stderr.write(f"entropylaw: {problem}\n")
+        note(f"entropylaw: {problem}")
         # What was not told is no pass; an exit code that says more than that stays.
         code = code or 2
     stop_interrupting()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from corpus.errors import EntropylawError
+from entropylaw.printing import note
 from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.missing_data import explain_missing_data
 from entropylaw.repository.pipeline_folder import find_pipeline
@@ -91,7 +91,7 @@ def _entered(given: dict[str, Any]) -> Iterator[Path]:
         folder = start
     if folder != start and of_worker is None:
         place = os.path.relpath(folder, start)
-        sys.stderr.write(f"entropylaw: working in {place}, the pipeline's folder; run there what is named below\n")
+        note(f"entropylaw: working in {place}, the pipeline's folder; run there what is named below")
     token = _started_in.set(start)
     try:
         with contextlib.chdir(folder):

@@ -160,7 +160,7 @@ def _list_saved(folder: Path) -> list[Path]:
     try:
         state = json.loads(notes.read_text(encoding="utf-8"))
         files = [folder / item["filename"] for item in state.get("_data_files", ())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(notes, "is not what save_to_disk of `datasets` writes; save the dataset again") from None
     if state.get("_indices_data_files") or state.get("_indices_files"):
         raise DataError(folder, "was saved with an order of its own; save it after `dataset.flatten_indices()`")

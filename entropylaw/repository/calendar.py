@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import sys
 
+from entropylaw.printing import note
 from entropylaw.repository.git import run_git
 
 
@@ -20,8 +20,8 @@ def read_today() -> datetime.date:
     # The clocks of two machines differ a little, and so may their dates around midnight.
     if committed - today <= datetime.timedelta(days=1):
         return today
-    sys.stderr.write(
+    note(
         f"entropylaw: the clock says {today}, and the last commit is of {committed}: set the clock; waivers are judged "
-        f"as of {committed}\n"
+        f"as of {committed}"
     )
     return committed

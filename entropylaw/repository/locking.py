@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.artifacts import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+from entropylaw.printing import note
 
 # In the pipeline's folder, and named as a temporary file: Git takes none of those, and one that a killed process left
 # is deleted as they are.
@@ -28,9 +28,7 @@ def one_at_a_time(lock: Path = LOCK) -> Iterator[None]:
     try:
         descriptor = _take(lock)
     except OSError as error:
-        sys.stderr.write(
-            f"entropylaw: {lock}: cannot be locked ({error.strerror}); see that no other command runs here meanwhile\n"
-        )
+        note(f"entropylaw: {lock}: cannot be locked ({error.strerror}); see that no other command runs here meanwhile")
     try:
         yield
     finally:
@@ -61,5 +59,5 @@ def _wait_for(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 100, 0).decode("ascii", "replace") or "another process"
-        sys.stderr.write(f"entropylaw: waiting for {holder}, which writes here too\n")
+        note(f"entropylaw: waiting for {holder}, which writes here too")
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -58,7 +58,7 @@ class Pool:
     token_counts: list[int] | None
     seconds: dict[str, float]
     # A file that changes during a selection would have other rows at the same numbers.
-    stamp: tuple[tuple[str, int, int], ...] | None
+    stamp: tuple[tuple[str, int, int, int], ...] | None
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -19,6 +19,7 @@ from monitor.rules.edit_findings import (
     find_moves,
 )
 from monitor.rules.rule import Rule, RuleInput
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import RuleResult
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def _correct_findings(edits: RowEdits) -> list[tuple[EditFinding, float]]:
     found += [(finding, 3 * DAMAGE_TESTS * finding.p_value) for finding in find_damage(edits)]
     moves = [finding for finding in find_moves(edits) if finding.share >= MIN_MOVED_SHARE]
     found += [(finding, 3 * MOVE_TESTS * finding.p_value) for finding in moves]
-    return sorted(((finding, min(1.0, p)) for finding, p in found), key=lambda item: (item[1], -item[0].share))
+    return sorted(
+        ((finding, correct_for_choice(p, 1)) for finding, p in found), key=lambda item: (item[1], -item[0].share)
+    )
 
 
 def _choose(
