@@ -42,6 +42,12 @@ class DataError(EntropylawError):
         return type(self), (self.path, self.cause, self.line, self.unit)
 
 
+class PreparedRowsError(DataError):
+    """A prepared file that is missing or damaged: what was measured on its rows could not be assessed."""
+
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class BadRow:
     """A row that cannot be read although its file can: its number, why in a few words to count by, what is wrong."""
@@ -59,3 +65,7 @@ class NotAssessedError(EntropylawError):
     """A measurement or a verdict that could not be made. Never to be read as a pass."""
 
     exit_code = 3
+
+
+class DamagedResultError(NotAssessedError):
+    """A file that Entropylaw wrote and that is not what it wrote any more, or was written by another version of it."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.visible_text import is_seen, shows_something
+from entropylaw.printing import print_json, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from monitor.gate import GateDecision
@@ -64,6 +65,8 @@ def accept(
 
     if not baseline and (reason is not None or owner is not None):
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
+    if name is not None and not (shows_something(name) and all(map(is_seen, name))):
+        raise EntropylawError(f"--name {name!a}: expected a name that everybody can see and type")
     key = find_key() if sign else None
     verdict = load_verdict()
     # Else the version measured last would be recorded where the one that is here is meant.
@@ -75,7 +78,7 @@ def accept(
     if anchor and accepted is not None and not baseline:
         fresh = list_fresh_stages()
         file = replace_entry(layout.HISTORY, confirm(accepted))
-        typer.echo(f"{file}: {accepted.name} is the anchor")
+        say(f"{file}: {accepted.name} is the anchor")
         sign_anew(file, key)
         write_reports_again(fresh)
         return
@@ -102,7 +105,7 @@ def accept(
     fresh = list_fresh_stages()
     told = f"{entry.status}, and the anchor" if anchor else entry.status
     file = write_entry(layout.HISTORY, entry)
-    typer.echo(f"{file}: {entry.name} is {told}")
+    say(f"{file}: {entry.name} is {told}")
     sign_anew(file, key)
     write_reports_again(fresh, judged_anew=decision.exit_code == 3)
 
@@ -112,10 +115,10 @@ def sign_anew(file: Path, key: str | None) -> None:
     from entropylaw.repository.signatures import sign_entry, signature_of
 
     if key is not None:
-        typer.echo(f"{sign_entry(file, key)}: signed")
+        say(f"{sign_entry(file, key)}: signed")
     elif signature_of(file).exists():
         signature_of(file).unlink()
-        typer.echo(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
+        say(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:
@@ -137,7 +140,7 @@ def require_approval(verdict: Verdict, baseline: bool) -> tuple[GateDecision, Se
     from monitor.gate import decide_gate
     from monitor.waivers import valid_waivers
 
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     decision = decide_gate(verdict, waivers, today)
     if decision.approved:
         return decision, decision.waivers
@@ -159,6 +162,9 @@ def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> d
     from monitor.gate import RESTART_COMMAND
 
     given = {"reason": (reason or "").strip(), "owner": (owner or "").strip()}
+    for key, text in given.items():
+        if text and not shows_something(text):
+            raise EntropylawError(f"--{key}: nobody sees the characters that it is made of")
     compared = verdict.parent_measurements
     unrun = [rule.id for rule in verdict.rules if rule.status == "not_assessed" and rule.dataset in compared]
     if not all(given.values()) and (unrun or any(given.values())):
@@ -188,7 +194,7 @@ def write_reports_again(fresh: Sequence[str], judged_anew: bool = False) -> None
         write_release()
     record_stages(fresh)
     if judged_anew:
-        typer.echo("Next: `dvc repro`, which asks the gate again and goes on from there.")
+        say("Next: `dvc repro`, which asks the gate again and goes on from there.")
 
 
 def load_evidence_of(verdict: Verdict) -> list[Evidence]:
@@ -207,11 +213,11 @@ def load_scores_of(verdict: Verdict) -> dict[str, float]:
     """Z by benchmark, as `evaluate` measured it and as `score` was told, where that is of this version: it may still be
     of an earlier one.
     """
-    from corpus.artifacts import read_json
     from entropylaw.repository.reported_scores import read_reported_scores
+    from entropylaw.repository.results import load_evaluation
 
-    evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
-    measured = dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    evaluation = load_evaluation() if layout.EVALUATION.exists() else None
+    measured = evaluation.z if evaluation and evaluation.data_hash == verdict.version.data_hash else {}
     return {**measured, **read_reported_scores(verdict.version.data_hash)}
 
 
@@ -220,10 +226,8 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
 
     Example: entropylaw history
     """
-    from corpus.artifacts import to_json
     from monitor.history import anchor_of, list_ends, read_history
     from monitor.lineage import list_followed
-    from reports.escaping import escape_log
     from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
@@ -247,12 +251,12 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             }
             for entry, names in zip(entries, followed, strict=True)
         ]
-        sys.stdout.write(to_json(rows))
+        print_json(rows)
         return
     if not entries:
-        typer.echo("No version has been accepted yet; run `entropylaw accept` after `dvc repro`.")
+        say("No version has been accepted yet; run `entropylaw accept` after `dvc repro`.")
         return
-    typer.echo(f"{'':>3} {'version':<12} {'dataset':<12} {'rows':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7}  status")
+    say(f"{'':>3} {'version':<12} {'dataset':<12} {'rows':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7}  status")
     above: list[str] = []
     for entry, names in zip(entries, followed, strict=True):
         # Said only where branches were merged: else each version follows the one above it.
@@ -262,14 +266,14 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             numbers = " ".join(f"{value:7.3f}" for value in (m.r, m.r_long, m.l, m.c))
             status = f"{entry.status}, waived" if entry.waived else entry.status
             status += ", anchor" if any(entry is anchor for anchor in anchors) else ""
-            status += f", begun anew by {escape_log(': '.join(entry.start.values()))}" if entry.start else ""
+            status += f", begun anew by {': '.join(entry.start.values())}" if entry.start else ""
             status += after
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
-            typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
-    typer.echo("\n" + "\n".join(LEGEND))
+            say(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
+    say("", *LEGEND)
     ends = list_ends(entries)
     if len(ends) > 1:
-        typer.echo(
+        say(
             f"Branches were merged: {', '.join(end.name for end in ends)} are the last of each. The next version is "
             "compared with the one whose rows are nearest to its own, and follows all of them."
         )
@@ -304,13 +308,13 @@ def score(
     if version is None:
         verdict = verdict or load_verdict()
         if own is None:
-            typer.echo(f"{report_score(verdict.version.data_hash, benchmark, value)}: {benchmark} {value:g}")
+            say(f"{report_score(verdict.version.data_hash, benchmark, value)}: {benchmark} {value:g}")
             return
         version = own.name
     # A score of the version under test changes nothing that it is judged by; one of an earlier version may.
     fresh = list_fresh_stages() if own is not None and own.name == version else ()
     file = record_score(layout.HISTORY, version, benchmark, value)
-    typer.echo(f"{file}: {benchmark} {value:g}")
+    say(f"{file}: {benchmark} {value:g}")
     sign_anew(file, key)
     write_reports_again(fresh)
 
@@ -331,7 +335,7 @@ def waive(
     from monitor.rules.registry import rule_ids
     from monitor.waivers import Waiver, add_waiver, require_future
 
-    require_future(expires, datetime.date.today())
+    require_future(expires, read_today())
     verdict = load_verdict()
     risky, warning = (
         list(dict.fromkeys(item.id for item in verdict.rules if item.status == status)) for status in ("risky", "warn")
@@ -342,4 +346,4 @@ def waive(
         raise EntropylawError(f"{rule}: no alarm of {verdict.version.name}; {found}")
     for item in rules:
         add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires), rule_ids())
-        typer.echo(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")
+        say(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entropylaw.printing import note, print_document, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from monitor.verdict import FlaggedRow, Verdict
@@ -87,14 +87,15 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
 
 def load_training_curves(data_hash: str) -> list[TrainingCurve]:
     """The training curves of the models that were trained on this data version, as their training.json says."""
-    from corpus.artifacts import read_json
+    from corpus.artifacts import read_result
     from reports.training_curves import read_training_curve
 
     curves = []
     for dataset, method in ((layout.SFT, "SFT"), (layout.PREFERENCES, "KTO")):
         summary = layout.result(dataset, "training.json")
-        report = read_json(summary) if summary.exists() else None
-        if isinstance(report, dict) and report.get("version_hash") == data_hash:
+        # What training reports differs by method and release; only whose curve it is counts here.
+        report = read_result(summary, dict[str, Any], "dvc repro") if summary.exists() else {}
+        if report.get("version_hash") == data_hash:
             curves.append(read_training_curve(dataset, method, layout.result(dataset, "live")))
     return [curve for curve in curves if curve]
 
@@ -125,7 +126,7 @@ def report() -> None:
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
     write_text(layout.REPORT_HTML, render_html(data, figures))
     write_text(layout.REPORT_MD, render_markdown_report(data))
-    typer.echo(f"{layout.REPORT_HTML}: {data.headline}")
+    say(f"{layout.REPORT_HTML}: {data.headline}")
 
 
 def gate(
@@ -160,12 +161,12 @@ def gate(
         require_current(layout.VERDICT, verdict.version.data_hash)
     require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
     require_judged(verdict)
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today(), strict)
+    decision = decide_gate(verdict, load_waivers(), read_today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
-        typer.echo(decision.reason)
+        say(decision.reason)
         return
-    sys.stderr.write(f"entropylaw: {decision.reason}\n")
+    note(f"entropylaw: {decision.reason}")
     raise typer.Exit(decision.exit_code)
 
 
@@ -201,7 +202,7 @@ def check(
     from reports.report_data import build_report_data, show_stale
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     # Only this format points into the data files, and reading params.yaml takes time.
     datasets = known_datasets() if format is CheckFormat.gitlab else {}
     files = {name: dataset.file for name, dataset in datasets.items()}
@@ -217,7 +218,7 @@ def check(
             verify_verdict(verdict, shown)
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code
-    sys.stdout.write(render_check(data, format.value))
+    print_document(render_check(data, format.value))
     raise typer.Exit(code)
 
 
@@ -235,7 +236,7 @@ def verify_verdict(path: Path, verdict: Verdict) -> None:
         raise NotAssessedError(problem)
     if missing := list_missing_rows():
         names = " ".join(path.as_posix() for path in missing)
-        typer.echo(f"not judged again, because its rows are not here: `dvc pull {names}` brings them", err=True)
+        note(f"not judged again, because its rows are not here: `dvc pull {names}` brings them")
         return
     with show_progress("judge again"):
         require_same_verdict(path, verdict)

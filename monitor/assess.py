@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from corpus.errors import NotAssessedError
 from corpus.formats import READER
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, find_own, parent_of
@@ -278,7 +280,16 @@ def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str, r
 
 
 def measure(item: Evidence) -> Measurements:
-    """What was measured on a dataset, without its parent."""
+    """What was measured on a dataset, without its parent. Raises NotAssessedError where a measure is not a number."""
+    measured = {
+        "R": item.compression.r,
+        "long R": item.compression.r_long,
+        "L": item.l,
+        "C": item.consistency.agreement,
+    }
+    for name, value in measured.items():
+        if not math.isfinite(value):
+            raise NotAssessedError(f"{item.dataset}: {name} could not be measured, so nothing is compared")
     return Measurements(
         rows=len(item.records),
         r=item.compression.r,

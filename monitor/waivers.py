@@ -14,6 +14,7 @@ from corpus.artifacts import write_text
 from corpus.errors import ParamsError
 from corpus.merge_conflicts import describe_conflict
 from corpus.params import parse_section
+from corpus.visible_text import shows_something
 
 # Rules of release 0.2. What they looked at, the rules `damage` and `style` see, and may say something else of it.
 RETIRED_RULES = ("wording", "form")
@@ -165,8 +166,8 @@ def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
     if not re.fullmatch("[0-9a-f]{32}", waiver.data_hash):
         raise ParamsError(f"{where}.data_hash: expected the 32 hex digits of verdict.json, found {waiver.data_hash!r}")
     for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):
-        if not text.strip():
-            raise ParamsError(f"{where}.{key}: must not be empty")
+        if not shows_something(text):
+            raise ParamsError(f"{where}.{key}: must not be empty, nor of characters that nobody sees")
     _check_day(waiver.expires, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -458,7 +459,7 @@ def _risky() -> Verdict:
         RuleResult(rule, "preferences", "skipped", "No rows were added.") for rule in ("loss", "agreement", "both_rise")
     )
     rows = [
-        *(FlaggedRow(1601 + i, data_hash(100 + i), source, "sft", "redundancy", 58 - i, ratio) for i in range(26)),
+        *(FlaggedRow(1601 + i, data_hash(100 + i), source, "sft", "redundancy", 58.0 - i, ratio) for i in range(26)),
         *(
             FlaggedRow(1640 + 3 * i, data_hash(200 + i), source, "sft", "loss", 9.4 - 0.1 * i, "nats per token")
             for i in range(14)
@@ -492,3 +493,12 @@ def _not_assessed() -> Verdict:
         changes={"sft": changes()["sft"]},
         law=LawSummary(None, "Too few points: 2 training runs were measured and the law needs 8.", 2, (), {}),
     )
+
+
+def written_verdict(status: str) -> Verdict:
+    """The sample as a stage may write it: every measure is a number. What is not one is for the reports to show."""
+    verdict = sample_verdict(status)
+    measured = {
+        name: replace(part, l=5.0) if math.isnan(part.l) else part for name, part in verdict.measurements.items()
+    }
+    return replace(verdict, measurements=measured)

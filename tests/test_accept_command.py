@@ -66,6 +66,19 @@ def test_a_reason_without_a_new_start_is_a_mistake_and_nothing_is_written(in_tmp
         assert not list(Path("history").iterdir())
 
 
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "x\u202e3", "x3\u3164", "x\n3"])
+def test_a_name_that_cannot_be_seen_is_refused(name: str, in_tmp_path: Path) -> None:
+    write_json("results/verdict.json", sample_verdict("pass"))
+    refused = CliRunner().invoke(app, ["accept", "--name", name])
+    assert refused.exit_code == 2 and "expected a name that everybody can see and type" in refused.stderr
+
+
+@pytest.mark.parametrize("owner", ["\u200b\u200d", "\u3164", "\u2800 \u2800"])
+def test_an_owner_that_cannot_be_seen_is_refused(owner: str) -> None:
+    with pytest.raises(EntropylawError, match="--owner: nobody sees the characters"):
+        describe_start(sample_verdict("not_assessed"), "meant", owner)
+
+
 def test_the_next_name_is_one_that_nobody_has() -> None:
     entries = history()
     assert choose_name([]) == "x1" and choose_name(entries) == "x5"

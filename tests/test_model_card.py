@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from sample_results import prepare_report, selection_report
 from sample_verdicts import of_conversations, sample_verdict
 from typer.testing import CliRunner
 
@@ -119,9 +120,8 @@ def pipeline(chats: Rows, in_tmp_path: Path) -> tuple[list[HashedRecord], str]:
     pool, chosen = chats[300:340], chats[304:320]
     Path("params.yaml").write_text("datasets: {sft: data/sft.jsonl}\n")
     pool_hash, rows_hash = (data_hash(row_hash for _, row_hash in rows) for rows in (pool, chosen))
-    selection = {"method": "zip", "pool_hash": pool_hash, "pool_rows": 40, "selected_hash": rows_hash}
-    write_json("results/sft/selection.json", selection)
-    write_json("results/sft/prepare.json", {"data_hash": pool_hash})
+    write_json("results/sft/selection.json", selection_report(pool_hash, rows_hash, pool_rows=40))
+    write_json("results/sft/prepare.json", prepare_report(pool_hash))
     verdict = of_conversations(sample_verdict("pass"))
     verdict = replace(verdict, version=replace(verdict.version, data_hash=version_hash({"sft": pool_hash})))
     write_json("results/verdict.json", verdict)

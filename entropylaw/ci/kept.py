@@ -15,6 +15,7 @@ from typing import Any
 from corpus.artifacts import write_text
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.merge_conflicts import describe_conflict
+from entropylaw.printing import guard_streams, note, say
 from entropylaw.repository import layout
 from entropylaw.repository.lockfile import LOCK_FILE
 
@@ -90,14 +91,15 @@ def _write(lock: Path, stages: dict[str, Any]) -> None:
 
 def main() -> None:
     """The command."""
+    guard_streams()
     todo, folder = {"save": save, "restore": restore}[sys.argv[1]], Path(sys.argv[2])
     try:
         done = todo(folder)
     except EntropylawError as error:
-        sys.stderr.write(f"entropylaw: {error}\n")
+        note(f"entropylaw: {error}")
         sys.exit(error.exit_code)
     if done:
-        sys.stdout.write(f"{sys.argv[1]}d base model and calibration\n")
+        say(f"{sys.argv[1]}d base model and calibration")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from corpus.errors import EntropylawError
 from entropylaw.demo.outcome import describe_version
 from entropylaw.demo.sizes import DemoSize
 from entropylaw.plain_progress import SECONDS_BETWEEN_LINES
+from entropylaw.printing import say
 from entropylaw.repository import layout
 from entropylaw.terminal import last_line
 
@@ -194,7 +193,7 @@ class DemoRepository:
         }
 
     def say(self, text: str) -> None:
-        typer.echo(f"[{time.monotonic() - self.started:4.0f} s] {text}")
+        say(f"[{time.monotonic() - self.started:4.0f} s] {text}")
 
 
 def model_identity(folder: Path) -> str | None:

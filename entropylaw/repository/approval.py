@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Any
 
-from corpus.artifacts import read_json
-from corpus.errors import EntropylawError, NotAssessedError, ParamsError
-from corpus.params import parse_section
+from corpus.errors import EntropylawError, NotAssessedError
 from entropylaw.repository import layout
-from entropylaw.repository.results import load_verdict, load_waivers
+from entropylaw.repository.results import load_approval, load_verdict, load_waivers
 from monitor.gate import SCHEMA_VERSION, GateDecision, decide_gate
 from monitor.verdict import Verdict
 from monitor.waivers import Waiver
@@ -23,22 +20,11 @@ def require_approval() -> GateDecision:
 
     Raises NotAssessedError, naming the file, where it does not: somebody edited one of them, or they are of two runs.
     """
-    decision = read_approval()
+    decision = load_approval()
     problem = find_forgery(decision, load_verdict(), load_waivers())
     if problem:
         raise NotAssessedError(f"{layout.APPROVAL}: {problem}; {REPEAT}")
     return decision
-
-
-def read_approval() -> GateDecision:
-    """The approval as it stands in its file. Raises EntropylawError where there is none, NotAssessedError where it is
-    not one that the gate writes.
-    """
-    document: Any = read_json(layout.APPROVAL, "dvc repro gate")
-    try:
-        return parse_section(GateDecision, document, str(layout.APPROVAL))
-    except ParamsError as error:
-        raise NotAssessedError(f"{error}; {REPEAT}") from None
 
 
 def find_forgery(approval: GateDecision, verdict: Verdict, waivers: Iterable[Waiver]) -> str | None:

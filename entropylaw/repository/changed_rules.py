@@ -36,7 +36,7 @@ def list_changed_rules(base: Base, data_hash: str) -> tuple[str, ...]:
     changed = {path: blob for path, blob in there.items() if here.get(path) != blob}
     contents = read_blobs(changed.values()) if changed else {}
     where = f"{base.name} ({base.commit[:7]})"
-    found = []
+    found: list[str] = []
     for path, blob in changed.items():
         past = contents.get(blob, b"").decode("utf-8", errors="replace")
         if path == PARAMS_FILE:

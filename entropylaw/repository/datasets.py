@@ -10,6 +10,7 @@ from corpus.formats import Kind, Reading
 from corpus.params import PARAMS_FILE, read_params, read_section
 from corpus.prepare import PrepareParams
 from entropylaw.repository import layout
+from entropylaw.repository.data_places import require_trusted_place
 
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 
@@ -61,15 +62,20 @@ def find_dataset(path: Path, folder: Path = Path()) -> str | None:
 def reading_for(path: Path, dataset: str | None = None, folder: Path = Path()) -> Reading:
     """How the rows of a file are read: as params.yaml says of the dataset named, or of the one that lies there.
 
-    ``folder``: the pipeline's.
+    ``folder``: the pipeline's. Raises EntropylawError where the file must not be read: see `data_places.py`.
     """
     name = dataset or find_dataset(path, folder) or ""
+    require_trusted_place(path, is_named=bool(name))
     prepare = read_section(PrepareParams, "prepare", folder / PARAMS_FILE)
     return reading_of(prepare, known_datasets(folder).get(name), KINDS.get(name))
 
 
 def held_out_reading(path: Path) -> Reading:
-    """How held-out rows are read: like the conversations that they are held out of, but in any format."""
+    """How held-out rows are read: like the conversations that they are held out of, but in any format.
+
+    Raises EntropylawError as ``reading_for`` does.
+    """
+    require_trusted_place(path, is_named=find_dataset(path) is not None)
     datasets = known_datasets()
     dataset = datasets.get(find_dataset(path) or layout.SFT)
     ignored = read_section(PrepareParams, "prepare").ignore_keys

@@ -6,7 +6,6 @@ accepted must be here: all that is in HEAD, and all that was in the target branc
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import NotAssessedError
+from corpus.shapes import ShapeError, decode_json
 from entropylaw.repository import layout
 from entropylaw.repository.git import (
     find_merge_base,
@@ -165,8 +165,8 @@ def list_entries(commit: str) -> dict[str, str]:
 def read_facts(content: bytes) -> Mapping[str, Any]:
     """An entry as JSON has it; empty where it is none."""
     try:
-        document = json.loads(content)
-    except ValueError:
+        document = decode_json(content)
+    except ShapeError:
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -89,7 +89,9 @@ def parse_lock(text: str, where: object, repair: str) -> list[LockedStage]:
             for name, stage in document["stages"].items()
         ]
     except (AttributeError, KeyError, TypeError):
-        raise NotAssessedError(f"{where}: no record of MD5 hashes as DVC 3 writes it; {repair}") from None
+        raise NotAssessedError(
+            f"{where}: no record of MD5 hashes as DVC 3 writes it; restore it from Git, or {repair}"
+        ) from None
 
 
 def list_upstream(targets: Iterable[str], makers: Mapping[str, LockedStage]) -> Iterator[LockedStage]:

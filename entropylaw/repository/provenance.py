@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from corpus.artifacts import read_json
 from corpus.errors import EntropylawError
 from entropylaw.repository import layout
-from entropylaw.repository.approval import read_approval, require_approval
+from entropylaw.repository.approval import require_approval
 from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.results import load_approval, load_prepare_report, load_selection
 from monitor.measures.evidence import version_hash
 
 if TYPE_CHECKING:
@@ -27,18 +27,18 @@ def trace_rows(dataset: str, rows_hash: str) -> Provenance:
 
     origin = Provenance()
     try:
-        selection = read_json(layout.result(dataset, "selection.json"))
-        if selection["selected_hash"] != rows_hash:
+        selection = load_selection(dataset)
+        if selection.selected_hash != rows_hash:
             return origin
-        origin = Provenance(method=selection["method"], pool_rows=selection["pool_rows"])
-        prepared = {name: read_json(layout.result(name, "prepare.json"))["data_hash"] for name in read_datasets()}
+        origin = Provenance(method=selection.method, pool_rows=selection.pool_rows)
+        prepared = {name: load_prepare_report(name).data_hash for name in read_datasets()}
         version = version_hash(prepared)
-        if prepared[dataset] != selection["pool_hash"] or not layout.APPROVAL.exists():
+        if prepared.get(dataset) != selection.pool_hash or not layout.APPROVAL.exists():
             return origin
-        approval = read_approval()
+        approval = load_approval()
         if approval.data_hash != version or not approval.approved:
             return origin
-    except (EntropylawError, KeyError, TypeError):  # a result is missing, or of another version of the tool
+    except EntropylawError:  # a result is missing, damaged, or of another version of the tool
         return origin
     require_approval()
     waivers = tuple(dict.fromkeys(waiver.rule for waiver in approval.waivers))
