@@ -11,7 +11,7 @@ import typer
 
 from corpus.errors import EntropylawError
 from corpus.visible_text import is_seen, shows_something
-from entropylaw.printing import print_json, say
+from entropylaw.printing import note, print_json, say
 from entropylaw.repository import layout
 from entropylaw.repository.calendar import read_today
 
@@ -115,10 +115,10 @@ def sign_anew(file: Path, key: str | None) -> None:
     from entropylaw.repository.signatures import sign_entry, signature_of
 
     if key is not None:
-        typer.echo(f"{sign_entry(file, key)}: signed")
+        say(f"{sign_entry(file, key)}: signed")
     elif signature_of(file).exists():
         signature_of(file).unlink()
-        typer.echo(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
+        note(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`")
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:

@@ -34,7 +34,6 @@ def selection_report(pool_hash: str, selected_hash: str | None, **changes: Any) 
         "selected_hash": selected_hash,
         "pool_sources": {"": 90},
         "sources": {"": 40},
-        "seconds": {"select": 0.5},
     }
     for side, rows in (("pool", 90), ("selected", 40)):
         fields |= {f"{side}_rows": rows, f"{side}_r": 2.5, f"{side}_r_long": 3.5, f"{side}_tokens": None}
