@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from corpus.artifacts import fingerprint
 from monitor.measures.preferences import PairReference
@@ -87,6 +87,12 @@ class HistoryEntry:
     def id(self) -> str:
         """16 hex digits that name this acceptance: of this data, under this configuration, after these versions."""
         return make_id(self.data_hash, self.config_fingerprint, self.parents)
+
+    @property
+    def dataset_hashes(self) -> dict[str, str]:
+        """The data hash of each dataset. Of an entry that was read from its file nothing is unpacked for it."""
+        stored: Mapping[str, Any] = getattr(self.datasets, "stored", self.datasets)
+        return {name: reference.data_hash for name, reference in stored.items()}
 
     @property
     def is_confirmed(self) -> bool:

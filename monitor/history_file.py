@@ -79,12 +79,12 @@ class UnpackedReferences(Mapping[str, DatasetReference]):
     """
 
     def __init__(self, path: Path, stored: Mapping[str, StoredReference]) -> None:
-        self._path, self._stored = path, stored
+        self._path, self.stored = path, stored
         self._unpacked: dict[str, DatasetReference] = {}
 
     def __getitem__(self, name: str) -> DatasetReference:
         if name not in self._unpacked:
-            stored = self._stored[name]
+            stored = self.stored[name]
             try:
                 self._unpacked[name] = _read_reference(stored)
             except ValueError as error:
@@ -92,13 +92,13 @@ class UnpackedReferences(Mapping[str, DatasetReference]):
         return self._unpacked[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._stored)
+        return iter(self.stored)
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self.stored)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._stored
+        return name in self.stored
 
 
 def _read_reference(stored: StoredReference) -> DatasetReference:

@@ -33,7 +33,7 @@ def render_markdown_report(data: ReportData) -> str:
     """The whole report as Markdown: the same numbers as the HTML page, without its figures."""
     blocks = [*_verdict(data, 1), "## What to do first", *_steps(data)]
     blocks += ["## Checks", *_alarms_first(data.rules), *_waivers(data, "##")]
-    blocks += ["## Versions"]
+    blocks += ["## Versions", data.left_out]
     for dataset in data.datasets:
         blocks += [f"### {escape_markdown(dataset.name)}", _version_table(dataset.name, data)]
     blocks += ["## What changed"]

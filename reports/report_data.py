@@ -20,7 +20,7 @@ from reports.law_view import LawView, view_law
 from reports.numbers import format_signs
 from reports.rule_view import RuleView, WaiverView, view_rules, view_waivers
 from reports.training_curves import TrainingCurve
-from reports.versions import VersionRow, choose_benchmark, list_versions
+from reports.versions import VersionRow, choose_benchmark, choose_shown, list_versions
 from reports.words import WORDS, Words
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class ReportData:
 
     ``blocked``: the gate lets no training start. ``version``: under the name it was accepted by, if it was.
     ``rules``: the worst results first. ``excerpts``: texts of the shown rows, by content hash. ``files``: the data file
-    of each dataset, where it is known. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of
+    of each dataset, where it is known. ``versions``: of many the latest ones, and ``left_out`` says so; else it is
+    empty. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of
     models trained on this version, empty as long as there are none. ``notes``: what the branch changed beside its data,
     such as thresholds; a sentence each.
     """
@@ -51,6 +52,7 @@ class ReportData:
     datasets: tuple[DatasetView, ...]
     files: dict[str, str]
     versions: tuple[VersionRow, ...]
+    left_out: str
     benchmark: str
     forecast: Forecast | None
     law: LawView
@@ -86,6 +88,7 @@ def build_report_data(
     benchmark = choose_benchmark(verdict, history)
     versions = list_versions(verdict, history, benchmark)
     name = next(version.name for version in versions if version.current)
+    shown = choose_shown(versions, verdict.parent.name if verdict.parent else None)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash) is not None
     # Until it is accepted, a version is called by the first digits of its hash, which say nothing to a reader.
     unnamed = verdict.version.data_hash.startswith(name)
@@ -102,7 +105,8 @@ def build_report_data(
         excerpts={row.hash: cut_excerpt(texts[row.hash]) for rule in rules for row in rule.rows if row.hash in texts},
         datasets=tuple(view_dataset(dataset, verdict) for dataset in verdict.measurements),
         files={dataset: file.as_posix() for dataset, file in files.items()},
-        versions=versions,
+        versions=shown,
+        left_out=tell_left_out(len(versions) - len(shown), len(versions)),
         benchmark=benchmark,
         forecast=verdict.forecast,
         law=view_law(verdict),
@@ -111,6 +115,18 @@ def build_report_data(
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
     )
+
+
+def tell_left_out(count: int, of: int) -> str:
+    """A sentence about the versions that are not shown; empty where all are.
+
+    >>> tell_left_out(960, 1001)
+    '960 of 1,001 versions are left out here, all but the latest and the first; `entropylaw history` lists them all.'
+    """
+    if not count:
+        return ""
+    what = "all but the latest and the first"
+    return f"{count:,} of {of:,} versions are left out here, {what}; `entropylaw history` lists them all."
 
 
 def show_stale(data: ReportData, reason: str) -> ReportData:

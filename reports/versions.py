@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from monitor.history import HistoryEntry
 
 DEFAULT_BENCHMARK = "heldout"
+# So many are shown, beside those that must be: names still fit below a figure, and a table is read to its end.
+SHOWN_VERSIONS = 40
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,9 @@ def list_versions(verdict: Verdict, history: Sequence[HistoryEntry], benchmark: 
             )
         )
     return tuple(rows) if any(row.current for row in rows) else (*rows, here)
+
+
+def choose_shown(versions: Sequence[VersionRow], parent: str | None) -> tuple[VersionRow, ...]:
+    """The versions to show of many: the latest, the first, the ``parent`` and the one under test, in their order."""
+    first = len(versions) - SHOWN_VERSIONS
+    return tuple(row for i, row in enumerate(versions) if not 0 < i < first or row.current or row.name == parent)

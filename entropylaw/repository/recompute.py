@@ -102,7 +102,7 @@ def list_differences(path: Path, verdict: Verdict, history: tuple[HistoryEntry, 
             cause = f"config_fingerprint is {verdict.config_fingerprint}, and that of params.yaml and {layout.RESULTS}"
             yield Difference(path, f"{cause} is {fingerprint}", "run `dvc repro`")
     for entry in history:
-        parts = {name: reference.data_hash for name, reference in entry.datasets.items()}
+        parts = entry.dataset_hashes
         if parts and version_hash(parts) != entry.data_hash:
             cause = f"data_hash of {entry.name} is not that of its datasets"
             yield Difference(layout.HISTORY, cause, "restore it from Git")

@@ -123,7 +123,9 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(files)}
 
 
-def run_again(start: Path, place: Path, commands: Sequence[Sequence[str]], setting: Setting) -> tuple[object, ...]:
+def run_again(
+    start: Path, place: Path, commands: Sequence[Sequence[str]], setting: Setting
+) -> tuple[list[list[object]], dict[str, bytes]]:
     """What the commands print and write in a copy of the folder ``start``, under a setting."""
     folder = place / setting.place
     shutil.copytree(start, folder)
