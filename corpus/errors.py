@@ -7,6 +7,9 @@ from typing import Literal
 
 from corpus.credentials import hide_credentials
 
+# Room for every message of ours. A longer one quotes what the data holds where a name is expected.
+LONGEST_CAUSE = 1000
+
 
 class EntropylawError(Exception):
     """A problem the user can act on: what is wrong, where, and what to do.
@@ -36,6 +39,8 @@ class DataError(EntropylawError):
     def __init__(
         self, path: object, cause: str, line: int | None = None, unit: Literal["line", "row"] = "line"
     ) -> None:
+        if len(cause) > LONGEST_CAUSE:
+            cause = f"{cause[:LONGEST_CAUSE]}…"
         self.path, self.cause, self.line, self.unit = str(path), cause, line, unit
         where = f"{path}, {unit} {line}" if line is not None else f"{path}"
         super().__init__(f"{where}: {cause}")
