@@ -67,7 +67,7 @@ def list_dangers_of_call(node: ast.Call) -> Iterator[str]:
         # What is no plain word could be either.
         if held is not None and not (isinstance(held, ast.Constant) and held.value is not value):
             yield f"{called}({argument}={ast.unparse(held)})"
-    if called == "YAML" and "typ" in given and ast.unparse(given["typ"]) not in ("'safe'", "'base'", "'rt'"):
+    if "typ" in given and isinstance(given["typ"], ast.Constant) and given["typ"].value not in ("safe", "base", "rt"):
         yield f"{called}({ast.unparse(given['typ'])})"
     if called == "torch.load" and "weights_only" not in given:
         yield "torch.load without weights_only"
