@@ -210,7 +210,7 @@ def check(
     code: int = decide_gate(shown, waivers, today, strict).exit_code
     try:
         since = require_history(base)
-        data = replace(data, notes=list_changed_rules(since) if since else ())
+        data = replace(data, notes=list_changed_rules(since, shown.version.data_hash) if since else ())
         require_signatures(since)
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
         require_recomputed(verdict, shown, history)

@@ -14,7 +14,7 @@ from corpus.errors import NotAssessedError, ParamsError
 from corpus.params import PARAMS_FILE, parse_yaml
 from entropylaw.repository import layout
 from entropylaw.repository.git import hash_as_git, list_committed, read_blobs
-from entropylaw.repository.history_guard import Base
+from entropylaw.repository.history_guard import Base, list_entries, read_facts
 from entropylaw.repository.lockfile import PIPELINE_FILE
 
 # The sections of params.yaml that a verdict depends on: what is read, how it is measured, and what is too much.
@@ -25,10 +25,10 @@ JUDGES = ("prepare", "compression", "consistency", "base_model", "probe", "calib
 NAMED = 8
 
 
-def list_changed_rules(base: Base) -> tuple[str, ...]:
+def list_changed_rules(base: Base, data_hash: str) -> tuple[str, ...]:
     """A sentence for each file in which this branch changed what its data is judged by, since it left its ``base``.
 
-    Raises NotAssessedError where a stage that judges, or its command, is gone.
+    ``data_hash``: of the version under test, whose own entry in the history judges nothing. Raises NotAssessedError where a stage that judges, or its command, is gone.
     """
     paths = [PARAMS_FILE, PIPELINE_FILE.as_posix(), layout.CALIBRATION.as_posix(), layout.WAIVERS.as_posix()]
     there = {path: blob for path, blob in list_committed(base.commit, paths).items() if path in paths}
@@ -47,7 +47,24 @@ def list_changed_rules(base: Base) -> tuple[str, ...]:
             found.append(f"{path}: what counts as a benign update is not what it was in {where}")
         else:
             found.append(f"{path}: waivers are not those of {where}")
+    found += _name_entries(base, data_hash, where)
     return tuple(found)
+
+
+def _name_entries(base: Base, data_hash: str, where: str) -> Iterator[str]:
+    """Versions that were accepted in this branch, so that the one under test is compared with them."""
+    files = [path.as_posix() for path in sorted(layout.HISTORY.glob("*.json"))]
+    known = set(list_entries(base.commit).values())
+    new = [path for path, blob in (hash_as_git(files) if files else {}).items() if blob not in known]
+    named = []
+    for path in new:
+        entry = read_facts(Path(path).read_bytes())
+        if entry.get("data_hash") != data_hash:
+            start = "a new start" if entry.get("status") == "baseline" else "confirmed" if entry.get("anchor") else ""
+            named.append(f"{Path(path).name}{f' ({start})' if start else ''}")
+    if named:
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        yield f"{layout.HISTORY}: accepted in this branch and not in {where}: {', '.join(named[:NAMED])}{more}"
 
 
 def _name_params(past: Mapping[str, Any], where: str) -> Iterator[str]:

@@ -48,7 +48,7 @@ def _find_repository() -> Path | None:
 
 
 def _resolve(path: str | Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve raises where links go in a circle
+    return Path(os.path.realpath(path))  # before Python 3.13 Path.resolve raises where links go in a circle
 
 
 def _list_links(path: Path) -> Iterator[Path]:

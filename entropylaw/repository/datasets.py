@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from corpus.dataset_params import DatasetParams, parse_dataset, reading_of
@@ -55,9 +56,9 @@ def find_dataset(path: Path, folder: Path = Path()) -> str | None:
 
     ``folder``: the pipeline's.
     """
-    place = path.resolve()
+    place = os.path.realpath(path)
     known = known_datasets(folder).items()
-    return next((name for name, params in known if (folder / params.file).resolve() == place), None)
+    return next((name for name, params in known if os.path.realpath(folder / params.file) == place), None)
 
 
 def reading_for(path: Path, dataset: str | None = None, folder: Path = Path()) -> Reading:

@@ -1,6 +1,5 @@
 """Whatever stands in names, reasons, owners, labels and errors: printed, it is text on one line and no command."""
 
-import ast
 import itertools
 import re
 import sys
@@ -35,8 +34,6 @@ NAMES = (
     "x\u202egpj.\u2066\u200b\u3164\x9b1m##vso[task.complete]",
     "https://ana:ghp_s3cr3t@example.org/x?token=ghp_s3cr3t",
 )
-HOME = Path(printing.__file__).parents[1]
-PACKAGES = ("corpus", "selection", "training", "monitor", "reports", "entropylaw")
 
 
 def assert_harmless(printed: str, markup: bool = False) -> None:
@@ -181,27 +178,3 @@ def test_no_command_prints_what_it_was_given_as_anything_but_text(
 def test_a_result_is_printed_without_commands_in_either_form(as_json: bool) -> None:
     result = {"owner": NAMES[2], "file": NAMES[5]}
     assert_harmless(print_in(lambda: print_result(result, as_json, list(NAMES))).replace("\\n", ""), markup=as_json)
-
-
-def test_nothing_but_printing_writes_to_a_terminal_or_a_log() -> None:
-    allowed = {
-        "entropylaw/printing.py",
-        "entropylaw/__main__.py",  # before any of our packages may be imported
-    }
-    found = []
-    for package in PACKAGES:
-        for path in (HOME / package).rglob("*.py"):
-            name = path.relative_to(HOME).as_posix()
-            if name not in allowed:
-                found += [f"{name}:{line}" for line in _list_prints(ast.parse(path.read_text(encoding="utf-8")))]
-    assert not found, f"use say, note or print_document of entropylaw/printing.py: {found}"
-
-
-def _list_prints(tree: ast.AST) -> Iterator[int]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            if called in ("print", "typer.echo", "typer.secho", "click.echo") or re.fullmatch(
-                r"sys\.(__)?std(out|err)(__)?(\.buffer)?\.write(lines)?", called
-            ):
-                yield node.lineno

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +32,18 @@ COMMANDS = {
     "score": ["entropylaw", "score", "x1", "--benchmark", "arena", "--value", "0.5"],
     "export": ["entropylaw", "export", "llamafactory"],
     "backfill": ["entropylaw", "backfill"],
+    "select": [
+        "entropylaw",
+        "select",
+        "zip",
+        "data/prepared/sft.jsonl",
+        "--out",
+        "data/some.jsonl",
+        "--rows",
+        "100",
+        "--workers",
+        "2",
+    ],
     "rate": ["entropylaw", "rate", "data/prepared/sft.jsonl", "--rows", "20", "--out", "results/quality.json"],
     "waive": ["entropylaw", "waive", "all", "--reason", "we want it", "--owner", "ana", "--expires", "2999-01-01"],
 }
@@ -97,7 +112,7 @@ def list_names() -> Iterator[str]:
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("stage", list_names())
+@pytest.mark.parametrize("stage", list(list_names()))
 def test_a_stage_that_is_killed_runs_again_to_the_same_result(
     team: Victim, stage: str, tmp_path: Path, tally: Tally
 ) -> None:
@@ -106,7 +121,7 @@ def test_a_stage_that_is_killed_runs_again_to_the_same_result(
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("command", ["accept", "score", "export", "backfill"])
+@pytest.mark.parametrize("command", ["accept", "score", "export", "backfill", "select"])
 def test_a_command_that_is_killed_runs_again_to_the_same_result(
     team: Victim, command: str, tmp_path: Path, tally: Tally
 ) -> None:
@@ -183,9 +198,9 @@ def test_a_pipeline_that_is_killed_goes_on_to_the_same_result(
     began = time.monotonic()
     assert unbroken.finish(words).code == 0
     seconds, new, kills = time.monotonic() - began, unbroken.read_state(), 0
-    for number in range(6):
+    for number in range(4):
         victim = changed.copy(tmp_path / f"killed{number}", seed=number)
-        for _ in range(8):
+        for _ in range(10):
             kills += victim.kill(words, within=seconds / 3)
             taken = victim.list_for_git() - unbroken.list_for_git()
             assert not taken, f"git add --all would take {taken}"
@@ -194,3 +209,75 @@ def test_a_pipeline_that_is_killed_goes_on_to_the_same_result(
         after = victim.read_state()
         assert after == new, [name for name in {*after, *new} if after.get(name) != new.get(name)]
     tally("kills of dvc repro", kills)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stage", ["prepare@sft", "select@sft", "calibration", "sft"])
+def test_a_stage_that_is_stopped_leaves_no_temporary_file(
+    team: Victim, stage: str, number: int, tmp_path: Path, tally: Tally
+) -> None:
+    words = list_stages(team)[stage]
+    unbroken = team.copy(tmp_path / "unbroken", seed=0)
+    began = time.monotonic()
+    assert unbroken.finish(words).code == 0
+    seconds = time.monotonic() - began
+    victim = team.copy(tmp_path / "stopped", seed=number)
+    for _ in range(6):
+        tally("commands stopped by SIGTERM or Ctrl-C", victim.kill(words, within=seconds, number=number))
+        assert not list(victim.folder.rglob(".entropylaw-*"))
+    assert victim.finish(words).code == 0
+    assert victim.read_state() == unbroken.read_state()
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(
+    ("stage", "folder"),
+    [("base_model", "models/base"), ("sft", ".entropylaw/checkpoints/sft-"), ("kto", ".entropylaw/")],
+)
+@pytest.mark.parametrize("blocks", [20, 130])
+def test_a_model_that_has_no_room_names_its_folder(
+    team: Victim, stage: str, folder: str, blocks: int, tmp_path: Path
+) -> None:
+    """``blocks``: no file may grow beyond so many of 1,024 bytes; the weights of these models have 123 of them."""
+    words, victim = list_stages(team)[stage], team.copy(tmp_path / "full", seed=0)
+    line = shlex.join([sys.executable, "-m", *words])
+    ended = victim.finish(["bash", "-c", f"ulimit -f {blocks} && exec {line}"])
+    told = ended.said.splitlines()[-1]
+    if (stage, blocks) == ("base_model", 130):
+        assert ended.code == 0  # it has no checkpoints, so it has room enough
+    else:
+        assert ended.code == 2 and told.startswith(f"entropylaw: {folder}") and ": cannot be written: " in told
+    assert victim.finish(words).code == 0
+    assert victim.read_state() == team.read_state()
+
+
+@pytest.mark.torture
+def test_two_runs_of_a_pipeline_at_once_leave_what_one_does(team: Victim, tmp_path: Path, tally: Tally) -> None:
+    """DVC lets one of them do a stage, and has the other stop or wait; neither mixes its results with the other's."""
+    changed = team.copy(tmp_path / "changed", seed=0)
+    rows = (team.folder / "data" / "chats.jsonl").read_text().splitlines(keepends=True)
+    (changed.folder / "data" / "chats.jsonl").write_text("".join(rows[:380]))
+    changed.run("dvc add --quiet data/chats.jsonl && git commit --quiet --all --message 'Less data'")
+    unbroken = changed.copy(tmp_path / "unbroken", seed=0)
+    assert unbroken.finish(["dvc", "repro", "--quiet"]).code == 0
+    both = changed.copy(tmp_path / "both", seed=0)
+    processes = [both.start(["dvc", "repro", "--quiet"]) for _ in range(2)]
+    said = [process.communicate(timeout=900)[0] for process in processes]
+    assert all("Traceback" not in text for text in said), said
+    assert both.finish(["dvc", "repro", "--quiet"]).code == 0
+    assert both.read_state() == unbroken.read_state()
+    tally("pipelines side by side", 2)
+
+
+@pytest.mark.torture
+def test_the_same_version_is_accepted_once_by_two_at_once(team: Victim, tmp_path: Path, tally: Tally) -> None:
+    for number in range(4):
+        both = team.copy(tmp_path / str(number), seed=0)
+        processes = [both.start(["entropylaw", "accept"]) for _ in range(2)]
+        said = [process.communicate(timeout=300)[0] for process in processes]
+        assert sorted(process.returncode for process in processes) == [0, 2], said
+        assert sum("in the history already" in text for text in said) == 1
+        assert len(list((both.folder / "history").glob("*.json"))) == 2
+        assert "up to date" in both.run("dvc status")
+    tally("commands side by side", 8)
