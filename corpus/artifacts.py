@@ -1,57 +1,108 @@
-"""Files written whole or not at all: temporary file beside the target, fsync, rename."""
+"""Files written whole or not at all (temporary file beside the target, fsync, rename), and read back as written."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import hashlib
+import io
 import json
 import math
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from corpus.errors import EntropylawError
+from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
 from corpus.merge_conflicts import describe_conflict
+from corpus.shapes import ShapeError, decode_json, parse_shape
 
-# The end of a temporary file's name. What an interrupted run leaves behind may be training text, so `init` has Git
-# ignore all hidden files with this end.
-TEMPORARY_SUFFIX = ".tmp"
+T = TypeVar("T")
+
+# A temporary file's name begins and ends like this. What an interrupted run leaves behind may be training text, so
+# `init` has Git ignore all hidden files with this end; the start tells ours from those of other programs.
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".entropylaw-", ".tmp"
 
 
 @contextlib.contextmanager
 def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file that replaces ``path`` when the block ends well, and is deleted when it does not.
 
-    Missing folders are made. A symbolic link is replaced, not followed: DVC links a stage's outputs to its cache.
-    Raises EntropylawError when the file cannot be made or replaced.
+    Missing folders are made, and what a killed run left in the folder is deleted. A symbolic link is replaced, not
+    followed: DVC links a stage's outputs to its cache. Raises EntropylawError when the file cannot be made, written or
+    replaced.
     """
     target = Path(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=TEMPORARY_SUFFIX, dir=target.parent)
+        sweep_temporary_files(target.parent)
+        raw, temporary = _make_temporary(target)
     except OSError as error:
-        raise EntropylawError(f"{target}: cannot be written: {error.strerror}") from None
+        raise _write_error(target, error) from None
     try:
-        with os.fdopen(descriptor, mode, **text) as handle:  # type: ignore[call-overload]
+        buffered = io.BufferedWriter(raw)
+        with buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8", newline="\n") as handle:
             yield handle
             handle.flush()
-            os.fsync(handle.fileno())
+            _put_into_place(raw.fileno(), temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def sweep_temporary_files(folder: str | os.PathLike[str]) -> None:
+    """Delete the temporary files that killed runs left in a folder: nobody holds their locks any more."""
+    for left in Path(folder).glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError), left.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+class _TemporaryFile(io.FileIO):
+    """A file that names its target when it cannot be written, as on a full disk."""
+
+    def __init__(self, descriptor: int, target: Path) -> None:
+        super().__init__(descriptor, "w")
+        self._target = target
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise _write_error(self._target, error) from None
+
+
+def _make_temporary(target: Path) -> tuple[_TemporaryFile, str]:
+    """A new temporary file beside its target, open and locked: its writer lives for as long as it is."""
+    while True:
+        descriptor, temporary = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, target.parent)
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return _TemporaryFile(descriptor, target), temporary
+        os.close(descriptor)  # another writer swept it away before it was locked
+
+
+def _put_into_place(descriptor: int, temporary: str, target: Path) -> None:
+    try:
+        os.fsync(descriptor)
         # mkstemp makes files private; results are meant to be shared like any other file of the repository.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    except OSError as error:
+        raise _write_error(target, error) from None
+
+
+def _write_error(target: Path, error: OSError) -> EntropylawError:
+    return EntropylawError(f"{target}: cannot be written: {error.strerror}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -98,23 +149,57 @@ def write_json(path: str | os.PathLike[str], result: Any) -> None:
     write_text(path, to_json(result))
 
 
-def read_json(path: str | os.PathLike[str], made_by: str = "") -> Any:
-    """Read a JSON result; ``made_by`` names the command to run when it is missing.
+def read_json(path: str | os.PathLike[str], made_by: str = "", repair: str = "") -> Any:
+    """Read a JSON result. ``made_by``: the command that makes it, to be named when it is missing or damaged.
 
-    Raises EntropylawError when the file is missing or is not JSON.
+    ``repair``: what else is to be done about a damaged one. Raises DamagedResultError when it holds what no result
+    holds (see `decode_json`), and NotAssessedError when it is missing: what rests on it could not be assessed.
     """
-    hint = f"; run `{made_by}` first" if made_by else ""
-    text = ""
+    content = b""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
+        content = Path(path).read_bytes()
+        return decode_json(content)
     except (FileNotFoundError, NotADirectoryError):
-        raise EntropylawError(f"{path}: no such file{hint}") from None
+        hint = f"; run `{made_by}` first" if made_by else ""
+        raise NotAssessedError(f"{path}: no such file{hint}") from None
     except OSError as error:
-        raise EntropylawError(f"{path}: cannot be read: {error.strerror}{hint}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        conflict = describe_conflict(path, text)
-        raise EntropylawError(conflict or f"{path}: not a readable JSON result ({error}){hint}") from None
+        cause = f"cannot be read: {error.strerror}"
+        raise DamagedResultError(f"{path}: {cause}; {repair or _name_repair(made_by)}") from None
+    except ShapeError as error:
+        conflict = describe_conflict(path, content.decode(errors="replace"))
+        raise DamagedResultError(conflict or f"{path}: {error}; {repair or _name_repair(made_by)}") from None
+
+
+def read_result(
+    path: str | os.PathLike[str], shape: type[T], made_by: str = "", repair: str = "", complete: bool = False
+) -> T:
+    """Read a JSON result as the dataclass that it was written from, or as any type that msgspec knows.
+
+    ``complete``: keys that have a default must be there too, as where no earlier release left them out. Raises what
+    `read_json` raises, and DamagedResultError, naming the place in the file, when it is anything else.
+    """
+    return parse_result(read_json(path, made_by, repair), shape, path, made_by, repair, complete)
+
+
+def parse_result(
+    document: Any,
+    shape: type[T],
+    path: str | os.PathLike[str],
+    made_by: str = "",
+    repair: str = "",
+    complete: bool = False,
+) -> T:
+    """The result that ``read_json`` read of ``path``. Raises DamagedResultError as ``read_result`` does."""
+    try:
+        return parse_shape(document, shape, complete)
+    except ShapeError as error:
+        hint = "" if error.is_newer else f"; {repair or _name_repair(made_by)}"
+        raise DamagedResultError(f"{path}: {error}{hint}") from None
+
+
+def _name_repair(made_by: str) -> str:
+    """DVC does a stage again that it takes for done only when it is told to."""
+    return f"run `{made_by.replace('dvc repro', 'dvc repro --force', 1)}`" if made_by else "restore it from Git"
 
 
 def fingerprint(value: Any) -> str:

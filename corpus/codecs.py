@@ -12,6 +12,8 @@ CodecName = Literal["zlib", "zstd", "lzma"]
 
 # The paper's g is computed with DEFLATE; its authors' program calls zlib at level 9 (32 KiB window).
 ZLIB_LEVEL = 9
+# How far back zlib looks for a copy.
+ZLIB_WINDOW_BYTES = 2**15
 # 2**27 = 128 MiB: the smallest window in which a far copy is plainly seen, and the largest a zstd
 # decoder accepts without being told to.
 LONG_WINDOW_LOG = 27
@@ -66,6 +68,12 @@ class Codec:
             self.level, window_log=self.window_log, enable_ldm=True
         )
         return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+
+    def stream_after(self, text: bytes) -> Stream:
+        """A compressor that knows the text before what it is given, and writes no header. Only zlib has one."""
+        if self.name != "zlib":
+            raise ValueError(f"{self.name} cannot go on after a text")
+        return zlib.compressobj(self.level, wbits=-15, zdict=text[-ZLIB_WINDOW_BYTES:])
 
     def sizes(self, chunks: Iterable[bytes]) -> tuple[int, int]:
         """Bytes before and after compressing the chunks as one stream."""

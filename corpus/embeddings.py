@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from corpus.piece_tokens import PieceTokens
 from corpus.progress import Advance, ignore_advance
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def embed_texts(embedder: Any, texts: Sequence[str], advance: Advance = ignore_a
     return unit
 
 
+@functools.lru_cache(maxsize=1)
+def _read_tokens(embedder: Any) -> PieceTokens:
+    return PieceTokens(embedder.tokenizer)
+
+
 def _mean_over_tokens(embedder: Any, texts: list[str]) -> NDArray[np.float32]:
     """The mean of the vectors of each text's tokens: what the embedder's own ``embed`` gives, to the bit.
 
@@ -56,14 +61,11 @@ def _mean_over_tokens(embedder: Any, texts: list[str]) -> NDArray[np.float32]:
     """
     from scipy.sparse import csr_array
 
-    embedder.tokenizer.no_padding()
-    tokens = [found.ids for found in embedder.tokenizer.encode_batch(texts, add_special_tokens=False)]
-    counts = np.array([len(ids) for ids in tokens])
+    tokens, counts = _read_tokens(embedder).encode(texts)
     ends = np.concatenate([[0], np.cumsum(counts)])
-    flat = np.fromiter(itertools.chain.from_iterable(tokens), dtype=np.int32, count=ends[-1])
     # As in ``embed``, a token without a vector has that of the last one.
-    flat = np.minimum(flat, len(embedder.embedding) - 1)
+    tokens = np.minimum(tokens, len(embedder.embedding) - 1)
     shape = (len(texts), len(embedder.embedding))
-    sums = csr_array((np.ones(len(flat), dtype=np.float32), flat, ends), shape=shape) @ embedder.embedding
+    sums = csr_array((np.ones(len(tokens), dtype=np.float32), tokens, ends), shape=shape) @ embedder.embedding
     means: NDArray[np.float32] = sums / np.maximum(counts, 1).astype(np.float32)[:, None]
     return means

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from corpus.credentials import hide_credentials
+
 # Room for every message of ours. A longer one quotes what the data holds where a name is expected.
 LONGEST_CAUSE = 1000
 
@@ -18,8 +20,9 @@ class EntropylawError(Exception):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        # One line, even where a file name, a key or a library's message that is quoted has several.
-        super().__init__(" ".join(message.splitlines()))
+        # One line, even where a file name, a key or a library's message that is quoted has several; and no password, as
+        # the address of a remote may have one.
+        super().__init__(hide_credentials(" ".join(message.splitlines())))
 
 
 class DataError(EntropylawError):
@@ -47,6 +50,12 @@ class DataError(EntropylawError):
         return type(self), (self.path, self.cause, self.line, self.unit)
 
 
+class PreparedRowsError(DataError):
+    """A prepared file that is missing or damaged: what was measured on its rows could not be assessed."""
+
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class BadRow:
     """A row that cannot be read although its file can: its number, why in a few words to count by, what is wrong."""
@@ -64,3 +73,7 @@ class NotAssessedError(EntropylawError):
     """A measurement or a verdict that could not be made. Never to be read as a pass."""
 
     exit_code = 3
+
+
+class DamagedResultError(NotAssessedError):
+    """A file that Entropylaw wrote and that is not what it wrote any more, or was written by another version of it."""

@@ -1,11 +1,66 @@
-"""Ctrl-C where several processes work for one command: it reaches all of them, and one is to decide what it means."""
+"""What ends a command from outside, Ctrl-C or a signal, also where several processes work for one command."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
+from types import FrameType
+
+# What may stand between DVC and a command of ours: what people set SHELL to.
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "busybox")
+# Shorter than DVC takes to start, so that an orphan is gone before the next run can meet it.
+SECONDS_BETWEEN_LOOKS = 0.5
+
+_received: int | None = None
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal told this program to end. For a KeyboardInterrupt itself Python may end by SIGINT, whatever we do."""
+
+
+def end_like_ctrl_c() -> None:
+    """Have SIGTERM and SIGHUP, which end a job and a terminal, raise KeyboardInterrupt as Ctrl-C does.
+
+    So whatever tidies up after one tidies up after all. A signal that this process was told to ignore, as `nohup` does,
+    stays ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _received
+    _received = number
+    if number != signal.SIGINT:
+        # A second one must not cut short the tidying up; a person who presses Ctrl-C twice means it.
+        signal.signal(number, signal.SIG_IGN)
+    raise Stopped
+
+
+def stop_interrupting() -> None:
+    """Let a signal that comes from now on end the process at once: its work is done, and nothing is left to tidy up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def interrupt_code() -> int:
+    """The exit code after a KeyboardInterrupt, as shells have it: 128 and the signal's number.
+
+    >>> interrupt_code()
+    130
+    """
+    return 128 + (_received or signal.SIGINT)
+
+
+def was_signalled() -> bool:
+    """Whether it was a signal to this process alone. Ctrl-C reaches the processes that it started as well."""
+    return _received not in (None, signal.SIGINT)
 
 
 @contextlib.contextmanager
@@ -14,6 +69,8 @@ def hold_interrupts() -> Iterator[None]:
 
     Otherwise a process that is still importing what it is to run would answer Ctrl-C with a traceback.
     """
+    from multiprocessing import resource_tracker
+
     # Starting it later, inside the block, would let interrupts through again.
     resource_tracker.ensure_running()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -24,5 +81,47 @@ def hold_interrupts() -> Iterator[None]:
 
 
 def leave_interrupts_to_parent() -> None:
-    """Have the current process ignore Ctrl-C; the process that started it ends it."""
+    """Have the current process, a worker, ignore Ctrl-C: the process that started it ends it.
+
+    Where that one is killed and can end nobody, the worker ends by itself: it would wait for work for ever.
+    """
+    import multiprocessing
+    from multiprocessing.connection import wait
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def end_with_parent() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_starter() -> None:
+    """Have this process be sent SIGTERM, within seconds, when the one that started it is killed.
+
+    Otherwise it would go on, and write what the next run is writing too. Shells between the two count as well: DVC
+    starts a command by way of one.
+    """
+    starters = _list_starters()
+
+    def watch() -> None:
+        while _list_starters() == starters:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _list_starters() -> list[int]:
+    """The numbers of the processes that started this one: shells, and the first that is none."""
+    import psutil
+
+    found = [os.getppid()]
+    with contextlib.suppress(psutil.Error):
+        while (above := psutil.Process(found[-1])).name() in SHELLS:
+            found.append(above.ppid())
+    return found

@@ -6,34 +6,57 @@ import json
 from collections.abc import Iterator
 from json.encoder import encode_basestring as encode_text
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from corpus.errors import DataError
+import msgspec
+
+from corpus.errors import PreparedRowsError
 from corpus.files import Row
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record
 
 _MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
 
 
-def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
-    """Stream the records of a prepared file with their content hashes, as stored: nothing is checked again.
+class PreparedRow(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of a prepared file: the ``messages`` of a conversation, or the three parts of a preference."""
 
-    Raises DataError when the file is missing, or is not what ``prepare_file`` wrote.
+    source: str
+    row: int
+    hash: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    messages: tuple[Message, ...] | None = None
+    prompt: tuple[Message, ...] = ()
+    chosen: tuple[Message, ...] = ()
+    rejected: tuple[Message, ...] = ()
+    chosen_score: float | None = None
+    tools: str = ""
+
+    def build(self) -> Record:
+        if self.messages is not None:
+            return Conversation(self.messages, self.source, self.row, self.tools)
+        sides = self.prompt, self.chosen, self.rejected
+        return Preference(*sides, self.source, self.row, self.chosen_score, self.tools)
+
+
+def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
+    """Stream the records of a prepared file with their content hashes, as stored: these are not computed again.
+
+    Raises PreparedRowsError when the file is missing, or is not what ``prepare_file`` wrote.
     """
     number = 0
+    decoder = msgspec.json.Decoder(PreparedRow)
     try:
         with open(path, "rb") as handle:
             for line in handle:
                 number += 1
-                row = json.loads(line.decode())
-                yield HashedRecord(_record(row), row["hash"])
+                row = decoder.decode(line)
+                yield HashedRecord(row.build(), row.hash)
     except OSError as error:
         cause = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise DataError(path, f"{cause}; {_MAKE_IT}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise DataError(path, f"not a prepared row; {_MAKE_IT}", number) from None
+        raise PreparedRowsError(path, f"{cause}; {_MAKE_IT}") from None
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of another shape
+        raise PreparedRowsError(path, f"not a prepared row ({error}); {_MAKE_IT}", number) from None
     if number == 0:
-        raise DataError(path, f"is empty; {_MAKE_IT}")
+        raise PreparedRowsError(path, f"is empty; {_MAKE_IT}")
 
 
 def write_row(record: Record, digest: str) -> str:
@@ -89,34 +112,3 @@ def _message_row(message: Message) -> Row:
         if not message.trained:
             row["trained"] = False
     return row
-
-
-def _record(row: Row) -> Record:
-    if "messages" in row:
-        return Conversation(_messages(row["messages"]), row["source"], row["row"], row.get("tools", ""))
-    return Preference(
-        _messages(row["prompt"]),
-        _messages(row["chosen"]),
-        _messages(row["rejected"]),
-        row["source"],
-        row["row"],
-        row.get("chosen_score"),
-        row.get("tools", ""),
-    )
-
-
-def _messages(plain: list[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple(
-        [
-            Message(item["role"], item["content"])
-            if len(item) == 2
-            else Message(
-                item["role"],
-                item["content"],
-                item.get("reasoning", ""),
-                item.get("tool_calls", ""),
-                item.get("trained", True),
-            )
-            for item in plain
-        ]
-    )

@@ -7,16 +7,30 @@ imported before main() has looked whether they can be had.
 import sys
 
 from entropylaw.own_packages import explain_clash
+from entropylaw.standard_streams import open_standard_streams
 
 
 def main() -> None:
+    open_standard_streams()
     clash = explain_clash()
     if clash:
         sys.stderr.write(f"entropylaw: {clash}\n")
         sys.exit(2)
-    from entropylaw.cli import main as run
+    try:
+        from corpus.interrupts import end_like_ctrl_c
+        from training.launch import is_worker
 
-    run()
+        # The launcher of several workers stops them by SIGTERM, also while they wait for each other outside of Python.
+        if not is_worker():
+            end_like_ctrl_c()
+        from entropylaw.cli import main as run
+
+        run()
+    except KeyboardInterrupt:  # before the command began, or behind its end
+        from corpus.interrupts import interrupt_code
+
+        sys.stderr.write("entropylaw: stopped\n")
+        sys.exit(interrupt_code())
 
 
 if __name__ == "__main__":

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from corpus.errors import EntropylawError
+from corpus.errors import EntropylawError, NotAssessedError
+from corpus.interrupts import end_with_starter, interrupt_code, stop_interrupting
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
 from entropylaw.demo import command as demo
@@ -18,9 +21,12 @@ from entropylaw.doctor import command as doctor
 from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
-from entropylaw.pipeline_command import PipelineCommand, PipelineGroup
+from entropylaw.pipeline_command import PipelineCommand, PipelineGroup, WritingCommand
+from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
+from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 from entropylaw.select import command as select
+from entropylaw.standard_streams import flush_standard_streams
 from entropylaw.study import command as study
 
 # The panels of `entropylaw --help`, in the order in which a team comes to need them.
@@ -32,38 +38,28 @@ RELEASE = "Models and releases"
 RENAMED = {"heldout": "held-out"}
 # They are about no pipeline that is there already; `lint` names files as the user does, also to a CI system.
 WHERE_THE_USER_IS = ("demo", "init", "lint")
+# They read a file that people add to, such as the history or waivers.yaml, and write it again. `backfill`, which may
+# run for hours, and `init`, which is about no pipeline yet, see to that themselves.
+ONE_AT_A_TIME = ("accept", "score", "waive", "export")
 
 
 class Commands(TyperGroup):
     """Prints a user's mistake as one line and exits by the contract: 1 risky, 2 usage, 3 could not be assessed.
 
-    Ctrl-C is one line too, and exit code 130, as shells have it.
+    Ctrl-C is one line too, and exit code 130, as shells have it; SIGTERM is 143.
     """
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with guarded_streams():
+            return super().main(*arguments, **options)
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _told_in_one_line():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _told_in_one_line():
             return super().invoke(ctx)
-        except EntropylawError as error:
-            message = " ".join(str(error).split())
-            sys.stderr.write(f"entropylaw: {message}\n")
-            raise typer.Exit(error.exit_code) from None
-        except ModuleNotFoundError as error:
-            missing = explain_missing(error.name)
-            if missing is None:
-                raise
-            sys.stderr.write(f"entropylaw: {missing}\n")
-            raise typer.Exit(2) from None
-        except BrokenPipeError:  # the reader of our output left, as `| head` does
-            sys.stderr.close()
-            raise typer.Exit(0) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            sys.stderr.write(f"entropylaw: {where}{error.strerror or error}\n")
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt as interrupt:
-            # A command that knows what the interruption left behind says so in the exception.
-            sys.stderr.write(f"entropylaw: {str(interrupt) or 'stopped'}\n")
-            raise typer.Exit(130) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """One list a panel: without rich, which is slow to load, typer writes a single one."""
@@ -76,6 +72,30 @@ class Commands(TyperGroup):
         for panel, rows in panels.items():
             with formatter.section(panel):
                 formatter.write_dl(rows)
+
+
+@contextlib.contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except EntropylawError as error:
+        message = " ".join(str(error).split())
+        note(f"entropylaw: {message}")
+        raise typer.Exit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        missing = explain_missing(error.name)
+        if missing is None:
+            raise
+        note(f"entropylaw: {missing}")
+        raise typer.Exit(2) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        note(f"entropylaw: {where}{error.strerror or error}")
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt as interrupt:
+        # A command that knows what the interruption left behind says so in the exception.
+        note(f"entropylaw: {str(interrupt) or 'stopped'}")
+        raise typer.Exit(interrupt_code()) from None
 
 
 def _use_new_name(word: str) -> str:
@@ -96,7 +116,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"entropylaw {__version__}")
+        say(f"entropylaw {__version__}")
         raise typer.Exit
 
 
@@ -109,7 +129,7 @@ def _options(
 
 def _add(panel: str, name: str, function: Callable[..., None], short: str) -> None:
     """Add a command. ``short``: what `entropylaw --help` says of it, in a line of 80 columns."""
-    cls = None if name in WHERE_THE_USER_IS else PipelineCommand
+    cls = WritingCommand if name in ONE_AT_A_TIME else None if name in WHERE_THE_USER_IS else PipelineCommand
     app.command(name, cls=cls, rich_help_panel=panel, short_help=short)(function)
 
 
@@ -155,4 +175,24 @@ def main() -> None:
     # Threads that spin while they wait cost a factor of thirty where another process wants the same cores, as on a
     # laptop or a CI runner; waiting asleep costs a quarter on an idle machine. To be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    guard_streams()  # to the very end, where Python prints a traceback
+    if STAGE_VARIABLE in os.environ:
+        # What a stage makes, nobody records when DVC is gone; the next run starts it again.
+        end_with_starter()
+    code: object = None
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    except Exception:
+        # Python's own exit code, 1, would say that the data is risky.
+        traceback.print_exc()
+        note("entropylaw: stopped by a mistake in this program; please report the lines above")
+        code = NotAssessedError.exit_code
+    problem = flush_standard_streams()
+    if problem is not None:
+        note(f"entropylaw: {problem}")
+        # What was not told is no pass; an exit code that says more than that stays.
+        code = code or 2
+    stop_interrupting()
+    sys.exit(code)  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from entropylaw.options import AsJson, Out
+from entropylaw.printing import note
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
@@ -172,12 +172,9 @@ def score_models(
 
 def read_approved_hash() -> str | None:
     """The data that the pipeline's models were approved on, so that a Z is never booked on another version."""
-    from corpus.artifacts import read_json
+    from entropylaw.repository.results import load_approval
 
-    if not layout.APPROVAL.exists():
-        return None
-    data_hash: str = read_json(layout.APPROVAL)["data_hash"]
-    return data_hash
+    return load_approval().data_hash if layout.APPROVAL.exists() else None
 
 
 def describe_scores(scores: Scores) -> list[str]:
@@ -211,9 +208,9 @@ def run_mt_bench(folder: Path, params: EvaluationParams, benchmark: MtBench) -> 
         answers = answer_questions(
             folder, benchmark.questions, params, layout.MT_BENCH / "model_answer" / f"{name}.jsonl", progress
         )
-    sys.stderr.write(
+    note(
         f"MT-bench: {judge.estimate(grading_requests(answers))}; the questions and the answers of {name} go to "
-        f"{benchmark.judge_params.endpoint}\n"
+        f"{benchmark.judge_params.endpoint}"
     )
     with show_progress(f"{name}: MT-bench grades") as progress:
         graded = grade_answers(answers, judge, progress)

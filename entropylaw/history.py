@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from corpus.errors import EntropylawError
+from corpus.visible_text import is_seen, shows_something
+from entropylaw.printing import note, print_json, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from monitor.gate import GateDecision
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from monitor.measures.evidence import Evidence
     from monitor.verdict import Verdict
     from monitor.waivers import Waiver
+
+
+Sign = Annotated[bool, typer.Option("--sign", help="Sign the entry with the SSH key that Git signs with.")]
 
 
 def accept(
@@ -39,32 +44,48 @@ def accept(
         typer.Option(help="With --baseline: why the version is a sound start although a rule could not run."),
     ] = None,
     owner: Annotated[str | None, typer.Option(help="With --baseline: who answers for it.")] = None,
+    sign: Sign = False,
 ) -> None:
     """Record the version under test in history/, so that later ones are compared with it; commit the file.
 
     The reports of the version are written again under its name, and DVC records them: `dvc status` stays clean. For a
-    version that was accepted already, --anchor confirms it.
+    version that was accepted already, --anchor confirms it, and --sign signs it.
 
     Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
     from entropylaw import __version__
-    from entropylaw.repository.recorded_stages import list_fresh_stages
+    from entropylaw.repository.reassess import require_judged
+    from entropylaw.repository.recompute import require_recomputed
+    from entropylaw.repository.recorded_stages import list_fresh_stages, record_stages
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.signatures import find_key
     from entropylaw.repository.verify_results import require_current
     from monitor.accept import accept_version, confirm
     from monitor.history import find_own, read_history, replace_entry, write_entry
 
     if not baseline and (reason is not None or owner is not None):
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
+    if name is not None and not (shows_something(name) and all(map(is_seen, name))):
+        raise EntropylawError(f"--name {name!a}: expected a name that everybody can see and type")
+    key = find_key() if sign else None
     verdict = load_verdict()
     # Else the version measured last would be recorded where the one that is here is meant.
     require_current(layout.VERDICT, verdict.version.data_hash)
     history = read_history(layout.HISTORY)
+    require_recomputed(layout.VERDICT, verdict, history)
+    require_judged(verdict)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if anchor and accepted is not None and not baseline:
         fresh = list_fresh_stages()
-        typer.echo(f"{replace_entry(layout.HISTORY, confirm(accepted))}: {accepted.name} is the anchor")
+        file = replace_entry(layout.HISTORY, confirm(accepted))
+        say(f"{file}: {accepted.name} is the anchor")
+        sign_anew(file, key)
         write_reports_again(fresh)
+        return
+    if key and accepted is not None and not baseline:
+        fresh = list_fresh_stages()
+        sign_anew(replace_entry(layout.HISTORY, accepted), key)
+        record_stages(fresh)
         return
     decision, waivers = require_approval(verdict, baseline)
     start = describe_start(verdict, reason, owner) if baseline else None
@@ -83,8 +104,21 @@ def accept(
     )
     fresh = list_fresh_stages()
     told = f"{entry.status}, and the anchor" if anchor else entry.status
-    typer.echo(f"{write_entry(layout.HISTORY, entry)}: {entry.name} is {told}")
+    file = write_entry(layout.HISTORY, entry)
+    say(f"{file}: {entry.name} is {told}")
+    sign_anew(file, key)
     write_reports_again(fresh, judged_anew=decision.exit_code == 3)
+
+
+def sign_anew(file: Path, key: str | None) -> None:
+    """Sign an entry that was just written; without a ``key``, take away the signature of what it was before."""
+    from entropylaw.repository.signatures import sign_entry, signature_of
+
+    if key is not None:
+        say(f"{sign_entry(file, key)}: signed")
+    elif signature_of(file).exists():
+        signature_of(file).unlink()
+        note(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`")
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:
@@ -106,7 +140,7 @@ def require_approval(verdict: Verdict, baseline: bool) -> tuple[GateDecision, Se
     from monitor.gate import decide_gate
     from monitor.waivers import valid_waivers
 
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     decision = decide_gate(verdict, waivers, today)
     if decision.approved:
         return decision, decision.waivers
@@ -128,6 +162,9 @@ def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> d
     from monitor.gate import RESTART_COMMAND
 
     given = {"reason": (reason or "").strip(), "owner": (owner or "").strip()}
+    for key, text in given.items():
+        if text and not shows_something(text):
+            raise EntropylawError(f"--{key}: nobody sees the characters that it is made of")
     compared = verdict.parent_measurements
     unrun = [rule.id for rule in verdict.rules if rule.status == "not_assessed" and rule.dataset in compared]
     if not all(given.values()) and (unrun or any(given.values())):
@@ -157,7 +194,7 @@ def write_reports_again(fresh: Sequence[str], judged_anew: bool = False) -> None
         write_release()
     record_stages(fresh)
     if judged_anew:
-        typer.echo("Next: `dvc repro`, which asks the gate again and goes on from there.")
+        say("Next: `dvc repro`, which asks the gate again and goes on from there.")
 
 
 def load_evidence_of(verdict: Verdict) -> list[Evidence]:
@@ -176,11 +213,11 @@ def load_scores_of(verdict: Verdict) -> dict[str, float]:
     """Z by benchmark, as `evaluate` measured it and as `score` was told, where that is of this version: it may still be
     of an earlier one.
     """
-    from corpus.artifacts import read_json
     from entropylaw.repository.reported_scores import read_reported_scores
+    from entropylaw.repository.results import load_evaluation
 
-    evaluation = read_json(layout.EVALUATION) if layout.EVALUATION.exists() else {}
-    measured = dict(evaluation["z"]) if evaluation.get("data_hash") == verdict.version.data_hash else {}
+    evaluation = load_evaluation() if layout.EVALUATION.exists() else None
+    measured = evaluation.z if evaluation and evaluation.data_hash == verdict.version.data_hash else {}
     return {**measured, **read_reported_scores(verdict.version.data_hash)}
 
 
@@ -189,10 +226,8 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
 
     Example: entropylaw history
     """
-    from corpus.artifacts import to_json
     from monitor.history import anchor_of, list_ends, read_history
     from monitor.lineage import list_followed
-    from reports.escaping import escape_log
     from reports.words import LEGEND
 
     entries = read_history(layout.HISTORY)
@@ -216,12 +251,12 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             }
             for entry, names in zip(entries, followed, strict=True)
         ]
-        sys.stdout.write(to_json(rows))
+        print_json(rows)
         return
     if not entries:
-        typer.echo("No version has been accepted yet; run `entropylaw accept` after `dvc repro`.")
+        say("No version has been accepted yet; run `entropylaw accept` after `dvc repro`.")
         return
-    typer.echo(f"{'':>3} {'version':<12} {'dataset':<12} {'rows':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7}  status")
+    say(f"{'':>3} {'version':<12} {'dataset':<12} {'rows':>8} {'R':>7} {'long R':>7} {'L':>7} {'C':>7}  status")
     above: list[str] = []
     for entry, names in zip(entries, followed, strict=True):
         # Said only where branches were merged: else each version follows the one above it.
@@ -231,14 +266,14 @@ def show_history(json: Annotated[bool, typer.Option("--json", help="Print as JSO
             numbers = " ".join(f"{value:7.3f}" for value in (m.r, m.r_long, m.l, m.c))
             status = f"{entry.status}, waived" if entry.waived else entry.status
             status += ", anchor" if any(entry is anchor for anchor in anchors) else ""
-            status += f", begun anew by {escape_log(': '.join(entry.start.values()))}" if entry.start else ""
+            status += f", begun anew by {': '.join(entry.start.values())}" if entry.start else ""
             status += after
             scores = "".join(f"  Z({benchmark}) {value:.4f}" for benchmark, value in entry.scores.items())
-            typer.echo(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
-    typer.echo("\n" + "\n".join(LEGEND))
+            say(f"{entry.number:>3} {entry.name:<12} {dataset:<12} {m.rows:>8} {numbers}  {status}{scores}")
+    say("", *LEGEND)
     ends = list_ends(entries)
     if len(ends) > 1:
-        typer.echo(
+        say(
             f"Branches were merged: {', '.join(end.name for end in ends)} are the last of each. The next version is "
             "compared with the one whose rows are nearest to its own, and follows all of them."
         )
@@ -251,6 +286,7 @@ def score(
         str | None,
         typer.Argument(help="The version's name in the history.", show_default="the version under test"),
     ] = None,
+    sign: Sign = False,
 ) -> None:
     """Record the performance Z of a version that was measured elsewhere, such as by your own trainer.
 
@@ -261,8 +297,10 @@ def score(
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.reported_scores import report_score
     from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.signatures import find_key
     from monitor.history import find_own, read_history, record_score
 
+    key = find_key() if sign else None
     verdict, own = None, None
     with contextlib.suppress(EntropylawError):  # without a verdict no version is under test
         verdict = load_verdict()
@@ -270,12 +308,14 @@ def score(
     if version is None:
         verdict = verdict or load_verdict()
         if own is None:
-            typer.echo(f"{report_score(verdict.version.data_hash, benchmark, value)}: {benchmark} {value:g}")
+            say(f"{report_score(verdict.version.data_hash, benchmark, value)}: {benchmark} {value:g}")
             return
         version = own.name
     # A score of the version under test changes nothing that it is judged by; one of an earlier version may.
     fresh = list_fresh_stages() if own is not None and own.name == version else ()
-    typer.echo(f"{record_score(layout.HISTORY, version, benchmark, value)}: {benchmark} {value:g}")
+    file = record_score(layout.HISTORY, version, benchmark, value)
+    say(f"{file}: {benchmark} {value:g}")
+    sign_anew(file, key)
     write_reports_again(fresh)
 
 
@@ -295,7 +335,7 @@ def waive(
     from monitor.rules.registry import rule_ids
     from monitor.waivers import Waiver, add_waiver, require_future
 
-    require_future(expires, datetime.date.today())
+    require_future(expires, read_today())
     verdict = load_verdict()
     risky, warning = (
         list(dict.fromkeys(item.id for item in verdict.rules if item.status == status)) for status in ("risky", "warn")
@@ -306,4 +346,4 @@ def waive(
         raise EntropylawError(f"{rule}: no alarm of {verdict.version.name}; {found}")
     for item in rules:
         add_waiver(layout.WAIVERS, Waiver(item, verdict.version.data_hash, reason, owner, expires), rule_ids())
-        typer.echo(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")
+        say(f"{layout.WAIVERS}: {item} is waived for {verdict.version.name} until {expires}, by {owner}")

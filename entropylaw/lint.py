@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from entropylaw.printing import print_document
 
 if TYPE_CHECKING:
     from monitor.lint.check import LintSettings, TokenCounter
@@ -84,7 +85,7 @@ def lint(
             report = lint_files(list(readings), settings, reading, show_text, progress, readings)
     except DataError as error:
         raise NotAssessedError(str(error)) from None
-    sys.stdout.write(render_lint(report, "json" if json else format.value, strict))
+    print_document(render_lint(report, "json" if json else format.value, strict))
     raise typer.Exit(1 if is_blocked(report, strict) else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
 from entropylaw.options import AsJson, Data, HeldOut, Out
 from entropylaw.pipeline_command import Place
+from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, load_rows, stream_records, tell_unread
@@ -47,8 +49,7 @@ def prepare(
     reading = reading_for(data, dataset)
     with show_progress("prepare") as progress:
         result = prepare_file(data, out, params, hashes, KINDS.get(dataset or ""), progress, reading)
-    for note in filter(None, (describe_other_shards(data), describe_left_out(data))):
-        typer.echo(note, err=True)
+    note(*filter(None, (describe_other_shards(data), describe_left_out(data))))
     tell_unread(data, result.unread_keys)
     if report:
         write_json(report, result)
@@ -95,9 +96,12 @@ def consistency(
         records = load_rows(data)
         result, agreement = profile_consistency(records, params, progress)
     if rows:
+        # Six decimals: the last bits of a sum differ between processors and must not make another file. By way of
+        # memory, because NumPy writes to a file behind Python's back and does not say why it cannot.
+        content = io.BytesIO()
+        np.save(content, agreement.round(6).astype(np.float32))
         with atomic_writer(rows, "wb") as handle:
-            # Six decimals: the last bits of a sum differ between processors and must not make another file.
-            np.save(handle, agreement.round(6).astype(np.float32))
+            handle.write(content.getbuffer())
     if out:
         write_json(out, result)
     line = (
@@ -203,7 +207,7 @@ def calibrate(
     from training.probe_run import ProbeParams
 
     def announce(cost: CalibrationCost) -> None:
-        typer.echo(f"calibration: {describe_cost(cost)}; if interrupted, it goes on where it stopped", err=True)
+        note(f"calibration: {describe_cost(cost)}; if interrupted, it goes on where it stopped")
 
     params = read_section(CalibrationParams, "calibration")
     probe_params, compression = read_section(ProbeParams, "probe"), read_section(CompressionParams, "compression")

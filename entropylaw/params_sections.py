@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from corpus.prepare import PrepareParams
 from entropylaw.release.scores import ReleaseParams
+from entropylaw.repository.signatures import HistoryParams
 from monitor.calibration.params import CalibrationParams
 from monitor.measures.compression import CompressionParams
 from monitor.measures.consistency import ConsistencyParams
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type] = {
     "probe": ProbeParams,
     "calibration": CalibrationParams,
     "rules": RuleParams,
+    "history": HistoryParams,
     "report": ReportParams,
     "row_scores": RowScoreParams,
     "selection": SelectionParams,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from corpus.errors import EntropylawError
+from entropylaw.printing import note
+from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.missing_data import explain_missing_data
 from entropylaw.repository.pipeline_folder import find_pipeline
 
@@ -35,6 +36,14 @@ class PipelineCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         with _in_pipeline(ctx):
             return super().invoke(ctx)
+
+
+class WritingCommand(PipelineCommand):
+    """A command that changes files which other commands change too: only one runs at a time."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with _in_pipeline(ctx), one_at_a_time():
+            return TyperCommand.invoke(self, ctx)
 
 
 class PipelineGroup(TyperGroup):
@@ -82,7 +91,7 @@ def _entered(given: dict[str, Any]) -> Iterator[Path]:
         folder = start
     if folder != start and of_worker is None:
         place = os.path.relpath(folder, start)
-        sys.stderr.write(f"entropylaw: working in {place}, the pipeline's folder; run there what is named below\n")
+        note(f"entropylaw: working in {place}, the pipeline's folder; run there what is named below")
     token = _started_in.set(start)
     try:
         with contextlib.chdir(folder):

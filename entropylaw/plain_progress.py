@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from corpus.progress import StageProgress
+from entropylaw.printing import note
 
 # A CI system ends a job that says nothing for ten minutes, and a person wonders long before.
 SECONDS_BETWEEN_LINES = 30.0
@@ -38,7 +39,7 @@ def write_lines(labels: Mapping[str, str], seconds: float | None = None) -> Iter
                 line = describe_progress(labels[stage], done, total, now - began)
             else:
                 line = describe_progress(next(iter(labels.values())), 0, None, now - started)
-            sys.stderr.write(f"{line}\n")
+            note(line)
             sys.stderr.flush()
 
     writer = threading.Thread(target=write, daemon=True)

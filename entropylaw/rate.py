@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from entropylaw.options import AsJson
+from entropylaw.printing import note
 from entropylaw.repository import layout
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def rate(
     if dry_run:
         print_result(estimate, json, [sent])
         return
-    sys.stderr.write(f"{sent}\n")
+    note(sent)
     with show_progress("rate") as progress:
         result = rate_rows(records, judge, params, progress)
     if out:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from corpus.artifacts import to_json
 from corpus.progress import Progress, StageProgress
 from entropylaw.plain_progress import write_lines
+from entropylaw.printing import print_json, say, unguarded
+from reports.escaping import escape_log
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -55,15 +56,21 @@ def show_stages(labels: Mapping[str, str]) -> Iterator[StageProgress]:
         def render(self, task: Task) -> Text:
             return Text(format_rate(task.finished_speed or task.speed))
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(file=unguarded(sys.stderr)), transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
                 for task in tasks.values():
                     bar.update(task, visible=False)
-                tasks[stage] = bar.add_task(labels[stage], total=None)
+                tasks[stage] = bar.add_task(escape_log(labels[stage]), total=None)
             bar.update(tasks[stage], completed=done, total=total)
 
         yield report
@@ -97,4 +104,7 @@ def format_rate(per_second: float | None) -> str:
 
 def print_result(result: Any, as_json: bool, lines: list[str]) -> None:
     """The result as JSON, or a few lines for a person, on stdout."""
-    sys.stdout.write(to_json(result) if as_json else "".join(f"{line}\n" for line in lines))
+    if as_json:
+        print_json(result)
+    else:
+        say(*lines)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import os
-import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entropylaw.printing import note, print_document, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
-    from monitor.verdict import FlaggedRow
+    from monitor.verdict import FlaggedRow, Verdict
     from reports.training_curves import TrainingCurve
 
 
@@ -48,32 +48,15 @@ def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     Example: entropylaw assess --json
     """
     from corpus.artifacts import write_json
-    from corpus.params import read_section
-    from entropylaw import __version__
-    from entropylaw.repository.datasets import read_datasets
-    from entropylaw.repository.places import locate_rows
-    from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
+    from entropylaw.repository.reassess import judge_version, record_verdict
     from entropylaw.terminal import print_result, show_progress
-    from monitor.assess import assess_version
-    from monitor.history import read_history
-    from monitor.rule_params import RuleParams
     from reports.metrics import list_metrics
 
-    datasets = list(read_datasets())
-    params = read_section(RuleParams, "rules")
-    calibration = load_calibration()
     with show_progress("assess"):
-        verdict = assess_version(
-            [load_evidence(dataset) for dataset in datasets],
-            calibration,
-            read_history(layout.HISTORY),
-            load_configuration(calibration, datasets),
-            params,
-            __version__,
-        )
-    verdict = locate_rows(verdict)
+        verdict = judge_version()
     write_json(layout.VERDICT, verdict)
     write_json(layout.METRICS, list_metrics(verdict))
+    record_verdict()
     print_result(verdict, json, [f"{verdict.version.name}: {verdict.status}. {verdict.summary}"])
 
 
@@ -104,14 +87,15 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
 
 def load_training_curves(data_hash: str) -> list[TrainingCurve]:
     """The training curves of the models that were trained on this data version, as their training.json says."""
-    from corpus.artifacts import read_json
+    from corpus.artifacts import read_result
     from reports.training_curves import read_training_curve
 
     curves = []
     for dataset, method in ((layout.SFT, "SFT"), (layout.PREFERENCES, "KTO")):
         summary = layout.result(dataset, "training.json")
-        report = read_json(summary) if summary.exists() else None
-        if isinstance(report, dict) and report.get("version_hash") == data_hash:
+        # What training reports differs by method and release; only whose curve it is counts here.
+        report = read_result(summary, dict[str, Any], "dvc repro") if summary.exists() else {}
+        if report.get("version_hash") == data_hash:
             curves.append(read_training_curve(dataset, method, layout.result(dataset, "live")))
     return [curve for curve in curves if curve]
 
@@ -142,7 +126,7 @@ def report() -> None:
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)
     write_text(layout.REPORT_HTML, render_html(data, figures))
     write_text(layout.REPORT_MD, render_markdown_report(data))
-    typer.echo(f"{layout.REPORT_HTML}: {data.headline}")
+    say(f"{layout.REPORT_HTML}: {data.headline}")
 
 
 def gate(
@@ -151,31 +135,38 @@ def gate(
 ) -> None:
     """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
 
-    It is not assessed either where accepted versions of the target branch are missing in history/, or where the verdict
-    is on other data, parameters or history than are here.
+    It is not assessed either where accepted versions of the target branch are missing in history/, where the verdict
+    is on other data, parameters or history than are here, or where it is not the one that `assess` gives. A verdict
+    that another machine made is made again to see that, if its rows are here.
 
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
     from entropylaw.repository.history_guard import require_history
+    from entropylaw.repository.reassess import require_judged
+    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.recorded_stages import STAGE_VARIABLE
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.signatures import require_signatures
     from entropylaw.repository.verify_results import require_current
     from monitor.gate import decide_gate
+    from monitor.history import read_history
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
-    require_history(base)
+    require_signatures(require_history(base))
     verdict = load_verdict()
     # As a stage of the pipeline it runs behind those that it depends on. Typed by hand, it may be of yesterday's data.
     if STAGE_VARIABLE not in os.environ:
         require_current(layout.VERDICT, verdict.version.data_hash)
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today(), strict)
+    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
+    require_judged(verdict)
+    decision = decide_gate(verdict, load_waivers(), read_today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
-        typer.echo(decision.reason)
+        say(decision.reason)
         return
-    sys.stderr.write(f"entropylaw: {decision.reason}\n")
+    note(f"entropylaw: {decision.reason}")
     raise typer.Exit(decision.exit_code)
 
 
@@ -195,10 +186,15 @@ def check(
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
+    from dataclasses import replace
+
     from corpus.errors import NotAssessedError
+    from entropylaw.repository.changed_rules import list_changed_rules
     from entropylaw.repository.datasets import known_datasets
     from entropylaw.repository.history_guard import require_history
+    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.results import load_verdict, load_waivers
+    from entropylaw.repository.signatures import require_signatures
     from entropylaw.repository.verify_results import require_current, verify_results
     from monitor.gate import decide_gate
     from monitor.history import read_history
@@ -206,16 +202,41 @@ def check(
     from reports.report_data import build_report_data, show_stale
 
     shown, history = load_verdict(verdict), read_history(layout.HISTORY)
-    waivers, today = load_waivers(), datetime.date.today()
+    waivers, today = load_waivers(), read_today()
     # Only this format points into the data files, and reading params.yaml takes time.
     datasets = known_datasets() if format is CheckFormat.gitlab else {}
     files = {name: dataset.file for name, dataset in datasets.items()}
     data = build_report_data(shown, history, waivers, today, files=files, strict=strict)
     code: int = decide_gate(shown, waivers, today, strict).exit_code
     try:
-        require_history(base)
+        since = require_history(base)
+        data = replace(data, notes=list_changed_rules(since, shown.version.data_hash) if since else ())
+        require_signatures(since)
         (verify_results if verify else require_current)(verdict, shown.version.data_hash)
+        require_recomputed(verdict, shown, history)
+        if verify:
+            verify_verdict(verdict, shown)
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code
-    sys.stdout.write(render_check(data, format.value))
+    print_document(render_check(data, format.value))
     raise typer.Exit(code)
+
+
+def verify_verdict(path: Path, verdict: Verdict) -> None:
+    """Judge the version again where its rows are here, and compare; else say on stderr that it was not done.
+
+    Raises NotAssessedError, naming the file, where the verdict or the approval is another one.
+    """
+    from corpus.errors import NotAssessedError
+    from entropylaw.repository.approval import find_untrue_approval
+    from entropylaw.repository.reassess import list_missing_rows, require_same_verdict
+    from entropylaw.terminal import show_progress
+
+    if problem := find_untrue_approval():
+        raise NotAssessedError(problem)
+    if missing := list_missing_rows():
+        names = " ".join(path.as_posix() for path in missing)
+        note(f"not judged again, because its rows are not here: `dvc pull {names}` brings them")
+        return
+    with show_progress("judge again"):
+        require_same_verdict(path, verdict)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from corpus.errors import NotAssessedError
 from corpus.formats import READER
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, find_own, parent_of
@@ -27,6 +29,7 @@ from monitor.rules.forecast import predict_version_change
 from monitor.rules.normal_ranges import predict_ranges
 from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
 from monitor.rules.scored_versions import HELDOUT, list_scored_versions
+from monitor.sound_inputs import require_plausible, require_sound, require_sound_entry
 from monitor.verdict import (
     SCORED_DATASET,
     DatasetChanges,
@@ -67,7 +70,13 @@ def assess_version(
     The first version is a ``baseline``. A history in which nothing is comparable gives ``not_assessed``: changing
     the configuration must not open the gate. Where a person began anew with this very version, under this
     configuration, that answers what could not be assessed, and nothing else: what is risky stays so.
+
+    Raises NotAssessedError where a measurement, the calibration or the parent's entry is not whole: of other data, of
+    another configuration, or not a number.
     """
+    for item in evidence:
+        require_sound(item)
+    require_plausible(calibration)
     recorded, history = history, list_read_alike(history, evidence)
     data_hash = version_hash({item.dataset: item.data_hash for item in evidence})
     config_fingerprint = configuration.fingerprint()
@@ -96,7 +105,10 @@ def assess_version(
         },
     )
     if parent is not None:
+        require_sound_entry(parent)
         anchor = find_anchor(history, parent, data_hash)
+        if not isinstance(anchor, str):
+            require_sound_entry(anchor.entry)
         compared = [
             compare_dataset(item, parent, anchor, calibration, configuration, params)
             for item in evidence
@@ -268,7 +280,16 @@ def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str, r
 
 
 def measure(item: Evidence) -> Measurements:
-    """What was measured on a dataset, without its parent."""
+    """What was measured on a dataset, without its parent. Raises NotAssessedError where a measure is not a number."""
+    measured = {
+        "R": item.compression.r,
+        "long R": item.compression.r_long,
+        "L": item.l,
+        "C": item.consistency.agreement,
+    }
+    for name, value in measured.items():
+        if not math.isfinite(value):
+            raise NotAssessedError(f"{item.dataset}: {name} could not be measured, so nothing is compared")
     return Measurements(
         rows=len(item.records),
         r=item.compression.r,

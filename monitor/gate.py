@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from monitor.rules.registry import list_rules
 from monitor.verdict import Verdict
+from monitor.verdict_consistency import find_contradiction
 from monitor.waivers import Waiver, valid_waivers, waiver_problems
 
 SCHEMA_VERSION = 1
 
 # What could not be assessed is let through only by a person who begins anew with it, by name and with a reason.
 RESTART_COMMAND = 'entropylaw accept --baseline --reason "…" --owner NAME'
+# A verdict that contradicts itself was not written by `assess`, or by that of an older release: it takes seconds anew.
+REASSESS = "run `dvc repro --force assess`, then `dvc repro`"
 RESTART_ADVICE = f"Repair what keeps a rule from running or, if it is wanted, begin anew: `{RESTART_COMMAND}`."
 
 # Part of the command-line contract: 0 approved, 1 risky, 3 could not be assessed.
@@ -41,7 +45,8 @@ def decide_gate(
     """Approve, or say what blocks and what to do.
 
     A risky rule blocks unless a waiver bound to this data holds ``today``. With ``strict`` a warning blocks in the same
-    way. What was not assessed blocks and cannot be waived: a check that could not run is never a pass.
+    way. What was not assessed blocks and cannot be waived: a check that could not run is never a pass. Nor is a verdict
+    that does not follow from its own rules (``find_contradiction``).
     """
     waivers = tuple(waivers)
     blocking_statuses = ("risky", "warn") if strict else ("risky",)
@@ -69,7 +74,9 @@ def decide_gate(
         found = ", ".join(f"{rule} ({problems[rule]})" if rule in problems else rule for rule in open_rules)
         todo = "repair the rows that results/verdict.json lists, or let it through with `entropylaw waive`"
         return decide(1, f"{name} is {verdict.status}: {found or 'no rule named'}; {todo}")
-    if unassessed or verdict.status not in ("baseline", "pass", "warn", "risky"):
+    if contradiction := find_contradiction(verdict, list_rules()):
+        return decide(3, f"{name} could not be assessed: the verdict does not hold: {contradiction}; {REASSESS}")
+    if unassessed or verdict.status == "not_assessed":
         if not unassessed:
             return decide(3, f"{name} could not be assessed, which cannot be waived: {verdict.summary}")
         return decide(

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from corpus.artifacts import read_json, write_json
+from corpus.artifacts import sweep_temporary_files
 from corpus.errors import EntropylawError
-from monitor.history_entry import SCHEMA_VERSION, DatasetReference, HistoryEntry
+from monitor.history_entry import DatasetReference, HistoryEntry
+from monitor.history_file import STATUSES, read_file, write_file
 from monitor.lineage import accepted_since, anchor_of, comparable, find_own, list_ends, parent_of
-from monitor.measures.preferences import PairReference, PreferenceDirection
-from monitor.measures.row_sketch import MAX_KEYS, RowSketch
-from monitor.measures.row_table import MAX_TABLE_ROWS, RowTable
-from monitor.verdict import measurements_from_json
 
 __all__ = [
     "DatasetReference",
@@ -40,10 +32,6 @@ __all__ = [
 ]
 
 HISTORY_FOLDER = "history"
-# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
-MAX_PROBE_ROWS = 1_200
-# Accepted as they are, or risky and released under a waiver.
-STATUSES = ("baseline", "pass", "warn", "risky")
 # Digits of a hash in a file's name, and behind a name that two versions have: as many as a verdict shows.
 SHORT_HASH = 8
 
@@ -73,12 +61,15 @@ def write_entry(folder: str | Path, entry: HistoryEntry) -> Path:
         begun = past.status == "baseline" and any(past is end for end in ends)
         same = (past.data_hash, past.config_fingerprint) == (entry.data_hash, entry.config_fingerprint)
         if same and (begun or entry.status != "baseline"):
-            raise EntropylawError(f"{path}: this data version is in the history already")
+            raise EntropylawError(
+                f"{path}: this data version is in the history already; if an `accept` was stopped before its end, "
+                "`dvc repro` writes the reports that it did not"
+            )
         if past.name == entry.name and past.data_hash != entry.data_hash:
             raise EntropylawError(f"{path}: the name {entry.name!r} belongs to other data; choose another")
     placed = place_entry([past for _, past in files], entry)
     path = _entry_path(folder, placed)
-    write_json(path, _entry_to_json(placed))
+    write_file(path, placed)
     return path
 
 
@@ -105,7 +96,7 @@ def record_score(folder: str | Path, name: str, benchmark: str, value: float) ->
         known = ", ".join(dict.fromkeys(entry.name for _, entry in told)) or "none yet"
         raise EntropylawError(f"{folder}: no version is named {name!r}; known are: {known}")
     path, entry = files[named[-1]]
-    write_json(path, _entry_to_json(replace(entry, scores={**entry.scores, benchmark: value})))
+    write_file(path, replace(entry, scores={**entry.scores, benchmark: value}))
     return path
 
 
@@ -117,14 +108,16 @@ def replace_entry(folder: str | Path, entry: HistoryEntry) -> Path:
     files = _read_files(folder)
     for (path, stored), (_, told) in zip(files, _tell_apart(files), strict=True):
         if (told.number, told.id, told.name) == (entry.number, entry.id, entry.name):
-            write_json(path, _entry_to_json(replace(entry, name=stored.name)))
+            write_file(path, replace(entry, name=stored.name))
             return path
     raise EntropylawError(f"{folder}: {entry.name} is not in the history")
 
 
 def _read_files(folder: str | Path) -> list[tuple[Path, HistoryEntry]]:
     """The entries under the names that they were accepted by, with their files, in the history's order."""
-    files = [(path, _read_entry(path)) for path in sorted(Path(folder).glob("*.json"))]
+    # DVC takes every file in the folder for a part of the history, also what a killed run left.
+    sweep_temporary_files(folder)
+    files = [(path, read_file(path)) for path in sorted(Path(folder).glob("*.json"))]
     return sorted(files, key=lambda file: (file[1].number, file[1].name, file[1].data_hash, file[1].id))
 
 
@@ -150,107 +143,3 @@ def _entry_path(folder: str | Path, entry: HistoryEntry) -> Path:
     """
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", entry.name)[:60].strip("-.") or "version"
     return Path(folder) / f"{slug}-{entry.data_hash[:SHORT_HASH]}-{entry.id[:SHORT_HASH]}.json"
-
-
-def _read_entry(path: Path) -> HistoryEntry:
-    document = read_json(path)
-    try:
-        if document["schema_version"] > SCHEMA_VERSION:
-            raise EntropylawError(f"{path}: written by a newer entropylaw; update this one to read it")
-        return _entry_from_json(document)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        cause = f"missing key {error}" if isinstance(error, KeyError) else error
-        raise EntropylawError(f"{path}: not a readable history entry ({cause}); restore it from Git") from None
-
-
-def _entry_to_json(entry: HistoryEntry) -> dict[str, Any]:
-    datasets = entry.datasets
-    keys = _share({name: reference.sketch.kept for name, reference in datasets.items()}, MAX_KEYS)
-    rows = _share({name: part.table.content.size for name, part in datasets.items() if part.table}, MAX_TABLE_ROWS)
-    probed = _share({name: len(reference.probe_hashes) for name, reference in datasets.items()}, MAX_PROBE_ROWS)
-    document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
-    if entry.commit is None:
-        del document["commit"]
-    if not entry.anchor:
-        del document["anchor"]
-    if entry.reader == 1:
-        del document["reader"]
-    if entry.parents is None:
-        del document["parents"]
-    if entry.start is None:
-        del document["start"]
-    document["datasets"] = {
-        name: {
-            "data_hash": reference.data_hash,
-            # An old sketch was made small enough when it was written.
-            "sketch": reference.sketch.thinned(keys[name]) if reference.sketch.is_exact else reference.sketch,
-            "probe_hashes": _to_base64(bytes.fromhex("".join(reference.probe_hashes[: probed[name]]))),
-            "probe_losses": _to_base64(np.array(reference.probe_losses[: probed[name]], dtype="<f4").tobytes()),
-            "agreement_mean": reference.agreement_mean,
-            "agreement_sd": reference.agreement_sd,
-            "agreement_n": reference.agreement_n,
-            **({"pairs": reference.pairs} if reference.pairs else {}),
-            **({"sources": reference.sources} if reference.sources is not None else {}),
-            **({"table": reference.table.thinned(rows[name]).to_json()} if reference.table else {}),
-        }
-        for name, reference in datasets.items()
-    }
-    return document
-
-
-def _entry_from_json(document: dict[str, Any]) -> HistoryEntry:
-    entry = HistoryEntry(
-        **{
-            **document,
-            "waivers": tuple(document["waivers"]),
-            "parents": tuple(document["parents"]) if "parents" in document else None,
-            "measurements": {name: measurements_from_json(part) for name, part in document["measurements"].items()},
-            "datasets": {name: _reference_from_json(part) for name, part in document["datasets"].items()},
-        }
-    )
-    if entry.status not in STATUSES:
-        raise ValueError(f"status is {entry.status!r}")
-    return entry
-
-
-def _reference_from_json(part: dict[str, Any]) -> DatasetReference:
-    hashes = base64.b64decode(part["probe_hashes"], validate=True)
-    losses = np.frombuffer(base64.b64decode(part["probe_losses"], validate=True), dtype="<f4")
-    if len(hashes) != 16 * losses.size:
-        raise ValueError("as many probe losses as probe hashes are needed")
-    means = {key: float("nan") if part[key] is None else part[key] for key in ("agreement_mean", "agreement_sd")}
-    return DatasetReference(
-        **{
-            **part,
-            **means,
-            "sketch": RowSketch.from_json(part["sketch"]),
-            "probe_hashes": tuple(hashes[i : i + 16].hex() for i in range(0, len(hashes), 16)),
-            "probe_losses": tuple(losses.tolist()),
-            "pairs": _pairs_from_json(part["pairs"]) if "pairs" in part else None,
-            "table": RowTable.from_json(part["table"]) if "table" in part else None,
-        }
-    )
-
-
-def _pairs_from_json(part: dict[str, Any]) -> PairReference:
-    direction = part["direction"]
-    if direction is not None:
-        direction = PreferenceDirection(**{**direction, "weights": tuple(direction["weights"])})
-    return PairReference(**{**part, "direction": direction})
-
-
-def _share(kept: dict[str, int], total: int) -> dict[str, int]:
-    """Divide ``total`` keys or rows among the datasets. Small datasets stay whole; the others share what is left.
-
-    >>> _share({"sft": 500, "preferences": 10}, 100)
-    {'preferences': 10, 'sft': 90}
-    """
-    shares = {}
-    for waiting, name in zip(range(len(kept), 0, -1), sorted(kept, key=lambda name: kept[name]), strict=True):
-        shares[name] = min(kept[name], total // waiting)
-        total -= shares[name]
-    return shares
-
-
-def _to_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

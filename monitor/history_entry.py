@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from corpus.artifacts import fingerprint
@@ -11,6 +12,11 @@ from monitor.measures.row_table import RowTable
 from monitor.verdict import Measurements
 
 SCHEMA_VERSION = 1
+
+
+def make_id(data_hash: str, config_fingerprint: str, parents: Sequence[str] | None) -> str:
+    """The id of an entry, see ``HistoryEntry.id``."""
+    return fingerprint([data_hash, config_fingerprint, sorted(parents or ())])
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class HistoryEntry:
     @property
     def id(self) -> str:
         """16 hex digits that name this acceptance: of this data, under this configuration, after these versions."""
-        return fingerprint([self.data_hash, self.config_fingerprint, sorted(self.parents or ())])
+        return make_id(self.data_hash, self.config_fingerprint, self.parents)
 
     @property
     def is_confirmed(self) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from corpus.params import parse_section
 from monitor.law.results import LawSummary
-from training.unread_rows import UnreadRows, unread_from_json
+from training.unread_rows import UnreadRows
 
 SCHEMA_VERSION = 1
 
@@ -99,6 +98,10 @@ class Measurements:
     added_r_long: float | None = None
     read_share: float | None = None
     unread: UnreadRows | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or not (self.r > 0 and self.r_long > 0):
+            raise ValueError(f"rows, r and r_long must be above 0, found {self.rows}, {self.r} and {self.r_long}")
 
 
 @dataclass(frozen=True)
@@ -219,45 +222,3 @@ def worst(statuses: list[RuleStatus]) -> Status:
         if status in statuses:
             return status  # type: ignore[return-value]
     return "pass"
-
-
-def measurements_from_json(part: dict[str, Any]) -> Measurements:
-    """Read measurements back from JSON. Raises TypeError on a document of another shape."""
-    return Measurements(**{**part, "unread": unread_from_json(part.get("unread"))})
-
-
-def verdict_from_json(document: dict[str, Any]) -> Verdict:
-    """Read a verdict back from JSON. Raises KeyError, TypeError or ParamsError on a document of another shape."""
-
-    def version(part: dict[str, Any] | None) -> Version | None:
-        return Version(**part) if part else None
-
-    def measurements(part: dict[str, Any]) -> dict[str, Measurements]:
-        return {dataset: measurements_from_json(values) for dataset, values in part.items()}
-
-    def changes(part: dict[str, Any]) -> DatasetChanges:
-        lengths = part["lengths"]
-        return DatasetChanges(
-            sources=tuple(SourceRows(**source) for source in part["sources"]),
-            lengths=RowLengths(
-                tuple(lengths["edges"]),
-                {group: tuple(counts) for group, counts in lengths["counts"].items()},
-                lengths["medians"],
-            ),
-            normal={key: NormalRange(**limits) for key, limits in part["normal"].items()},
-        )
-
-    return Verdict(
-        **{
-            **document,
-            "version": Version(**document["version"]),
-            "parent": version(document["parent"]),
-            "law": parse_section(LawSummary, document["law"], "law"),
-            "rules": tuple(RuleResult(**rule) for rule in document["rules"]),
-            "measurements": measurements(document["measurements"]),
-            "parent_measurements": measurements(document["parent_measurements"]),
-            "forecast": Forecast(**document["forecast"]) if document["forecast"] else None,
-            "rows": tuple(FlaggedRow(**row) for row in document["rows"]),
-            "changes": {dataset: changes(part) for dataset, part in document.get("changes", {}).items()},
-        }
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any, Literal
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 # it writes XML and reads none
 
 from reports.annotations import Annotation, write_annotations
 from reports.dataset_view import DatasetView
@@ -14,6 +14,7 @@ from reports.markdown import render_markdown_check
 from reports.report_data import ReportData
 from reports.rule_view import RuleView
 from reports.text import render_text
+from reports.words import NOTES
 
 CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab"]
 CHECK_SCHEMA_VERSION = 1
@@ -50,6 +51,7 @@ def _render_json(data: ReportData) -> str:
             "forecast": data.forecast,
             "law": {"sentence": data.law.sentence, "holds": data.law.holds, "n_points": data.law.n_points},
             "waivers": data.waivers,
+            "notes": data.notes,
             "config_fingerprint": data.config_fingerprint,
             "tool_version": data.tool_version,
         }
@@ -107,6 +109,8 @@ def _render_junit(data: ReportData) -> str:
         _add_case(suite, rule.dataset, rule.id, outcome, message, _list_rows(rule))
     if not any(rule.status == data.status for rule in data.rules):
         _add_case(suite, "verdict", data.status, outcomes.get(data.status), data.summary, "")
+    for number, note in enumerate(data.notes, start=1):
+        _add_case(suite, NOTES.lower(), str(number), None, note, "")
     counts = {f"{name}s" if name != "skipped" else name: len(suite.findall(f"*/{name}")) for name in outcomes.values()}
     suite.attrib |= {"tests": str(len(suite)), **{name: str(count) for name, count in counts.items()}}
     suites = ElementTree.Element("testsuites")
@@ -136,6 +140,8 @@ def _render_github(data: ReportData) -> str:
     """GitHub workflow commands, at most ten of each level: the verdict, then every rule that raised an alarm."""
     level = "error" if data.blocked else "warning" if data.status in ("warn", "risky") else "notice"
     found: dict[str, list[tuple[str, str]]] = {level: [(f"{data.words.word}: {data.headline}", data.summary)]}
+    if data.notes:
+        found.setdefault("warning", []).extend((NOTES, note) for note in data.notes)
     levels = {"risky": "error", "not_assessed": "error", "warn": "warning"}
     for rule in data.rules:
         if rule.status not in levels:

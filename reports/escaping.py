@@ -1,4 +1,7 @@
-"""Escaping of text from the data: names, sources and reasons may hold anything, and must never be read as markup."""
+"""Escaping of text from the data: names, sources and reasons may hold anything, and must never be read as markup.
+
+What a command prints goes through `entropylaw/printing.py`, which calls this; the reports do for their own formats.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,18 @@ import re
 from typing import Any
 
 from corpus.artifacts import to_json
+from corpus.credentials import hide_credentials
+from corpus.visible_text import is_seen
 
 # Longer than any real reason, and short enough that one row's source cannot push the verdict out of sight.
 MAX_CHARACTERS = 1000
+# A line that is printed may be a message that lists names, and ends with what to do.
+MAX_LINE = 8000
+
+# All but printable ASCII: what may have to be shown as an escape.
+_OTHER = re.compile(r"[^\x20-\x7e]")
+# What begins a command of a CI system; see escape_log.
+_DOUBLED = re.compile(r"([:#])(?=\1)")
 
 
 def escape_invisible(text: str, limit: int = MAX_CHARACTERS) -> str:
@@ -21,8 +33,18 @@ def escape_invisible(text: str, limit: int = MAX_CHARACTERS) -> str:
     'a b\\x1b[31m'
     """
     # Cut before the slow loop: an escape is never shorter than the character it stands for.
-    line = " ".join(text[: 4 * limit].split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+    return _cut(_escape(" ".join(hide_credentials(text[: 4 * limit]).split())), limit)
+
+
+def _escape(text: str, kept: str = "") -> str:
+    return _OTHER.sub(lambda found: found[0] if found[0] in kept or is_seen(found[0]) else _name(found[0]), text)
+
+
+def _name(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _cut(shown: str, limit: int) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + "…"
 
 
@@ -47,7 +69,28 @@ def escape_log(text: str) -> str:
     >>> escape_log("::error::no ##[add-path]no")
     ': :error: :no # #[add-path]no'
     """
-    return re.sub(r"([:#])(?=\1)", r"\1 ", escape_invisible(text))
+    return _DOUBLED.sub(r"\1 ", escape_invisible(text))
+
+
+def escape_line(text: str, limit: int = MAX_LINE) -> str:
+    r"""The text as a line as ``escape_log`` makes it, with its columns: runs of blanks stay as they are.
+
+    >>> escape_line("x1    12\n::error::")
+    'x1    12 : :error: :'
+    """
+    line = re.sub(r"\s", " ", hide_credentials(text[: 4 * limit]))
+    return _DOUBLED.sub(r"\1 ", _cut(_escape(line), limit))
+
+
+def escape_screen(text: str) -> str:
+    r"""What other programs' code prints through ours, in its own lines: they stay, and hold no command either.
+
+    A carriage return stays too: progress bars are made of it, and behind it no CI system finds a command any more.
+
+    >>> escape_screen("Usage: x\n\x1b[2J##[error]\n")
+    'Usage: x\n\\x1b[2J# #[error]\n'
+    """
+    return _DOUBLED.sub(r"\1 ", _escape(hide_credentials(text), kept="\n\r\t"))
 
 
 def escape_markdown(text: str) -> str:
@@ -97,7 +140,8 @@ def escape_command_property(text: str) -> str:
 
 
 def log_json(result: Any) -> str:
-    """A result as indented JSON in ASCII: its strings read back exactly, and printed to a log it holds no command.
+    """A result as indented JSON in ASCII: its strings read back exactly, but for the passwords in addresses. Printed to
+    a log it holds no command.
 
     >>> print(log_json({"name": "##[x]"}), end="")
     {
@@ -105,4 +149,5 @@ def log_json(result: Any) -> str:
     }
     """
     # In JSON "##" can only be inside a string, where the escape reads back as the same character.
-    return json.dumps(json.loads(to_json(result)), indent=2).replace("##", "#\\u0023") + "\n"
+    text = json.dumps(json.loads(to_json(result)), indent=2).replace("##", "#\\u0023")
+    return hide_credentials(text) + "\n"

@@ -13,6 +13,7 @@ from reports.escaping import escape_log, log_json
 from reports.numbers import format_number
 from reports.report_data import ReportData
 from reports.rule_view import RuleView
+from reports.words import NOTES
 
 # GitLab has info, minor, major, critical and blocker; here a blocker is what keeps the gate closed.
 SEVERITIES = {"risky": "blocker", "not_assessed": "blocker", "warn": "major"}
@@ -65,6 +66,10 @@ def _list_findings(data: ReportData) -> Iterator[_Finding]:
         # No rule has the verdict's own status: without this entry an empty report would read as success.
         text = f"{data.words.word}: {data.headline}. {data.summary}"
         yield _Finding(data.status, (version, "verdict"), SEVERITIES[data.status], text, VERDICT_FILE)
+    for note in data.notes:
+        yield _Finding(
+            "changed", (version, "changed", note), SEVERITIES["warn"], f"{NOTES}. {note}", note.partition(":")[0]
+        )
     for rule in data.rules:
         if rule.status not in SEVERITIES:
             continue

@@ -13,7 +13,7 @@ from reports.markdown_table import table
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
 from reports.rule_view import RuleView, count_statuses
-from reports.words import ALARMS, MEASURES
+from reports.words import ALARMS, MEASURES, NOTES
 
 # A CI job finds its earlier comment by this line, to replace it.
 COMMENT_MARKER = "<!-- entropylaw-check -->"
@@ -22,7 +22,7 @@ HASH_DIGITS = 12
 
 def render_markdown_check(data: ReportData) -> str:
     """Short enough for a comment: verdict, next steps, alarms; other checks, measures and first rows folded away."""
-    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_steps(data), *_alarms_first(data.rules, brief=True)]
+    blocks = [COMMENT_MARKER, *_verdict(data, 3), *_beside(data), *_steps(data), *_alarms_first(data.rules, brief=True)]
     blocks += _fold("Measures", [block for dataset in data.datasets for block in _measures(dataset, data)])
     blocks += _fold("Rows to look at", _rows(data.rules, first=True))
     blocks += _waivers(data, "####")
@@ -53,6 +53,11 @@ def _join(blocks: Iterable[str]) -> str:
 def _verdict(data: ReportData, level: int) -> list[str]:
     title = f"{data.words.icon} {data.words.word}: {escape_markdown(data.headline)}"
     return [f"{'#' * level} {title}", escape_markdown(data.summary)]
+
+
+def _beside(data: ReportData) -> list[str]:
+    notes = [f"- {escape_markdown(note)}" for note in data.notes]
+    return [f"#### {NOTES}", "\n".join(notes)] if notes else []
 
 
 def _steps(data: ReportData) -> list[str]:

@@ -34,7 +34,8 @@ class ReportData:
     ``blocked``: the gate lets no training start. ``version``: under the name it was accepted by, if it was.
     ``rules``: the worst results first. ``excerpts``: texts of the shown rows, by content hash. ``files``: the data file
     of each dataset, where it is known. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of
-    models trained on this version, empty as long as there are none.
+    models trained on this version, empty as long as there are none. ``notes``: what the branch changed beside its data,
+    such as thresholds; a sentence each.
     """
 
     status: Status
@@ -57,6 +58,7 @@ class ReportData:
     waivers: tuple[WaiverView, ...]
     config_fingerprint: str
     tool_version: str
+    notes: tuple[str, ...] = ()
 
 
 def build_report_data(

@@ -10,7 +10,7 @@ from reports.escaping import escape_log
 from reports.numbers import format_added, format_change, format_count, format_number, format_p_value
 from reports.report_data import ReportData
 from reports.rule_view import RuleView
-from reports.words import ALARMS, COMPARED, LEGEND, MEASURES, Words
+from reports.words import ALARMS, COMPARED, LEGEND, MEASURES, NOTES, Words
 
 WIDTH = 80
 HASH_DIGITS = 12
@@ -22,6 +22,7 @@ def render_text(data: ReportData) -> str:
     blocks = [
         wrap(f"{data.words.icon} {data.words.word.upper()}: {data.headline}"),
         wrap(data.summary),
+        _list_beside(data),
         _list_checks(data.rules),
         _list_measures(data),
         [line for waiver in waivers for line in wrap(waiver, rest="  ")],
@@ -34,6 +35,11 @@ def render_text(data: ReportData) -> str:
 def wrap(text: str, first: str = "", rest: str = "") -> list[str]:
     """The text in lines of at most 80 columns, safe to print. ``first``, ``rest``: what the lines begin with."""
     return textwrap.wrap(escape_log(text), WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+
+
+def _list_beside(data: ReportData) -> list[str]:
+    notes = [line for note in data.notes for line in wrap(note, first="  ! ", rest="    ")]
+    return [NOTES.upper(), *notes] if notes else []
 
 
 def _fit(name: str, width: int) -> str:

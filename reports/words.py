@@ -56,6 +56,9 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 # Below a table of numbers in a terminal: what the columns are, with units, and why counts of rows differ.
+# Above the notes on what a branch changed beside its data.
+NOTES = "Changed beside the data"
+
 LEGEND = (
     "R: raw bytes / compressed bytes, 32 KiB back; long R: 128 MiB back",
     "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",

@@ -26,7 +26,7 @@ class SelectionReport:
     texts; None where they were not counted. The mean, the median and the 95th percentile of a row's tokens are also
     None where there is no row. ``hash``: identity of the rows (``corpus.records.data_hash``), None where their hashes
     were not given. ``pool_sources`` and ``sources``: rows of each source in the pool and in the selection, the 1,000
-    sources with most rows. ``seconds``: by stage, without those of making this report.
+    sources with most rows. How long it took stands nowhere in it: the same rows give the same bytes.
     """
 
     method: str
@@ -50,7 +50,6 @@ class SelectionReport:
     selected_p95_tokens: float | None
     pool_sources: dict[str, int]
     sources: dict[str, int]
-    seconds: dict[str, float]
 
 
 def describe_selection(
@@ -59,12 +58,11 @@ def describe_selection(
     chosen: Chosen,
     params: SelectionParams,
     token_counts: Sequence[int] | None = None,
-    seconds: dict[str, float] | None = None,
     hashes: Sequence[str] | None = None,
 ) -> SelectionReport:
     """Describe ``chosen`` and its pool. ``texts``: each row's canonical text, read once.
 
-    ``seconds``: stages before the selection's own. ``hashes``: each row's content hash.
+    ``hashes``: each row's content hash.
 
     >>> chosen = Chosen((2, 1), seconds={})
     >>> report = describe_selection([b"one", b"two", b"three"], ["", "web", ""], chosen, SelectionParams())
@@ -96,7 +94,6 @@ def describe_selection(
         **{f"selected_{name}": value for name, value in selected.items() if name != "sources"},
         pool_sources=pool["sources"],
         sources=selected["sources"],
-        seconds={stage: round(took, 3) for stage, took in {**(seconds or {}), **chosen.seconds}.items()},
     )
 
 

@@ -14,7 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_verdicts import history, sample_verdict, waiver
 
-from monitor.verdict import Measurements
+from corpus.visible_text import shows_something
+from monitor.history import HistoryEntry
+from monitor.verdict import Measurements, Verdict
+from monitor.waivers import Waiver
 from reports.report_data import ReportData, build_report_data
 from reports.training_curves import TrainingCurve
 
@@ -66,7 +69,9 @@ FRAGMENTS = (
 )
 
 hostile_text = (
-    st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), min_size=1, max_size=5).map("".join).filter(str.strip)
+    st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), min_size=1, max_size=5)
+    .map("".join)
+    .filter(shows_something)
 )
 
 
@@ -94,6 +99,20 @@ def report_with(*texts: str) -> ReportData:
     def text() -> str:
         return next(dealt)
 
+    verdict, past, waivers = results_with(text)
+    # Long enough that every text is cut, so that all pages fold one away for each row.
+    texts_of_rows = {row.hash: f"user: {text()} {'y' * 400} {text()}" for row in verdict.rows}
+    files = {name: Path(text() + ".jsonl") for name in verdict.measurements}
+    sft, preferences = verdict.measurements
+    curves = [
+        TrainingCurve(sft, "SFT", 3, ((1, 5.0), (2, 4.0), (3, 3.5)), ((3, 3.6),)),
+        TrainingCurve(preferences, "KTO", 1, ((1, 0.5),), ()),
+    ]
+    return build_report_data(verdict, past, waivers, texts=texts_of_rows, files=files, training=curves)
+
+
+def results_with(text: Callable[[], str]) -> tuple[Verdict, list[HistoryEntry], list[Waiver]]:
+    """What the files of a risky version hold, with ``text()`` in every place that data or names can set."""
     verdict = sample_verdict("risky")
     datasets = {name: text() + name for name in verdict.measurements}
     law = replace(
@@ -127,14 +146,7 @@ def report_with(*texts: str) -> ReportData:
     )
     past = [replace(entry, name=text(), measurements=rename(entry.measurements)) for entry in history()]
     waivers = [replace(waiver(rule), reason=text(), owner=text()) for rule in ("redundancy", "both_rise")]
-    # Long enough that every text is cut, so that all pages fold one away for each row.
-    texts = {row.hash: f"user: {text()} {'y' * 400} {text()}" for row in changed.rows}
-    files = {name: Path(text() + ".jsonl") for name in datasets.values()}
-    curves = [
-        TrainingCurve(datasets["sft"], "SFT", 3, ((1, 5.0), (2, 4.0), (3, 3.5)), ((3, 3.6),)),
-        TrainingCurve(datasets["preferences"], "KTO", 1, ((1, 0.5),), ()),
-    ]
-    return build_report_data(changed, past, waivers, texts=texts, files=files, training=curves)
+    return changed, past, waivers
 
 
 class TagReader(HTMLParser):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from monitor.history import HistoryEntry
 from monitor.law.results import CurveBand, LawCurve, LawPoint, LawSummary
+from monitor.rules.registry import list_rules
 from monitor.verdict import (
     DatasetChanges,
     FlaggedRow,
@@ -19,6 +22,7 @@ from monitor.verdict import (
     Verdict,
     Version,
 )
+from monitor.verdict_consistency import list_asked
 from monitor.waivers import Waiver
 from training.unread_rows import UnreadRows
 
@@ -187,6 +191,9 @@ def changes() -> dict[str, DatasetChanges]:
     return {"sft": sft, "preferences": preferences}
 
 
+PREFERENCES_AND_SFT = ("sft", "preferences")
+
+
 def sample_verdict(status: str) -> Verdict:
     """A verdict of the given status: on x1 for a baseline, else on x5, compared with x4."""
     return {
@@ -198,7 +205,20 @@ def sample_verdict(status: str) -> Verdict:
     }[status]()
 
 
+def _complete(rules: tuple[RuleResult, ...], datasets: Iterable[str]) -> tuple[RuleResult, ...]:
+    """The results, and of each dataset the rules that they leave out, which were skipped."""
+    known = {(rule.dataset, rule.id) for rule in rules}
+    others = (
+        RuleResult(rule, dataset, "skipped", "No rows were added.")
+        for dataset in datasets
+        for rule in list_asked(dataset, list_rules())
+    )
+    return (*rules, *(rule for rule in others if (rule.dataset, rule.id) not in known))
+
+
 def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: Any) -> Verdict:
+    if "parent_measurements" not in parts or parts["parent_measurements"]:
+        rules = _complete(rules, parts.get("parent_measurements", PREFERENCES_AND_SFT))
     return Verdict(
         **{
             "status": status,
@@ -217,6 +237,20 @@ def _verdict(status: str, summary: str, rules: tuple[RuleResult, ...], **parts: 
             **parts,
         }
     )
+
+
+def of_conversations(verdict: Verdict) -> Verdict:
+    """The verdict on a version that has no preferences any more."""
+    measurements = {"sft": verdict.measurements["sft"]}
+    rules = tuple(rule for rule in verdict.rules if rule.dataset == "sft")
+    version = replace(verdict.version, rows=measurements["sft"].rows)
+    return replace(verdict, version=version, measurements=measurements, rules=rules)
+
+
+def answer(verdict: Verdict, result: RuleResult) -> Verdict:
+    """The verdict with this result in the place of that of the same rule and dataset."""
+    same = [(rule.id, rule.dataset) == (result.id, result.dataset) for rule in verdict.rules]
+    return replace(verdict, rules=tuple(result if s else rule for s, rule in zip(same, verdict.rules, strict=True)))
 
 
 def _baseline() -> Verdict:
@@ -425,7 +459,7 @@ def _risky() -> Verdict:
         RuleResult(rule, "preferences", "skipped", "No rows were added.") for rule in ("loss", "agreement", "both_rise")
     )
     rows = [
-        *(FlaggedRow(1601 + i, data_hash(100 + i), source, "sft", "redundancy", 58 - i, ratio) for i in range(26)),
+        *(FlaggedRow(1601 + i, data_hash(100 + i), source, "sft", "redundancy", 58.0 - i, ratio) for i in range(26)),
         *(
             FlaggedRow(1640 + 3 * i, data_hash(200 + i), source, "sft", "loss", 9.4 - 0.1 * i, "nats per token")
             for i in range(14)
@@ -459,3 +493,12 @@ def _not_assessed() -> Verdict:
         changes={"sft": changes()["sft"]},
         law=LawSummary(None, "Too few points: 2 training runs were measured and the law needs 8.", 2, (), {}),
     )
+
+
+def written_verdict(status: str) -> Verdict:
+    """The sample as a stage may write it: every measure is a number. What is not one is for the reports to show."""
+    verdict = sample_verdict(status)
+    measured = {
+        name: replace(part, l=5.0) if math.isnan(part.l) else part for name, part in verdict.measurements.items()
+    }
+    return replace(verdict, measurements=measured)

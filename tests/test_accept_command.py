@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sample_verdicts import history, sample_verdict, waiver
+from sample_verdicts import answer, history, sample_verdict, waiver
 from typer.testing import CliRunner
 
 from corpus.artifacts import write_json
@@ -21,7 +21,7 @@ UNRUN = RuleResult("copies", "sft", "not_assessed", "All prompts are the same.")
 def unassessed(dataset: str = "sft") -> Verdict:
     """A version that was compared with its parent, where one rule could not run."""
     verdict = sample_verdict("pass")
-    return replace(verdict, status="not_assessed", rules=(*verdict.rules, replace(UNRUN, dataset=dataset)))
+    return replace(answer(verdict, replace(UNRUN, dataset=dataset)), status="not_assessed")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_where_there_is_nothing_to_compare_with_no_reason_is_needed() -> None:
 
 def test_a_new_start_needs_the_waiver_of_what_is_risky_and_keeps_it(in_tmp_path: Path) -> None:
     verdict = sample_verdict("risky")
-    verdict = replace(verdict, rules=(*verdict.rules, UNRUN))
+    verdict = answer(verdict, UNRUN)
     with pytest.raises(EntropylawError, match="not accepted: x5 is risky") as refused:
         require_approval(verdict, baseline=True)
     assert refused.value.exit_code == 1
@@ -64,6 +64,19 @@ def test_a_reason_without_a_new_start_is_a_mistake_and_nothing_is_written(in_tmp
     assert refused.exit_code == 2 and "--reason and --owner are for `accept --baseline`" in refused.stderr
     with contextlib.suppress(FileNotFoundError):
         assert not list(Path("history").iterdir())
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "x\u202e3", "x3\u3164", "x\n3"])
+def test_a_name_that_cannot_be_seen_is_refused(name: str, in_tmp_path: Path) -> None:
+    write_json("results/verdict.json", sample_verdict("pass"))
+    refused = CliRunner().invoke(app, ["accept", "--name", name])
+    assert refused.exit_code == 2 and "expected a name that everybody can see and type" in refused.stderr
+
+
+@pytest.mark.parametrize("owner", ["\u200b\u200d", "\u3164", "\u2800 \u2800"])
+def test_an_owner_that_cannot_be_seen_is_refused(owner: str) -> None:
+    with pytest.raises(EntropylawError, match="--owner: nobody sees the characters"):
+        describe_start(sample_verdict("not_assessed"), "meant", owner)
 
 
 def test_the_next_name_is_one_that_nobody_has() -> None:

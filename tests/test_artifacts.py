@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,15 +21,16 @@ from corpus.artifacts import (
     fingerprint,
     hash_folder,
     read_json,
+    read_result,
     to_json,
     write_json,
     write_text,
 )
-from corpus.errors import EntropylawError
+from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 RESULTS = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=10,
 )
@@ -148,19 +150,106 @@ def test_what_json_has_no_form_for_is_not_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "cause"), [(b"", "not a readable JSON result"), (b"{", "not a readable"), (b"\xff", "not a readable")]
+    ("content", "cause"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"{", "not JSON: Expecting property name .*"),
+        (b'{"r": 1', "not JSON: Expecting ',' delimiter.*"),
+        (b"\xff", "not UTF-8 \\(byte 1\\)"),
+        (b"\xef\xbb\xbf{}", "not JSON: Unexpected UTF-8 BOM.*"),
+        (b'{"r": NaN}', "r: nan is no finite number"),
+        (b'{"r": [1, -Infinity]}', "r\\[1\\]: -inf is no finite number"),
+        (b'{"m": {"sft": {"r": 1e999}}}', "m.sft.r: inf is no finite number"),
+        (b'{"rows": 36893488147419103232}', "rows: a whole number of more than 64 bits"),
+        (b'{"rows": ' + b"9" * 5000 + b"}", "not JSON: a number with too many digits"),
+        (b'{"status": "risky", "status": "pass"}', "not JSON: the key 'status' stands twice in an object"),
+        (b'{"name": "\\ud83d"}', "name: a text with half a surrogate pair"),
+        (b'{"\\ud83d": 1}', "a text with half a surrogate pair"),
+        (b"[" * 101 + b"]" * 101, "nested deeper than 100 levels"),
+        (b"[" * 10**6, "nested deeper than 100 levels"),
+        (b'{"a":' * 10**5, "nested deeper than 100 levels"),
+    ],
 )
 def test_an_unreadable_result_is_named_with_the_command_that_makes_it(
     tmp_path: Path, content: bytes, cause: str
 ) -> None:
     path = tmp_path / "verdict.json"
-    with pytest.raises(EntropylawError, match=r"verdict\.json: no such file; run `entropylaw assess` first$"):
-        read_json(path, "entropylaw assess")
+    with pytest.raises(NotAssessedError, match=r"verdict\.json: no such file; run `dvc repro assess` first$"):
+        read_json(path, "dvc repro assess")
     path.write_bytes(content)
-    with pytest.raises(EntropylawError, match=rf"verdict\.json: {cause}.*; run `entropylaw assess` first$"):
-        read_json(path, "entropylaw assess")
-    with pytest.raises(EntropylawError, match=r"cannot be read: Is a directory$"):
+    with pytest.raises(DamagedResultError, match=rf"verdict\.json: {cause}; run `dvc repro --force assess`$"):
+        read_json(path, "dvc repro assess")
+    with pytest.raises(DamagedResultError, match=r"cannot be read: Is a directory; restore it from Git$"):
         read_json(tmp_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    r: float
+    kind: Literal["random", "topic"] = "random"
+    name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    rows: int
+    runs: tuple[Inner, ...]
+    by_name: dict[str, Inner] = dataclasses.field(default_factory=dict)
+    schema_version: int = 2
+
+    def __post_init__(self) -> None:
+        if self.rows < 0:
+            raise ValueError("rows must not be negative")
+
+
+OUTER = Outer(3, (Inner(2.5), Inner(3, "topic", "a")), {"sft": Inner(1.0)})
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"rows": "3"}, "rows: expected int, found str"),
+        ({"rows": True}, "rows: expected int, found bool"),
+        ({"rows": 3.0}, "rows: expected int, found float"),
+        ({"rows": None}, "rows: expected int, found null"),
+        ({"rows": -1}, "rows must not be negative"),
+        ({"runs": {}}, "runs: expected array, found object"),
+        ({"runs": [[]]}, "runs[0]: expected object, found array"),
+        ({"runs": [{"r": None}]}, "runs[0].r: expected float, found null"),
+        ({"runs": [{"r": 1, "kind": "odd"}]}, "runs[0].kind: unknown value 'odd'"),
+        ({"runs": [{"r": 1, "kind": []}]}, "runs[0].kind: expected str, found array"),
+        ({"runs": [{"kind": "topic"}]}, "runs[0].r: missing key"),
+        ({"runs": [{"r": 1, "R": 1}]}, "runs[0].R: unknown key; known are r, kind, name"),
+        ({"by_name": {"sft": {"r": 1, "l": 5}}}, "by_name.sft.l: unknown key; known are r, kind, name"),
+        ({"by_name": {"sft": {"r": "1"}}}, "by_name[...].r: expected float, found str"),
+        ({"schema_version": 3}, "written by a newer entropylaw; update this one to read it"),
+        ({"schema_version": 1}, "schema_version: expected 2, found 1"),
+        ({"schema_version": "2"}, 'schema_version: expected 2, found "2"'),
+        ({"schema_version": True}, "schema_version: expected 2, found true"),
+    ],
+)
+def test_a_result_of_another_shape_is_named_with_the_place_in_it(
+    tmp_path: Path, change: dict[str, object], cause: str
+) -> None:
+    path = tmp_path / "run.json"
+    write_json(path, OUTER)
+    assert read_result(path, Outer) == OUTER
+    document = read_json(path)
+    write_json(path, {**document, **change})
+    with pytest.raises(DamagedResultError) as raised:
+        read_result(path, Outer, "dvc repro probe")
+    todo = "" if "newer" in cause else "; run `dvc repro --force probe`"
+    assert str(raised.value) == f"{path}: {cause}{todo}"
+    assert raised.value.exit_code == 3
+    for key in ("rows", "runs", "schema_version"):
+        write_json(path, {name: value for name, value in document.items() if name != key})
+        with pytest.raises(DamagedResultError, match=f"{key}: missing key; restore it from Git$"):
+            read_result(path, Outer)
+    for whole in (None, [], 3, "text"):
+        write_json(path, whole)
+        with pytest.raises(DamagedResultError, match="expected object, found"):
+            read_result(path, Outer)
 
 
 def test_equal_configurations_have_equal_fingerprints() -> None:

@@ -1,6 +1,5 @@
 """Preferences from end to end: real replies, measured with a real base model, judged against their parent."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus.artifacts import write_json, write_text
 from corpus.errors import NotAssessedError
-from corpus.prepare import PrepareParams, prepare_file
 from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
 from entropylaw.repository import layout
-from entropylaw.repository.results import load_evidence
+from entropylaw.repository.results import load_agreement
 from monitor.accept import accept_version
 from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
@@ -133,18 +130,11 @@ def test_a_reordered_version_asks_nothing_of_its_pairs(replies: list[Preference]
     assert verdict.status == "pass"
 
 
-def test_agreement_of_one_answer_only_is_of_another_version_of_the_tool(
-    replies: list[Preference], in_tmp_path: Path
-) -> None:
-    result = layout.result("preferences", "x").parent
-    for name in ("compression.json", "consistency.json", "prepare.json"):
-        write_json(result / name, {})
-    prepare_lines = [{"prompt": "q", "chosen": f"a {i}", "rejected": "b"} for i in range(3)]
-    write_text(
-        layout.prepared("preferences").parent / "raw.jsonl", "".join(f"{json.dumps(x)}\n" for x in prepare_lines)
-    )
-    prepare_file(layout.DATA / "prepared" / "raw.jsonl", layout.prepared("preferences"), PrepareParams())
-    write_text(result / "probe_rows.csv", "row,hash,step,tokens,response_tokens,loss_nats\n1,ab,0,1,1,1.0\n")
-    np.save(result / "agreement.npy", np.zeros(3))
+def test_agreement_of_one_answer_only_is_of_another_version_of_the_tool(in_tmp_path: Path) -> None:
+    result = layout.result("preferences", "agreement.npy")
+    result.parent.mkdir(parents=True)
+    np.save(result, np.zeros(3, dtype=np.float32))
     with pytest.raises(NotAssessedError, match=r"agreement\.npy: of another version of the tool"):
-        load_evidence("preferences")
+        load_agreement("preferences", 3)
+    np.save(result, np.zeros((3, 2), dtype=np.float32))
+    assert load_agreement("preferences", 3).shape == (3, 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from corpus.artifacts import fingerprint, hash_folder, write_json
-from corpus.errors import EntropylawError, ParamsError
+from corpus.errors import DamagedResultError, EntropylawError, ParamsError
 from corpus.records import HashedRecord, canonical_text, content_hash
 from training.base_model import (
     CARD,
@@ -366,7 +366,7 @@ def test_a_folder_without_a_card_is_no_base_model(tmp_path: Path) -> None:
     with pytest.raises(EntropylawError, match="not a base model; run `dvc repro base_model` first"):
         read_card(tmp_path)
     (tmp_path / CARD).write_text('{"identity": "x"}')
-    with pytest.raises(EntropylawError, match="not a base model"):
+    with pytest.raises(DamagedResultError, match=r"pretrained: missing key; run `dvc repro --force base_model`$"):
         read_card(tmp_path)
 
 

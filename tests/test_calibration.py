@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from corpus.artifacts import to_json
-from corpus.errors import NotAssessedError
+from corpus.artifacts import to_json, write_json
+from corpus.errors import DamagedResultError, NotAssessedError
 from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Conversation, HashedRecord, Message, Preference, canonical_text, content_hash
+from corpus.shapes import parse_shape
 from entropylaw.cli import app
 from entropylaw.init.recipes import apply_recipe
+from entropylaw.repository.results import load_calibration
 from entropylaw.repository.shipped_files import shipped_text
-from monitor.calibration.calibrate import Calibration, calibrate, calibration_from_json
+from monitor.calibration.calibrate import Calibration, calibrate
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.kept_runs import find_run, finish_runs
 from monitor.calibration.law_runs import (
@@ -331,7 +333,7 @@ def test_the_command_states_its_cost_first_and_a_result_that_cannot_be_written_c
 
 
 def test_a_calibration_survives_being_written_and_read(calibration: Calibration) -> None:
-    read = calibration_from_json(json.loads(to_json(calibration)), "calibration.json")
+    read = parse_shape(json.loads(to_json(calibration)), Calibration, complete=True)
     assert to_json(read) == to_json(calibration)
     for part in fields(Calibration):
         assert type(getattr(read, part.name)) is type(getattr(calibration, part.name))
@@ -352,14 +354,16 @@ def without(key: str) -> Callable[[dict[str, object]], dict[str, object]]:
         # As written before the spread between topics was left out.
         (lambda document: {**document, "topic_loss": {"sd": 0.1, "degrees_of_freedom": 5}}, "topic_loss"),
         (lambda document: {**document, "rows": "360"}, "rows"),
-        (lambda document: [document], "expected a section"),
+        (lambda document: [document], "expected object, found array"),
     ],
 )
 def test_a_calibration_of_another_shape_is_not_assessed_and_says_what_to_run(
-    calibration: Calibration, damage: Callable[[object], object], named: str
+    tmp_path: Path, calibration: Calibration, damage: Callable[[object], object], named: str
 ) -> None:
-    with pytest.raises(NotAssessedError, match=rf"^results/c\.json.*{named}.*run `dvc repro --force calibration`"):
-        calibration_from_json(damage(json.loads(to_json(calibration))), "results/c.json")
+    path = tmp_path / "c.json"
+    write_json(path, damage(json.loads(to_json(calibration))))
+    with pytest.raises(DamagedResultError, match=rf"c\.json: {named}.*; run `dvc repro --force calibration`$"):
+        load_calibration(path)
 
 
 def test_a_baseline_too_small_for_the_law_gives_no_runs_and_the_law_says_so(rows: Rows, base_folder: Path) -> None:

@@ -16,13 +16,14 @@ from test_assess import CALIBRATION, CONFIGURATION, HISTORY, PARENT, accept, jud
 
 from corpus.artifacts import to_json
 from corpus.records import Conversation, Message
+from corpus.shapes import parse_shape
 from monitor.assess import assess_version
 from monitor.history import read_history, write_entry
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.measures.row_lengths import measure_lengths
 from monitor.measures.row_sources import MAX_SOURCES, compare_sources, count_sources
 from monitor.rule_params import RuleParams
-from monitor.verdict import NormalRange, SourceRows, verdict_from_json
+from monitor.verdict import NormalRange, SourceRows, Verdict
 
 UPDATED = make_evidence(renumber(make_rows(40, 440)))
 
@@ -133,8 +134,8 @@ def test_every_row_is_counted_in_the_bin_of_its_length(rows: list[tuple[int, boo
 def test_what_a_verdict_says_of_rows_reads_back_and_may_be_missing() -> None:
     verdict = judge([UPDATED], HISTORY)
     document = json.loads(to_json(verdict))
-    again = verdict_from_json(document).changes["sft"]
+    again = parse_shape(document, Verdict).changes["sft"]
     assert again.sources == verdict.changes["sft"].sources and again.lengths == verdict.changes["sft"].lengths
     assert isinstance(again.normal["r"], NormalRange)
     del document["changes"]
-    assert verdict_from_json(document).changes == {}
+    assert parse_shape(document, Verdict).changes == {}

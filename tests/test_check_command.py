@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import Result
-from sample_verdicts import STATUSES, history, sample_verdict, waiver
+from sample_verdicts import STATUSES, history, sample_verdict, waiver, written_verdict
 from typer.testing import CliRunner
 
 from corpus.artifacts import to_json, write_json
@@ -32,7 +32,7 @@ def run(in_tmp_path: Path) -> Callable[..., Result]:
         write_entry("history", entry)
 
     def run_check(status: str, *options: str) -> Result:
-        write_json("results/verdict.json", sample_verdict(status))
+        write_json("results/verdict.json", written_verdict(status))
         return CliRunner().invoke(app, ["check", *options])
 
     return run_check
@@ -137,19 +137,23 @@ def test_outside_a_pipeline_only_verify_asks_for_dvcs_record(run) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "cause"),
     [
-        {"law": {}},
-        {"law": {"holds": None, "sentence": "Too few points.", "n_points": 2}},
-        {"rules": [{"id": "consistency", "dataset": "sft", "status": "pass", "reason": "As before."}]},
-        {"version": None},
+        ({"law": {}}, "law.holds: missing key; run `dvc repro --force assess`"),
+        (
+            {"law": {"holds": None, "sentence": "Too few points.", "n_points": 2}},
+            "law.points: missing key; run `dvc repro --force assess`",
+        ),
+        (
+            {"rules": [{"id": "consistency", "dataset": "sft", "status": "pass", "reason": "As before."}]},
+            "'consistency' is no rule of this version of the tool; run `dvc repro`",
+        ),
+        ({"version": None}, "version: expected object, found null; run `dvc repro --force assess`"),
     ],
 )
-def test_a_verdict_of_another_version_of_the_tool_is_not_assessed_and_names_its_file(run, damage) -> None:
+def test_a_verdict_of_another_version_of_the_tool_is_not_assessed_and_names_its_file(run, damage, cause) -> None:
     document = json.loads(to_json(sample_verdict("pass")))
     write_json("results/verdict.json", {**document, **damage})
     shown = CliRunner().invoke(app, ["check"])
     assert shown.exit_code == 3
-    assert shown.stderr == (
-        "entropylaw: results/verdict.json: not a verdict of this version of the tool; run `dvc repro`\n"
-    )
+    assert shown.stderr == f"entropylaw: results/verdict.json: {cause}\n"

@@ -22,7 +22,7 @@ from corpus.codecs import Codec
 from corpus.errors import DataError
 from corpus.files import write_rows
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text
-from monitor.measures import compression
+from monitor.measures import compression, compression_threads
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
 
 Rows = list[HashedRecord]
@@ -143,6 +143,36 @@ def test_every_ratio_is_that_of_its_rows_compressed_one_by_one(rows: list[tuple[
     assert profile.sources == (expected if len(expected) > 1 else {})
 
 
+def compress_in_parts(texts: list[bytes], params: CompressionParams, one_stream: int, part: int) -> float:
+    """R by its definition: one zlib stream, and behind it parts that know the 32 KiB before them."""
+    raw = b"".join(texts)
+    size = len(zlib.compress(raw[:one_stream], params.level))
+    for start in range(one_stream, len(raw) + 1, part):
+        stream = zlib.compressobj(params.level, wbits=-15, zdict=raw[max(0, start - 2**15) : start])
+        size += len(stream.compress(raw[start : start + part])) + len(stream.flush())
+    return len(raw) / size
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_large_version_is_compressed_in_parts_that_know_what_is_before_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(compression_threads, "count_cores", lambda: cores)
+    small = {"PIECE_BYTES": 5_000, "ONE_STREAM_BYTES": 120_000, "PART_BYTES": 50_000}
+    for name, value in small.items():
+        monkeypatch.setattr(compression, name, value)
+    # The second source begins in the third part; texts come again within 32 KiB.
+    records = [from_source("first" if i < 80 or i % 2 else "second", noise(i % 7, 3_000)) for i in range(110)]
+    profile = profile_compression(records, SMALL_WINDOW)
+    texts = [canonical_text(record).encode() for record in records]
+    whole = compress_in_parts(texts, SMALL_WINDOW, small["ONE_STREAM_BYTES"], small["PART_BYTES"])
+    assert profile.r == pytest.approx(whole, rel=1e-12)
+    assert profile.r == pytest.approx(measure_row_by_row(records, SMALL_WINDOW).r, rel=0.05)
+    of_first = [text for text, record in zip(texts, records, strict=True) if record.source == "first"]
+    first = compress_in_parts(of_first, SMALL_WINDOW, small["ONE_STREAM_BYTES"], small["PART_BYTES"])
+    assert profile.sources["first"].r == pytest.approx(first, rel=1e-12)
+
+
 @pytest.mark.slow
 def test_pieces_of_a_mebibyte_change_no_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "PIECE_BYTES", 2**20)
@@ -204,7 +234,7 @@ def test_a_codec_that_fails_in_any_thread_ends_the_measurement(monkeypatch: pyte
 
     row, read = from_source("one", noise(1)), []
     monkeypatch.setattr(Codec, "stream", lambda self: NoMemory())
-    monkeypatch.setattr(compression, "count_cores", lambda: 2)
+    monkeypatch.setattr(compression_threads, "count_cores", lambda: 2)
     before = threading.active_count()
     with pytest.raises(MemoryError, match="cannot allocate"):
         profile_compression((read.append(i) or row for i in range(1000)), PARAMS)
@@ -214,7 +244,7 @@ def test_a_codec_that_fails_in_any_thread_ends_the_measurement(monkeypatch: pyte
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
 def test_the_number_of_cores_changes_no_ratio(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
-    monkeypatch.setattr(compression, "count_cores", lambda: cores)
+    monkeypatch.setattr(compression_threads, "count_cores", lambda: cores)
     monkeypatch.setattr(compression, "PIECE_BYTES", 5000)
     records = [from_source(f"s{i % 3}", noise(i, 2000)) for i in range(60)]
     profile = profile_compression(records, SMALL_WINDOW)

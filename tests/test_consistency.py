@@ -12,12 +12,12 @@ from monitor.measures.consistency import (
     flag_contradictions,
     flag_equal_pairs,
     flag_flipped_pairs,
-    flag_near_duplicates,
     normalise_text,
     profile_consistency,
     prompt_and_response,
     row_agreement,
 )
+from monitor.measures.near_duplicates import flag_near_duplicates
 
 Rows = list[HashedRecord]
 PARAMS = ConsistencyParams()
@@ -115,38 +115,6 @@ def test_copies_in_other_case_spacing_and_punctuation_are_near_duplicates_and_no
     profile, _ = profile_consistency(hashed([*records, *loud, records[0]]), PARAMS)
     assert (profile.exact_duplicates, profile.near_duplicates) == (1, 4)
     assert flag_near_duplicates([*records, *loud], 0.8) == [False] * 6 + [True] * 3
-
-
-def jaccard(a: str, b: str) -> float:
-    shingles = []
-    for text in (a, b):
-        words = text.split()
-        shingles.append({tuple(words[i : i + 3]) for i in range(len(words) - 2)})
-    return len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
-
-
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
-def test_near_duplicates_are_the_pairs_whose_jaccard_similarity_is_above_the_threshold(threshold: float) -> None:
-    rng = np.random.default_rng(1)
-    found: dict[bool, list[bool]] = {True: [], False: []}
-    for _ in range(300):
-        words = [f"w{i}" for i in rng.integers(0, 10_000, 100)]
-        changed = list(words)
-        cut = int(rng.integers(5, 100))
-        changed[cut:] = [f"v{i}" for i in rng.integers(0, 10_000, 100 - cut)]
-        similarity = jaccard(" ".join(words), " ".join(changed))
-        # MinHash over 128 permutations estimates it with a standard error of at most 0.044.
-        if abs(similarity - threshold) > 0.1:
-            pair = [Conversation((Message("assistant", " ".join(text)),)) for text in (words, changed)]
-            found[similarity > threshold].append(flag_near_duplicates(pair, threshold)[1])
-    assert len(found[True]) > 5
-    assert sum(found[True]) / len(found[True]) > 0.95
-    assert not any(found[False])
-
-
-def test_rows_of_symbols_only_are_duplicates_of_nothing_but_themselves() -> None:
-    rows: list[Record] = [ask("?!", "…"), ask("😀", "😀😀"), ask("?!", "…")]
-    assert flag_near_duplicates(rows, 0.8) == [False, False, True]
 
 
 def test_two_unrelated_answers_to_one_prompt_contradict_each_other_and_two_alike_do_not() -> None:

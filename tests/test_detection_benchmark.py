@@ -1,6 +1,7 @@
 """The benchmark of the verdict does to the data what it says, and no more; its rates are counted right."""
 
 import html
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import trials
 from benchmarks.accidents import ACCIDENTS, LOSSES, Accident, can_happen, inject
 from benchmarks.damaged_rows import LEAKED_TEMPLATES
 from benchmarks.detection import plan_trials
@@ -20,6 +22,7 @@ from benchmarks.stages import ASSESS, MADE_ONCE, REPOSITORY, read_stages
 from benchmarks.trials import (
     Trial,
     data_file,
+    make_first_version,
     make_version,
     measure_and_assess,
     write_params,
@@ -31,6 +34,7 @@ from corpus.formats import Kind, read_records
 from corpus.prepare import PrepareParams, prepare_records
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.demo.chitchat import ChatLog
+from entropylaw.repository.pipeline_folder import find_pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -341,6 +345,20 @@ def test_flipping_preferences_exchanges_the_two_answers(pools: dict[str, Pool]) 
     for before, after in damaged_pairs("flipped preferences", pools["preferences"]):
         assert isinstance(before, Preference) and isinstance(after, Preference)
         assert (before.prompt, before.chosen, before.rejected) == (after.prompt, after.rejected, after.chosen)
+
+
+def test_the_set_up_stays_out_of_the_pipeline_that_its_cache_lies_in(
+    conversations: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    entered = []
+    monkeypatch.setattr(trials, "read_stages", lambda datasets: [])
+    monkeypatch.setattr(trials, "run_command", lambda command: entered.append(find_pipeline(Path())))
+    folder = tmp_path / "cache" / "set-up"
+    folder.mkdir(parents=True)
+    make_first_version(folder, {"sft": conversations})
+    assert entered == [None]
 
 
 def test_the_baseline_knows_nothing_of_what_is_new(conversations: Pool) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from sample_verdicts import history, sample_verdict
+from sample_results import prepare_report
+from sample_verdicts import history, sample_verdict, written_verdict
 from typer.testing import CliRunner
 
 from corpus.artifacts import to_json, write_json
@@ -129,7 +130,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("sft", "baseline"):
             write_rows(f"data/{name}.jsonl", CHAT)
         track("data/sft.jsonl")
-        write_json("results/sft/prepare.json", {"format": "messages", "rows_kept": 3})
+        write_json("results/sft/prepare.json", prepare_report(rows_kept=3))
         accepted = replace(history(1)[0], name="x9", data_hash=verdict.version.data_hash)
         for entry in (*history(), replace(accepted, config_fingerprint=verdict.config_fingerprint)):
             write_entry("history", entry)
@@ -359,7 +360,7 @@ def test_a_base_model_that_is_not_pulled_is_not_made_again(repository: Path) -> 
 
 
 def record_verdict(status: str) -> None:
-    write_json("results/verdict.json", sample_verdict(status))
+    write_json("results/verdict.json", written_verdict(status))
     lock()
 
 

@@ -27,7 +27,8 @@ from entropylaw.init.stages import Stages
 from entropylaw.repository import layout
 from monitor.measures.evidence import version_hash
 from monitor.verdict import Version
-from tests.sample_verdicts import sample_verdict
+from tests.sample_results import selection_report
+from tests.sample_verdicts import written_verdict
 
 SECTIONS = render_pipeline({"sft": "data/chats.jsonl"}, stages=Stages.all)["params.yaml"]
 MONITOR = render_pipeline({"sft": "data/chats.jsonl"}, stages=Stages.monitor)["params.yaml"]
@@ -100,7 +101,7 @@ def approve(rows: Sequence[dict[str, Any]], dataset: str = "sft", status: str = 
     assert report.rows_kept == len(rows)
     write_json(layout.result(dataset, "prepare.json"), report)
     version = Version("x5", version_hash({dataset: report.data_hash}), len(rows))
-    write_json(layout.VERDICT, replace(sample_verdict(status), version=version))
+    write_json(layout.VERDICT, replace(written_verdict(status), version=version))
     return list(read_records(source))
 
 
@@ -112,7 +113,7 @@ def select(dataset: str, numbers: Sequence[int]) -> None:
     target.write_text("".join(lines[i] for i in numbers), encoding="utf-8")
     hashes = [json.loads(lines[i])["hash"] for i in numbers]
     pool = json.loads(layout.result(dataset, "prepare.json").read_text())["data_hash"]
-    write_json(layout.result(dataset, "selection.json"), {"pool_hash": pool, "selected_hash": data_hash(hashes)})
+    write_json(layout.result(dataset, "selection.json"), selection_report(pool, data_hash(hashes)))
 
 
 def export(*words: str) -> Result:

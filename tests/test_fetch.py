@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import NotAssessedError
-from entropylaw.ci.fetch import fetch_inputs
+from entropylaw.ci.fetch import fetch_inputs, main
 
 # DVC calls what pygtrie will take away.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")]
@@ -94,3 +94,15 @@ def test_data_that_was_never_uploaded_is_not_assessed(clone: Path) -> None:
     with pytest.raises(NotAssessedError, match="`dvc push`") as error:
         fetch_inputs()
     assert "\n" not in str(error.value) and error.value.exit_code == 3
+
+
+def test_a_dataset_whose_name_a_shell_would_run_stops_it_before_any_stage(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("params.yaml").write_text('datasets: {"x; touch pwned;": {path: data/chats.jsonl}}\n')
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "params.yaml: datasets: expected" in said
+    assert not Path("data/chats.jsonl").exists()

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -12,28 +13,40 @@ from hypothesis import strategies as st
 
 from corpus.artifacts import write_json
 from monitor.gate import decide_gate
-from monitor.rules.registry import rule_ids
-from monitor.verdict import RuleResult, RuleStatus, Status, Verdict, Version, worst
+from monitor.rules.registry import list_rules, rule_ids
+from monitor.verdict import Measurements, RuleResult, RuleStatus, Status, Verdict, Version, worst
+from monitor.verdict_consistency import find_contradiction, list_asked
 from monitor.waivers import Waiver
 
 HERE, ELSEWHERE = "a" * 32, "b" * 32
 TODAY = datetime.date(2026, 3, 31)
-RULES, RULE_STATUSES = rule_ids(), get_args(RuleStatus)
+# Of conversations.
+RULES, RULE_STATUSES = tuple(list_asked("sft", list_rules())), get_args(RuleStatus)
 
 
 def make_verdict(rules: list[tuple[Any, ...]], status: Status | None = None) -> Verdict:
-    results = tuple(
-        RuleResult(rule, dataset[0] if dataset else "sft", rule_status, "because")
+    """A verdict in which the rules that are not named were skipped; without any, one on a version without a parent."""
+    named = [
+        RuleResult(rule, dataset[0] if dataset else "sft", rule_status, "because", p_value=0.5)
         for rule, rule_status, *dataset in rules
-    )
+    ]
+    datasets = dict.fromkeys(result.dataset for result in named)
+    known = {(result.dataset, result.id) for result in named}
+    others = [
+        RuleResult(rule, dataset, "skipped", "because")
+        for dataset in datasets
+        for rule in list_asked(dataset, list_rules())
+        if (dataset, rule) not in known
+    ]
+    measurements = dict.fromkeys(datasets, Measurements(200, 2.9, 3.1, 5.0, 0.4))
     return Verdict(
-        status=status or worst([result.status for result in results]),
+        status=status or worst([result.status for result in named]),
         summary="the summary",
         version=Version("x5", HERE, 200),
-        parent=None,
-        rules=results,
-        measurements={},
-        parent_measurements={},
+        parent=Version("x4", ELSEWHERE, 200) if named else None,
+        rules=(*named, *others),
+        measurements=measurements or dict.fromkeys(["sft"], Measurements(200, 2.9, 3.1, 5.0, 0.4)),
+        parent_measurements=measurements,
         forecast=None,
         law={},
         rows=(),
@@ -111,7 +124,12 @@ def test_a_verdict_of_no_known_good_status_is_never_approved(status: Any) -> Non
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(RULES), st.sampled_from(RULE_STATUSES)), max_size=5),
+    st.lists(
+        st.tuples(st.sampled_from(RULES), st.sampled_from(RULE_STATUSES)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda r: r[0],
+    ),
     st.lists(
         st.builds(
             make_waiver,
@@ -164,3 +182,72 @@ def test_the_approval_file_binds_the_data_the_configuration_and_the_waivers(tmp_
         ],
         "schema_version": 1,
     }
+
+
+def change(**fields: Any) -> Any:
+    return lambda verdict: replace(verdict, **fields)
+
+
+def change_rule(**fields: Any) -> Any:
+    """The first rule's result with other fields."""
+    return lambda verdict: replace(verdict, rules=(replace(verdict.rules[0], **fields), *verdict.rules[1:]))
+
+
+FORGERIES = {
+    "no rules": change(rules=()),
+    "a rule is missing": lambda verdict: replace(verdict, rules=verdict.rules[1:]),
+    "a rule stands twice": lambda verdict: replace(verdict, rules=(*verdict.rules, verdict.rules[0])),
+    "a rule of another tool": change_rule(id="wording"),
+    "a rule without a name": change_rule(id=None),
+    "RISKY": change_rule(status="RISKY"),
+    "error": change_rule(status="error"),
+    "null": change_rule(status=None),
+    "ok": change_rule(status="ok"),
+    "a warning": change_rule(status="warn"),
+    "not assessed": change_rule(status="not_assessed"),
+    "a number for a status": change_rule(status=0),
+    "no p-value": change_rule(p_value=None),
+    "nan": change_rule(p_value=float("nan")),
+    "a dataset that is not there": change_rule(dataset="chats"),
+    "the verdict says Pass": change(status="Pass"),
+    "the verdict says nothing": change(status=None),
+    "the verdict warns": change(status="warn"),
+    "the verdict was not assessed": change(status="not_assessed"),
+    "another schema": change(schema_version=2),
+    "a schema that is a word": change(schema_version="1"),
+    "a schema that is true": change(schema_version=True),
+    "no schema": change(schema_version=None),
+    "no parent": change(parent=None),
+    "nothing measured on the parent": change(parent_measurements={}),
+    "no parent and no rules": change(parent=None, rules=(), parent_measurements={}),
+    "a dataset more": lambda verdict: replace(
+        verdict, measurements={**verdict.measurements, "preferences": verdict.measurements["sft"]}
+    ),
+    "no dataset": change(measurements={}),
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+def test_a_verdict_that_does_not_follow_from_its_rules_never_opens_the_gate(forge: Any) -> None:
+    verdict = make_verdict([("redundancy", "pass"), ("loss", "pass")])
+    assert decide_gate(verdict, (), TODAY).approved
+    waivers = [make_waiver(rule) for rule in rule_ids()]
+    decision = decide_gate(forge(verdict), waivers, TODAY)
+    assert (decision.approved, decision.exit_code, decision.waivers) == (False, 3, ())
+
+
+def test_every_rule_is_asked_for_by_name_and_those_of_preferences_too() -> None:
+    for dataset in ("sft", "preferences"):
+        verdict = make_verdict([("redundancy", "pass", dataset)])
+        for rule in list_asked(dataset, list_rules()):
+            forged = replace(verdict, rules=tuple(result for result in verdict.rules if result.id != rule))
+            found = find_contradiction(forged, list_rules())
+            assert found is not None and rule in found
+            assert decide_gate(forged, (), TODAY).exit_code == 3
+
+
+def test_a_version_without_a_parent_is_a_baseline_or_was_not_assessed() -> None:
+    first = make_verdict([], "baseline")
+    assert decide_gate(first, (), TODAY).approved
+    for status in ("pass", "warn", "risky", "not_assessed"):
+        assert not decide_gate(replace(first, status=status), (), TODAY).approved

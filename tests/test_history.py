@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.errors import EntropylawError
+from corpus.artifacts import to_json
+from corpus.errors import DamagedResultError, EntropylawError
 from corpus.records import Conversation, HashedRecord, Message, content_hash
 from monitor.history import (
     DatasetReference,
@@ -78,7 +79,8 @@ def make_entry(name: str = "x1", data_hash: str = "a" * 32, **changes: Any) -> H
 
 def test_what_was_written_is_read_back_with_its_number(tmp_path: Path) -> None:
     first = make_entry("x1", "a" * 32, status="baseline")
-    waived = make_entry("x2", "b" * 32, status="risky", waived=True, waivers=({"rule": "agreement", "owner": "kim"},))
+    waiver = {"rule": "agreement", "reason": "wanted", "owner": "kim", "expires": "2030-01-31"}
+    waived = make_entry("x2", "b" * 32, status="risky", waived=True, waivers=(waiver,))
     assert write_entry(tmp_path, first).name.startswith("x1-aaaaaaaa-")
     assert write_entry(tmp_path, waived).name.startswith("x2-bbbbbbbb-")
     read = read_history(tmp_path)
@@ -283,7 +285,7 @@ def damage_sketch(document: dict[str, Any]) -> None:
 
 
 def damage_table(document: dict[str, Any]) -> None:
-    document["datasets"]["sft"]["table"] = {**make_table(20).to_json(), "kept": 21}
+    document["datasets"]["sft"]["table"] = {**json.loads(to_json(make_table(20).pack())), "kept": 21}
 
 
 def damage_probe(document: dict[str, Any]) -> None:
@@ -293,15 +295,18 @@ def damage_probe(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "cause"),
     [
-        (lambda document: document.pop("data_hash"), "data_hash"),
-        (lambda document: document.pop("datasets"), "missing key 'datasets'"),
+        (lambda document: document.pop("data_hash"), "data_hash: missing key"),
+        (lambda document: document.pop("waived"), "waived: missing key"),
+        (lambda document: document.update(start={"owner": "kim"}), "start.reason: missing key"),
+        (lambda document: document.update(start={"owner": "k", "reason": "r", "more": 1}), "start.more: unknown key"),
+        (lambda document: document.pop("datasets"), "datasets: missing key; restore it from Git"),
         (lambda document: document.update(extra=1), "extra"),
-        (lambda document: document.update(status="fine"), "status is 'fine'"),
-        (lambda document: document.update(measurements=[]), "list"),
+        (lambda document: document.update(status="fine"), "status: unknown value 'fine'; restore"),
+        (lambda document: document.update(measurements=[]), "measurements: expected object, found array"),
         (damage_sketch, "row sketch"),
         (damage_table, "row table"),
         (damage_probe, "as many probe losses"),
-        (lambda document: document.update(schema_version=2), "newer entropylaw"),
+        (lambda document: document.update(schema_version=2), "newer entropylaw; update this one to read it$"),
     ],
 )
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, damage: Any, cause: str) -> None:
@@ -313,8 +318,11 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, damage: Any, c
         read_history(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD", "[]", "null", "3"])
-def test_a_file_that_is_no_entry_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("", "it is empty"), ("<<<<<<< HEAD", "not JSON"), ("[]", "expected object"), ("null", "expected object")],
+)
+def test_a_file_that_is_no_entry_is_an_error_that_names_it(tmp_path: Path, text: str, cause: str) -> None:
     (tmp_path / "0001-x1.json").write_text(text)
-    with pytest.raises(EntropylawError, match=r"0001-x1\.json: not a readable"):
+    with pytest.raises(DamagedResultError, match=rf"0001-x1\.json: {cause}.*; restore it from Git$"):
         read_history(tmp_path)

@@ -554,6 +554,21 @@ def test_the_key_appears_in_no_file_and_no_error_even_if_the_server_repeats_it(s
     assert KEY not in repr(judge)
 
 
+@pytest.mark.parametrize("cut", [KEY[:12], KEY[:6] + "..." + KEY[-6:], f"{KEY[3:15]}\n{KEY[15:]}"])
+def test_no_part_of_the_key_that_the_server_repeats_is_shown(start, cut) -> None:
+    judge, _ = start(in_turn(fail(401, f"Incorrect API key provided: {cut}. See your account.")))
+    with pytest.raises(EntropylawError, match=r"Incorrect API key provided: \[key\].* See your account") as error:
+        judge.ask(questions(1))
+    shown = str(error.value)
+    assert not any(KEY[i : i + 6] in shown for i in range(len(KEY) - 5))
+
+
+@pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "CI_JOB_TOKEN", "AZURE_STORAGE_KEY"])
+def test_credentials_of_other_things_are_never_sent_to_an_endpoint(variable: str) -> None:
+    with pytest.raises(ValueError, match=f"{variable} holds credentials that are not a judge's"):
+        JudgeParams("https://example.org/v1", "m", api_key_variable=variable)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_key_is_not_carried_to_where_the_endpoint_redirects(start, status) -> None:
     _, elsewhere = start(in_turn(say("[[4]]")))

@@ -191,8 +191,8 @@ def test_an_interruption_reaches_the_workers(module: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process of its parent's end")
 def test_a_killed_launcher_leaves_no_worker_behind(module: Path) -> None:
     module.write_text(
-        "import time\nfrom training.launch import end_with_launcher\n"
-        "end_with_launcher()\nprint('began', flush=True)\ntime.sleep(60)\n"
+        "import time\nfrom corpus.interrupts import end_with_starter\n"
+        "end_with_starter()\nprint('began', flush=True)\ntime.sleep(60)\n"
     )
     launcher = f"import subprocess, sys; subprocess.run([sys.executable, {str(module)!r}])"
     with subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True) as process:

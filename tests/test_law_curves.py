@@ -12,11 +12,12 @@ from sample_verdicts import history, sample_verdict
 from scipy import optimize, stats
 
 from corpus.artifacts import to_json
+from corpus.shapes import parse_shape
 from monitor.law.curves import MIN_RUNS, draw_band, fit_law_curve, fit_law_curves, predict_left_out, shuffle_p_value
 from monitor.law.entropy_law import fit_entropy_law, summarise_law
 from monitor.law.forms import FORMS, MAX_BEND, Vector, fit_form, list_forms, measure_spread, predict_form
 from monitor.law.results import Form, LawCurve, LawPoint
-from monitor.verdict import verdict_from_json
+from monitor.verdict import Verdict
 from reports.report_data import build_report_data
 
 # Long R of a calibration's twelve runs: most lie together, the repeated subsets far off.
@@ -315,7 +316,7 @@ def test_a_report_shows_the_curves_that_a_verdict_holds() -> None:
     curves = fit_law_curves(points, rng())
     assert {key: curve.holds for key, curve in curves.items()} == {"r": None, "r_long": True, "l": False}
     verdict = replace(sample_verdict("pass"), law=summarise_law(fit_entropy_law(points), curves))
-    law = build_report_data(verdict_from_json(json.loads(to_json(verdict))), history(), []).law
+    law = build_report_data(parse_shape(json.loads(to_json(verdict)), Verdict), history(), []).law
     assert [curve.sentence for curve in law.curves] == [curve.sentence for curve in curves.values()]
     assert [len(curve.steps) for curve in law.curves] == [0, 41, 41]
     assert law.curves[1].steps[0] == pytest.approx([column[0] for column in vars(curves["r_long"].band).values()])

@@ -4,10 +4,11 @@ import contextlib
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sample_verdicts import data_hash, history, sample_verdict, waiver
+from sample_verdicts import data_hash, history, of_conversations, sample_verdict, waiver
 from test_history_guard import git, no_ci
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from entropylaw.cli import app
 from entropylaw.init.attributes import plan_attributes
 from entropylaw.repository.lockfile import hash_as_dvc, parse_lock
 from monitor.history import list_ends, read_history, write_entry
+from monitor.verdict import Version
 from monitor.waivers import add_waiver, read_waivers
 
 RULES = ("redundancy", "loss")
@@ -47,8 +49,15 @@ def merge(branch: str) -> list[str]:
 
 def accept(number: int, **changes: object) -> None:
     """What `dvc repro` and `accept` leave behind of version x<number>, and a waiver for it."""
-    verdict = sample_verdict("pass")
-    write_json("results/verdict.json", {**vars(verdict), "summary": f"x{number} against x4.", **changes})
+    verdict = of_conversations(sample_verdict("pass"))
+    parent = history()[min(number, 5) - 2]
+    compared = {
+        "summary": f"x{number} against {parent.name}.",
+        "version": replace(verdict.version, data_hash=data_hash(number)),
+        "parent": Version(parent.name, parent.data_hash, parent.rows),
+        "parent_measurements": parent.measurements,
+    }
+    write_json("results/verdict.json", {**vars(verdict), **compared, **changes})
     Path("dvc.yaml").write_text(PIPELINE)
     Path("params.yaml").write_text("datasets: {sft: data/sft.jsonl}\n")
     Path("dvc.lock").write_text(LOCK.format(hash_as_dvc(Path("results/verdict.json"))))

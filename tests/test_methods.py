@@ -118,7 +118,6 @@ def test_a_report_counts_pool_and_selection() -> None:
         Chosen(positions, {"select": 1.23456}),
         SelectionParams(method="random", rows=3),
         counts,
-        {"read": 2.0},
     )
     assert report.pool_r == pytest.approx(len(b"".join(texts)) / len(zlib.compress(b"".join(texts), 9)))
     selected = b"".join(texts[position] for position in positions)
@@ -131,7 +130,6 @@ def test_a_report_counts_pool_and_selection() -> None:
     assert (report.selected_rows, report.selected_tokens, report.selected_median_tokens) == (3, 153, 51.0)
     assert report.pool_sources == {"web": 60, "": 41} and list(report.pool_sources) == ["web", ""]
     assert report.sources == {"web": 2, "": 1}
-    assert report.seconds == {"read": 2.0, "select": 1.235}
 
 
 def test_a_report_of_nothing_selected_has_no_mean_row() -> None:

@@ -1,5 +1,6 @@
 """The model card: what it says, what it leaves out, and what it never claims."""
 
+import datetime
 import json
 import shutil
 from dataclasses import replace
@@ -7,15 +8,19 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from sample_results import prepare_report, selection_report
+from sample_verdicts import of_conversations, sample_verdict
 from typer.testing import CliRunner
 
 from corpus.artifacts import hash_folder, write_json
+from corpus.errors import NotAssessedError
 from corpus.files import write_rows
 from corpus.formats import read_records
 from corpus.prepare import to_row
 from corpus.records import HashedRecord, content_hash, data_hash
 from entropylaw.cli import app
 from entropylaw.repository.provenance import trace_rows
+from monitor.gate import decide_gate
 from monitor.measures.evidence import version_hash
 from training.fine_tuning import TrainingReport
 from training.kto import KtoParams, KtoReport
@@ -115,11 +120,12 @@ def pipeline(chats: Rows, in_tmp_path: Path) -> tuple[list[HashedRecord], str]:
     pool, chosen = chats[300:340], chats[304:320]
     Path("params.yaml").write_text("datasets: {sft: data/sft.jsonl}\n")
     pool_hash, rows_hash = (data_hash(row_hash for _, row_hash in rows) for rows in (pool, chosen))
-    selection = {"method": "zip", "pool_hash": pool_hash, "pool_rows": 40, "selected_hash": rows_hash}
-    write_json("results/sft/selection.json", selection)
-    write_json("results/sft/prepare.json", {"data_hash": pool_hash})
-    approval = {"approved": True, "status": "pass", "waivers": [], "data_hash": version_hash({"sft": pool_hash})}
-    write_json("results/approval.json", approval)
+    write_json("results/sft/selection.json", selection_report(pool_hash, rows_hash, pool_rows=40))
+    write_json("results/sft/prepare.json", prepare_report(pool_hash))
+    verdict = of_conversations(sample_verdict("pass"))
+    verdict = replace(verdict, version=replace(verdict.version, data_hash=version_hash({"sft": pool_hash})))
+    write_json("results/verdict.json", verdict)
+    write_json("results/approval.json", decide_gate(verdict, (), datetime.date.min))
     return chosen, rows_hash
 
 
@@ -147,6 +153,17 @@ def test_no_verdict_is_claimed_beyond_a_broken_link(
     write_json(path, {**json.loads(path.read_text()), key: value})
     origin = trace_rows("sft", pipeline[1])
     assert origin == (Provenance("zip", 40) if selection_holds else Provenance())
+
+
+def test_nobody_trains_on_an_approval_that_the_gate_never_gave(pipeline: tuple[Rows, str]) -> None:
+    pool_hash = json.loads(Path("results/sft/prepare.json").read_text())["data_hash"]
+    risky = of_conversations(sample_verdict("risky"))
+    write_json("results/verdict.json", replace(risky, version=replace(risky.version, data_hash=pool_hash)))
+    with pytest.raises(NotAssessedError, match=r"results/approval\.json: approves what the gate stops: .* is risky"):
+        trace_rows("sft", pipeline[1])
+    write_json("results/verdict.json", of_conversations(sample_verdict("pass")))  # of other data
+    with pytest.raises(NotAssessedError, match=r"results/approval\.json: does not approve the verdict"):
+        trace_rows("sft", pipeline[1])
 
 
 @pytest.mark.parametrize("file", ["sft/selection.json", "sft/prepare.json", "approval.json"])

@@ -66,7 +66,7 @@ def test_the_first_version_is_a_baseline_and_every_artifact_is_there(story):
     measured = repository.verdict()["measurements"]
     assert metrics == {name: {key: measured[name][key] for key in of} for name, of in metrics.items()}
     selection = json.loads((repository.folder / "results" / "preferences" / "selection.json").read_text())
-    assert 0 < selection["selected_tokens"] < selection["pool_tokens"] and selection["seconds"]["tokens"] >= 0
+    assert 0 < selection["selected_tokens"] < selection["pool_tokens"]
     for model in ("sft", "kto"):
         card = (repository.folder / "models" / model / "README.md").read_text()
         assert "| Verdict on the data version | baseline (version" in card and "| Selection | zip: " in card

@@ -14,13 +14,13 @@ import torch
 from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.records import HashedRecord, Message, Preference, content_hash
+from corpus.shapes import parse_shape
 from entropylaw.demo.chitchat import load_chat_logs, pair_by_rating
 from monitor.measures.probe_files import (
     PreferenceProbeSummary,
     ProbedRows,
     read_probe_rows,
     summarise_probe,
-    summary_from_json,
     write_probe_curve,
     write_probe_rows,
 )
@@ -296,4 +296,4 @@ def test_a_probe_of_preferences_on_disk_has_the_columns_of_every_probe_and_two_m
 
     summary = summarise_probe(result, "abc")
     assert isinstance(summary, PreferenceProbeSummary) and summary.l == result.l
-    assert to_json(summary_from_json(json.loads(to_json(summary)))) == to_json(summary)
+    assert to_json(parse_shape(json.loads(to_json(summary)), type(summary))) == to_json(summary)

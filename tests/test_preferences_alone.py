@@ -29,6 +29,7 @@ from entropylaw.repository.recorded_stages import list_fresh_stages
 from entropylaw.repository.reported_scores import read_reported_scores, report_score
 from entropylaw.repository.rows import held_out_hashes
 from monitor.history import HistoryEntry, read_history, write_entry
+from tests.sample_results import evaluation
 from tests.sample_verdicts import sample_verdict
 
 FILE = Path("data/pairs.jsonl")
@@ -169,7 +170,7 @@ def test_the_score_of_a_version_under_test_waits_to_be_accepted(folder: Path) ->
     score("--benchmark", "ours", "--value", "0.5")
     assert read_reported_scores(version) == {"mt_bench": 7.5, "ours": 0.5}
     # It goes with what `evaluate` measured, and not into another version.
-    write_json(layout.EVALUATION, {"data_hash": version, "z": {"heldout": -4.9, "ours": 0.1}})
+    write_json(layout.EVALUATION, evaluation(version, heldout=-4.9, ours=0.1))
     verdict = sample_verdict("pass")
     assert load_scores_of(verdict) == {"heldout": -4.9, "mt_bench": 7.5, "ours": 0.5}
     other = replace(verdict, version=replace(verdict.version, data_hash="0" * 32))
@@ -219,11 +220,19 @@ def test_a_score_told_by_a_running_stage_leaves_dvcs_records_to_dvc(
     assert list_fresh_stages() == ()
 
 
-@pytest.mark.parametrize("content", ["[]", '{"data_hash": "x"}', '{"data_hash": "x", "z": {"a": "b"}}'])
-def test_a_damaged_file_of_scores_is_one_line(folder: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        ("[]", "expected object, found array"),
+        ('{"data_hash": "x"}', "z: missing key"),
+        ('{"data_hash": "x", "z": {"a": "b"}}', r"z\[\.\.\.\]: expected float, found str"),
+        ('{"data_hash": "x", "z": {"a": null}}', r"z\[\.\.\.\]: expected float, found null"),
+    ],
+)
+def test_a_damaged_file_of_scores_is_one_line(folder: Path, content: str, cause: str) -> None:
     layout.RESULTS.mkdir()
     layout.REPORTED_SCORES.write_text(content)
-    with pytest.raises(EntropylawError, match=r"results/scores\.json: not a file of this version"):
+    with pytest.raises(EntropylawError, match=rf"^results/scores\.json: {cause}; delete it, and report the scores"):
         read_reported_scores("x")
 
 

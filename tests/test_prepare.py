@@ -424,7 +424,7 @@ def test_a_line_that_prepare_did_not_write_is_named(tmp_path: Path, line: bytes)
     prepare(tmp_path, [chat("Q", "A")])
     with (tmp_path / "out.jsonl").open("ab") as handle:
         handle.write(line + b"\n")
-    with pytest.raises(DataError, match=r"line 2: not a prepared row; run `entropylaw prepare` or `dvc repro`$"):
+    with pytest.raises(DataError, match=r"line 2: not a prepared row \(.*\); run `entropylaw prepare` or `dvc repro`$"):
         list(read_prepared(tmp_path / "out.jsonl"))
 
 

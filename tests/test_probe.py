@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.errors import EntropylawError, NotAssessedError
+from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
 from corpus.records import Conversation, HashedRecord, Message, content_hash
 from corpus.row_sides import side_key, split_sides
 from monitor.measures.probe_files import (
@@ -259,15 +259,22 @@ HEADER = "row,hash,step,tokens,response_tokens,loss_nats\n"
         HEADER,
         "row,hash\n1,ab\n",
         HEADER + "1,ab,0,5,5\n",
+        HEADER + "1,ab,0,5,5,1.25",
         HEADER + "x,ab,0,5,5,1.0\n",
+        HEADER + "1,ab,0,5,5,nan\n",
+        HEADER + "1,ab,0,5,5,1e999\n",
+        HEADER + "1,ab,0,0,5,1.0\n",
+        HEADER + f"1,ab,0,{10**30},5,1.0\n",
+        HEADER + f"{'9' * 5000},ab,0,5,5,1.0\n",
+        HEADER + "1,ab,0,5,5,1.0\0\n",
         HEADER + "1," + "a" * 200_000,
+        "\udcff",
     ],
-    ids=["empty", "no rows", "columns missing", "cut short", "not a number", "a huge field"],
 )
 def test_a_damaged_probe_file_is_an_error_that_says_what_to_run(tmp_path: Path, content: str) -> None:
     path = tmp_path / "probe_rows.csv"
-    path.write_text(content)
-    with pytest.raises(EntropylawError, match=r"damaged .*run `dvc repro --force probe` again"):
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DamagedResultError, match=r"damaged .*run `dvc repro --force probe`$"):
         read_probe_rows(path)
 
 

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from sample_results import prepare_report
 from sample_verdicts import history, sample_verdict
 
 from corpus.artifacts import to_json, write_json
+from corpus.files import NumberedFile
+from corpus.shapes import parse_shape
 from entropylaw.repository import layout
 from entropylaw.repository.places import locate_rows
-from monitor.verdict import Verdict, verdict_from_json
+from monitor.verdict import Verdict
 from reports.advice import name_rows
 from reports.checks import render_check
 from reports.figures import draw_figures
@@ -19,13 +22,13 @@ from reports.html import render_html
 from reports.markdown import render_markdown_report
 from reports.report_data import ReportData, build_report_data
 
-FILES = [{"file": "data/sft/a|1.jsonl", "first_row": 1}, {"file": "data/sft/b.jsonl", "first_row": 1610}]
+FILES = (NumberedFile("data/sft/a|1.jsonl", 1), NumberedFile("data/sft/b.jsonl", 1610))
 
 
 @pytest.fixture
 def located(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verdict:
     monkeypatch.chdir(tmp_path)
-    write_json(layout.result("sft", "prepare.json"), {"files": FILES})
+    write_json(layout.result("sft", "prepare.json"), prepare_report(files=FILES))
     return locate_rows(sample_verdict("risky"))
 
 
@@ -34,19 +37,21 @@ def show(verdict: Verdict) -> ReportData:
 
 
 def test_each_row_gets_its_file_and_its_number_there(located: Verdict) -> None:
-    assert {row.file for row in located.rows} == {file["file"] for file in FILES}
+    assert {row.file for row in located.rows} == {file.file for file in FILES}
     for row in located.rows:
         first = 1 if row.file == "data/sft/a|1.jsonl" else 1610
         assert row.file_row == row.row - first + 1 >= 1 and row.name == f"{row.file}:{row.file_row}"
-    read_back = verdict_from_json(json.loads(to_json(located)))
+    read_back = parse_shape(json.loads(to_json(located)), Verdict)
     assert [row.name for row in read_back.rows] == [row.name for row in located.rows]
 
 
 def test_rows_of_a_single_file_keep_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     verdict = sample_verdict("risky")
-    for noted in ({}, {"files": []}):  # before and after files were noted
-        write_json(layout.result("sft", "prepare.json"), noted)
+    noted = json.loads(to_json(prepare_report()))
+    assert noted["files"] == []
+    for document in (noted, {key: value for key, value in noted.items() if key != "files"}):  # since, and before
+        write_json(layout.result("sft", "prepare.json"), document)
         assert locate_rows(verdict) == verdict
     assert {row.name for row in verdict.rows} == {str(row.row) for row in verdict.rows}
 

@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 from ruamel.yaml import YAML
-from sample_verdicts import history, sample_verdict
+from sample_verdicts import history, of_conversations, sample_verdict
 from typer.testing import CliRunner
 
 from corpus.artifacts import write_json
@@ -54,7 +54,7 @@ def measure(path: str, hashed: str, size: int) -> None:
     shutil.rmtree("history", ignore_errors=True)
     for entry in history():
         write_entry("history", entry)
-    write_json("results/verdict.json", sample_verdict("pass"))
+    write_json("results/verdict.json", of_conversations(sample_verdict("pass")))
     prepared = {"path": "data/prepared/sft.jsonl", "hash": "md5", "md5": "1" * 32, "size": 9}
     source = {"path": path, "hash": "md5", "md5": hashed, "size": size}
     read = {"path": "history", "hash": "md5", "md5": hash_as_dvc(Path("history"))}

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from corpus.artifacts import to_json
 from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
+from corpus.shapes import parse_shape
 from entropylaw.cli import app
-from monitor.measures.probe_files import ProbeSummary, summarise_probe, summary_from_json
-from monitor.verdict import Measurements, measurements_from_json, verdict_from_json
+from monitor.measures.probe_files import ProbeSummary, summarise_probe
+from monitor.verdict import Measurements, Verdict
 from reports.dataset_view import view_dataset
 from tests.sample_verdicts import sample_verdict
 from training.base_model import build_base_model, is_trained_row, load_base_model
@@ -155,16 +156,16 @@ def test_the_counts_survive_the_files_of_probe_and_verdict(base_folder: Path) ->
     assert document["unread"] == {
         "rows": 8, "truncated": 0, "prompts_too_long": 0, "without_answer": 0, "text_lost": 0,
     }  # fmt: skip
-    assert summary_from_json(document).unread == summary.unread
+    assert parse_shape(document, ProbeSummary).unread == summary.unread
     del document["unread"]
-    assert isinstance(summary_from_json(document), ProbeSummary) and summary_from_json(document).unread is None
+    assert parse_shape(document, ProbeSummary).unread is None
 
     risky = sample_verdict("risky")
-    read = verdict_from_json(json.loads(to_json(risky)))
+    read = parse_shape(json.loads(to_json(risky)), Verdict)
     assert read.measurements["sft"].unread == risky.measurements["sft"].unread == UnreadRows(600, 480, 12, 3, 0)
     old = json.loads(to_json(Measurements(10, 2.0, 3.0, 5.0, 0.4)))
     del old["unread"]
-    assert measurements_from_json(old).unread is None
+    assert parse_shape(old, Measurements).unread is None
 
 
 def test_a_report_tells_the_counts_beside_l_and_nowhere_else() -> None:

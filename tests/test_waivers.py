@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import ParamsError
+from corpus.visible_text import shows_something
 from monitor.waivers import Waiver, add_waiver, read_waivers, valid_waivers, waiver_problems
 
 HERE, ELSEWHERE = "a" * 32, "b" * 32
@@ -57,7 +58,9 @@ def test_a_hand_written_file_is_read(tmp_path: Path) -> None:
             rule=st.sampled_from(["redundancy", "loss", "agreement", "both_rise", "forecast"]),
             # Digits alone, or digits around one e, are numbers to YAML unless quoted.
             data_hash=st.sampled_from([HERE, "0" * 32, "1" * 32, "1e" + "0" * 30, "0b" * 16]),
-            reason=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip),
+            reason=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(
+                shows_something
+            ),
             owner=st.sampled_from(["kim", "no", "~", "3", "{a: b}", "# x", "- y", "a: b", "'", '"', "@me", "&x *y"]),
             expires=st.dates().map(datetime.date.isoformat),
         ),
@@ -143,6 +146,8 @@ def test_of_several_waivers_that_miss_the_nearest_miss_is_told() -> None:
         ("owner: kim", "owner: '  '", r"waivers\[0\]\.owner: must not be empty"),
         ("owner: kim", "owner: [kim]", r"waivers\[0\]\.owner: expected str"),
         ("reason: short answers are meant  #", "reason:  #", r"waivers\[0\]\.reason: must not be empty"),
+        ("owner: kim", "owner: \u200b\u3164\u2800", r"waivers\[0\]\.owner: must not be empty, nor of characters that"),
+        ("owner: kim", "owner: \u034f\ufe0f", r"waivers\[0\]\.owner: must not be empty, nor of characters that"),
         ("owner: kim", "owner: kim\n    because: 1", r"waivers\[0\]\.because: unknown key"),
         ("expires: 2026-03-31", "expires: 2026-02-30", r"waivers\[0\]\.expires: expected a day"),
         ("expires: 2026-03-31", "expires: soon", r"waivers\[0\]\.expires: expected a day as YYYY-MM-DD"),

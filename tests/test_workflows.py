@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from sample_verdicts import sample_verdict
+from sample_verdicts import written_verdict
 from typer.testing import CliRunner
 from workflow_runner import JobRun, WorkflowRunner, run_script
 
@@ -114,7 +114,7 @@ class Team:
         self.write("dvc.yaml", PIPELINE.replace("FILE", file))
         self.write("measure.py", MEASURE.replace("FILE", file))
         for status in ("pass", "risky", "not_assessed"):
-            write_json(self.folder / "verdicts" / f"{status}.json", sample_verdict(status))
+            write_json(self.folder / "verdicts" / f"{status}.json", written_verdict(status))
         self.set_data("pass, the first version")
         subprocess.run(
             ["dvc", "repro", "--pull", "--quiet"], cwd=self.folder, env=self.environment(), check=True, timeout=100
@@ -542,7 +542,7 @@ def test_the_hook_stops_a_commit_of_a_risky_version(tmp_path: Path, monkeypatch:
     assert program == "entropylaw" and hook["pass_filenames"] is False
     assert CliRunner().invoke(app, words).exit_code == 3
     for status, code in (("pass", 0), ("risky", 1)):
-        write_json(Path("results/verdict.json"), sample_verdict(status))
+        write_json(Path("results/verdict.json"), written_verdict(status))
         assert CliRunner().invoke(app, words).exit_code == code
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from corpus.artifacts import fingerprint, hash_folder, write_json
+from corpus.artifacts import fingerprint, hash_folder, read_result, write_json
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Record, canonical_text
@@ -16,10 +15,12 @@ from corpus.row_sides import key_fraction, question_key
 from training.base_model_params import BaseModelParams
 from training.chat import EncodedRow, encode_record
 from training.chat_templates import prepare_chat_template, read_chat_template
+from training.disk_errors import name_unwritten
 from training.model_loading import load_pretrained
 from training.probe_run import choose_probe_rows
 from training.row_window import read_window
 from training.small_model import new_model, train_model, train_tokenizer
+from training.threads import same_bits
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -145,9 +146,14 @@ def _train_small_model(
     if not usable:
         limit = f"base_model.max_length={params.max_length}"
         raise EntropylawError(f"no baseline row has a response to train on within {limit} tokens")
-    losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    # Two machines call it the same model by its identity, so it must be the same one.
+    with same_bits(model):
+        losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
+    with name_unwritten(folder):
+        # The card comes last: a run that is killed before must not leave an old card beside new weights.
+        (folder / CARD).unlink(missing_ok=True)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return BaseModelCard(
         identity=fingerprint(
             {
@@ -243,11 +249,10 @@ def card_of_pretrained(
 
 def read_card(folder: str | Path) -> BaseModelCard:
     """The card of the base model in ``folder``. Raises EntropylawError when there is none, or an older small model."""
-    try:
-        document: dict[str, Any] = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))
-        card = BaseModelCard(**document)
-    except (OSError, json.JSONDecodeError, TypeError):
-        raise EntropylawError(f"{folder}: not a base model; run `dvc repro base_model` first") from None
+    file = Path(folder) / CARD
+    if not file.is_file():
+        raise EntropylawError(f"{folder}: not a base model; run `dvc repro base_model` first")
+    card = read_result(file, BaseModelCard, "dvc repro base_model")
     if card.trained_from < 1 and card.split != SPLIT:
         # Its training rows were chosen by their whole content: it has seen the questions of rows that are probed now.
         raise EntropylawError(f"{folder}: made by an older version of the tool; run `dvc repro --force base_model`")

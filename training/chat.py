@@ -219,3 +219,7 @@ def _render(
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)
         raise EntropylawError(f"{name}: the chat template refuses the roles {roles}: {error}") from None
+    except EntropylawError as error:
+        raise EntropylawError(f"{name}: {error}") from None
+    except Exception as error:  # it is a program, and may divide by zero
+        raise EntropylawError(f"{name}: the chat template fails: {type(error).__name__}: {error}") from None

@@ -35,6 +35,8 @@ MAX_BODY_BYTES = 4 * 2**20
 MAX_QUOTED_CHARACTERS = 300
 # Shorter keys are the placeholders that local servers are given ("none", "EMPTY") and no secrets.
 SHORTEST_SECRET = 8
+# Some servers repeat a part of the key in an error. So many of its characters in a row are no word of their own.
+SHORTEST_PART = 6
 
 # Statuses that are about this one request; the endpoint may accept others.
 REQUEST_REFUSED = (400, 413, 422)
@@ -232,7 +234,28 @@ class ChatEndpoint:
 
     def _without_key(self, text: str) -> str:
         # Some servers repeat the headers they were sent.
-        return text.replace(self._key, "[key]") if self._key and len(self._key) >= SHORTEST_SECRET else text
+        return hide_key(text, self._key) if self._key and len(self._key) >= SHORTEST_SECRET else text
+
+
+def hide_key(text: str, key: str) -> str:
+    """The text without the key, and without parts of it of SHORTEST_PART characters or more.
+
+    >>> hide_key("no such key: sk-4f9a81c...3be7d2, sk-4", "sk-4f9a81c077e53be7d2")
+    'no such key: [key]...[key], sk-4'
+    """
+    parts = {key[i : i + SHORTEST_PART] for i in range(len(key) - SHORTEST_PART + 1)}
+    shown, i = [], 0
+    while i < len(text):
+        end = i
+        while text[end : end + SHORTEST_PART] in parts:
+            end += 1
+        if end == i:
+            shown.append(text[i])
+            i += 1
+        else:
+            shown.append("[key]")
+            i = end + SHORTEST_PART - 1
+    return "".join(shown)
 
 
 def _error_message(body: bytes) -> str:

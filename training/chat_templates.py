@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
 from training.chat import GENERATION_MARKER, check_chat_template, encode_conversation
 from training.template_inputs import to_chat
+from training.template_limits import TemplateLimitError, limited_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -127,7 +128,10 @@ def _ask_trl(tokenizer: PreTrainedTokenizerBase, template: str) -> str | None:
     own = tokenizer.chat_template
     tokenizer.chat_template = template
     try:
-        return get_training_chat_template(tokenizer)
+        with limited_template():
+            return get_training_chat_template(tokenizer)
+    except TemplateLimitError:
+        raise
     except Exception:  # TRL tries it with tool calls, and a template that it does not know may raise anything
         return None
     finally:
@@ -139,7 +143,8 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tem
     from jinja2 import TemplateError
 
     try:
-        return str(tokenizer.apply_chat_template(to_chat(messages), tokenize=False, chat_template=template))
+        with limited_template():
+            return str(tokenizer.apply_chat_template(to_chat(messages), tokenize=False, chat_template=template))
     except TemplateError:
         return None
 

@@ -14,6 +14,10 @@ from corpus.errors import EntropylawError
 _KEY_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctuation) - frozenset("\"'\\")
 # Capitals only, although systems allow other names: a key that is put here by mistake is then refused, and not shown.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+# Credentials of a cloud, a forge or a CI system. Else whoever changes params.yaml could have them sent to any address.
+_OF_OTHERS = re.compile(
+    "(ACTIONS|AWS|AZURE_(CLIENT|STORAGE)|CI|DVC|GH|GITHUB|GITLAB|GOOGLE_APPLICATION|NPM|PYPI|SSH|TWINE)_.*"
+)
 LONGEST_TIMEOUT_SECONDS = 3600.0
 HIGHEST_TEMPERATURE = 2.0  # in the OpenAI chat format
 
@@ -50,6 +54,11 @@ class JudgeParams:
             raise ValueError(f"temperature must lie between 0 and {HIGHEST_TEMPERATURE:g}, or be null")
         if not _VARIABLE.fullmatch(self.api_key_variable):
             raise ValueError("api_key_variable must name an environment variable, in capitals, not hold the key itself")
+        if _OF_OTHERS.fullmatch(self.api_key_variable):
+            raise ValueError(
+                f"api_key_variable: {self.api_key_variable} holds credentials that are not a judge's; put the key into "
+                "a variable of its own, such as JUDGE_API_KEY"
+            )
         if (self.endpoint is None) != (self.model is None):
             raise ValueError("endpoint and model go together: set both or none")
         if self.endpoint is not None:

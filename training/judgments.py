@@ -7,9 +7,9 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from corpus.errors import DataError, EntropylawError
+from corpus.shapes import parse_shape
 
 # Every line begins like this, so that one which an interrupted run left unfinished is known from other content.
 _LINE_START = b'{"key": "'
@@ -82,9 +82,7 @@ class Judgments:
 
 def _parse_line(line: bytes) -> Judgment | None:
     try:
-        fields: Any = json.loads(line)
-        judgment = Judgment(**fields)
-    except (ValueError, TypeError, RecursionError):
+        # Not `decode_json`: a judge may answer with half a surrogate pair, and its answer was paid for.
+        return parse_shape(json.loads(line), Judgment)
+    except (ValueError, RecursionError):
         return None
-    is_whole = isinstance(judgment.key, str) and isinstance(judgment.answer, str)
-    return judgment if is_whole else None

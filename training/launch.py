@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,6 @@ CONFIGS = Path(__file__).parent / "launch_configs"
 
 # What accelerate calls the strategies in its configuration files.
 DISTRIBUTED_TYPES = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "deepspeed": "DEEPSPEED"}
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -170,17 +167,6 @@ def _run_agent(words: list[str]) -> None:
         raise EntropylawError(f"launch: {error}") from None
     finally:
         logging.disable(logging.NOTSET)
-
-
-def end_with_launcher() -> None:
-    """Let Linux end this worker when the process that launched it is killed.
-
-    Otherwise the worker would go on, and write to the checkpoints that the next run resumes from.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def report_failure(message: str, environment: Mapping[str, str] = os.environ) -> bool:

@@ -22,6 +22,7 @@ from training.probe_run import (
     take_probe_rows,
 )
 from training.row_window import ReadRow, read_window
+from training.threads import same_bits
 from training.unread_rows import RowFit, count_unread, fit_row
 
 if TYPE_CHECKING:
@@ -36,15 +37,28 @@ def probe_loss(
     trained_from: float,
     progress: Progress = ignore_progress,
 ) -> ProbeResult:
-    """Measure L of a data version. Preferences are probed by ``probe_preferences``, conversations here.
+    """Measure L of a data version. Preferences are probed by ``probe_preferences``. A small model on a CPU gives
+    the same bits whatever the number of threads.
 
     First the model reads all probed rows as it is, which gives each row's loss. Then it is trained on the first of
     them, in place: pass a fresh one. ``trained_from`` is the base model card's. Raises NotAssessedError when fewer
     rows than one batch can be probed.
     """
-    if any(isinstance(record, Preference) for record, _ in records):
-        return probe_preferences(model, tokenizer, records, params, trained_from, progress)
+    is_pairs = any(isinstance(record, Preference) for record, _ in records)
+    with same_bits(model):
+        return (probe_preferences if is_pairs else _probe_conversations)(
+            model, tokenizer, records, params, trained_from, progress
+        )
 
+
+def _probe_conversations(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[HashedRecord],
+    params: ProbeParams,
+    trained_from: float,
+    progress: Progress,
+) -> ProbeResult:
     fits: list[RowFit] = []
 
     def read_row(record: Record) -> ReadRow | None:

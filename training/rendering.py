@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from corpus.records import Message
 from training.template_inputs import TEXT, Structures, TemplateInput, to_template_input
+from training.template_limits import TemplateLimitError, limited_template, require_fitting_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +34,9 @@ def fit_structures(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messag
     for structures in (found, found.none(), replace(found.none(), tool=False)):
         try:
             render(tokenizer, to_template_input(messages, tools, structures))
-        except Exception:  # a template may raise anything on what it does not expect
+        except TemplateLimitError:
+            raise
+        except Exception:  # nosec B112 # a template may raise anything on what it does not expect
             continue
         return structures
     return found
@@ -58,6 +61,8 @@ def _find_structures(template: str, special_tokens: str) -> Structures:
         try:
             given = to_template_input(messages, tools, structures)
             text = _render_template(template, special, given, add_generation_prompt=False, spans=False).text
+        except TemplateLimitError:
+            raise
         except Exception:  # a template may raise anything on what it does not expect
             return False
         return all(word in text for word in wanted)
@@ -95,7 +100,7 @@ def render(
 ) -> Rendered:
     """The conversation as text, as ``apply_chat_template`` writes it, with its ``spans`` where they are asked for.
 
-    A template that refuses the conversation raises jinja2's errors, or any other.
+    A template that refuses the conversation raises jinja2's errors, or any other; one without end a TemplateLimitError.
     """
     return _render_template(
         tokenizer.get_chat_template(), tokenizer.special_tokens_map, given, add_generation_prompt, spans
@@ -109,14 +114,16 @@ def _render_template(
     from transformers.utils.chat_template_utils import render_jinja_template
 
     render_template: Any = render_jinja_template  # its annotations say that it returns text alone
-    texts, found = render_template(
-        conversations=[given.chat],
-        tools=given.tools,
-        chat_template=template,
-        return_assistant_tokens_mask=spans,
-        add_generation_prompt=add_generation_prompt,
-        **special_tokens,
-    )
+    with limited_template():
+        texts, found = render_template(
+            conversations=[given.chat],
+            tools=given.tools,
+            chat_template=template,
+            return_assistant_tokens_mask=spans,
+            add_generation_prompt=add_generation_prompt,
+            **special_tokens,
+        )
+    require_fitting_length(len(texts[0]), sum(map(len, _list_texts(given))))
     return Rendered(texts[0], found[0] if spans else [])
 
 

@@ -132,6 +132,6 @@ def _parse_tools(text: str) -> Tools | None:
 def _parse_objects(text: str) -> Tools | None:
     try:
         items = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return items if isinstance(items, list) and items and all(isinstance(item, dict) for item in items) else None

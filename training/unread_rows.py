@@ -80,8 +80,3 @@ def count_unread(fits: Iterable[RowFit]) -> UnreadRows:
     """
     rows = list(fits)
     return UnreadRows(len(rows), *(sum(row[i] for row in rows) for i in range(len(RowFit._fields))))
-
-
-def unread_from_json(part: dict[str, int] | None) -> UnreadRows | None:
-    """Read the counts back from JSON; None where they were not recorded. Raises TypeError on another shape."""
-    return None if part is None else UnreadRows(**part)

@@ -6,7 +6,7 @@ from corpus.files.not_data import missing_error
 from corpus.files.patterns import belongs_to, dataset_root, is_pattern
 from corpus.files.reading import NumberedFile, read_rows
 from corpus.files.row import MAX_ROW_BYTES, BadRows, Row, count_characters, json_type
-from corpus.files.several import Source, describe_left_out, list_files
+from corpus.files.several import Source, describe_left_out, list_files, stamp_files
 from corpus.files.shards import describe_other_shards, shard_pattern
 from corpus.files.suffixes import SUFFIXES, TABLE_SUFFIXES, file_suffix, find_suffix
 from corpus.files.writing import copy_rows, write_rows
@@ -41,5 +41,6 @@ __all__ = [
     "read_rows",
     "row_error",
     "shard_pattern",
+    "stamp_files",
     "write_rows",
 ]

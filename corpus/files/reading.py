@@ -15,7 +15,7 @@ from corpus.files.json_lines import read_lines
 from corpus.files.json_stream import read_array, read_objects, read_wrapper
 from corpus.files.kinds import tell_kind
 from corpus.files.row import MAX_ROW_BYTES, BadRows, NumberedRows, Row
-from corpus.files.several import Source, list_files
+from corpus.files.several import Source, list_files, stamp_files
 
 _JSON_READERS = {
     "json lines": read_lines,
@@ -50,13 +50,21 @@ def read_rows(
     errors.
 
     Raises DataError, naming the file, the row and the cause, at the first thing that cannot be read, and for a file
-    that is missing, empty, damaged or no data file.
+    that is missing, empty, damaged or no data file. After the last row it raises one where a file was changed or
+    replaced meanwhile.
     """
-    before = 0
+    before, stamp = 0, stamp_files(source)
     for file in [hub_name(source)] if is_hub_name(source) else list_files(source):
         if begin_file:
             begin_file(NumberedFile(str(file) if isinstance(file, str) else file.as_posix(), before + 1))
         before = yield from _number_rows(file, before, max_row_bytes, bad_rows)
+    if stamp_files(source) != stamp:
+        # Rows of both would be measured, and recorded as those of the new data.
+        raise DataError(_name(source), "changed while it was read; run the command again")
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, (str, Path)) else ", ".join(map(str, source))
 
 
 def read_file(path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> NumberedRows:

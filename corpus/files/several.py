@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from corpus.errors import DataError
+from corpus.files.hub import is_hub_name
 from corpus.files.names import is_data_name, is_shown, is_unread_name, natural_key
 from corpus.files.not_data import missing_error
 from corpus.files.patterns import is_pattern, pattern_root
@@ -70,6 +71,20 @@ def _list_source(source: Source) -> list[Path]:
     if find_suffix(path) is None and not os.path.lexists(path):
         raise missing_error(path)
     return [path]
+
+
+def stamp_files(source: Source) -> tuple[tuple[str, int, int, int], ...] | None:
+    """Which files a dataset is made of, and each one's inode, size and time of change: another stamp, other content.
+
+    None where there is none, which reading it reports, and on the Hub.
+    """
+    if is_hub_name(source):
+        return None
+    try:
+        files = [(file, file.stat()) for file in list_files(source)]
+    except (OSError, DataError):
+        return None
+    return tuple((file.as_posix(), status.st_ino, status.st_size, status.st_mtime_ns) for file, status in files)
 
 
 def _is_text(name: str) -> bool:

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from corpus.artifacts import read_json
+from corpus.artifacts import read_result
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Preference, Record, data_hash
 from entropylaw.api.settings import Settings
 from monitor.calibration import calibrate
-from monitor.calibration.calibrate import Calibration, calibration_from_json
+from monitor.calibration.calibrate import Calibration
 from monitor.measures import measurement
 from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.measures.evidence import Evidence
@@ -172,9 +172,9 @@ def calibrate_baseline(
 def read_calibration(path: str | Path) -> Calibration:
     """A calibration that `write_json`, or the stage `calibration`, wrote.
 
-    Raises EntropylawError when the file is missing, and NotAssessedError when it is of another version of the tool.
+    Raises NotAssessedError when the file is missing, damaged or of another version of the tool.
     """
-    return calibration_from_json(read_json(path), str(path))
+    return read_result(path, Calibration, complete=True)
 
 
 def _explain_memory(what: str, settings: Settings) -> AbstractContextManager[None]:

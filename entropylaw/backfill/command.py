@@ -12,6 +12,7 @@ import typer
 from corpus.errors import NotAssessedError
 from corpus.params import read_section
 from entropylaw.options import AsJson
+from entropylaw.printing import note
 from entropylaw.repository import layout
 from entropylaw.repository.rows import held_out_hashes
 from entropylaw.terminal import print_result, show_progress
@@ -65,7 +66,7 @@ def backfill(
     history = read_history(layout.HISTORY)
     plan = plan_versions(setting, history, since, last)
     if todo := plan.to_measure():
-        typer.echo(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}", err=True)
+        note(f"backfill: {state_cost(todo, setting.configuration.probe.steps)}")
     done = rehearse(plan) if dry_run else measure_versions(plan, setting, history)
     result = Backfill(setting.configuration.fingerprint(), is_shallow(), tuple(done), list_renames(plan))
     print_result(result, json, render_backfill(result))

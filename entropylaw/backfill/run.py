@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,11 @@ from corpus.progress import StageProgress
 from entropylaw import __version__
 from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
+from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import KINDS
+from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.terminal import show_progress, show_stages
 from monitor.accept import accept_version
@@ -76,7 +77,7 @@ def measure_versions(plan: BackfillPlan, setting: Setting, history: Sequence[His
                 done[i] = recorder.record(versions[i], planned[i], report)
                 if i == todo[0] and len(todo) > 1:
                     seconds = (time.monotonic() - started) * (len(todo) - 1)
-                    sys.stderr.write(f"backfill: {len(todo) - 1} more, {describe_duration(seconds)}\n")
+                    note(f"backfill: {len(todo) - 1} more, {describe_duration(seconds)}")
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; what is recorded stays, and `entropylaw backfill` goes on after it") from None
     return done
@@ -174,7 +175,8 @@ class Recorder:
             return replace(measured, outcome="left out", reason=explain(verdict))
         entry = accept_version(verdict, evidence, measured.name, {}, waivers, False, __version__)
         entry = place_entry(self.history, replace(entry, commit=version.commit))
-        write_entry(layout.HISTORY, entry)
+        with one_at_a_time():
+            write_entry(layout.HISTORY, entry)
         self.history.append(entry)
         if not entry.waived:
             self.references.append(entry)

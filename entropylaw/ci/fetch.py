@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import EntropylawError, NotAssessedError
+from entropylaw.printing import guard_streams, note, say
+from entropylaw.repository.datasets import known_datasets
 
 # Up to the report and not the gate, so that a failure says that something could not be measured.
 TARGET = "report"
@@ -72,14 +74,18 @@ def _pull(repo: Any, deps: list[Any]) -> list[str]:
 
 def main() -> None:
     """The command: a line for each file or folder that was fetched."""
+    guard_streams()
     try:
+        # DVC puts the datasets' names into the commands of dvc.yaml, and a shell would run what stands in one.
+        known_datasets()
         pulled = fetch_inputs()
     except EntropylawError as error:
-        sys.stderr.write(f"entropylaw: {error}\n")
+        note(f"entropylaw: {error}")
         sys.exit(error.exit_code)
     for path in pulled:
-        sys.stdout.write(f"fetched {Path(path).as_posix()}\n")
-    sys.stdout.write("" if pulled else "nothing to fetch: this data version was measured before\n")
+        say(f"fetched {Path(path).as_posix()}")
+    if not pulled:
+        say("nothing to fetch: this data version was measured before")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from corpus.errors import EntropylawError
 from entropylaw.demo.outcome import format_table, list_deviations
 from entropylaw.demo.repository import DemoRepository
 from entropylaw.demo.sizes import FAST, FULL
+from entropylaw.printing import say
 from entropylaw.repository import layout
 
 MARKER = Path(".entropylaw") / "demo"
@@ -42,8 +43,8 @@ def demo(
     rows = repository.play(data, size, seed)
     summary = workspace / "summary.json"
     write_json(summary, {"seed": seed, "fast": fast, "versions": rows})
-    typer.echo("\n" + "\n".join(format_table(rows)))
-    typer.echo(f"\nReport:  {workspace / layout.REPORT_HTML}\nSummary: {summary}\nLog:     {repository.log}")
+    say("", *format_table(rows))
+    say("", f"Report:  {workspace / layout.REPORT_HTML}", f"Summary: {summary}", f"Log:     {repository.log}")
     wrong = list_deviations(rows)
     if wrong:
         raise EntropylawError(f"the demo did not go as it should: {'; '.join(wrong)}; see {repository.log}")

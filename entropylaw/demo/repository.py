@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404 # the demo is what its commands print
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from corpus.errors import EntropylawError
 from entropylaw.demo.outcome import describe_version
 from entropylaw.demo.sizes import DemoSize
 from entropylaw.plain_progress import SECONDS_BETWEEN_LINES
+from entropylaw.printing import say
 from entropylaw.repository import layout
 from entropylaw.terminal import last_line
 
@@ -152,9 +151,10 @@ class DemoRepository:
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"\n$ {' '.join(command)}\n")
             log.flush()
-            code = self.wait_for(
-                subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(  # nosec B603 # our own words, and no shell
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
+            code = self.wait_for(process)
         if check and code:
             told = last_line(self.log.read_text(encoding="utf-8", errors="replace"))
             raise EntropylawError(f"`{' '.join(command)}` ended with exit code {code}: {told}; see {self.log}")
@@ -194,7 +194,7 @@ class DemoRepository:
         }
 
     def say(self, text: str) -> None:
-        typer.echo(f"[{time.monotonic() - self.started:4.0f} s] {text}")
+        say(f"[{time.monotonic() - self.started:4.0f} s] {text}")
 
 
 def model_identity(folder: Path) -> str | None:

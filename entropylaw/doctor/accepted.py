@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 
 from corpus.errors import EntropylawError
 from entropylaw.doctor.checkout import Checkout
 from entropylaw.doctor.finding import Finding
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 from entropylaw.repository.history_guard import require_history
 from entropylaw.repository.results import load_verdict, load_waivers
 from monitor.history import read_history
@@ -75,7 +75,7 @@ def check_history(checkout: Checkout) -> Iterator[Finding]:
 
 def check_waivers(checkout: Checkout) -> Iterator[Finding]:
     """How many decisions against a rule there are, and whether they still hold."""
-    waivers, today = load_waivers(), datetime.date.today().isoformat()
+    waivers, today = load_waivers(), read_today().isoformat()
     expired = [waiver for waiver in waivers if waiver.expires < today]
     verdict = _find_verdict()
     own = [waiver for waiver in waivers if verdict and waiver.data_hash == verdict.version.data_hash]

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from corpus.artifacts import read_json
 from corpus.dataset_params import DatasetParams
-from corpus.errors import EntropylawError
+from corpus.errors import NotAssessedError
 from corpus.params import read_params
+from corpus.prepare import PrepareReport
 from entropylaw.doctor.declared_stages import DeclaredStage, list_declared
 from entropylaw.doctor.stale_stages import find_stale
-from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.git import find_root
 from entropylaw.repository.lockfile import LOCK_FILE, PIPELINE_FILE, LockedStage, base_name, read_lock, read_pipeline
 from entropylaw.repository.pipeline_folder import is_pipeline
+from entropylaw.repository.results import load_prepare_report
 
 # What is to be done about a file of DVC's that cannot be read, beside restoring it from Git.
 RESTORE = "mend it by hand"
@@ -87,10 +86,9 @@ class Checkout:
         """Whether this stage, of any dataset, has to run."""
         return any(base_name(name) == stage for name in self.stale)
 
-    def noted(self, dataset: str, name: str) -> Mapping[str, Any]:
-        """A result of a dataset as it lies there, such as ``prepare.json``; empty where it cannot be read."""
+    def prepared(self, dataset: str) -> PrepareReport | None:
+        """What was read and kept when a dataset was last prepared; None where that cannot be read."""
         try:
-            document = read_json(layout.result(dataset, name))
-        except EntropylawError:
-            return {}
-        return document if isinstance(document, dict) else {}
+            return load_prepare_report(dataset)
+        except NotAssessedError:
+            return None

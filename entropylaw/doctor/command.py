@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from entropylaw.options import AsJson
+from entropylaw.printing import print_json, say
 
 
 def doctor(json: AsJson = False) -> None:
@@ -17,7 +16,6 @@ def doctor(json: AsJson = False) -> None:
 
     Example: entropylaw doctor
     """
-    from corpus.artifacts import to_json
     from entropylaw.doctor.checkout import Checkout
     from entropylaw.doctor.registry import examine
     from entropylaw.doctor.render import render_findings
@@ -25,5 +23,8 @@ def doctor(json: AsJson = False) -> None:
 
     findings = examine(Checkout(started_in()))
     is_broken = any(finding.state == "broken" for finding in findings)
-    sys.stdout.write(to_json({"ok": not is_broken, "findings": findings}) if json else render_findings(findings))
+    if json:
+        print_json({"ok": not is_broken, "findings": findings})
+    else:
+        say(*render_findings(findings))
     raise typer.Exit(2 if is_broken else 0)

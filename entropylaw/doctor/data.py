@@ -19,8 +19,8 @@ _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 def check_data(checkout: Checkout) -> Iterator[Finding]:
     """A line for each dataset. Data that is not here is broken only where something has to be measured on it."""
     for name, dataset in checkout.datasets.items():
-        noted = checkout.noted(name, "prepare.json")
-        read = f", {noted['rows_kept']:,} rows of format {noted['format']}" if "rows_kept" in noted else ""
+        noted = checkout.prepared(name)
+        read = f", {noted.rows_kept:,} rows of format {noted.format}" if noted else ""
         subject = f"data {name}"
         if is_hub_name(dataset.path):
             yield Finding(subject, "ok", f"{dataset.path} on the Hub{read}")

@@ -46,9 +46,8 @@ def _name_some(names: list[str]) -> str:
 
 def _count_rows(dataset: str, checkout: Checkout) -> int:
     """The rows of a dataset when it was last read, else about how many it has by its size."""
-    noted = checkout.noted(dataset, "prepare.json").get("rows_kept")
-    if isinstance(noted, int):
-        return noted
+    if noted := checkout.prepared(dataset):
+        return noted.rows_kept
     path = checkout.datasets[dataset].path
     if is_hub_name(path):
         return 0

@@ -1,4 +1,4 @@
-"""The page of `doctor` as text."""
+"""The page of `doctor` as lines of text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from entropylaw.doctor.finding import Finding
 WIDTH = 110
 
 
-def render_findings(findings: Sequence[Finding]) -> str:
+def render_findings(findings: Sequence[Finding]) -> list[str]:
     """A line for each finding, its remedy below it, and a sentence on the whole.
 
-    >>> print(render_findings([Finding("data sft", "broken", "chats is not here", "run `dvc pull`")]))
+    >>> print("\\n".join(render_findings([Finding("data sft", "broken", "chats is not here", "run `dvc pull`")])))
     BROKEN  data sft  chats is not here
                       -> run `dvc pull`
     <BLANKLINE>
     1 thing to mend.
-    <BLANKLINE>
     """
     width = max(len(finding.subject) for finding in findings)
     states = max(len(finding.state) for finding in findings)
@@ -28,10 +27,10 @@ def render_findings(findings: Sequence[Finding]) -> str:
     for finding in findings:
         state = finding.state.upper() if finding.state == "broken" else finding.state
         start = f"{state:<{states}}  {finding.subject:<{width}}  "
-        lines.append(textwrap.fill(finding.text, WIDTH, initial_indent=start, subsequent_indent=margin))
+        lines += textwrap.wrap(finding.text, WIDTH, initial_indent=start, subsequent_indent=margin) or [start.rstrip()]
         if finding.remedy:
             lines.append(f"{margin}-> {finding.remedy}")
-    return "\n".join([*lines, "", summarise(findings)]) + "\n"
+    return [*lines, "", summarise(findings)]
 
 
 def summarise(findings: Sequence[Finding]) -> str:

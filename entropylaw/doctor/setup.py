@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from corpus.params import parse_section
 from entropylaw.doctor.checkout import Checkout
 from entropylaw.doctor.data_here import suggest_init
 from entropylaw.doctor.finding import Finding
+from entropylaw.repository.dvc_locks import is_rwlock_torn
 from entropylaw.repository.git import is_shallow, run_git
 from entropylaw.repository.lockfile import base_name
 
@@ -31,6 +34,15 @@ def check_repository(checkout: Checkout) -> Iterator[Finding]:
         named = ", ".join(unmerged[:NAMED_FILES])
         yield Finding(
             "repository", "broken", f"merge conflict in {named}{more}", "resolve it, `git add` the files, `dvc repro`"
+        )
+        return
+    notes = checkout.dvc_root / ".dvc" / "tmp"
+    if is_rwlock_torn(notes):
+        yield Finding(
+            "repository",
+            "broken",
+            f"DVC was killed while it wrote {notes / 'rwlock'}, and does not run until that is gone",
+            f"see that no DVC command is running, then `rm {shlex.quote(os.path.relpath(notes / 'rwlock'))}`",
         )
         return
     commit = run_git("rev-parse", "--short", "HEAD")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus.artifacts import read_json
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.params import read_params
 from corpus.prepare import read_prepared
 from corpus.records import Record, content_hash, data_hash
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.history_guard import require_history
-from entropylaw.repository.results import load_verdict, load_waivers
+from entropylaw.repository.reassess import require_judged
+from entropylaw.repository.recompute import require_recomputed
+from entropylaw.repository.results import load_prepare_report, load_selection, load_verdict, load_waivers
+from entropylaw.repository.signatures import require_signatures
 from entropylaw.repository.verify_results import require_current
 from monitor.gate import decide_gate
+from monitor.history import read_history
 from monitor.measures.evidence import version_hash
 
 
@@ -56,14 +59,14 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     if dataset not in datasets:
         raise EntropylawError(f"--dataset {dataset}: params.yaml has no such dataset; there is {', '.join(datasets)}")
     verdict = load_verdict()
-    prepared = {
-        name: str(read_json(layout.result(name, "prepare.json"), "dvc repro prepare")["data_hash"]) for name in datasets
-    }
+    prepared = {name: load_prepare_report(name).data_hash for name in datasets}
     if version_hash(prepared) != verdict.version.data_hash:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
-    require_history()
+    require_signatures(require_history())
     require_current(layout.VERDICT, verdict.version.data_hash)
-    decision = decide_gate(verdict, load_waivers(), datetime.date.today())
+    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
+    require_judged(verdict)
+    decision = decide_gate(verdict, load_waivers(), read_today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")
         error.exit_code = decision.exit_code
@@ -73,9 +76,9 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     if "selection" not in read_params() or not (described.exists() or path.exists()):
         path = layout.prepared(dataset)
         return ApprovedRows(path, verdict.version.name, verdict.status, prepared[dataset], is_selected=False)
-    selection = read_json(described, "dvc repro select")
-    if selection["pool_hash"] != prepared[dataset]:
+    selection = load_selection(dataset)
+    if selection.selected_hash is None or selection.pool_hash != prepared[dataset]:
         raise EntropylawError(f"{path}: selected from other rows than those prepared; run `dvc repro select`")
     if not path.exists():
         raise EntropylawError(f"{path}: not here; run `dvc pull {path.as_posix()}` or `dvc repro select`")
-    return ApprovedRows(path, verdict.version.name, verdict.status, selection["selected_hash"], is_selected=True)
+    return ApprovedRows(path, verdict.version.name, verdict.status, selection.selected_hash, is_selected=True)

@@ -208,13 +208,12 @@ def _write_template(recipe: Recipe, folder: Path) -> Path | None:
 
 def _add_dataset_info(folder: Path, dataset: str, entry: dict[str, Any]) -> Path:
     """LLaMA-Factory's list of the datasets in a folder, with this one added or changed."""
-    from corpus.artifacts import read_json, write_json
+    from corpus.artifacts import read_result, write_json
     from entropylaw.export.llamafactory import DATASET_INFO
 
     path = folder / DATASET_INFO
-    listed = read_json(path) if path.exists() else {}
-    if not isinstance(listed, dict):
-        raise EntropylawError(f"{path}: not a list of datasets; delete it, or name another folder with --out")
+    repair = "delete it, or name another folder with --out"
+    listed = read_result(path, dict[str, Any], repair=repair) if path.exists() else {}
     write_json(path, {**listed, dataset: entry})
     return path
 

@@ -25,11 +25,11 @@ def describe_next(home: Path) -> str:
     return f"Next: {repro} && entropylaw accept, then commit; repeat this after every change of the data."
 
 
-def describe_gate(home: Path, dvc: DvcRepository) -> str:
+def describe_gate(home: Path, dvc: DvcRepository) -> list[str]:
     """How to have the team's own training wait for the gate; empty where a stage of theirs does, or they have none."""
     files = [file for file in dvc.pipelines if file not in dvc.own]
     if not files or home / layout.APPROVAL in dvc.read:
-        return ""
+        return []
     lines = ["Nothing of yours waits for the gate yet. Add the approval to the deps of each stage that trains:"]
     lines += [f"  {show(file)}: {dependency(file.parent, home)}" for file in files[:_NAMED]]
     if len(files) > _NAMED:
@@ -37,4 +37,4 @@ def describe_gate(home: Path, dvc: DvcRepository) -> str:
     lines += [
         "`entropylaw init --gate STAGE` adds it for you. DVC then runs the stage once more, if the gate approves."
     ]
-    return "\n".join(lines) + "\n"
+    return lines

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from corpus.errors import EntropylawError
 from entropylaw.init.dvc_outputs import add_to_dvc, unlink_from_cache
 
 
@@ -37,24 +38,26 @@ def plan_change(path: Path, content: bytes) -> list[FileChange]:
     return [] if before == content else [FileChange(path, content, before)]
 
 
+def require_unchanged(changes: Sequence[FileChange]) -> None:
+    """Raise EntropylawError where somebody else wrote one of the files after the changes were planned."""
+    for change in changes:
+        if change.before != (change.path.read_bytes() if change.path.exists() else None):
+            raise EntropylawError(f"{change.path}: changed meanwhile; run the command again")
+
+
 def write_changes(changes: Sequence[FileChange], track: Sequence[Path], folder: Path) -> None:
     """Write all files and have DVC track ``track``, or leave everything as it was and raise what went wrong.
 
     ``folder``: anywhere in the DVC repository.
     """
-    from corpus.artifacts import atomic_writer
-
     with contextlib.ExitStack() as undo:
-        for change in changes:
-            # A link is followed: somebody has the file elsewhere. So is what the file's owner allowed.
+        # The .gitignore first: other files hold training text, and a kill may come in between.
+        for change in sorted(changes, key=lambda change: change.path.name != ".gitignore"):
+            # A link is followed: somebody has the file elsewhere.
             target = change.path.resolve()
-            mode = target.stat().st_mode if change.before is not None else None
             _note_folders(target.parent, undo.callback)
             undo.callback(_restore, target, change.before)
-            with atomic_writer(target, "wb") as handle:
-                handle.write(change.content)
-            if mode is not None:
-                target.chmod(mode)
+            _replace(target, change.content)
         new = {change.path for change in changes}
         undo.callback(_unlink_links, folder, [path for path in track if path not in new])
         for path in track:
@@ -70,7 +73,18 @@ def _restore(path: Path, before: bytes | None) -> None:
     if before is None:
         path.unlink(missing_ok=True)
     elif path.read_bytes() != before:
-        path.write_bytes(before)
+        _replace(path, before)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole; one that is there keeps what its owner allowed."""
+    from corpus.artifacts import atomic_writer
+
+    mode = path.stat().st_mode if path.exists() else None
+    with atomic_writer(path, "wb") as handle:
+        handle.write(content)
+    if mode is not None:
+        path.chmod(mode)
 
 
 def _note_folders(folder: Path, callback: Callable[..., object]) -> None:

@@ -14,7 +14,7 @@ from corpus.files import is_hub_name, is_pattern
 from corpus.params import parse_yaml
 from entropylaw.init.advice import describe_gate, describe_next
 from entropylaw.init.attributes import plan_attributes
-from entropylaw.init.changes import FileChange, write_changes
+from entropylaw.init.changes import FileChange, require_unchanged, write_changes
 from entropylaw.init.ci_files import choose_ci
 from entropylaw.init.data_files import make_data
 from entropylaw.init.dataset_paths import list_untracked, name_from, parse_datasets
@@ -28,7 +28,9 @@ from entropylaw.init.recipes import RECIPES
 from entropylaw.init.stages import Stages
 from entropylaw.init.trainer import parse_trainer
 from entropylaw.options import take_options
+from entropylaw.printing import say
 from entropylaw.repository.git import require_repository
+from entropylaw.repository.locking import one_at_a_time
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,20 @@ def init(
     if repository.gate:
         changes += plan_gate(repository.gate, here, home, dvc)
     if planned.home.reason:
-        typer.echo(f"{planned.home.reason}: the pipeline gets a folder of its own, {show(home)}/")
+        say(f"{planned.home.reason}: the pipeline gets a folder of its own, {show(home)}/")
     if repository.dry_run:
         _show_plan(changes, planned.track)
         return
-    write_changes(changes, planned.track, here)
+    with one_at_a_time(dvc.root / ".dvc" / "tmp" / "entropylaw.lock"):
+        require_unchanged(changes)
+        write_changes(changes, planned.track, here)
     for change in changes:
-        typer.echo(f"{'wrote' if change.before is None else 'changed'} {show(change.path)}")
+        say(f"{'wrote' if change.before is None else 'changed'} {show(change.path)}")
     if other_ci:
-        typer.echo(f"{show(other_ci)} is there already and stays as it is")
+        say(f"{show(other_ci)} is there already and stays as it is")
     if not repository.gate:
-        typer.echo(describe_gate(home, dvc), nl=False)
-    typer.echo(describe_next(home))
+        say(*describe_gate(home, dvc))
+    say(describe_next(home))
 
 
 def plan_given(
@@ -110,7 +114,7 @@ def plan_given(
     for option in given:
         name, _, text = option.partition("=")
         if is_pattern(datasets[name]) and not is_pattern(text):
-            typer.echo(f"{text} is one shard of several; the dataset is all of them: {show(datasets[name])}")
+            say(f"{text} is one shard of several; the dataset is all of them: {show(datasets[name])}")
     shown = {name: place if is_hub_name(place) else Path(show(place)) for name, place in datasets.items()}
     data = make_data(shown, options.heldout, mapped)
 
@@ -178,7 +182,7 @@ def _require_dataset_for(data: DataOptions, stages: StageOptions) -> None:
 
 def _show_plan(changes: list[FileChange], track: list[Path]) -> None:
     for change in changes:
-        typer.echo("\n".join(change.describe()))
+        say(*change.describe())
     for path in track:
-        typer.echo(f"would write {show(path)}.dvc: DVC tracks {show(path)}")
-    typer.echo("nothing is written")
+        say(f"would write {show(path)}.dvc: DVC tracks {show(path)}")
+    say("nothing is written")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.errors import EntropylawError
+from entropylaw.repository.dvc_locks import drop_torn_rwlock
 from entropylaw.repository.pipeline_folder import is_pipeline
 
 
@@ -91,6 +92,7 @@ def add_to_dvc(folder: Path, paths: Iterable[Path]) -> None:
     targets = [str(path) for path in paths]
     with _open(folder) as repo:
         repo.scm_context.quiet = True
+        drop_torn_rwlock(Path(repo.tmp_dir))
         if targets:
             repo.add(targets)
         else:

@@ -22,8 +22,9 @@ class Stages(StrEnum):
 LAST_STAGES = {Stages.monitor: "gate", Stages.select: "select"}
 # The stages that one dataset alone is for.
 STAGES_OF_DATASETS = {layout.SFT: "sft", layout.PREFERENCES: "kto"}
-# Sections that a stage reads although dvc.yaml does not name them: other devices are no reason to train anew.
-UNNAMED_SECTIONS = {"sft": "launch", "kto": "launch"}
+# Sections that a stage reads although dvc.yaml does not name them: other devices are no reason to train anew, and who
+# may sign is none to judge anew.
+UNNAMED_SECTIONS = {"sft": "launch", "kto": "launch", "gate": "history"}
 
 _STAGE = re.compile(r"^  (\w+):$", re.MULTILINE)
 _TOP_LEVEL = re.compile(r"^(\w+):", re.MULTILINE)

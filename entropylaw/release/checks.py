@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from corpus.artifacts import hash_folder, read_json
+from corpus.artifacts import hash_folder
 from corpus.errors import EntropylawError, NotAssessedError, ParamsError
 from entropylaw.release.scores import ReleaseParams, find_score_problems
 from entropylaw.repository import layout
@@ -44,9 +44,6 @@ def make_check(check: CheckId, find: Callable[[], Finding]) -> list[Check]:
         raise
     except EntropylawError as error:
         return [Check(check, "unchecked", str(error))]
-    except (AttributeError, KeyError, TypeError, ValueError):  # a file of another shape than this version writes
-        reason = f"{layout.RESULTS}, dvc.lock: of another version of the tool, or damaged; run `dvc repro --force`"
-        return [Check(check, "unchecked", reason)]
     return [Check(check, "failed", problem) for problem in problems] or [Check(check, "passed", passed)]
 
 
@@ -67,16 +64,16 @@ def check_results(release: Mapping[str, Any], params: ReleaseParams, today: date
 
 def find_verdict_problems() -> Finding:
     """Whether the verdict is one that a model may be released on, and the approval is of this verdict."""
-    from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.approval import find_forgery
+    from entropylaw.repository.results import load_approval, load_verdict
 
     verdict = load_verdict()
     name = verdict.version.name
     if verdict.status == "not_assessed":
         raise NotAssessedError(f"{layout.VERDICT}: {name} could not be assessed; {verdict.summary}")
-    approval = read_json(layout.APPROVAL, "dvc repro gate")
-    found = (approval["approved"], approval["status"], approval["data_hash"], approval["config_fingerprint"])
-    if found != (True, verdict.status, verdict.version.data_hash, verdict.config_fingerprint):
-        return [f"{layout.APPROVAL}: does not approve the verdict in {layout.VERDICT}; run `dvc repro`"], ""
+    approval = load_approval()
+    if problem := find_forgery(approval, verdict, approval.waivers):
+        return [f"{layout.APPROVAL}: {problem}; run `dvc repro`"], ""
     return [], f"{name} is {verdict.status} and was approved for training"
 
 
@@ -106,15 +103,15 @@ def find_waiver_problems(release: Mapping[str, Any], today: datetime.date) -> Fi
 
 def find_data_problems(release: Mapping[str, Any]) -> Finding:
     """Whether verdict, approval, scores and release are all of the data that was prepared."""
-    from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.results import load_approval, load_evaluation, load_prepare_report, load_verdict
     from monitor.measures.evidence import version_hash
 
-    prepared = {name: _read_result(name, "prepare")["data_hash"] for name in release["datasets"]}
+    prepared = {name: load_prepare_report(name).data_hash for name in release["datasets"]}
     version = version_hash(prepared)
     told = {
         layout.VERDICT: load_verdict().version.data_hash,
-        layout.APPROVAL: read_json(layout.APPROVAL, "dvc repro gate")["data_hash"],
-        layout.EVALUATION: read_json(layout.EVALUATION, "dvc repro evaluate")["data_hash"],
+        layout.APPROVAL: load_approval().data_hash,
+        layout.EVALUATION: load_evaluation().data_hash,
         layout.RELEASE_JSON: release["data_hash"],
     }
     problems = [
@@ -127,15 +124,17 @@ def find_data_problems(release: Mapping[str, Any]) -> Finding:
 
 def find_selection_problems(release: Mapping[str, Any]) -> Finding:
     """Whether the rows trained on were selected from the rows that were prepared."""
+    from entropylaw.repository.results import load_prepare_report, load_selection
+
     problems, passed = [], []
     for dataset, described in release["datasets"].items():
-        selection = _read_result(dataset, "selection")
+        selection = load_selection(dataset)
         path = layout.result(dataset, "selection.json")
-        if selection["pool_hash"] != _read_result(dataset, "prepare")["data_hash"]:
+        if selection.pool_hash != load_prepare_report(dataset).data_hash:
             problems.append(f"{path}: selected from other rows than those prepared; run `dvc repro`")
-        if selection["selected_hash"] != described["selected_hash"]:
+        if selection.selected_hash != described["selected_hash"]:
             problems.append(f"{path}: is another selection than the release's; run `dvc repro`")
-        passed.append(f"{dataset}: {selection['selected_rows']:,} of {selection['pool_rows']:,} rows")
+        passed.append(f"{dataset}: {selection.selected_rows:,} of {selection.pool_rows:,} rows")
     return problems, "; ".join(passed)
 
 
@@ -144,7 +143,10 @@ def find_model_problems(release: Mapping[str, Any]) -> Finding:
     problems, here, absent = [], [], []
     for dataset, rows in release["datasets"].items():
         folder = layout.trained_model(dataset)
-        model = release["models"][folder.name]
+        model = release["models"].get(folder.name)
+        if model is None:
+            problems.append(f"{layout.RELEASE_JSON}: names no model of {dataset}; run `dvc repro release`")
+            continue
         if not folder.is_dir():
             absent.append(folder.as_posix())
             continue
@@ -171,8 +173,3 @@ def _find_card_problem(folder: Path, rows_hash: str, data_hash: str) -> str | No
     if _CARD_VERDICT.findall(text) != [data_hash]:
         return f"{card}: the model was not trained behind the gate on this version; run `dvc repro`"
     return None
-
-
-def _read_result(dataset: str, stage: Literal["prepare", "selection"]) -> Any:
-    made_by = "dvc repro prepare" if stage == "prepare" else "dvc repro select"
-    return read_json(layout.result(dataset, f"{stage}.json"), made_by)

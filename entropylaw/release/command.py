@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entropylaw.printing import note, print_document, say
 from entropylaw.repository import layout
+from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
     from entropylaw.release.checks import Check, Finding
     from entropylaw.release.scores import ReleaseParams
-
-SCHEMA_VERSION = 2
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -33,10 +32,11 @@ def release(context: typer.Context) -> None:
 
 def write_release() -> None:
     """Write results/release.json and release.md. Raises EntropylawError where a part is missing or is of other data."""
-    from corpus.artifacts import hash_folder, read_json, write_json, write_text
+    from corpus.artifacts import hash_folder, write_json, write_text
     from corpus.errors import EntropylawError
     from corpus.params import read_section
     from entropylaw.release.checks import check_results, find_data_problems
+    from entropylaw.release.document import SCHEMA_VERSION, load_release
     from entropylaw.release.scores import ReleaseParams
     from entropylaw.repository.lockfile import hash_as_dvc
     from reports.release import render_release
@@ -55,13 +55,13 @@ def write_release() -> None:
             for folder in folders
         },
     }
-    document["checks"] = check_results(document, params, datetime.date.today())
+    document["checks"] = check_results(document, params, read_today())
     write_json(layout.RELEASE_JSON, document)
-    write_text(layout.RELEASE_MD, render_release(read_json(layout.RELEASE_JSON)))
-    typer.echo(f"{layout.RELEASE_MD}: release of {document['version']['name']}")
+    write_text(layout.RELEASE_MD, render_release(load_release()))
+    say(f"{layout.RELEASE_MD}: release of {document['version']['name']}")
     for check in document["checks"]:
         if check.status != "passed":
-            sys.stderr.write(f"warning: {check.reason}\n")
+            note(f"warning: {check.reason}")
 
 
 @app.command("check")
@@ -82,17 +82,18 @@ def check_release(
     from reports.escaping import log_json
     from reports.release import render_checks
 
-    checks = check_everything(tag, read_section(ReleaseParams, "release"), datetime.date.today())
+    checks = check_everything(tag, read_section(ReleaseParams, "release"), read_today())
     statuses = {check.status for check in checks}
     exit_code = 1 if "failed" in statuses else 3 if "unchecked" in statuses else 0
     document = {"schema_version": 1, "tag": tag, "exit_code": exit_code, "checks": checks}
-    sys.stdout.write(log_json(document) if json else render_checks([vars(check) for check in checks]))
+    print_document(log_json(document) if json else render_checks([vars(check) for check in checks]))
     raise typer.Exit(exit_code)
 
 
 def check_everything(tag: str | None, params: ReleaseParams, today: datetime.date) -> list[Check]:
     """Every check of the release in the current folder, and of its tag where one is given."""
     from entropylaw.release.checks import check_results, make_check
+    from entropylaw.release.document import load_release
     from entropylaw.release.lock import find_lock_problems
     from entropylaw.release.tag import find_tag_problems
 
@@ -123,45 +124,36 @@ def is_same_version(told: dict[str, Any], now: dict[str, Any]) -> bool:
     return {**told, "name": ""} == {**now, "name": ""}
 
 
-def load_release() -> dict[str, Any]:
-    """results/release.json. Raises EntropylawError when it is missing or of a schema that is not known here."""
-    from corpus.artifacts import read_json
-    from corpus.errors import EntropylawError
-
-    document: dict[str, Any] = read_json(layout.RELEASE_JSON, "dvc repro release")
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, int) or version < SCHEMA_VERSION:
-        cause = "not of this version of entropylaw; run `dvc repro --force release`"
-        raise EntropylawError(f"{layout.RELEASE_JSON}: {cause}")
-    if version > SCHEMA_VERSION:
-        raise EntropylawError(f"{layout.RELEASE_JSON}: written by a newer entropylaw; update this one to check it")
-    return document
-
-
 def describe_release() -> dict[str, Any]:
     """What the results in the current folder and the history say of the release, as release.json has it."""
     import json
     from dataclasses import replace
 
-    from corpus.artifacts import read_json, to_json
+    from corpus.artifacts import to_json
     from entropylaw.release.scores import last_scored
     from entropylaw.repository.datasets import read_datasets
-    from entropylaw.repository.results import load_verdict
+    from entropylaw.repository.results import (
+        load_approval,
+        load_evaluation,
+        load_prepare_report,
+        load_selection,
+        load_verdict,
+    )
     from monitor.history import find_own, read_history
 
-    approval = read_json(layout.APPROVAL, "dvc repro gate")
+    approval = load_approval()
     verdict = load_verdict()
     history = read_history(layout.HISTORY)
-    evaluation = read_json(layout.EVALUATION, "dvc repro evaluate")
+    evaluation = load_evaluation()
     datasets = {}
     for dataset in read_datasets():
-        selection = read_json(layout.result(dataset, "selection.json"), "dvc repro select")
+        selection = load_selection(dataset)
         datasets[dataset] = {
-            "data_hash": read_json(layout.result(dataset, "prepare.json"), "dvc repro prepare")["data_hash"],
-            "rows": selection["pool_rows"],
-            "selected_rows": selection["selected_rows"],
-            "selected_hash": selection["selected_hash"],
-            "method": selection["method"],
+            "data_hash": load_prepare_report(dataset).data_hash,
+            "rows": selection.pool_rows,
+            "selected_rows": selection.selected_rows,
+            "selected_hash": selection.selected_hash,
+            "method": selection.method,
         }
     before = last_scored(history, verdict.config_fingerprint, verdict.version.data_hash)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
@@ -172,9 +164,9 @@ def describe_release() -> dict[str, Any]:
         "data_hash": verdict.version.data_hash,
         "config_fingerprint": verdict.config_fingerprint,
         "datasets": datasets,
-        "scores": evaluation["z"],
+        "scores": evaluation.z,
         "previous": {"name": before.name, "scores": before.scores} if before else None,
-        "waivers": approval["waivers"],
+        "waivers": approval.waivers,
         "tool_version": verdict.tool_version,
     }
     plain: dict[str, Any] = json.loads(to_json(described))

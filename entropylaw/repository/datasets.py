@@ -10,7 +10,9 @@ from corpus.errors import ParamsError
 from corpus.formats import Kind, Reading
 from corpus.params import PARAMS_FILE, read_params, read_section
 from corpus.prepare import PrepareParams
+from corpus.shapes import show_value
 from entropylaw.repository import layout
+from entropylaw.repository.data_places import require_trusted_place
 
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 
@@ -19,11 +21,11 @@ def read_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
     """The section ``datasets`` of params.yaml: each dataset by its name. ``folder``: the pipeline's."""
     section = read_params(folder / PARAMS_FILE).get("datasets")
     if not isinstance(section, dict) or not section:
-        raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {show_value(section)}")
     unknown = set(section) - {layout.SFT, layout.PREFERENCES}
     if unknown:
-        expected = f"{layout.SFT}, {layout.PREFERENCES} or both"
-        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
+        expected, found = f"{layout.SFT}, {layout.PREFERENCES} or both", show_value(sorted(map(str, section)))
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {found}")
     return {name: parse_dataset(value, f"{PARAMS_FILE}: datasets.{name}") for name, value in section.items()}
 
 
@@ -54,7 +56,7 @@ def find_dataset(path: Path, folder: Path = Path()) -> str | None:
 
     ``folder``: the pipeline's.
     """
-    place = os.path.realpath(path)  # of links in a circle too
+    place = os.path.realpath(path)
     known = known_datasets(folder).items()
     return next((name for name, params in known if os.path.realpath(folder / params.file) == place), None)
 
@@ -62,15 +64,20 @@ def find_dataset(path: Path, folder: Path = Path()) -> str | None:
 def reading_for(path: Path, dataset: str | None = None, folder: Path = Path()) -> Reading:
     """How the rows of a file are read: as params.yaml says of the dataset named, or of the one that lies there.
 
-    ``folder``: the pipeline's.
+    ``folder``: the pipeline's. Raises EntropylawError where the file must not be read: see `data_places.py`.
     """
     name = dataset or find_dataset(path, folder) or ""
+    require_trusted_place(path, is_named=bool(name))
     prepare = read_section(PrepareParams, "prepare", folder / PARAMS_FILE)
     return reading_of(prepare, known_datasets(folder).get(name), KINDS.get(name))
 
 
 def held_out_reading(path: Path) -> Reading:
-    """How held-out rows are read: like the conversations that they are held out of, but in any format."""
+    """How held-out rows are read: like the conversations that they are held out of, but in any format.
+
+    Raises EntropylawError as ``reading_for`` does.
+    """
+    require_trusted_place(path, is_named=find_dataset(path) is not None)
     datasets = known_datasets()
     dataset = datasets.get(find_dataset(path) or layout.SFT)
     ignored = read_section(PrepareParams, "prepare").ignore_keys

@@ -6,15 +6,15 @@ accepted must be here: all that is in HEAD, and all that was in the target branc
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from corpus.errors import NotAssessedError
+from corpus.shapes import ShapeError, decode_json
 from entropylaw.repository import layout
 from entropylaw.repository.git import (
     find_merge_base,
@@ -25,6 +25,7 @@ from entropylaw.repository.git import (
     read_blobs,
     resolve_commit,
 )
+from monitor.history_entry import make_id
 
 # Variables in which CI systems name the branch that a pull request is to be merged into: GitHub, GitLab, Bitbucket,
 # Azure, Jenkins, Buildkite. They are set for pull requests only.
@@ -59,18 +60,19 @@ class Base:
     name: str
 
 
-def require_history(revision: str | None = None) -> None:
-    """Raise NotAssessedError where accepted versions are missing or were altered, or where that cannot be told.
+def require_history(revision: str | None = None) -> Base | None:
+    """What this branch is compared with; None where there is nothing earlier. Raises NotAssessedError where accepted
+    versions are missing or were altered, or where that cannot be told.
 
     ``revision``: the branch or commit to compare with, by default what the CI system names or the remote's default
     branch. Where HEAD is that branch itself, as after a push to it, or nothing else is known, it is the commit before.
     Outside a Git repository nothing is known.
     """
     if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
-        return
+        return None
     head = resolve_commit("HEAD")
     if head is None:
-        return
+        return None
     files = sorted(file.as_posix() for file in layout.HISTORY.glob("*.json"))
     ids = hash_as_git(files) if files else {}
     base = find_base(revision, head)
@@ -89,6 +91,27 @@ def require_history(revision: str | None = None) -> None:
         )
     if base is not None and not files:
         require_moved(base, head)
+    require_true_names([path for path, blob in ids.items() if entries.get(path) != blob])
+    # Of the first commit of all, in the target branch itself, only what is not committed is new.
+    return since or base
+
+
+def require_true_names(files: Iterable[str]) -> None:
+    """Raise NotAssessedError where a file is named by other hashes than those of the entry in it: somebody edited one
+    of the two. A person may call a file otherwise.
+    """
+    for file in files:
+        named = re.search(r"-([0-9a-f]{8})-([0-9a-f]{8})\.json$", file)
+        entry = read_facts(Path(file).read_bytes())
+        if named is None or not all(isinstance(entry.get(key), str) for key in ("data_hash", "config_fingerprint")):
+            continue
+        held = make_id(entry["data_hash"], entry["config_fingerprint"], entry.get("parents"))
+        ends = entry["data_hash"][: len(named[1])], held[: len(named[2])]
+        if named.groups() != ends:
+            raise NotAssessedError(
+                f"{file}: its name should end in {'-'.join(ends)}.json by what it holds; restore it from Git, or "
+                "accept the version again"
+            )
 
 
 def require_moved(base: Base, head: str) -> None:
@@ -142,8 +165,8 @@ def list_entries(commit: str) -> dict[str, str]:
 def read_facts(content: bytes) -> Mapping[str, Any]:
     """An entry as JSON has it; empty where it is none."""
     try:
-        document = json.loads(content)
-    except ValueError:
+        document = decode_json(content)
+    except ShapeError:
         return {}
     return document if isinstance(document, dict) else {}
 

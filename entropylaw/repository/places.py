@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from corpus.artifacts import read_json
 from corpus.files import NumberedFile, find_row
-from entropylaw.repository import layout
+from entropylaw.repository.results import load_prepare_report
 from monitor.verdict import FlaggedRow, Verdict
 
 
@@ -26,5 +24,4 @@ def _locate(row: FlaggedRow, files: list[NumberedFile]) -> FlaggedRow:
 
 def _read_files(dataset: str) -> list[NumberedFile]:
     """The files of a dataset; none where it is a single one."""
-    noted: dict[str, Any] = read_json(layout.result(dataset, "prepare.json"), "dvc repro prepare")
-    return [NumberedFile(**file) for file in noted.get("files", ())]
+    return list(load_prepare_report(dataset).files)

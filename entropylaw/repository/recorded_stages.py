@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from corpus.errors import EntropylawError, NotAssessedError
+from entropylaw.repository.dvc_locks import drop_torn_rwlock
 from entropylaw.repository.lockfile import LOCK_FILE, read_lock
 
 # The stages of our pipeline that read history/ or, like the gate, the report that is made from it.
@@ -33,6 +35,7 @@ def list_fresh_stages() -> tuple[str, ...]:
     try:
         recorded = [stage.name for stage in read_lock("run `dvc repro`") if stage.name in READERS]
         with Repo() as repo:
+            drop_torn_rwlock(Path(repo.tmp_dir))
             stale = repo.status(targets=recorded) if recorded else {}
     except (DvcException, NotAssessedError):  # nobody can tell, so nothing is recorded
         return ()
@@ -52,6 +55,7 @@ def record_stages(stages: Sequence[str]) -> None:
     logging.getLogger("dvc").setLevel(logging.WARNING)  # it tells of each stage that dvc.lock was updated
     try:
         with Repo() as repo:
+            drop_torn_rwlock(Path(repo.tmp_dir))
             for stage in stages:
                 repo.commit(stage, force=True)
     except DvcException as error:

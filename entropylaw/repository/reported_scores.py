@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
-from corpus.artifacts import read_json, write_json
+from corpus.artifacts import read_result, write_json
 from corpus.errors import EntropylawError
 from entropylaw.repository import layout
+
+
+@dataclass(frozen=True)
+class ReportedScores:
+    """Z by benchmark of the version with this ``data_hash``."""
+
+    data_hash: str
+    z: dict[str, float]
 
 
 def report_score(data_hash: str, benchmark: str, value: float) -> Path:
@@ -19,7 +28,7 @@ def report_score(data_hash: str, benchmark: str, value: float) -> Path:
     if not math.isfinite(value):
         raise EntropylawError(f"score on {benchmark}: expected a finite number, found {value}")
     scores = {**read_reported_scores(data_hash), benchmark: value}
-    write_json(layout.REPORTED_SCORES, {"data_hash": data_hash, "z": scores})
+    write_json(layout.REPORTED_SCORES, ReportedScores(data_hash, scores))
     return layout.REPORTED_SCORES
 
 
@@ -27,10 +36,6 @@ def read_reported_scores(data_hash: str) -> dict[str, float]:
     """Z by benchmark as reported of the version with this ``data_hash``; none where the file is of another one."""
     if not layout.REPORTED_SCORES.exists():
         return {}
-    document = read_json(layout.REPORTED_SCORES)
-    try:
-        return {str(key): float(z) for key, z in document["z"].items()} if document["data_hash"] == data_hash else {}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise EntropylawError(
-            f"{layout.REPORTED_SCORES}: not a file of this version of the tool; delete it, and report the scores again"
-        ) from None
+    repair = "delete it, and report the scores again with `entropylaw score`"
+    reported = read_result(layout.REPORTED_SCORES, ReportedScores, repair=repair)
+    return reported.z if reported.data_hash == data_hash else {}

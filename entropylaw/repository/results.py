@@ -2,97 +2,113 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpus.artifacts import read_json
-from corpus.errors import EntropylawError, NotAssessedError, ParamsError
+from corpus.artifacts import parse_result, read_json, read_result
+from corpus.errors import DamagedResultError, NotAssessedError
 from corpus.params import read_section
-from corpus.prepare import read_prepared
+from corpus.prepare import PrepareReport, read_prepared
 from entropylaw.repository import layout
 from entropylaw.repository.missing_outputs import require_here
-from monitor.calibration.calibrate import Calibration, calibration_from_json
-from monitor.measures.compression import Compressed, CompressionParams, CompressionProfile
+from monitor.calibration.calibrate import Calibration
+from monitor.gate import GateDecision
+from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.evidence import Configuration, Evidence
-from monitor.measures.probe_files import ProbeSummary, read_probe_rows, summary_from_json
+from monitor.measures.probe_files import ProbeSummary, read_probe_rows, read_summary
 from monitor.rules.registry import rule_ids
-from monitor.verdict import Verdict, verdict_from_json
+from monitor.verdict import Verdict
 from monitor.waivers import Waiver, read_waivers
+from selection.report import SelectionReport
 from training.probe_run import ProbeParams
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def load_evidence(dataset: str) -> Evidence:
-    """Everything measured on one dataset. Raises EntropylawError naming the stage to run when a file is missing."""
-    compression = read_json(layout.result(dataset, "compression.json"), "dvc repro compression")
-    consistency = read_json(layout.result(dataset, "consistency.json"), "dvc repro consistency")
-    prepare = read_json(layout.result(dataset, "prepare.json"), "dvc repro prepare")
+    """Everything measured on one dataset.
+
+    Raises NotAssessedError, naming the file and the stage to run, when one is missing, damaged or of other rows.
+    """
+    compression = read_result(layout.result(dataset, "compression.json"), CompressionProfile, "dvc repro compression")
+    consistency = load_consistency(dataset)
+    prepare = load_prepare_report(dataset)
     require_here(layout.prepared(dataset), "prepare")
     records = list(read_prepared(layout.prepared(dataset)))
     probed = read_probe_rows(layout.result(dataset, "probe_rows.csv"))
-    agreement_file = layout.result(dataset, "agreement.npy")
-    require_here(agreement_file, "consistency")
-    try:
-        agreement = np.load(agreement_file, allow_pickle=False).astype(np.float64)
-    except (OSError, ValueError):
-        raise EntropylawError(f"{agreement_file}: damaged; run `dvc repro --force consistency`") from None
-    if len(agreement) != len(records):
-        found = f"{len(agreement)} rows, but {layout.prepared(dataset)} has {len(records)}"
-        raise NotAssessedError(f"{agreement_file}: {found}; run `dvc repro`")
-    if agreement.shape[1:] != ((2,) if dataset == layout.PREFERENCES else ()):
-        raise NotAssessedError(f"{agreement_file}: of another version of the tool; run `dvc repro --force consistency`")
     summary = load_probe_summary(dataset)
-    with shaped_results(str(layout.RESULTS / dataset)):
-        sources = {name: Compressed(**part) for name, part in compression.pop("sources").items()}
-        evidence = Evidence(
-            dataset=dataset,
-            data_hash=prepare["data_hash"],
-            records=records,
-            compression=CompressionProfile(**compression, sources=sources),
-            consistency=ConsistencyProfile(**consistency),
-            agreement=agreement,
-            l=summary.l,
-            probe_rows=probed.numbers,
-            probe_hashes=probed.hashes,
-            probe_losses=probed.losses,
-            probe_tokens=probed.tokens,
-            probe_trained=probed.trained,
-            read_share=summary.tokens_read_share,
-            unread=summary.unread,
-            rows_read_anew=prepare.get("rows_read_anew", 0),
-        )
-    measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
-    for name, value in measured:
-        if not isinstance(value, float):
-            raise NotAssessedError(f"{dataset}: {name} could not be measured, see {layout.RESULTS / dataset}")
-    return evidence
+    if len(probed.numbers) != summary.rows:
+        found = f"{len(probed.numbers)} rows, and the probe read {summary.rows}"
+        raise NotAssessedError(f"{layout.result(dataset, 'probe_rows.csv')}: {found}; run `dvc repro --force probe`")
+    return Evidence(
+        dataset=dataset,
+        data_hash=prepare.data_hash,
+        records=records,
+        compression=compression,
+        consistency=consistency,
+        agreement=load_agreement(dataset, len(records)),
+        l=summary.l,
+        probe_rows=probed.numbers,
+        probe_hashes=probed.hashes,
+        probe_losses=probed.losses,
+        probe_tokens=probed.tokens,
+        probe_trained=probed.trained,
+        read_share=summary.tokens_read_share,
+        unread=summary.unread,
+        rows_read_anew=prepare.rows_read_anew,
+    )
 
 
-@contextlib.contextmanager
-def shaped_results(where: str) -> Iterator[None]:
-    """Turn results of another shape, such as an older version's, into NotAssessedError."""
+def load_prepare_report(dataset: str) -> PrepareReport:
+    return read_result(layout.result(dataset, "prepare.json"), PrepareReport, "dvc repro prepare")
+
+
+def load_consistency(dataset: str) -> ConsistencyProfile:
+    """Raises NotAssessedError also where no row has an agreement, so that C is not a number."""
+    file = layout.result(dataset, "consistency.json")
+    document = read_json(file, "dvc repro consistency")
+    if isinstance(document, dict) and document.get("agreement", 0) is None:
+        raise NotAssessedError(f"{dataset}: C could not be measured, see {file}")
+    return parse_result(document, ConsistencyProfile, file, "dvc repro consistency")
+
+
+def load_agreement(dataset: str, rows: int) -> NDArray[np.float64]:
+    """The agreement of each row, shape (rows,); of preferences (rows, 2), for both answers. It is nan where a row has
+    none.
+    """
+    file, again = layout.result(dataset, "agreement.npy"), "run `dvc repro --force consistency`"
+    require_here(file, "consistency")
     try:
-        yield
-    except (TypeError, KeyError, AttributeError):
-        raise NotAssessedError(f"{where}: results of another version of the tool; run `dvc repro --force`") from None
+        with file.open("rb") as handle, warnings.catch_warnings(action="error"):
+            # Not `np.load`, which also opens archives and, if asked to, runs what is pickled in them.
+            found = np.lib.format.read_array(handle, allow_pickle=False)
+    except Exception:  # NumPy's parser of the header fails in a dozen ways, as does what it calls
+        raise DamagedResultError(f"{file}: not a NumPy array, or cut short; {again}") from None
+    # Rounding may leave a cosine a little above 1.
+    if not np.issubdtype(found.dtype, np.floating) or (np.abs(found) > 1.001).any():
+        raise DamagedResultError(f"{file}: not an array of cosines; {again}")
+    if found.shape[:1] != (rows,):
+        of = f"{found.shape[0] if found.shape else 'no'} rows, but {layout.prepared(dataset)} has {rows}"
+        raise NotAssessedError(f"{file}: {of}; run `dvc repro`")
+    if found.shape[1:] != ((2,) if dataset == layout.PREFERENCES else ()):
+        raise NotAssessedError(f"{file}: of another version of the tool; {again}")
+    return found.astype(np.float64)
 
 
 def load_probe_summary(dataset: str) -> ProbeSummary:
-    file = layout.result(dataset, "probe.json")
-    with shaped_results(str(file)):
-        document = read_json(file, "dvc repro probe")
-        if isinstance(document, dict) and "l" in document and "tokens_read_share" not in document:
-            raise NotAssessedError(f"{file}: of an older version of the tool; run `dvc repro --force probe`")
-        return summary_from_json(document)
+    return read_summary(layout.result(dataset, "probe.json"))
 
 
-def load_calibration() -> Calibration:
-    """Raises NotAssessedError when the file was made by another version of the tool, or is damaged."""
-    return calibration_from_json(read_json(layout.CALIBRATION, "dvc repro calibration"), str(layout.CALIBRATION))
+def load_calibration(path: Path = layout.CALIBRATION) -> Calibration:
+    """Raises NotAssessedError when the file is missing, was made by another version of the tool, or is damaged."""
+    # Earlier releases wrote fewer keys, and what they lack is not to be made up.
+    return read_result(path, Calibration, "dvc repro calibration", complete=True)
 
 
 def load_configuration(calibration: Calibration, datasets: list[str]) -> Configuration:
@@ -112,17 +128,37 @@ def load_configuration(calibration: Calibration, datasets: list[str]) -> Configu
 
 def load_verdict(path: Path = layout.VERDICT) -> Verdict:
     """The verdict on disk. Raises NotAssessedError when it is missing or unreadable: never read as a pass."""
-    try:
-        document: dict[str, Any] = read_json(path, "dvc repro")
-    except EntropylawError as error:
-        raise NotAssessedError(str(error)) from None
-    try:
-        verdict = verdict_from_json(document)
-    except (ParamsError, AttributeError, KeyError, TypeError, ValueError):
-        verdict = None
-    if verdict is None or not {rule.id for rule in verdict.rules} <= set(rule_ids()):
-        raise NotAssessedError(f"{path}: not a verdict of this version of the tool; run `dvc repro`")
+    verdict = read_result(path, Verdict, "dvc repro assess")
+    if unknown := sorted({rule.id for rule in verdict.rules} - set(rule_ids())):
+        raise NotAssessedError(f"{path}: {unknown[0]!r} is no rule of this version of the tool; run `dvc repro`")
     return verdict
+
+
+def load_approval() -> GateDecision:
+    """What the gate decided when it last approved a version. Raises NotAssessedError when it is missing or damaged."""
+    return read_result(layout.APPROVAL, GateDecision, "dvc repro gate")
+
+
+def load_selection(dataset: str) -> SelectionReport:
+    return read_result(layout.result(dataset, "selection.json"), SelectionReport, "dvc repro select")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` measured on the version with this ``data_hash``, None where it was on no version of the pipeline.
+
+    ``z``: by benchmark, higher is better. The rest is for people.
+    """
+
+    data_hash: str | None
+    z: dict[str, float]
+    models: dict[str, Any]
+    mt_bench: dict[str, Any] | None = None
+    lm_eval: dict[str, Any] = field(default_factory=dict)
+
+
+def load_evaluation() -> Evaluation:
+    return read_result(layout.EVALUATION, Evaluation, "dvc repro evaluate")
 
 
 def load_waivers() -> tuple[Waiver, ...]:

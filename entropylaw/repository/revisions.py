@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from corpus.files import dataset_root, file_suffix, find_suffix, is_hub_name, is
 from corpus.formats import Reading
 from corpus.params import PARAMS_FILE
 from corpus.progress import Progress, ignore_progress
+from entropylaw.printing import note
 from entropylaw.repository.committed_data import NotTrackedError, copy_data
 from entropylaw.repository.data_commits import follow_data
 from entropylaw.repository.data_trail import PastData
@@ -135,7 +135,7 @@ def _dataset_data(dataset: str, revision: str, commit: str) -> PastData:
             f"earlier name known; write {revision}:FILE{_hint_at_depth()}"
         )
     if found.renames:
-        sys.stderr.write(f"{revision}: {dataset} was {'; '.join(map(str, found.renames))}\n")
+        note(f"{revision}: {dataset} was {'; '.join(map(str, found.renames))}")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from corpus.errors import BadRow
 from corpus.params import read_section
 from corpus.records import HashedRecord, Record
+from entropylaw.printing import note
 
 if TYPE_CHECKING:
     from corpus.formats import Kind, Reading
@@ -80,7 +80,7 @@ def number_usable(
     require_usable(path, rows, dropped.counts, dropped.in_order(), params.max_dropped_share)
     if dropped.counts:
         counts = ", ".join(f"{count} {reason}" for reason, count in dropped.sorted_counts().items())
-        sys.stderr.write(f"{path}: rows left out: {counts}\n")
+        note(f"{path}: rows left out: {counts}")
 
 
 def decide_rows(
@@ -153,4 +153,4 @@ def tell_unread(path: object, unread: Mapping[str, int]) -> None:
     ordered = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
     named = ", ".join(f"{key} ({count} row{'s' if count > 1 else ''})" for key, count in ordered[:_TOLD])
     more = f" and {len(ordered) - _TOLD} more" if len(ordered) > _TOLD else ""
-    sys.stderr.write(" ".join(f"{path}: keys that are not read: {named}{more}".splitlines()) + "\n")
+    note(f"{path}: keys that are not read: {named}{more}")

@@ -10,9 +10,10 @@ import configparser
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from corpus.artifacts import read_json
-from corpus.errors import EntropylawError, NotAssessedError
+from corpus.artifacts import read_result
+from corpus.errors import NotAssessedError
 from entropylaw.repository.git import run_git
 from entropylaw.repository.lockfile import (
     LOCK_FILE,
@@ -137,9 +138,10 @@ def _look_up_in_folder(output: TrackedOutput, place: Path) -> str | None:
     if dvc is None:
         return None
     try:
-        listing = read_json(_find_cache(dvc) / "files" / "md5" / output.md5[:2] / output.md5[2:])
+        cached = _find_cache(dvc) / "files" / "md5" / output.md5[:2] / output.md5[2:]
+        listing = read_result(cached, list[dict[str, Any]])
         hashes = {str(part["relpath"]): str(part["md5"]) for part in listing}
-    except (EntropylawError, KeyError, TypeError):
+    except (NotAssessedError, KeyError):
         return None
     within = place.relative_to(output.path).as_posix()
     below = {name.removeprefix(f"{within}/"): md5 for name, md5 in hashes.items() if name.startswith(f"{within}/")}

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus.artifacts import read_json
 from corpus.errors import NotAssessedError
 from corpus.params import PARAMS_FILE, read_params
 from entropylaw.repository import layout
@@ -27,7 +26,9 @@ from entropylaw.repository.lockfile import (
     read_lock,
 )
 from entropylaw.repository.pipeline_folder import is_pipeline
+from entropylaw.repository.signatures import signature_of
 from entropylaw.repository.tracked_data import is_changed
+from monitor.history_file import read_file
 
 REPAIR = "run `dvc repro`, then commit dvc.lock and the results together"
 
@@ -111,7 +112,7 @@ def _verify_history(md5: str, data_hash: str) -> None:
     if layout.HISTORY.is_dir():
         if hash_as_dvc(layout.HISTORY) == md5:
             return
-        own = [path for path in layout.HISTORY.glob("*.json") if read_json(path)["data_hash"] == data_hash]
-        if any(hash_as_dvc(layout.HISTORY, [path]) == md5 for path in own):
+        own = [path for path in layout.HISTORY.glob("*.json") if read_file(path).data_hash == data_hash]
+        if any(hash_as_dvc(layout.HISTORY, [path, signature_of(path)]) == md5 for path in own):
             return
     raise NotAssessedError(f"{layout.HISTORY}: is not the history that the verdict compares with; {REPAIR}")

@@ -37,6 +37,22 @@ Model = Annotated[
 ]
 
 
+@app.command("configured")
+@take_options
+def select_as_configured(common: CommonOptions) -> None:
+    """By the method that selection.method of params.yaml names, as the stage `select` does.
+
+    Example: entropylaw select configured pool.jsonl --out chosen.jsonl
+    """
+    from corpus.params import read_section
+    from selection.engines import count_cores
+    from selection.methods import SelectionParams
+
+    # Read here, so that no text of params.yaml is ever part of a shell's command.
+    method = read_section(SelectionParams, "selection").method
+    _select(method, common, workers=count_cores() if method == "zip" else 1)
+
+
 @app.command("zip")
 @take_options
 def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
@@ -158,7 +174,7 @@ def _select(
 ) -> None:
     """Select and write; ``changes`` and ``scoring`` are options over the sections ``selection`` and ``row_scores``."""
     try:
-        report = _write_selected_rows(method, common, changes or {}, scoring or {}, workers, engine)
+        report, seconds = _write_selected_rows(method, common, changes or {}, scoring or {}, workers, engine)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; nothing was written") from None
     from corpus.artifacts import write_json
@@ -166,7 +182,7 @@ def _select(
 
     if common.report:
         write_json(common.report, report)
-    print_result(report, common.json, _summarise(report, common.out))
+    print_result(report, common.json, _summarise(report, seconds, common.out))
 
 
 def _write_selected_rows(
@@ -176,7 +192,8 @@ def _write_selected_rows(
     scoring: dict[str, Any],
     workers: int,
     engine: EngineName,
-) -> SelectionReport:
+) -> tuple[SelectionReport, dict[str, float]]:
+    """The report of what was selected, and the seconds of each stage."""
     from corpus.files import copy_rows
     from corpus.params import read_section
     from corpus.prepare import PrepareParams
@@ -206,10 +223,10 @@ def _write_selected_rows(
         pool = read_pool(common.pool, prepare, tokenizer, progress, reading_for(common.pool))
         chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
         texts = pool.stream_texts("report", progress)
-        report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.seconds, pool.hashes)
+        report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.hashes)
         pool.require_unchanged()
         copy_rows(common.pool, common.out, [pool.numbers[i] for i in chosen.positions], prepare.max_row_bytes)
-    return report
+    return report, {**pool.seconds, **chosen.seconds}
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +258,7 @@ def _label_stages(method: Method, unit: str) -> dict[str, str]:
     }
 
 
-def _summarise(report: SelectionReport, out: Path) -> list[str]:
+def _summarise(report: SelectionReport, seconds: dict[str, float], out: Path) -> list[str]:
     tokens = "" if report.selected_tokens is None else f", {report.selected_tokens:,} tokens"
     lines = [
         f"{out}: {report.selected_rows} of {report.pool_rows} rows{tokens}; "
@@ -251,4 +268,5 @@ def _summarise(report: SelectionReport, out: Path) -> list[str]:
     if report.budget_rows is not None and report.selected_rows < report.budget_rows:
         cause = "the pool holds" if report.selected_rows == report.pool_rows else f"{report.method} finds"
         lines.append(f"fewer than the {report.budget_rows} rows asked for: {cause} no more")
-    return lines
+    took = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    return [*lines, f"seconds: {took}"]

@@ -39,7 +39,7 @@ class CommonOptions:
     pool: Data
     out: Annotated[Path, typer.Option(help="Where the selected rows go, whole and in order.", show_default=False)]
     report: Annotated[
-        Path | None, typer.Option(help="Write counts, R, tokens and seconds as JSON.", show_default=False)
+        Path | None, typer.Option(help="Write counts, R, tokens and sources as JSON.", show_default=False)
     ] = None
     rows: Annotated[
         int | None, typer.Option(help="Select this many rows.", show_default="selection.share of params.yaml")

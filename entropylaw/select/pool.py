@@ -19,7 +19,7 @@ import numpy as np
 from corpus.dataset_params import reading_of
 from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
 from corpus.errors import BadRow, DataError, EntropylawError
-from corpus.files import is_hub_name, list_files, read_rows
+from corpus.files import read_rows, stamp_files
 from corpus.formats import SCORE_KEYS, Reading, parse_rows
 from corpus.prepare import PrepareParams
 from corpus.progress import StageProgress, ignore_stages
@@ -58,7 +58,7 @@ class Pool:
     token_counts: list[int] | None
     seconds: dict[str, float]
     # A file that changes during a selection would have other rows at the same numbers.
-    stamp: tuple[tuple[str, int, int], ...] | None
+    stamp: tuple[tuple[str, int, int, int], ...] | None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -99,7 +99,7 @@ class Pool:
                 wanted = next(kept, None)
 
     def require_unchanged(self) -> None:
-        if _stamp(self.path) != self.stamp:
+        if stamp_files(self.path) != self.stamp:
             raise EntropylawError(f"{self.path}: changed while rows were being selected from it; run the command again")
 
 
@@ -122,7 +122,7 @@ def read_pool(
     reading = reading or reading_of(prepare)
     start = time.perf_counter()
     count_tokens = load_token_counter(tokenizer) if tokenizer else None
-    stamp = _stamp(path)
+    stamp = stamp_files(path)
     numbers: list[int] = []
     hashes: list[str] = []
     sources: list[str] = []
@@ -235,14 +235,3 @@ def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
         progress("embed", done, len(texts))
 
     return embed_texts(load_embedder(), texts, advance)
-
-
-def _stamp(path: Path) -> tuple[tuple[str, int, int], ...] | None:
-    """Size and time of change of each file; None where there is none, which reading it reports, and on the Hub."""
-    if is_hub_name(path):
-        return None
-    try:
-        files = [(file, file.stat()) for file in list_files(path)]
-    except (OSError, DataError):
-        return None
-    return tuple((file.as_posix(), status.st_size, status.st_mtime_ns) for file, status in files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import subprocess  # nosec B404 # `dvc repro` runs in a process of its own
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.errors import EntropylawError
+from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
+from corpus.interrupts import was_signalled
 from corpus.params import PARAMS_FILE
 from entropylaw.options import AsJson
+from entropylaw.printing import note, say
 from entropylaw.repository.layout import SFT, STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
 
 if TYPE_CHECKING:
@@ -49,14 +51,14 @@ def study(context: typer.Context, json: AsJson = False) -> None:
     require_repository(Path())
     require_conversations()
     for path in write_pipeline():
-        sys.stderr.write(f"wrote {path}\n")
+        note(f"wrote {path}")
     params = read_study_params()
     reproduce(STUDY_PIPELINE)
     if json:
         print_result(read_json(TABLE_JSON), True, [])
         return
-    typer.echo(render_study_text(load_study(params)))
-    typer.echo(f"Tables and figures: {TABLE_MD}")
+    say(*render_study_text(load_study(params)).splitlines())
+    say(f"Tables and figures: {TABLE_MD}")
 
 
 def require_conversations() -> None:
@@ -88,13 +90,15 @@ def reproduce(pipeline: Path) -> None:
     # The stages call `entropylaw`, which need not be on the path of whoever called it by its full name.
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
-    with subprocess.Popen(
+    with subprocess.Popen(  # nosec B603 # our own words, and no shell
         [sys.executable, "-m", "dvc", "repro", str(pipeline)], env=environment, stdout=STDERR
     ) as process:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            # It got the signal too, and has its locks to release.
+            # Ctrl-C reached it too, and it has its locks to release; a signal to this process alone did not.
+            if was_signalled():
+                process.terminate()
             process.wait()
             raise
     if code:
@@ -121,7 +125,7 @@ def run(name: Annotated[str, typer.Argument(help="An entry of study.methods.", s
     write_json(result_file(name), result)
     write_text(lengths_file(name), render_csv(LENGTHS_HEADER, sorted(lengths.items())))
     z = ", ".join(f"{run.z:.4f}" for run in result.runs)
-    typer.echo(f"{name}: {result.runs[0].selected.rows} rows of {result.budget_tokens} tokens at most; Z {z}")
+    say(f"{name}: {result.runs[0].selected.rows} rows of {result.budget_tokens} tokens at most; Z {z}")
 
 
 @app.command("report")
@@ -143,7 +147,7 @@ def report() -> None:
     write_text(TABLE_CSV, tabulate_study(result))
     write_text(TABLE_MD, render_study(result, [figure.chart for figure in figures], PLOTS))
     write_json(TABLE_JSON, summarise_study(result))
-    typer.echo(f"{TABLE_MD}: {len(result.methods)} methods, {len(figures)} figures")
+    say(f"{TABLE_MD}: {len(result.methods)} methods, {len(figures)} figures")
 
 
 def load_study(params: StudyParams) -> Study:
@@ -157,17 +161,12 @@ def load_study(params: StudyParams) -> Study:
 
 
 def load_result(name: str, params: StudyParams) -> MethodResult:
-    from corpus.artifacts import read_json, to_json
-    from corpus.errors import ParamsError
-    from corpus.params import parse_section
+    from corpus.artifacts import read_result, to_json
     from reports.study.runs import MethodResult
 
     file = result_file(name)
-    document = read_json(file, "entropylaw study")
-    try:
-        result = parse_section(MethodResult, document, str(file))
-    except ParamsError as error:
-        raise EntropylawError(f"{error}; run `dvc repro --force {STUDY_PIPELINE}`") from None
+    repair = f"run `dvc repro --force {STUDY_PIPELINE}`"
+    result = read_result(file, MethodResult, "entropylaw study", repair, complete=True)
     wanted = (replace(params.methods[name], share=params.share), params.seeds)
     # As a file would hold them: numbers there have nine digits.
     if to_json((result.settings, [run.seed for run in result.runs])) != to_json(wanted):
@@ -186,9 +185,9 @@ def load_lengths(name: str) -> Lengths:
             raise ValueError
         return lengths
     except FileNotFoundError:
-        raise EntropylawError(f"{file}: no such file; run `entropylaw study` first") from None
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise EntropylawError(f"{file}: damaged; run `dvc repro --force {STUDY_PIPELINE}`") from None
+        raise NotAssessedError(f"{file}: no such file; run `entropylaw study` first") from None
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        raise DamagedResultError(f"{file}: damaged; run `dvc repro --force {STUDY_PIPELINE}`") from None
 
 
 def result_file(name: str) -> Path:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpus.errors import NotAssessedError, ParamsError
-from corpus.params import parse_section
+from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Record
 from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measure_updates
@@ -162,14 +161,3 @@ def announce_cost(
         seconds = time_a_step() * sum(run.steps for run in left)
         kept = len(noise_runs) + len(law_runs) - len(left)
         announce(CalibrationCost(len(noise_left), len(law_left), kept, seconds))
-
-
-def calibration_from_json(document: object, where: str) -> Calibration:
-    """Read a calibration back from JSON. ``where``: the name of its file.
-
-    Raises NotAssessedError on a document of another shape, such as an older one without families of the law's runs.
-    """
-    try:
-        return parse_section(Calibration, document, where)
-    except ParamsError as error:
-        raise NotAssessedError(f"{error}; run `dvc repro --force calibration`") from None

@@ -11,9 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from corpus.artifacts import fingerprint, write_text
-from corpus.errors import ParamsError
-from corpus.params import parse_section
+from corpus.artifacts import fingerprint, parse_result, read_result, write_text
+from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress
 
 Result = TypeVar("Result")
@@ -36,6 +35,15 @@ class Run(Generic[Result]):
     @property
     def key(self) -> str:
         return fingerprint(self.depends_on)
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A finished run as a file holds it. ``key``: of the run. ``checksum``: of the result."""
+
+    key: str
+    checksum: str
+    result: dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -71,7 +79,7 @@ def _follow(progress: Progress, before: int, steps: int, total: int) -> Progress
 def keep_run(run: Run[Result], result: Result, folder: Path) -> None:
     """Write a finished run's result with all its digits, so that a continued calibration gives the same bytes."""
     document = asdict(result)  # type: ignore[call-overload]
-    text = json.dumps({"key": run.key, "checksum": _checksum(document), "result": document})
+    text = json.dumps(asdict(KeptRun(run.key, _checksum(document), document)))
     write_text(_file(run, folder), text + "\n")
 
 
@@ -80,11 +88,11 @@ def find_run(run: Run[Result], folder: Path | None) -> Result | None:
     if folder is None:
         return None
     try:
-        document = json.loads(_file(run, folder).read_text(encoding="utf-8"))
-        if document["key"] != run.key or document["checksum"] != _checksum(document["result"]):
+        kept = read_result(_file(run, folder), KeptRun)
+        if kept.key != run.key or kept.checksum != _checksum(kept.result):
             return None
-        return parse_section(run.shape, document["result"], "kept run")
-    except (OSError, ValueError, TypeError, KeyError, ParamsError):
+        return parse_result(kept.result, run.shape, _file(run, folder), complete=True)
+    except NotAssessedError:
         return None
 
 

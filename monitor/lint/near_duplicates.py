@@ -12,7 +12,8 @@ import numpy as np
 from monitor.lint.check import Check, Hit, Observer
 from monitor.lint.issue import Issue
 from monitor.lint.lint_row import LintRow
-from monitor.measures.consistency import MINHASH_PERMUTATIONS, SHINGLE_WORDS, ConsistencyParams
+from monitor.measures.consistency import ConsistencyParams
+from monitor.measures.near_duplicates import MINHASH_PERMUTATIONS, SHINGLE_WORDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

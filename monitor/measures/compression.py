@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL, Codec, Stream
-from corpus.cores import count_cores
+from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL, ZLIB_WINDOW_BYTES, Codec
 from corpus.records import Record, canonical_text
+from monitor.measures.compression_threads import CompressionThreads, StreamQueue
 
 # Each source keeps two compressors open. Further sources share one entry, so that memory stays constant.
 MAX_SOURCES = 8
 OTHER_SOURCES = "(other sources)"
 
+# R is that of one zlib stream up to here. What follows is compressed in parts, by all cores at once. Each part knows
+# the 32 KiB before it, and farther back zlib never looks: R changes by less than one in ten thousand.
+ONE_STREAM_BYTES = 2**28
+# The size of a part: large enough that its beginning and end cost nothing, and a few of them fit into memory.
+PART_BYTES = 2**24
 # Text goes to the codecs in pieces of 4 MiB. zlib works on one for some 300 ms, much longer than handing it over to
 # another thread takes.
 PIECE_BYTES = 2**22
-# So many pieces may wait for one stream.
-WAITING_PIECES = 2
 # The same for a stream that is put off (see `_RatioMeter.split`). They take as much memory as its window would.
 HELD_PIECES = 32
 
@@ -70,112 +71,25 @@ class CompressionProfile:
     sources: dict[str, Compressed]
 
 
-class _StreamQueue:
-    """A stream and the pieces of text that wait for it. ``written``: compressed bytes so far.
-
-    A queue that is put off is left alone until more pieces wait than it has room for.
-    """
-
-    def __init__(self, stream: Stream, room: int = WAITING_PIECES, *, put_off: bool = False, written: int = 0) -> None:
-        self.stream, self.room, self.put_off, self.written = stream, room, put_off, written
-        self.pieces: deque[bytes] = deque()
-        self.busy = False
-
-    def is_ready(self) -> bool:
-        return bool(self.pieces) and not self.busy and not (self.put_off and len(self.pieces) <= self.room)
-
-    def is_done(self) -> bool:
-        return not self.pieces and not self.busy
-
-
-class _CompressionThreads:
-    """Threads that compress what waits in the queues: one for each core, the reader's own among them.
-
-    zlib and zstd let other threads run while they compress. A thread for every stream would be simpler. But with more
-    threads than cores the slowest stream would have to share its core, and it sets the pace. The reader reads on only
-    when all queues have room, so memory does not grow with the text.
-    """
-
-    def __init__(self) -> None:
-        self._queues: list[_StreamQueue] = []
-        self._changed = threading.Condition()
-        self._over = False
-        self._error: Exception | None = None
-        self._cores = count_cores()
-        self._threads: list[threading.Thread] = []
-
-    def __enter__(self) -> _CompressionThreads:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the threads. Each finishes its piece at most, also after a bad row or Ctrl-C."""
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
-
-    def add(self, queue: _StreamQueue) -> _StreamQueue:
-        with self._changed:
-            self._queues.append(queue)
-        if len(self._threads) < min(self._cores, len(self._queues)) - 1:
-            thread = threading.Thread(target=self._assist)
-            thread.start()
-            self._threads.append(thread)
-        return queue
-
-    def compress(self, piece: bytes, queues: Iterable[_StreamQueue]) -> None:
-        """Put a piece into these queues, and help to compress until every queue has room."""
-        with self._changed:
-            for queue in queues:
-                queue.pieces.append(piece)
-            self._changed.notify_all()
-        self._help(lambda: all(len(queue.pieces) <= queue.room for queue in self._queues))
-
-    def finish(self, queues: Iterable[_StreamQueue]) -> None:
-        """Help to compress until nothing waits in these queues."""
-        awaited = list(queues)
-        self._help(lambda: all(queue.is_done() for queue in awaited))
-
-    def _help(self, done: Callable[[], bool]) -> None:
-        self._work(done)
-        if self._error is not None:
-            raise self._error
-
-    def _assist(self) -> None:
-        try:
-            self._work(lambda: False)
-        except Exception as error:  # the reader raises it
-            with self._changed:
-                self._over, self._error = True, error
-                self._changed.notify_all()
-
-    def _work(self, done: Callable[[], bool]) -> None:
-        """Compress piece after piece until ``done``. Wait while other threads hold every queue that has pieces."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._over or done() or any(queue.is_ready() for queue in self._queues))
-                if self._over or done():
-                    return
-                # The slowest stream has the longest queue.
-                queue = max(filter(_StreamQueue.is_ready, self._queues), key=lambda queue: len(queue.pieces))
-                queue.busy, piece = True, queue.pieces.popleft()
-            size = len(queue.stream.compress(piece))
-            with self._changed:
-                queue.busy, queue.written = False, queue.written + size
-                self._changed.notify_all()
-
-
 class _RatioMeter:
-    """Measures some rows: their number and size, and a queue for each window.
+    """Measures some rows: their number and size, and their compressed size in each window.
 
     ``spare``: a second queue for the long window, for the version's first source; see `split`.
     """
 
     def __init__(
-        self, threads: _CompressionThreads, short: _StreamQueue, long: _StreamQueue, spare: _StreamQueue | None = None
+        self,
+        threads: CompressionThreads,
+        codec: Codec,
+        short: StreamQueue,
+        long: StreamQueue,
+        spare: StreamQueue | None = None,
     ) -> None:
-        self._threads, self._short, self._long, self._spare = threads, short, long, spare
+        self._threads, self._codec, self._short, self._long, self._spare = threads, codec, short, long, spare
+        # Of the parts before the one that `short` compresses: those at work, and the bytes of those that are done.
+        self._parts: list[StreamQueue] = []
+        self._parts_bytes = 0
+        self._part_left, self._tail = ONE_STREAM_BYTES, b""
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self.rows = self.raw_bytes = 0
@@ -196,31 +110,52 @@ class _RatioMeter:
         versions have one source and never need it.
         """
         assert self._spare is not None
-        self._threads.finish([self._short])
-        short = self._threads.add(_StreamQueue(copy.copy(self._short.stream), written=self._short.written))
-        first = _RatioMeter(self._threads, short, self._spare)
+        self._threads.finish([self._short, *self._parts])
+        self._end_parts()
+        short = self._threads.add(StreamQueue(copy.copy(self._short.stream), written=self._short.written))
+        first = _RatioMeter(self._threads, self._codec, short, self._spare)
+        first._parts_bytes, first._part_left, first._tail = self._parts_bytes, self._part_left, self._tail
         first._pending, first._pending_bytes = self._pending[:], self._pending_bytes
         first.rows, first.raw_bytes = self.rows, self.raw_bytes
         self._spare.put_off, self._spare = False, None
         return first
 
     def measure(self) -> Compressed:
-        self._threads.finish([self._short, self._long])
+        self._parts.append(self._short)
+        self._threads.finish([self._long, *self._parts])
+        self._end_parts()
+        long_bytes = self._long.written + len(self._long.stream.flush())
         # Of no text at all the ratio is 1, as in `Codec.ratio`.
-        r, r_long = (
-            self.raw_bytes / (queue.written + len(queue.stream.flush())) if self.raw_bytes else 1.0
-            for queue in (self._short, self._long)
-        )
+        r, r_long = (self.raw_bytes / size if self.raw_bytes else 1.0 for size in (self._parts_bytes, long_bytes))
         return Compressed(self.rows, self.raw_bytes, r, r_long)
 
     def send(self) -> None:
         """Hand the pending text to the queues."""
         text = b"".join(self._pending)
-        queues = [queue for queue in (self._short, self._long, self._spare) if queue is not None]
-        # A single row may be longer than a piece.
-        for start in range(0, len(text), PIECE_BYTES):
-            self._threads.compress(text[start : start + PIECE_BYTES], queues)
+        start = 0
+        while start < len(text):
+            # A single row may be longer than a piece.
+            piece = text[start : start + min(PIECE_BYTES, self._part_left)]
+            queues = [queue for queue in (self._short, self._long, self._spare) if queue is not None]
+            self._threads.compress(piece, queues)
+            self._tail = (self._tail + piece)[-ZLIB_WINDOW_BYTES:]
+            self._part_left -= len(piece)
+            if not self._part_left:
+                self._begin_part()
+            start += len(piece)
         self._pending, self._pending_bytes = [], 0
+
+    def _begin_part(self) -> None:
+        self._parts.append(self._short)
+        self._end_parts()
+        self._short = self._threads.add(StreamQueue(self._codec.stream_after(self._tail)))
+        self._part_left = PART_BYTES
+
+    def _end_parts(self) -> None:
+        """Count the bytes of the parts that are compressed, and let their streams go."""
+        for part in self._threads.take_done(self._parts):
+            self._parts_bytes += part.written + len(part.stream.flush())
+            self._parts.remove(part)
 
 
 def profile_compression(records: Iterable[Record], params: CompressionParams) -> CompressionProfile:
@@ -232,15 +167,15 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
     >>> profile.r > 50 and profile.r_long > 50
     True
     """
-    with _CompressionThreads() as threads:
+    with CompressionThreads() as threads:
 
-        def start_queues() -> tuple[_StreamQueue, _StreamQueue]:
-            return threads.add(_StreamQueue(params.codec().stream())), threads.add(
-                _StreamQueue(params.long_codec().stream())
+        def start_queues() -> tuple[StreamQueue, StreamQueue]:
+            return threads.add(StreamQueue(params.codec().stream())), threads.add(
+                StreamQueue(params.long_codec().stream())
             )
 
-        spare = threads.add(_StreamQueue(params.long_codec().stream(), HELD_PIECES, put_off=True))
-        whole = _RatioMeter(threads, *start_queues(), spare)
+        spare = threads.add(StreamQueue(params.long_codec().stream(), HELD_PIECES, put_off=True))
+        whole = _RatioMeter(threads, params.codec(), *start_queues(), spare)
         sources: dict[str, _RatioMeter] = {}
         for record in records:
             text = canonical_text(record).encode()
@@ -248,7 +183,7 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
             if source not in sources:
                 if len(sources) == 1:
                     sources = {first: whole.split() for first in sources}
-                sources[source] = _RatioMeter(threads, *start_queues()) if sources else whole
+                sources[source] = _RatioMeter(threads, params.codec(), *start_queues()) if sources else whole
             whole.add(text)
             if sources[source] is not whole:
                 sources[source].add(text)

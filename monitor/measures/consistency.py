@@ -12,14 +12,11 @@ import numpy as np
 from corpus.progress import Advance, Progress, ignore_advance, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
 from corpus.row_sides import normalise_text
+from monitor.measures.near_duplicates import flag_near_duplicates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# At a similarity of 0.8 the estimate then has a standard error of 0.035.
-MINHASH_PERMUTATIONS = 128
-# Two rows are compared by their runs of so many words.
-SHINGLE_WORDS = 3
 # So many rows of each kind are named; the counts are of all.
 NAMED_ROWS = 50
 # So many rows of one prompt are compared with all its rows at once: memory grows with their number, not its square.
@@ -118,40 +115,6 @@ def centre_vectors(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> ND
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[np.float32] = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1e-6)
     return unit
-
-
-def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Advance = ignore_advance) -> list[bool]:
-    """For each row, whether an earlier row has about the same words (MinHash over runs of three words)."""
-    from rensa import RMinHash, RMinHashDeduplicator
-
-    deduplicator = RMinHashDeduplicator(
-        jaccard, MINHASH_PERMUTATIONS, use_lsh=True, num_bands=_count_bands(jaccard), seed=0
-    )
-    flags = []
-    for i, record in enumerate(records):
-        text = "\n".join(message.text for _, message in record.turns())
-        # Rows of symbols only have no words; that alone does not make them alike.
-        words = normalise_text(text).split() or [text]
-        shingles = {" ".join(words[j : j + SHINGLE_WORDS]) for j in range(max(1, len(words) - SHINGLE_WORDS + 1))}
-        sketch = RMinHash(MINHASH_PERMUTATIONS, 0)
-        sketch.update(sorted(shingles))
-        flags.append(not deduplicator.add(str(i), sketch))
-        advance(1)
-    return flags
-
-
-def _count_bands(jaccard: float) -> int:
-    """The fewest bands of a MinHash sketch in which two rows of this similarity are compared nine times in ten.
-
-    Two rows are compared when one band of their sketches is equal. More bands find more pairs and take longer.
-
-    >>> _count_bands(0.8), _count_bands(0.5)
-    (16, 64)
-    """
-    bands = 1
-    while bands < MINHASH_PERMUTATIONS and (1 - jaccard ** (MINHASH_PERMUTATIONS // bands)) ** bands > 0.1:
-        bands *= 2
-    return bands
 
 
 def flag_contradictions(records: Sequence[Record], responses: NDArray[np.float32], cosine: float) -> list[bool]:

@@ -7,14 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.artifacts import atomic_writer
-from corpus.errors import EntropylawError
+from corpus.artifacts import atomic_writer, parse_result, read_json
+from corpus.errors import DamagedResultError, NotAssessedError
 from training.preference_probe import PreferenceProbeResult, ProbedPreference
-from training.unread_rows import UnreadRows, unread_from_json
+from training.unread_rows import UnreadRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROW_FIELDS = ("row", "hash", "step", "tokens", "response_tokens", "loss_nats")
 # Further columns, of preferences only.
 PREFERENCE_FIELDS = ("kto_loss", "margin_nats")
+MADE_BY = "dvc repro probe"
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ def summarise_probe(result: ProbeResult, base_identity: str) -> ProbeSummary:
     return ProbeSummary(*numbers, unread=result.unread)
 
 
-def summary_from_json(document: dict[str, Any]) -> ProbeSummary:
-    """Read a summary back from JSON. Raises TypeError on a document of another shape."""
-    shape = PreferenceProbeSummary if "margin_nats" in document else ProbeSummary
-    return shape(**{**document, "unread": unread_from_json(document.get("unread"))})
+def read_summary(path: str | Path) -> ProbeSummary:
+    """The summary of a probe, as the stage `probe` wrote it. Raises NotAssessedError when it is missing or damaged."""
+    document = read_json(path, MADE_BY)
+    of_preferences = isinstance(document, dict) and "margin_nats" in document
+    return parse_result(document, PreferenceProbeSummary if of_preferences else ProbeSummary, path, MADE_BY)
 
 
 @dataclass(frozen=True)
@@ -111,29 +113,32 @@ def write_probe_rows(path: str | Path, rows: Sequence[ProbedRow]) -> None:
 
 
 def read_probe_rows(path: str | Path) -> ProbedRows:
-    """The rows that ``write_probe_rows`` wrote. Raises EntropylawError when the file is missing, old or damaged."""
+    """The rows that ``write_probe_rows`` wrote. Raises NotAssessedError when the file is missing, old or damaged."""
+    again = "run `dvc repro --force probe`"
     try:
-        with Path(path).open(encoding="utf-8", newline="") as handle:
-            reader = csv.DictReader(handle)
-            lines = list(reader)
-        if not lines:
-            raise ValueError("no rows")
+        text = Path(path).read_text(encoding="utf-8")
+        lines = list(csv.DictReader(text.splitlines()))
         # Older files have the losses of the training run, which are no row's own.
-        if "step" in lines[0] and "response_tokens" not in lines[0]:
-            raise EntropylawError(f"{path}: of an older version of the tool; run `dvc repro --force probe`")
-        return ProbedRows(
+        if lines and "step" in lines[0] and "response_tokens" not in lines[0]:
+            raise DamagedResultError(f"{path}: of an older version of the tool; {again}")
+        if not lines or not text.endswith("\n"):
+            raise ValueError("cut short" if lines else "no rows")
+        rows = ProbedRows(
             tuple(int(line["row"]) for line in lines),
             tuple(line["hash"] for line in lines),
             np.array([float(line["loss_nats"]) for line in lines]),
             np.array([int(line["tokens"]) for line in lines], dtype=np.int64),
             np.array([line["step"] != "" for line in lines], dtype=bool),
         )
+        if not np.isfinite(rows.losses).all() or not (rows.tokens > 0).all():
+            raise ValueError("a row without tokens or without a finite loss")
+        return rows
     except FileNotFoundError:
-        raise EntropylawError(f"{path}: no such file; run `dvc repro probe` first") from None
+        raise NotAssessedError(f"{path}: no such file; run `{MADE_BY}` first") from None
     except OSError as error:
-        raise EntropylawError(f"{path}: cannot be read: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise EntropylawError(f"{path}: damaged ({error}); run `dvc repro --force probe` again") from None
+        raise DamagedResultError(f"{path}: cannot be read: {error.strerror}; {again}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
+        raise DamagedResultError(f"{path}: damaged ({error}); {again}") from None
 
 
 def write_step_curve(path: str | Path, name: str, curve: Iterable[tuple[int, float]]) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,16 +78,16 @@ class RowSketch:
         packed = _pack(kept, bits - _range_bits(rows))
         return cls(rows, kept.size, bits, limit, base64.b64encode(packed).decode())
 
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> RowSketch:
-        """Read a sketch back from JSON. Raises TypeError or ValueError on a damaged one."""
-        sketch = cls(**document)
-        if not 0 < sketch.low_bits <= MAX_LOW_BITS:
-            raise ValueError(f"row sketch: keys of {sketch.bits} bits for {sketch.rows} rows")
-        keys = sketch._keys()
-        if keys.size and int(keys[-1]) >= sketch.limit:
+    def check(self) -> None:
+        """Raise ValueError on a sketch that no version has: what stands in a file may be damaged."""
+        if self.rows < 0 or not 0 < self.bits < 64 or not 0 < self.low_bits <= MAX_LOW_BITS:
+            raise ValueError(f"row sketch: keys of {self.bits} bits for {self.rows} rows")
+        # One that was thinned to nothing has no keys, below a limit of 0.
+        if not 0 <= self.limit <= 2**self.bits or not 0 <= self.kept <= max(0, self.limit - 1):
+            raise ValueError(f"row sketch: {self.kept} keys below {self.limit}")
+        keys = self._keys()
+        if keys.size and int(keys[-1]) >= self.limit:
             raise ValueError("row sketch: a key above the limit")
-        return sketch
 
     @property
     def low_bits(self) -> int:
@@ -137,7 +135,7 @@ class RowSketch:
     def _keys(self) -> Keys:
         try:
             return _unpack(base64.b64decode(self.packed, validate=True), self.kept, self.low_bits)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError(f"row sketch: not base64 ({error})") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,23 @@ ALL_KEYS = 2**64
 OTHER_SOURCE = 255
 # The number of the written form, raised when it changes, so that an old table is never read as a new one.
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PackedTable:
+    """A row table as a file holds it. ``kept``: its entries, whose columns are in ``packed``, compressed and as base64.
+
+    ``rows``, ``limit``, ``crowded``, ``sources`` and ``features``: as in `RowTable`.
+    """
+
+    format: int
+    rows: int
+    kept: int
+    limit: int
+    crowded: tuple[int, ...]
+    sources: tuple[str, ...]
+    features: tuple[str, ...]
+    packed: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,47 +142,47 @@ class RowTable:
             values=self.values[taken],
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """The table as a JSON document. The same table gives the same bytes."""
+    def pack(self) -> PackedTable:
+        """The table as it is written. The same table gives the same bytes."""
         parts = [getattr(self, name).astype(dtype) for name, dtype in _COLUMNS]
         parts += [self.values[:, i].astype("<f2") for i in range(len(self.features))]
         # First bytes of all numbers beside each other, then second bytes, and so on: a tenth smaller by zlib.
         packed = b"".join(part.view(np.uint8).reshape(part.size, part.itemsize).T.tobytes() for part in parts)
-        return {
-            "format": FORMAT,
-            "rows": self.rows,
-            "kept": int(self.content.size),
-            "limit": self.limit,
-            "crowded": list(self.crowded),
-            "sources": list(self.sources),
-            "features": list(self.features),
-            "packed": base64.b64encode(zlib.compress(packed, 9)).decode(),
-        }
+        return PackedTable(
+            FORMAT,
+            self.rows,
+            int(self.content.size),
+            self.limit,
+            self.crowded,
+            self.sources,
+            self.features,
+            base64.b64encode(zlib.compress(packed, 9)).decode(),
+        )
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> RowTable:
-        """Read a table back from JSON. Raises KeyError, TypeError or ValueError on a damaged one."""
-        if document["format"] != FORMAT:
-            raise ValueError(f"row table: written in format {document['format']!r}, this entropylaw reads {FORMAT}")
-        kept, features = int(document["kept"]), tuple(map(str, document["features"]))
-        columns = _unpack(document["packed"], kept, len(features))
+    def unpack(cls, packed: PackedTable) -> RowTable:
+        """Read a table back. Raises ValueError on a damaged one."""
+        if packed.format != FORMAT:
+            raise ValueError(f"row table: written in format {packed.format}, this entropylaw reads {FORMAT}")
+        if not 0 <= packed.limit <= ALL_KEYS or not all(0 <= key < ALL_KEYS for key in packed.crowded):
+            raise ValueError("row table: a key of more than 64 bits")
         table = cls(
-            **columns,
-            rows=int(document["rows"]),
-            limit=int(document["limit"]),
-            crowded=tuple(map(int, document["crowded"])),
-            sources=tuple(map(str, document["sources"])),
-            features=features,
+            **_unpack(packed.packed, packed.kept, len(packed.features)),
+            rows=packed.rows,
+            limit=packed.limit,
+            crowded=packed.crowded,
+            sources=packed.sources,
+            features=packed.features,
         )
-        whole = table.limit == ALL_KEYS and kept == table.rows
-        if not whole and not (kept <= table.rows and table.covers(table.prompt, table.answer).all()):
+        whole = table.limit == ALL_KEYS and packed.kept == table.rows
+        if not whole and not (packed.kept <= table.rows and table.covers(table.prompt, table.answer).all()):
             raise ValueError("row table: it holds rows that do not belong to its sample")
         if np.any((table.source >= len(table.sources)) & (table.source != OTHER_SOURCE)):
             raise ValueError("row table: a row has a source without a name")
         return table
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RowTable) and self.to_json() == other.to_json()
+        return isinstance(other, RowTable) and self.pack() == other.pack()
 
     __hash__ = None  # type: ignore[assignment]  # arrays can change, so a table is no key of a dictionary
 
@@ -225,7 +241,7 @@ def _take_sample(
 
 
 def _unpack(packed: str, kept: int, features: int) -> dict[str, NDArray[Any]]:
-    if kept < 0:
+    if not 0 <= kept < 2**32:
         raise ValueError(f"row table: {kept} rows promised")
     dtypes = [np.dtype(dtype) for _, dtype in _COLUMNS] + [np.dtype("<f2")] * features
     size = kept * sum(dtype.itemsize for dtype in dtypes)
@@ -233,7 +249,7 @@ def _unpack(packed: str, kept: int, features: int) -> dict[str, NDArray[Any]]:
         unpacker = zlib.decompressobj()
         # One byte more than promised is enough to see that the promise is false.
         data = unpacker.decompress(base64.b64decode(packed, validate=True), size + 1)
-    except (binascii.Error, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise ValueError(f"row table: not readable ({error})") from None
     if len(data) != size or not unpacker.eof:
         raise ValueError(f"row table: {kept} rows promised, others found")

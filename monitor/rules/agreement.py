@@ -16,6 +16,7 @@ from monitor.rules.rank_shift import (
     explain_no_like_rows,
 )
 from monitor.rules.rule import Rule, RuleInput
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import SEVERITY, RuleResult
 
 MISMATCH = RankQuestion(
@@ -41,7 +42,9 @@ def draft(case: RuleInput) -> Draft:
         return drafts[0]
     # There was a choice of so many.
     corrected = [
-        replace(draft, result=replace(draft.result, p_value=min(1.0, len(tested) * (draft.result.p_value or 0.0))))
+        replace(
+            draft, result=replace(draft.result, p_value=correct_for_choice(draft.result.p_value or 0.0, len(tested)))
+        )
         for draft in tested
     ]
 

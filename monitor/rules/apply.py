@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from monitor.calibration.calibrate import Calibration
 from monitor.law.entropy_law import EntropyLaw
 from monitor.rule_params import RuleParams
 from monitor.rules.anchor_comparison import AnchorComparison
-from monitor.rules.drafts import Draft
+from monitor.rules.drafts import Draft, refuse_result
 from monitor.rules.parent_comparison import ParentComparison
 from monitor.rules.registry import list_rules
 from monitor.rules.rule import NO_ANCHOR, Rule, RuleInput
@@ -45,6 +46,7 @@ def apply_rules(
             list_rules(),
         ).values()
     ]
+    drafts = [replace(draft, result=refuse_result(draft.result)) if is_unsound(draft) else draft for draft in drafts]
     tested = [draft.result.p_value for draft in drafts if draft.result.p_value is not None]
     adjusted = iter(holm_adjust(tested))
     applied = [
@@ -54,6 +56,12 @@ def apply_rules(
         for draft in drafts
     ]
     return tuple(say_once(rule, applied) for rule in applied)
+
+
+def is_unsound(draft: Draft) -> bool:
+    """Whether a number of a draft is not one. It compares with nothing, so whatever follows from it would be a pass."""
+    numbers = (draft.effect, draft.result.statistic, draft.result.threshold, draft.result.p_value)
+    return any(number is not None and math.isnan(number) for number in numbers)
 
 
 def say_once(rule: AppliedRule, applied: Sequence[AppliedRule]) -> AppliedRule:

@@ -10,6 +10,7 @@ from monitor.measures.repeated_rows import MIN_ANSWER_WORDS, Repeats
 from monitor.rules.drafts import Draft, RowScores, decide_status
 from monitor.rules.rank_shift import RankQuestion, draft_rank_shift, say_size
 from monitor.rules.rule import Rule, RuleInput
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import SEVERITY, RuleResult
 
 NEAR = (
@@ -92,7 +93,7 @@ def draft_repeats(case: RuleInput, found: Repeats, words: RepeatWords) -> Draft:
 
 
 def _multiply(found: Draft, tests: int) -> Draft:
-    return replace(found, result=replace(found.result, p_value=min(1.0, tests * (found.result.p_value or 0.0))))
+    return replace(found, result=replace(found.result, p_value=correct_for_choice(found.result.p_value or 0.0, tests)))
 
 
 RULE = Rule(

@@ -12,6 +12,7 @@ from monitor.measures.coverage import Coverage
 from monitor.rule_params import Thresholds
 from monitor.rules.drafts import Draft, decide_status
 from monitor.rules.rule import Rule, RuleInput
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import SEVERITY, RuleResult
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def draft(case: RuleInput) -> Draft:
         unknown += " Nor are its sources."
 
     def gravity(loss: Loss) -> tuple[int, float]:
-        p_value = min(1.0, loss.p_value * len(losses))
+        p_value = correct_for_choice(loss.p_value, len(losses))
         return SEVERITY.index(decide_status(p_value, loss.share, loss.thresholds, params)), p_value
 
     loss = min(losses, key=gravity)
@@ -74,7 +75,7 @@ def draft(case: RuleInput) -> Draft:
             status="pass",
             statistic=loss.share,
             threshold=loss.thresholds.warn,
-            p_value=min(1.0, loss.p_value * len(losses)),
+            p_value=correct_for_choice(loss.p_value, len(losses)),
         ),
         effect=loss.share,
         thresholds=loss.thresholds,
@@ -147,7 +148,7 @@ def _find_run(gone: NDArray[np.bool_]) -> tuple[int, float, float]:
     depth = inside - length * (1 + outside) / 2
     best = int(np.argmax(np.where(fits, depth, -math.inf)))
     p_value = float(stats.hypergeom.sf(inside[best] - 1, total, removed, length[best]))
-    return int(length[best]), float(share[best]), min(1.0, 2 * total * p_value)
+    return int(length[best]), float(share[best]), correct_for_choice(p_value, 2 * total)
 
 
 def find_loss(found: Coverage, limit: float) -> Loss:

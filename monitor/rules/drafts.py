@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -63,6 +64,8 @@ class Draft:
         status = decide_status(adjusted, self.effect, self.thresholds, params)
         if status == "risky":
             status = self.worst
+        if status == "not_assessed":
+            return refuse_result(self.result)
         alone = self.result.p_value is not None and self.result.p_value <= params.false_alarm_rate
         if status != "pass":
             reason = self.alarm
@@ -76,6 +79,12 @@ class Draft:
         return replace(self.result, status=status, reason=reason)
 
 
+def refuse_result(result: RuleResult) -> RuleResult:
+    """The result of a rule whose numbers cannot be trusted, because one of them is not a number."""
+    reason = "A number that this rule rests on is missing or not finite, so it could not be asked."
+    return replace(result, status="not_assessed", reason=reason, statistic=None, threshold=None, p_value=None)
+
+
 def join_words(words: Sequence[str]) -> str:
     """A list of words, at least one, as people write it.
 
@@ -87,13 +96,18 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def decide_status(p_value: float, effect: float, thresholds: Thresholds, params: RuleParams) -> RuleStatus:
-    """The status of a rule. An alarm must be both significant and large enough to matter.
+    """The status of a rule. An alarm must be both significant and large enough to matter. What is not a number is
+    neither, and no pass.
 
     >>> decide_status(0.001, 0.03, Thresholds(0.01, 0.02), RuleParams())
     'risky'
     >>> decide_status(0.001, 0.005, Thresholds(0.01, 0.02), RuleParams())
     'pass'
+    >>> decide_status(float("nan"), 0.03, Thresholds(0.01, 0.02), RuleParams())
+    'not_assessed'
     """
+    if math.isnan(p_value) or math.isnan(effect):
+        return "not_assessed"
     if p_value <= params.risky_rate and effect >= thresholds.risky:
         return "risky"
     if p_value <= params.false_alarm_rate and effect >= thresholds.warn:

@@ -9,7 +9,7 @@ from monitor.rules.apply import draft_rules
 from monitor.rules.drafts import Draft
 from monitor.rules.registry import list_rules
 from monitor.rules.rule import Rule, RuleInput
-from monitor.rules.significance import correct_for_looks
+from monitor.rules.significance import correct_for_choice, correct_for_looks
 from monitor.verdict import SEVERITY, RuleResult
 
 
@@ -50,7 +50,7 @@ def draft(case: RuleInput) -> Draft:
 
 def _correct(draft: Draft, tests: int, versions: int) -> Draft:
     """The draft with its p-value corrected for the choice among ``tests`` rules, and for all versions before it."""
-    p = correct_for_looks(min(1.0, tests * (draft.result.p_value or 0.0)), versions)
+    p = correct_for_looks(correct_for_choice(draft.result.p_value or 0.0, tests), versions)
     return replace(draft, result=replace(draft.result, p_value=p))
 
 

@@ -19,6 +19,7 @@ from monitor.rules.edit_findings import (
     find_moves,
 )
 from monitor.rules.rule import Rule, RuleInput
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import RuleResult
 
 if TYPE_CHECKING:
@@ -52,14 +53,14 @@ def draft(case: RuleInput) -> Draft:
     if edits.count < MIN_EDITS:
         reason = f"{_count_rows(edits.count)} edited{', too few to compare' if edits.count else ''}."
         return Draft(replace(result, reason=reason))
-    share = min(1.0, edits.total / comparison.now.rows)
+    share = min(edits.total / comparison.now.rows, 1.0)
     found = _correct_findings(edits)
     chosen, p_value = _choose(found, share, thresholds, case.params)
     about = "" if edits.coverage == 1 else "about "
     rows = f"{about}{max(edits.total, edits.count):,.0f} rows were edited"
     rows = rows[0].upper() + rows[1:]
     said = _say([finding for finding, p in found if p <= case.params.false_alarm_rate], chosen)
-    effect = max(0.0, chosen.share * share)
+    effect = max(chosen.share * share, 0.0)
     return Draft(
         replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=p_value),
         effect=effect,
@@ -90,7 +91,9 @@ def _correct_findings(edits: RowEdits) -> list[tuple[EditFinding, float]]:
     found += [(finding, 3 * DAMAGE_TESTS * finding.p_value) for finding in find_damage(edits)]
     moves = [finding for finding in find_moves(edits) if finding.share >= MIN_MOVED_SHARE]
     found += [(finding, 3 * MOVE_TESTS * finding.p_value) for finding in moves]
-    return sorted(((finding, min(1.0, p)) for finding, p in found), key=lambda item: (item[1], -item[0].share))
+    return sorted(
+        ((finding, correct_for_choice(p, 1)) for finding, p in found), key=lambda item: (item[1], -item[0].share)
+    )
 
 
 def _choose(

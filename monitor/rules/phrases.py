@@ -9,6 +9,7 @@ import numpy as np
 from monitor.rules.drafts import Draft, RowScores
 from monitor.rules.rank_shift import explain_no_like_rows, say_size
 from monitor.rules.rule import Rule, RuleInput
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import RuleResult
 
 
@@ -30,9 +31,9 @@ def draft(case: RuleInput) -> Draft:
         passed = replace(result, status="pass", statistic=0.0, threshold=thresholds.warn, p_value=1.0)
         return Draft(passed, passing=reason)
     phrase, side = min(found, key=lambda item: item[0].p_value)
-    p_value = min(1.0, len(like.phrases) * phrase.p_value)
+    p_value = correct_for_choice(phrase.p_value, len(like.phrases))
     compared = int(np.count_nonzero(~like.is_new[like.kept :]))
-    effect = max(0.0, phrase.found - phrase.expected) / compared * case.comparison.share_added
+    effect = max(phrase.found - phrase.expected, 0.0) / compared * case.comparison.share_added
     numbers = (
         f"The same phrase stands in the {side} of {phrase.found:,} of the {compared:,} added rows compared; going by "
         f"the kept rows most like them, {phrase.expected:.0f} would have it"

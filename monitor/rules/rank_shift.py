@@ -11,6 +11,7 @@ import numpy as np
 from monitor.like_rows.like_comparison import LikeComparison
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS, RankFinding, Side, compare_ranks
 from monitor.rules.drafts import Draft, RowScores, decide_status, join_words
+from monitor.rules.significance import correct_for_choice
 from monitor.verdict import SEVERITY, RuleResult, RuleStatus
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def answer_questions(like: LikeComparison, questions: Sequence[RankQuestion], ba
                 answers.append(RankAnswer(question, found, ranks))
     tests = len(answers)
     return [
-        replace(answer, found=replace(answer.found, p_value=min(1.0, tests * answer.found.p_value)))
+        replace(answer, found=replace(answer.found, p_value=correct_for_choice(answer.found.p_value, tests)))
         for answer in answers
     ]
 

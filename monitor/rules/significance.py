@@ -18,6 +18,17 @@ def upper_tail(value: float, sd: float, degrees_of_freedom: float) -> tuple[floa
     return t, float(stats.t.sf(t, degrees_of_freedom))
 
 
+def correct_for_choice(p_value: float, tests: float) -> float:
+    """A p-value corrected for a choice among so many tests (Bonferroni). One that is not a number stays what it is.
+
+    >>> correct_for_choice(0.01, 3), correct_for_choice(0.5, 3), correct_for_choice(float("nan"), 3)
+    (0.03, 1.0, nan)
+    """
+    # Not min(1.0, …): of nan that is 1, and what was never computed would pass.
+    corrected = tests * p_value
+    return 1.0 if corrected > 1 else corrected
+
+
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p-values, in the order given.
 
@@ -28,7 +39,7 @@ def holm_adjust(p_values: Sequence[float]) -> list[float]:
     adjusted = [1.0] * len(p_values)
     running = 0.0
     for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        running = max(running, correct_for_choice(p_values[i], len(p_values) - rank))
         adjusted[i] = running
     return adjusted
 
@@ -44,4 +55,4 @@ def correct_for_looks(p_value: float, look: int) -> float:
     >>> [correct_for_looks(0.01, look) for look in (1, 2, 3, 10)]
     [0.02, 0.06, 0.12, 1.0]
     """
-    return min(1.0, p_value * look * (look + 1))
+    return correct_for_choice(p_value, look * (look + 1))

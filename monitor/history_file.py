@@ -1,0 +1,138 @@
+"""The file of one accepted version: what stands in it, and how it is written and read."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypedDict, get_args
+
+import numpy as np
+
+from corpus.artifacts import read_result, write_json
+from corpus.errors import DamagedResultError
+from monitor.history_entry import DatasetReference, HistoryEntry
+from monitor.measures.row_sketch import MAX_KEYS
+from monitor.measures.row_table import MAX_TABLE_ROWS, PackedTable, RowTable
+
+# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
+MAX_PROBE_ROWS = 1_200
+# Accepted as they are, or risky and released under a waiver.
+AcceptedStatus = Literal["baseline", "pass", "warn", "risky"]
+STATUSES: tuple[str, ...] = get_args(AcceptedStatus)
+# Written only where they say something, so that files of earlier releases and new ones differ in little.
+_LEFT_OUT = {"commit": None, "anchor": False, "reader": 1, "parents": None, "start": None}
+# Bytes of a content hash.
+_HASH_BYTES = 16
+
+
+class StoredWaiver(TypedDict):
+    rule: str
+    reason: str
+    owner: str
+    expires: str
+
+
+class StoredStart(TypedDict):
+    owner: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StoredReference(DatasetReference):
+    """A dataset as a file holds it: hashes, and losses in single precision, as bytes; a mean that is NaN as null."""
+
+    probe_hashes: bytes = field()  # type: ignore[assignment]
+    probe_losses: bytes = field()  # type: ignore[assignment]
+    agreement_mean: float | None = field()  # type: ignore[assignment]
+    agreement_sd: float | None = field()  # type: ignore[assignment]
+    table: PackedTable | None = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredEntry(HistoryEntry):
+    """An accepted version as a file holds it. What every release wrote must be there, whatever its default."""
+
+    number: int = field()
+    status: AcceptedStatus
+    waived: bool = field()
+    waivers: tuple[StoredWaiver, ...] = field()  # type: ignore[assignment]
+    datasets: dict[str, StoredReference]  # type: ignore[assignment]
+    scores: dict[str, float] = field()
+    start: StoredStart | None = None  # type: ignore[assignment]
+
+
+def read_file(path: Path) -> HistoryEntry:
+    """Raises DamagedResultError, which names the place in the file, when it is no entry."""
+    stored = read_result(path, StoredEntry)
+    datasets = {}
+    for name, part in stored.datasets.items():
+        try:
+            datasets[name] = _read_reference(part)
+        except ValueError as error:
+            raise DamagedResultError(f"{path}: datasets.{name}: {error}; restore it from Git") from None
+    fields = {item.name: getattr(stored, item.name) for item in dataclasses.fields(HistoryEntry)}
+    return HistoryEntry(**{**fields, "datasets": datasets})
+
+
+def _read_reference(stored: StoredReference) -> DatasetReference:
+    stored.sketch.check()
+    hashes, losses = stored.probe_hashes, np.frombuffer(stored.probe_losses, dtype="<f4")
+    if len(hashes) != _HASH_BYTES * losses.size:
+        raise ValueError("as many probe losses as probe hashes are needed")
+    fields = {item.name: getattr(stored, item.name) for item in dataclasses.fields(DatasetReference)}
+    means = {key: float("nan") if fields[key] is None else fields[key] for key in ("agreement_mean", "agreement_sd")}
+    return DatasetReference(
+        **{
+            **fields,
+            **means,
+            "probe_hashes": tuple(hashes[i : i + _HASH_BYTES].hex() for i in range(0, len(hashes), _HASH_BYTES)),
+            "probe_losses": tuple(losses.tolist()),
+            "table": None if stored.table is None else RowTable.unpack(stored.table),
+        }
+    )
+
+
+def write_file(path: Path, entry: HistoryEntry) -> None:
+    """Write an entry into its file, of at most 300 KB: of large datasets, a part of what is kept of single rows."""
+    datasets = entry.datasets
+    keys = _share({name: reference.sketch.kept for name, reference in datasets.items()}, MAX_KEYS)
+    rows = _share({name: part.table.content.size for name, part in datasets.items() if part.table}, MAX_TABLE_ROWS)
+    probed = _share({name: len(reference.probe_hashes) for name, reference in datasets.items()}, MAX_PROBE_ROWS)
+    document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
+    document = {key: value for key, value in document.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
+    document["datasets"] = {
+        name: {
+            "data_hash": reference.data_hash,
+            # An old sketch was made small enough when it was written.
+            "sketch": reference.sketch.thinned(keys[name]) if reference.sketch.is_exact else reference.sketch,
+            "probe_hashes": _to_base64(bytes.fromhex("".join(reference.probe_hashes[: probed[name]]))),
+            "probe_losses": _to_base64(np.array(reference.probe_losses[: probed[name]], dtype="<f4").tobytes()),
+            "agreement_mean": reference.agreement_mean,
+            "agreement_sd": reference.agreement_sd,
+            "agreement_n": reference.agreement_n,
+            **({"pairs": reference.pairs} if reference.pairs else {}),
+            **({"sources": reference.sources} if reference.sources is not None else {}),
+            **({"table": reference.table.thinned(rows[name]).pack()} if reference.table else {}),
+        }
+        for name, reference in datasets.items()
+    }
+    write_json(path, document)
+
+
+def _share(kept: dict[str, int], total: int) -> dict[str, int]:
+    """Divide ``total`` keys or rows among the datasets. Small datasets stay whole; the others share what is left.
+
+    >>> _share({"sft": 500, "preferences": 10}, 100)
+    {'preferences': 10, 'sft': 90}
+    """
+    shares = {}
+    for waiting, name in zip(range(len(kept), 0, -1), sorted(kept, key=lambda name: kept[name]), strict=True):
+        shares[name] = min(kept[name], total // waiting)
+        total -= shares[name]
+    return shares
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

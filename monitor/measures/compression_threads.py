@@ -1,0 +1,117 @@
+"""Several streams compressed at once: one thread for each core, in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from corpus.codecs import Stream
+from corpus.cores import count_cores
+
+# So many pieces may wait for one stream.
+WAITING_PIECES = 2
+
+
+class StreamQueue:
+    """A stream and the pieces of text that wait for it. ``written``: compressed bytes so far.
+
+    A queue that is put off is left alone until more pieces wait than it has room for.
+    """
+
+    def __init__(self, stream: Stream, room: int = WAITING_PIECES, *, put_off: bool = False, written: int = 0) -> None:
+        self.stream, self.room, self.put_off, self.written = stream, room, put_off, written
+        self.pieces: deque[bytes] = deque()
+        self.busy = False
+
+    def is_ready(self) -> bool:
+        return bool(self.pieces) and not self.busy and not (self.put_off and len(self.pieces) <= self.room)
+
+    def is_done(self) -> bool:
+        return not self.pieces and not self.busy
+
+
+class CompressionThreads:
+    """Threads that compress what waits in the queues: one for each core, the reader's own among them.
+
+    zlib and zstd let other threads run while they compress. A thread for every stream would be simpler. But with more
+    threads than cores the slowest stream would have to share its core, and it sets the pace. The reader reads on only
+    when all queues have room, so memory does not grow with the text.
+    """
+
+    def __init__(self) -> None:
+        self._queues: list[StreamQueue] = []
+        self._changed = threading.Condition()
+        self._over = False
+        self._error: Exception | None = None
+        self._cores = count_cores()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> CompressionThreads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the threads. Each finishes its piece at most, also after a bad row or Ctrl-C."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def add(self, queue: StreamQueue) -> StreamQueue:
+        with self._changed:
+            self._queues.append(queue)
+        if len(self._threads) < min(self._cores, len(self._queues)) - 1:
+            thread = threading.Thread(target=self._assist)
+            thread.start()
+            self._threads.append(thread)
+        return queue
+
+    def take_done(self, queues: Iterable[StreamQueue]) -> list[StreamQueue]:
+        """Those of the queues for which nothing is left to do; they are forgotten here."""
+        with self._changed:
+            done = [queue for queue in queues if queue.is_done()]
+            for queue in done:
+                self._queues.remove(queue)
+        return done
+
+    def compress(self, piece: bytes, queues: Iterable[StreamQueue]) -> None:
+        """Put a piece into these queues, and help to compress until every queue has room."""
+        with self._changed:
+            for queue in queues:
+                queue.pieces.append(piece)
+            self._changed.notify_all()
+        self._help(lambda: all(len(queue.pieces) <= queue.room for queue in self._queues))
+
+    def finish(self, queues: Iterable[StreamQueue]) -> None:
+        """Help to compress until nothing waits in these queues."""
+        awaited = list(queues)
+        self._help(lambda: all(queue.is_done() for queue in awaited))
+
+    def _help(self, done: Callable[[], bool]) -> None:
+        self._work(done)
+        if self._error is not None:
+            raise self._error
+
+    def _assist(self) -> None:
+        try:
+            self._work(lambda: False)
+        except Exception as error:  # the reader raises it
+            with self._changed:
+                self._over, self._error = True, error
+                self._changed.notify_all()
+
+    def _work(self, done: Callable[[], bool]) -> None:
+        """Compress piece after piece until ``done``. Wait while other threads hold every queue that has pieces."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._over or done() or any(queue.is_ready() for queue in self._queues))
+                if self._over or done():
+                    return
+                # The slowest stream has the longest queue.
+                queue = max(filter(StreamQueue.is_ready, self._queues), key=lambda queue: len(queue.pieces))
+                queue.busy, piece = True, queue.pieces.popleft()
+            size = len(queue.stream.compress(piece))
+            with self._changed:
+                queue.busy, queue.written = False, queue.written + size
+                self._changed.notify_all()
