@@ -108,7 +108,7 @@ def judge() -> None:
 
 
 def record(*names: str) -> None:
-    """Have dvc.lock record that these stages ran on what is here and wrote what is here, as `dvc commit --force` does."""
+    """Have dvc.lock record that these stages read and wrote what is here, as `dvc commit --force` does."""
     yaml = YAML()
     pipeline, params = yaml.load(Path("dvc.yaml")), yaml.load(Path("params.yaml"))
     path = Path("dvc.lock")

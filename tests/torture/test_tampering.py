@@ -280,7 +280,10 @@ def link_the_verdict() -> None:
 
 
 def overwrite(path: str, text: str) -> Callable[[], None]:
-    return lambda: None if Path(path).write_text(text) else None
+    def tamper() -> None:
+        Path(path).write_text(text)
+
+    return tamper
 
 
 def delete(path: str) -> Callable[[], None]:
@@ -347,7 +350,7 @@ TAMPERINGS: dict[str, Callable[[], None]] = {
     "its own entry passes": accept_myself("pass"),
     "its own entry is a baseline": accept_myself("baseline"),
     # Parameters, pipeline, approval, DVC's record
-    "parameters were loosened and nothing was run": edit_text("params.yaml", "false_alarm_rate: 0.05", "false_alarm_rate: 1e-9"),
+    "parameters were loosened and nothing was run": edit_text("params.yaml", "alarm_rate: 0.05", "alarm_rate: 1e-9"),
     "the gate runs true": edit_pipeline(run_instead("gate", "true")),
     "the verdict is copied": edit_pipeline(run_instead("assess", f"cp mine.json {VERDICT}")),
     "there is no gate": edit_pipeline(lambda stages: stages.pop("gate")),
@@ -368,7 +371,8 @@ ONLY_JUDGED_AGAIN = {
 }  # fmt: skip
 # The share that `make test` tries: one of each kind.
 SHARE = {
-    "it says pass", "its rules pass", "it has no rules", "R is not a number", "the calibration is huge", "the history is gone",
+    "it says pass", "its rules pass", "it has no rules", "R is not a number", "the calibration is huge",
+    "the history is gone",
     "the parent has the version's own hash and a name that fits", "the gate runs true", "rows were changed",
 }  # fmt: skip
 
@@ -392,10 +396,3 @@ def test_no_tampering_opens_the_gate(work: Path, name: str, recorded: bool, tall
         assert code != 2 or "params.yaml" in said or "verdict.json" in said, said
         if code == 3:
             assert any(file in said for file in ("results/", "history", "dvc.", "params.yaml", "data/", "sft")), said
-    assert (
-        not Path("results/approval.json").exists()
-        or "approval" in name
-        or "gate" in name
-        or "stages" in name
-        or not recorded
-    )
