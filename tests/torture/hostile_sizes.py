@@ -120,7 +120,7 @@ SIZES: dict[str, Write] = {
     "a row of many cells.csv": _of((TABLE, 1), (b"a,", 15_000_000), (b"\n", 1)),
     "a million rows of nothing.jsonl": _of((LINES, 1), (b"{}\n", 1_000_000)),
     "long names of unread keys.jsonl": _of(
-        *((json.dumps({**GOOD[0], "k%d" % n + "k" * 100_000: 1}).encode() + b"\n", 1) for n in range(300))
+        *((json.dumps({**GOOD[0], f"k{n}" + "k" * 100_000: 1}).encode() + b"\n", 1) for n in range(300))
     ),
     # Tables.
     "long values by a number.parquet": _table(_long_values(3000, 8 * MIB), compression="zstd"),
