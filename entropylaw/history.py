@@ -11,7 +11,7 @@ import typer
 
 from corpus.errors import EntropylawError
 from corpus.visible_text import is_seen, shows_something
-from entropylaw.printing import print_json, say
+from entropylaw.printing import note, print_json, say
 from entropylaw.repository import layout
 from entropylaw.repository.calendar import read_today
 
@@ -118,7 +118,7 @@ def sign_anew(file: Path, key: str | None) -> None:
         say(f"{sign_entry(file, key)}: signed")
     elif signature_of(file).exists():
         signature_of(file).unlink()
-        say(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`", err=True)
+        note(f"{file}: no longer signed, because it changed; sign it with `entropylaw accept --sign`")
 
 
 def choose_name(history: Sequence[HistoryEntry]) -> str:
