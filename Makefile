@@ -21,7 +21,7 @@ test test-fast test-long torture: export OMP_NUM_THREADS ?= 1
 test test-fast test-long torture: export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-long torture lint docs bench clean
+.PHONY: help install demo test test-fast test-long torture lint security docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,12 @@ lint: $(INSTALLED) ## ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Run .venv/bin/ruff format ." >&2; exit 1; }
 	@$(BIN)/mypy
+
+# AUDIT=required makes it fail where the database of weaknesses cannot be reached, as without a network.
+security: $(INSTALLED) ## bandit over the code, zizmor over the workflows, pip-audit over what is installed
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES) docs .ci/audit .ci/lock
+	@$(BIN)/zizmor --quiet --offline action.yml .github entropylaw/workflows/data-risk.yml
+	@$(BIN)/python .ci/audit
 
 docs: $(INSTALLED) ## write the reference pages in docs/reference/ from the code
 	@$(BIN)/python -m docs.reference.generate

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from corpus.credentials import hide_credentials
+
+# Room for every message of ours. A longer one quotes what the data holds where a name is expected.
+LONGEST_CAUSE = 1000
+
 
 class EntropylawError(Exception):
     """A problem the user can act on: what is wrong, where, and what to do.
@@ -15,8 +20,9 @@ class EntropylawError(Exception):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        # One line, even where a file name, a key or a library's message that is quoted has several.
-        super().__init__(" ".join(message.splitlines()))
+        # One line, even where a file name, a key or a library's message that is quoted has several; and no password, as
+        # the address of a remote may have one.
+        super().__init__(hide_credentials(" ".join(message.splitlines())))
 
 
 class DataError(EntropylawError):
@@ -33,6 +39,8 @@ class DataError(EntropylawError):
     def __init__(
         self, path: object, cause: str, line: int | None = None, unit: Literal["line", "row"] = "line"
     ) -> None:
+        if len(cause) > LONGEST_CAUSE:
+            cause = f"{cause[:LONGEST_CAUSE]}…"
         self.path, self.cause, self.line, self.unit = str(path), cause, line, unit
         where = f"{path}, {unit} {line}" if line is not None else f"{path}"
         super().__init__(f"{where}: {cause}")

@@ -8,10 +8,11 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from corpus.errors import ParamsError
 from corpus.merge_conflicts import describe_conflict
+from corpus.shapes import ShapeError, check_values, show_value
 
 PARAMS_FILE = "params.yaml"
 # The sections that `entropylaw init` leaves out for a team that takes only a part of the pipeline, and from which
@@ -20,6 +21,9 @@ STAGES_THAT_READ = {
     **dict.fromkeys(("row_scores", "selection"), "select"),
     **dict.fromkeys(("sft", "kto", "launch", "evaluation", "release", "judge"), "all"),
 }
+
+# Characters of what the YAML reader says of a file: it may quote a part of it, however long.
+MAX_CAUSE = 200
 
 T = TypeVar("T")
 
@@ -50,18 +54,19 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     corpus.errors.ParamsError: params.yaml: zip.window: is now called window_bytes
     """
     if not isinstance(mapping, Mapping):
-        raise ParamsError(f"{where}: expected a section of keys, found {mapping!r}")
+        raise ParamsError(f"{where}: expected a section of keys, found {show_value(mapping)}")
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     renamed: dict[str, str] = getattr(cls, "RENAMED", {})
     retired: dict[str, str] = getattr(cls, "RETIRED", {})
     for key in mapping:
+        shown = f"{where}.{str(key)[:MAX_CAUSE]}"
         if key in renamed:
-            raise ParamsError(f"{where}.{key}: is now called {renamed[key]}")
+            raise ParamsError(f"{shown}: is now called {renamed[key]}")
         if key in retired:
-            raise ParamsError(f"{where}.{key}: is no longer used, because {retired[key]}; delete it")
+            raise ParamsError(f"{shown}: is no longer used, because {retired[key]}; delete it")
         if key not in names:
-            raise ParamsError(f"{where}.{key}: unknown key; known are {', '.join(names)}")
+            raise ParamsError(f"{shown}: unknown key; known are {', '.join(names)}")
     values = {}
     for name in names:
         if name not in mapping:
@@ -83,15 +88,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is typing.Literal:
         options = typing.get_args(hint)
         if (type(value), value) not in [(type(option), option) for option in options]:
-            raise ParamsError(f"{where}: expected one of {', '.join(map(str, options))}, found {value!r}")
+            raise ParamsError(f"{where}: expected one of {', '.join(map(str, options))}, found {show_value(value)}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ParamsError(f"{where}: expected a list, found {value!r}")
+            raise ParamsError(f"{where}: expected a list, found {show_value(value)}")
         return tuple(_convert(typing.get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise ParamsError(f"{where}: expected a section of keys, found {value!r}")
+            raise ParamsError(f"{where}: expected a section of keys, found {show_value(value)}")
         of = typing.get_args(hint)[1]
         return {str(key): _convert(of, item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
@@ -99,24 +104,31 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         # A threshold that is not a number would let everything pass: no comparison with it is ever true.
         if not -sys.float_info.max <= value <= sys.float_info.max:
-            raise ParamsError(f"{where}: expected a finite number, found {value!r}")
+            raise ParamsError(f"{where}: expected a finite number, found {show_value(value)}")
         return float(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise ParamsError(f"{where}: expected {hint.__name__}, found {value!r}")
+        raise ParamsError(f"{where}: expected {hint.__name__}, found {show_value(value)}")
     return value
 
 
 def read_params(path: str | Path = PARAMS_FILE) -> dict[str, Any]:
     """The whole params.yaml as plain sections. Raises ParamsError when it is missing or is not a YAML mapping."""
+    text = read_text(path)
+    if text is None:
+        raise ParamsError(f"{path}: no such file; run `entropylaw init` in the root of your data repository")
+    return parse_yaml(text, path)
+
+
+def read_text(path: str | Path) -> str | None:
+    """The text of a file that a person writes; None where there is none. Raises ParamsError when it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run `entropylaw init` in the root of your data repository") from None
+        return None
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # not UTF-8
         raise ParamsError(f"{path}: not YAML: {error}") from None
-    return parse_yaml(text, path)
 
 
 def parse_yaml(text: str, where: object) -> dict[str, Any]:
@@ -125,19 +137,34 @@ def parse_yaml(text: str, where: object) -> dict[str, Any]:
     >>> parse_yaml("selection: {method: zip}", "params.yaml")
     {'selection': {'method': 'zip'}}
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        sections = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a day like 2026-02-30
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        cause = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise ParamsError(describe_conflict(where, text) or f"{where}{line}: not YAML: {cause}") from None
+    sections = load_yaml(text, where)
     if not isinstance(sections, dict):
         raise ParamsError(f"{where}: expected sections of keys at the top level")
     return sections
+
+
+def load_yaml(text: str, where: object, kind: Literal["safe", "base", "rt"] = "safe") -> Any:
+    """The content of a YAML text from the file ``where``, None of an empty one. Raises ParamsError when it is not YAML.
+
+    ``kind``: "base" reads every value as text. "rt" keeps comments, and numbers as they were written; it is for texts
+    that were read already, and takes what they hold as it is.
+    """
+    from ruamel.yaml import YAML
+
+    try:
+        document = YAML(typ=kind, pure=True).load(text)
+        if kind != "rt":
+            # Without aliases, each value takes at least one character.
+            check_values(document, most=10 * len(text) + 100, finite=False)
+    except ShapeError as error:
+        raise ParamsError(f"{where}: {error}") from None
+    except Exception as error:  # YAMLError, and whatever else ruamel.yaml meets in a value such as a day 2026-02-30
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        cause = " ".join(str(getattr(error, "problem", None) or error).split()) or type(error).__name__
+        cause = cause if len(cause) <= MAX_CAUSE else f"{cause[:MAX_CAUSE]}…"
+        raise ParamsError(describe_conflict(where, text) or f"{where}{line}: not YAML: {cause}") from None
+    return document
 
 
 def read_section(cls: type[T], name: str, path: str | Path = PARAMS_FILE) -> T:

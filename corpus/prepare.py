@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -145,7 +146,7 @@ def prepare_file(
     as a whole, when more than ``max_dropped_share`` of the rows are unusable, and when no row is left; ``target`` is
     then untouched.
     """
-    if Path(source).resolve() == Path(target).resolve():
+    if os.path.realpath(source) == os.path.realpath(target):
         raise EntropylawError(
             f"{target}: the prepared rows would replace the data they are made from; name another file"
         )

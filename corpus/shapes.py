@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import reprlib
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def decode_json(content: bytes) -> Any:
     except ValueError as error:  # not JSON, a key twice, or an integer of more digits than Python reads
         cause = error if isinstance(error, json.JSONDecodeError | ShapeError) else "a number with too many digits"
         raise ShapeError("", f"not JSON: {cause}" if content.strip() else "it is empty") from None
-    _check_values(document)
+    check_values(document)
     return document
 
 
@@ -67,21 +68,30 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return built
 
 
-def _check_values(document: Any) -> None:
+def check_values(document: Any, most: int | None = None, finite: bool = True) -> None:
+    """Raise ShapeError, naming the place, where a document holds a value that `decode_json` refuses.
+
+    ``most``: so many values it may hold, all told; YAML can repeat one a billion times in a few lines. ``finite``:
+    whether floats must be.
+    """
     waiting: list[tuple[Any, str, int]] = [(document, "", 1)]
+    seen = 0
     while waiting:
         value, where, depth = waiting.pop()
+        seen += 1
         if depth > MAX_DEPTH:
             raise ShapeError("", f"nested deeper than {MAX_DEPTH} levels")
+        if most is not None and seen > most:
+            raise ShapeError("", "repeats its parts so often, by aliases, that nobody could have meant it")
         if isinstance(value, dict):
-            waiting += [(item, join_place(where, key), depth + 1) for key, item in value.items()]
+            waiting += [(item, join_place(where, str(key)), depth + 1) for key, item in value.items()]
             waiting += [(key, where, depth + 1) for key in value]
         elif isinstance(value, list):
             waiting += [(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
         elif isinstance(value, str):
             if not value.isascii() and not _can_be_written(value):
                 raise ShapeError(where, "a text with half a surrogate pair")
-        elif isinstance(value, float) and not math.isfinite(value):
+        elif isinstance(value, float) and finite and not math.isfinite(value):
             raise ShapeError(where, f"{value} is no finite number")
         elif isinstance(value, int) and not SMALLEST <= value <= LARGEST:
             raise ShapeError(where, "a whole number of more than 64 bits")
@@ -89,6 +99,25 @@ def _check_values(document: Any) -> None:
 
 def join_place(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
+
+
+class _ShortRepr(reprlib.Repr):
+    """So much of a value is shown in a message: enough to find it by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = self.maxdict = self.maxlist = self.maxtuple = 3
+        self.maxstring = self.maxother = 60
+        self.fillvalue = "…"
+
+
+def show_value(value: object) -> str:
+    """A value for a message, as Python writes it, cut short where it is long or has many parts.
+
+    >>> show_value("x" * 1000), show_value([[[[1]]]] * 10)
+    ("'xxxxxxxxxxxxxxxxxxxxxxxxxxx…xxxxxxxxxxxxxxxxxxxxxxxxxxxx'", '[[[[…]]], [[[…]]], [[[…]]], …]')
+    """
+    return _ShortRepr().repr(value)
 
 
 def _can_be_written(text: str) -> bool:

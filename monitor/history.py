@@ -61,7 +61,10 @@ def write_entry(folder: str | Path, entry: HistoryEntry) -> Path:
         begun = past.status == "baseline" and any(past is end for end in ends)
         same = (past.data_hash, past.config_fingerprint) == (entry.data_hash, entry.config_fingerprint)
         if same and (begun or entry.status != "baseline"):
-            raise EntropylawError(f"{path}: this data version is in the history already")
+            raise EntropylawError(
+                f"{path}: this data version is in the history already; if an `accept` was stopped before its end, "
+                "`dvc repro` writes the reports that it did not"
+            )
         if past.name == entry.name and past.data_hash != entry.data_hash:
             raise EntropylawError(f"{path}: the name {entry.name!r} belongs to other data; choose another")
     placed = place_entry([past for _, past in files], entry)

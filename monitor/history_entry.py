@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from corpus.artifacts import fingerprint
@@ -72,7 +72,7 @@ class HistoryEntry:
     waivers: tuple[dict[str, str], ...] = ()
     rows: int
     measurements: dict[str, Measurements]
-    datasets: dict[str, DatasetReference]
+    datasets: Mapping[str, DatasetReference]
     scores: dict[str, float] = field(default_factory=dict)
     tool_version: str
     commit: str | None = None

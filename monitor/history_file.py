@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
@@ -66,14 +67,38 @@ class StoredEntry(HistoryEntry):
 def read_file(path: Path) -> HistoryEntry:
     """Raises DamagedResultError, which names the place in the file, when it is no entry."""
     stored = read_result(path, StoredEntry)
-    datasets = {}
-    for name, part in stored.datasets.items():
-        try:
-            datasets[name] = _read_reference(part)
-        except ValueError as error:
-            raise DamagedResultError(f"{path}: datasets.{name}: {error}; restore it from Git") from None
     fields = {item.name: getattr(stored, item.name) for item in dataclasses.fields(HistoryEntry)}
-    return HistoryEntry(**{**fields, "datasets": datasets})
+    return HistoryEntry(**{**fields, "datasets": UnpackedReferences(path, stored.datasets)})
+
+
+class UnpackedReferences(Mapping[str, DatasetReference]):
+    """The datasets of an entry, by name. What is packed in one is unpacked, and checked, when it is first asked for:
+    of a thousand accepted versions, a new one is compared with two or three.
+
+    Raises DamagedResultError, which names the dataset, when it cannot be unpacked.
+    """
+
+    def __init__(self, path: Path, stored: Mapping[str, StoredReference]) -> None:
+        self._path, self._stored = path, stored
+        self._unpacked: dict[str, DatasetReference] = {}
+
+    def __getitem__(self, name: str) -> DatasetReference:
+        if name not in self._unpacked:
+            stored = self._stored[name]
+            try:
+                self._unpacked[name] = _read_reference(stored)
+            except ValueError as error:
+                raise DamagedResultError(f"{self._path}: datasets.{name}: {error}; restore it from Git") from None
+        return self._unpacked[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
 
 
 def _read_reference(stored: StoredReference) -> DatasetReference:

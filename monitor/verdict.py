@@ -99,6 +99,10 @@ class Measurements:
     read_share: float | None = None
     unread: UnreadRows | None = None
 
+    def __post_init__(self) -> None:
+        if self.rows < 1 or not (self.r > 0 and self.r_long > 0):
+            raise ValueError(f"rows, r and r_long must be above 0, found {self.rows}, {self.r} and {self.r_long}")
+
 
 @dataclass(frozen=True)
 class NormalRange:

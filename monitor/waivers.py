@@ -8,12 +8,11 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from corpus.artifacts import write_text
 from corpus.errors import ParamsError
-from corpus.merge_conflicts import describe_conflict
-from corpus.params import parse_section
+from corpus.params import load_yaml, parse_section, read_text
+from corpus.shapes import show_value
 from corpus.visible_text import shows_something
 
 # Rules of release 0.2. What they looked at, the rules `damage` and `style` see, and may say something else of it.
@@ -40,15 +39,16 @@ def read_waivers(path: str | Path, rules: Collection[str]) -> tuple[Waiver, ...]
 
     Raises ParamsError naming the entry and the key when the file is ill-formed.
     """
-    sections = _load_strings(path) or {}
+    # Every value as text, so that a hash that has only digits does not become a number.
+    sections = load_yaml(read_text(path) or "", path, "base") or {}
     if not isinstance(sections, dict):
-        raise ParamsError(f"{path}: expected a section `waivers`, found {sections!r}")
+        raise ParamsError(f"{path}: expected a section `waivers`, found {show_value(sections)}")
     for key in sections:
         if key != "waivers":
             raise ParamsError(f"{path}: {key}: unknown key; expected only `waivers`")
     entries = sections.get("waivers") or []
     if not isinstance(entries, list):
-        raise ParamsError(f"{path}: waivers: expected a list, found {entries!r}")
+        raise ParamsError(f"{path}: waivers: expected a list, found {show_value(entries)}")
     waivers = []
     for index, entry in enumerate(entries):
         where = f"{path}: waivers[{index}]"
@@ -71,7 +71,10 @@ def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 120
-    document = yaml.load(Path(path).read_text(encoding="utf-8") if Path(path).exists() else HEADER + "waivers: []\n")
+    text = read_text(path)
+    document = load_yaml(text or "", path, "rt")
+    if not isinstance(document, dict):  # no file, or one with nothing but comments
+        document = load_yaml(f"{HEADER if text is None else text}\nwaivers: []\n", path, "rt")
     if not document.get("waivers"):
         document["waivers"] = CommentedSeq()
     entries = document["waivers"]
@@ -89,9 +92,9 @@ def add_waiver(path: str | Path, waiver: Waiver, rules: Collection[str]) -> None
             del entries[index]
     else:
         entries.append(values)
-    text = io.StringIO()
-    yaml.dump(document, text)
-    write_text(path, text.getvalue())
+    buffer = io.StringIO()
+    yaml.dump(document, buffer)
+    write_text(path, buffer.getvalue())
 
 
 def require_future(expires: str, today: datetime.date) -> None:
@@ -139,32 +142,14 @@ def _problem(waiver: Waiver, data_hash: str, today: datetime.date) -> str | None
     return None
 
 
-def _load_strings(path: str | Path) -> Any:
-    """Read a YAML file with every value as text, so that a hash that has only digits does not become a number."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    text = ""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        return YAML(typ="base", pure=True).load(text)
-    except FileNotFoundError:
-        return None
-    except (YAMLError, UnicodeDecodeError) as error:
-        if conflict := describe_conflict(path, text):
-            raise ParamsError(conflict) from None
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ParamsError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
-
-
 def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
     if waiver.rule in RETIRED_RULES:
         raise ParamsError(f"{where}.rule: {waiver.rule!r} is no longer a rule, so nothing needs this waiver: remove it")
     if waiver.rule not in rules:
-        raise ParamsError(f"{where}.rule: unknown rule {waiver.rule!r}; known are {', '.join(rules)}")
+        raise ParamsError(f"{where}.rule: unknown rule {show_value(waiver.rule)}; known are {', '.join(rules)}")
     if not re.fullmatch("[0-9a-f]{32}", waiver.data_hash):
-        raise ParamsError(f"{where}.data_hash: expected the 32 hex digits of verdict.json, found {waiver.data_hash!r}")
+        found = show_value(waiver.data_hash)
+        raise ParamsError(f"{where}.data_hash: expected the 32 hex digits of verdict.json, found {found}")
     for key, text in (("reason", waiver.reason), ("owner", waiver.owner)):
         if not shows_something(text):
             raise ParamsError(f"{where}.{key}: must not be empty, nor of characters that nobody sees")
@@ -173,7 +158,7 @@ def _check_waiver(waiver: Waiver, rules: Collection[str], where: str) -> None:
 
 def _check_day(expires: str, where: str) -> None:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", expires) or not _is_date(expires):
-        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {expires!r}")
+        raise ParamsError(f"{where}.expires: expected a day as YYYY-MM-DD, found {show_value(expires)}")
 
 
 def _is_date(text: str) -> bool:

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406 # it writes XML and reads none
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

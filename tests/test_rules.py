@@ -327,6 +327,28 @@ def test_benign_updates_alarm_no_more_often_than_promised() -> None:
     assert alarms / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
 
 
+@pytest.mark.parametrize("change", [{"change_log_r": math.nan, "change_log_r_long": math.nan}, None])
+def test_a_calibration_without_usable_updates_makes_no_risky_version_pass(
+    rng: np.random.Generator, change: dict[str, float] | None
+) -> None:
+    copies = make_comparison(rng, rise_r=0.08, rise_r_long=0.08)
+    assert judge(copies)["redundancy"].status == "risky"
+    updates = () if change is None else tuple(replace(update, **change) for update in CALIBRATION.updates)
+    rules = judge(copies, calibration=replace(CALIBRATION, updates=updates))
+    assert rules["redundancy"].status == rules["both_rise"].status == "not_assessed"
+    assert rules["redundancy"].p_value is None
+    # The other rules are corrected for as many tests as were made, and not for one that was not.
+    assert statuses(rules)["loss"] == "pass"
+
+
+@pytest.mark.parametrize("of", ["before", "now"])
+def test_an_l_that_is_not_a_number_is_not_assessed(rng: np.random.Generator, of: str) -> None:
+    comparison = make_comparison(rng, rise_l=1.0)
+    broken = replace(comparison, **{of: replace(getattr(comparison, of), l=math.nan)})
+    applied = {rule.result.id: rule.result for rule in apply_rules([broken], CALIBRATION, LAW, PARAMS)}
+    assert applied["level"].status == applied["forecast"].status == "not_assessed"
+
+
 def test_holms_correction_worked_by_hand() -> None:
     # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04; the last may not fall below 0.06.
     assert holm_adjust([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

@@ -15,6 +15,7 @@ from corpus.row_sides import key_fraction, question_key
 from training.base_model_params import BaseModelParams
 from training.chat import EncodedRow, encode_record
 from training.chat_templates import prepare_chat_template, read_chat_template
+from training.disk_errors import name_unwritten
 from training.model_loading import load_pretrained
 from training.probe_run import choose_probe_rows
 from training.row_window import read_window
@@ -148,8 +149,11 @@ def _train_small_model(
     # Two machines call it the same model by its identity, so it must be the same one.
     with same_bits(model):
         losses, tokens = train_model(model, usable, tokenizer.pad_token_id, params, progress)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with name_unwritten(folder):
+        # The card comes last: a run that is killed before must not leave an old card beside new weights.
+        (folder / CARD).unlink(missing_ok=True)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return BaseModelCard(
         identity=fingerprint(
             {

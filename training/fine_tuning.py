@@ -201,7 +201,7 @@ def drop_checkpoints(trainer: Trainer, checkpoints: Path) -> None:
 def refuse_start_as_output(folder: str | Path, *starts: str | Path | None) -> None:
     """Raise EntropylawError when a model would be saved over one that it is made from."""
     for start in starts:
-        if start is not None and Path(start).is_dir() and Path(folder).resolve() == Path(start).resolve():
+        if start is not None and Path(start).is_dir() and os.path.realpath(folder) == os.path.realpath(start):
             raise EntropylawError(f"{folder}: this folder holds the model to start from; give --out another folder")
 
 

@@ -36,7 +36,7 @@ def fit_structures(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Messag
             render(tokenizer, to_template_input(messages, tools, structures))
         except TemplateLimitError:
             raise
-        except Exception:  # a template may raise anything on what it does not expect
+        except Exception:  # nosec B112 # a template may raise anything on what it does not expect
             continue
         return structures
     return found

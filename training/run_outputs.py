@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from corpus.records import Record, content_hash, data_hash
 from training.adapters import save_plain_model
 from training.base_model import BaseModelCard, load_base_model
+from training.disk_errors import name_unwritten
 from training.fine_tuning import (
     TrainerParams,
     TrainingReport,
@@ -80,11 +81,12 @@ def save_run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, plan: RunPlan
     To be called by all processes that train together.
     """
     outputs, weights = plan.outputs, plan.params.weights
-    clear_old_model(trainer, outputs.folder)
-    save_plain_model(
-        trainer, tokenizer, plan.params, outputs.folder, plan.checkpoints,
-        reload=lambda: load_base_model(plan.start, "cpu", weights)[0],
-    )  # fmt: skip
+    with name_unwritten(outputs.folder):
+        clear_old_model(trainer, outputs.folder)
+        save_plain_model(
+            trainer, tokenizer, plan.params, outputs.folder, plan.checkpoints,
+            reload=lambda: load_base_model(plan.start, "cpu", weights)[0],
+        )  # fmt: skip
     if is_first_process():
         write_model_card(outputs.folder, report, plan.params, plan.trained_on, outputs.provenance)
         outputs.finish(report)

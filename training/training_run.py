@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.errors import NotAssessedError
 from corpus.progress import Progress
+from training.disk_errors import name_unwritten
 from training.fine_tuning import last_checkpoint
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def run_trainer(
     trainer.add_callback(_report_progress(progress))
     last = last_checkpoint(checkpoints)
     start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with name_unwritten(checkpoints):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - start
     history = trainer.state.log_history
     done_before = int(last.name.removeprefix("checkpoint-")) if last else 0

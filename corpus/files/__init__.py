@@ -5,7 +5,7 @@ from corpus.files.locating import find_row, locate_row, name_row, number_files, 
 from corpus.files.not_data import missing_error
 from corpus.files.patterns import belongs_to, dataset_root, is_pattern
 from corpus.files.reading import NumberedFile, read_rows
-from corpus.files.row import MAX_ROW_BYTES, BadRows, Row, json_type
+from corpus.files.row import MAX_ROW_BYTES, BadRows, Row, count_characters, json_type
 from corpus.files.several import Source, describe_left_out, list_files, stamp_files
 from corpus.files.shards import describe_other_shards, shard_pattern
 from corpus.files.suffixes import SUFFIXES, TABLE_SUFFIXES, file_suffix, find_suffix
@@ -21,6 +21,7 @@ __all__ = [
     "Source",
     "belongs_to",
     "copy_rows",
+    "count_characters",
     "dataset_root",
     "describe_left_out",
     "describe_other_shards",

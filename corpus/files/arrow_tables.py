@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from corpus.errors import BadRow, DataError
+from corpus.files.contents import DamagedData, UnpackedBytes
+from corpus.files.json_text import DEEP, MAX_DEPTH
 from corpus.files.kinds import tell_kind
-from corpus.files.row import TOO_LONG, BadRows, NumberedRows, Row, report_bad_row
+from corpus.files.row import NO_PYTHON_VALUE, TOO_LONG, BadRows, NumberedRows, Row, report_bad_row
 
-_BATCH_ROWS = 256
+# More at once are not read faster.
+_BATCH_ROWS = 64
+# What the rows of a batch may amount to where all of them are the largest value that their column can hold.
+_BATCH_BYTES = 2**28
 _ARROW_FILE_MAGIC = b"ARROW1"
 
 
@@ -21,7 +28,11 @@ def read_parquet(path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> Nu
     def read_batches() -> Iterator[Any]:
         # pre_buffer would hold the whole file.
         with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
-            yield from file.iter_batches(_BATCH_ROWS)
+            _require_plain_schema(file.schema_arrow, path)
+            for group in range(file.num_row_groups):
+                # Not by its columns: of damaged ones the library ends the process.
+                rows = _rows_at_once(file.metadata.row_group(group).total_byte_size)
+                yield from file.iter_batches(rows, row_groups=[group])
 
     return _read_batches(read_batches(), path, "parquet", max_row_bytes, bad_rows)
 
@@ -31,26 +42,55 @@ def read_arrow(path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> Numb
     import pyarrow.ipc
 
     def read_batches() -> Iterator[Any]:
-        with pyarrow.memory_map(str(path)) as source:
+        # Not mapped into memory: a mapped file that is cut short while it is read ends the process.
+        with pyarrow.OSFile(str(path)) as source:
             if _is_arrow_file(path):
                 with pyarrow.ipc.open_file(source) as reader:
+                    _require_plain_schema(reader.schema, path)
                     for index in range(reader.num_record_batches):
-                        yield reader.get_batch(index)
-            else:
-                with pyarrow.ipc.open_stream(source) as reader:
-                    yield from reader
+                        yield check(reader.get_batch(index))
+                return
+            with pyarrow.ipc.open_stream(source) as reader:
+                _require_plain_schema(reader.schema, path)
+                yield from map(check, reader)
+            if source.tell() < source.size():
+                raise DataError(path, "holds more behind the end of its table; two files put together? name them both")
+
+    def check(batch: Any) -> Any:
+        # The library trusts the file's offsets, and a wrong one would have it read beyond its own memory.
+        batch.validate(full=True)
+        return batch
 
     return _read_batches(read_batches(), path, "Arrow", max_row_bytes, bad_rows)
+
+
+def _rows_at_once(group_bytes: int) -> int:
+    """How many rows of a row group of so many unpacked bytes are read at once: few of a large one, since columns that
+    name long values by a number each may hold a value of nearly that size in every row.
+    """
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, group_bytes)))
+
+
+def _require_plain_schema(schema: Any, path: Path) -> None:
+    """Raise DataError for columns that no row can hold: two of one name, or one nested too deeply."""
+    if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
+        raise DataError(path, f"has two columns named {twice[0][:60]!r}; give each a name of its own")
+    for field in schema:
+        level = [field.type]
+        for _ in range(MAX_DEPTH):
+            level = [kind.field(index).type for kind in level for index in range(kind.num_fields)]
+        if level:
+            raise DataError(path, f"column {field.name[:60]!r}: {DEEP}")
 
 
 def _read_batches(
     batches: Iterable[Any], path: Path, kind: str, max_row_bytes: int, bad_rows: BadRows | None
 ) -> NumberedRows:
-    import pyarrow
-
     number = 0
-    try:
+    with _table_errors(path, kind, lambda: number + 1):
+        unpacked = UnpackedBytes(path)
         for batch in batches:
+            unpacked.add(batch.nbytes)
             # Row by row, although whole batches convert faster: an error then belongs to one row.
             for index in range(batch.num_rows):
                 part = batch.slice(index, 1)
@@ -59,20 +99,49 @@ def _read_batches(
                     cause = f"longer than {max_row_bytes:,} bytes"
                     report_bad_row(path, "row", BadRow(number, TOO_LONG, cause), bad_rows)
                     continue
-                [row] = part.to_pylist()
+                try:
+                    [row] = part.to_pylist()
+                except UnicodeDecodeError:
+                    raise DataError(path, "invalid UTF-8", number, "row") from None
+                except (ValueError, OverflowError) as error:
+                    bad = BadRow(number, NO_PYTHON_VALUE, _name_bad_column(part, error))
+                    report_bad_row(path, "row", bad, bad_rows)
+                    continue
                 yield number, row
-    except UnicodeDecodeError:
-        raise DataError(path, "invalid UTF-8", number or 1, "row") from None
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(path, f"not {kind}, or damaged: {error}", number + 1, "row") from None
     return number
 
 
+def _name_bad_column(row: Any, error: Exception) -> str:
+    """What is wrong with a row of which a value has no counterpart in Python, such as a date in the year 12000."""
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            column.to_pylist()
+        except (ValueError, OverflowError) as found:
+            return f"column {name[:60]!r} holds a {str(column.type)[:60]} that cannot be read: {found}"
+    return f"a value cannot be read: {error}"
+
+
+@contextlib.contextmanager
+def _table_errors(path: Path, kind: str, row: Callable[[], int | None] = lambda: None) -> Iterator[None]:
+    """Turn what pyarrow raises for a damaged table into the DataError that names the file and the ``row``."""
+    import pyarrow
+
+    try:
+        yield
+    except DamagedData as error:
+        raise DataError(path, str(error), row(), "row") from None
+    except UnicodeDecodeError:  # the name of a column
+        raise DataError(path, "invalid UTF-8", row(), "row") from None
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise DataError(path, f"not {kind}, or damaged: {error}", row(), "row") from None
+
+
 def count_parquet_rows(path: Path) -> int:
-    """The number of rows, from the file's own notes."""
+    """The number of rows, from the file's own notes. Raises DataError."""
     import pyarrow.parquet
 
-    return int(pyarrow.parquet.read_metadata(path).num_rows)
+    with _table_errors(path, "parquet"):
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
 
 
 def write_parquet(handle: IO[bytes], path: Path, rows: Iterable[Row], like: Path | None) -> None:
@@ -117,9 +186,10 @@ def _read_schema(path: Path) -> Any:
 
     form = tell_kind(path).form
     if form == "parquet":
-        return pyarrow.parquet.read_schema(path)
+        with _table_errors(path, "parquet"):
+            return pyarrow.parquet.read_schema(path)
     if form == "arrow":
-        with pyarrow.memory_map(str(path)) as source:
+        with _table_errors(path, "Arrow"), pyarrow.OSFile(str(path)) as source:
             return (pyarrow.ipc.open_file if _is_arrow_file(path) else pyarrow.ipc.open_stream)(source).schema
     return None
 

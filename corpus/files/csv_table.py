@@ -11,6 +11,7 @@ from typing import IO
 
 from corpus.errors import BadRow, DataError
 from corpus.files.contents import BYTE_ORDER_MARK, READING_ERRORS, encoding_error, reading_error
+from corpus.files.json_lines import skip_line_breaks
 from corpus.files.row import TOO_LONG, BadRows, NumberedRows, report_bad_row
 
 # A column's name is a word or two; a longer first line is a row of data whose header is missing.
@@ -49,6 +50,7 @@ def read_table(
         names = _read_names(header, path)
         for cells in reader:
             if not cells:  # a blank line
+                lines.number += skip_line_breaks(handle)
                 continue
             number += 1
             if len(cells) != len(names):

@@ -8,11 +8,22 @@ from typing import IO
 
 from corpus.errors import BadRow, DataError
 from corpus.files.contents import BYTE_ORDER_MARK, READING_ERRORS, encoding_error, reading_error
-from corpus.files.json_text import HALF_ESCAPED, JSON_DECODER, describe_syntax_error, find_half_character
+from corpus.files.json_text import (
+    CROWDED,
+    DEEP,
+    HALF_ESCAPED,
+    JSON_DECODER,
+    describe_syntax_error,
+    find_half_character,
+    is_crowded,
+    is_deep,
+    may_be_deep,
+)
 from corpus.files.not_data import MERGE_MARKER, merge_error
 from corpus.files.row import (
     HALF_CHARACTER,
     NO_OBJECT,
+    TOO_DEEP,
     TOO_LONG,
     BadRows,
     NumberedRows,
@@ -32,6 +43,9 @@ def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadR
         # One byte more than the limit and the line break: an endless line is noticed without being read whole.
         while line := handle.readline(max_row_bytes + 2):
             number += 1
+            if line.isspace():
+                number += skip_line_breaks(handle)
+                continue
             if len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes:
                 cause = f"longer than {max_row_bytes:,} bytes; are line breaks missing?"
                 report_bad_row(path, "line", BadRow(number, TOO_LONG, cause), bad_rows)
@@ -49,14 +63,23 @@ def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadR
             # A mark also stands in the middle of a file, where `cat` put two files together.
             if text[0] == _TEXT_MARK:
                 text = text.lstrip(_TEXT_MARK)
+            if is_crowded(text):
+                last = number
+                report_bad_row(path, "line", BadRow(number, TOO_LONG, CROWDED), bad_rows)
+                continue
             try:
                 value = decode(text)
-            except (ValueError, RecursionError) as error:
+                too_deep = may_be_deep(text) and is_deep(value)
+            except RecursionError:
+                too_deep = True
+            except ValueError as error:
                 if not text.strip():
                     continue
                 raise _syntax_error(path, text, error, number) from None
             last = number
-            if has_half(text) and (problem := find_half_character(value)):
+            if too_deep:
+                report_bad_row(path, "line", BadRow(number, TOO_DEEP, DEEP), bad_rows)
+            elif has_half(text) and (problem := find_half_character(value)):
                 report_bad_row(path, "line", BadRow(number, HALF_CHARACTER, problem), bad_rows)
             elif isinstance(value, dict):
                 yield number, value
@@ -65,6 +88,15 @@ def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadR
     except READING_ERRORS as error:
         raise reading_error(path, error, number + 1) from None
     return last
+
+
+def skip_line_breaks(handle: IO[bytes]) -> int:
+    """Step over the line breaks that come next, of which there may be millions, and count them."""
+    # As far as the buffer holds them.
+    ahead: bytes = handle.peek()  # type: ignore[attr-defined]
+    count = len(ahead) - len(ahead.lstrip(b"\n"))
+    handle.read(count)
+    return count
 
 
 def _holds_half_character(line: bytes) -> bool:

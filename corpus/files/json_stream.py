@@ -11,11 +11,22 @@ from typing import IO, Any, NoReturn
 
 from corpus.errors import BadRow, DataError
 from corpus.files.contents import READING_ERRORS, encoding_error, reading_error
-from corpus.files.json_text import HALF_ESCAPED, JSON_DECODER, describe_syntax_error, find_half_character
+from corpus.files.json_text import (
+    CROWDED,
+    DEEP,
+    HALF_ESCAPED,
+    JSON_DECODER,
+    describe_syntax_error,
+    find_half_character,
+    is_crowded,
+    is_deep,
+    may_be_deep,
+)
 from corpus.files.not_data import MERGE_MARKER, merge_error
 from corpus.files.row import (
     HALF_CHARACTER,
     NO_OBJECT,
+    TOO_DEEP,
     TOO_LONG,
     BadRows,
     NumberedRows,
@@ -28,7 +39,15 @@ from corpus.files.row import (
 # Larger pieces are not read faster, and a value that a piece ends in is parsed twice.
 _PIECE_BYTES = 2**18
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
-_OUT_OF_STRING, _IN_STRING = re.compile(r'["\[\]{}]'), re.compile(r'\\.|"', re.DOTALL)
+_OUT_OF_STRING, _IN_STRING = re.compile(r'"|[\[{]++|[\]}]++'), re.compile(r'\\.|"', re.DOTALL)
+# What needs no count of brackets: whole strings, and lists and objects that hold none.
+_STRING = r'"(?:[^"\\]|\\.)*+"'
+_FLAT = re.compile(
+    rf'(?:[^"\[\]{{}}]++|{_STRING}|\[(?:[^"\[\]{{}}]++|{_STRING})*+\]|\{{(?:[^"\[\]{{}}]++|{_STRING})*+\}})++',
+    re.DOTALL,
+)
+# In rows of the largest size: what a value without an end may swallow before the reading stops.
+_SWALLOWED = 4
 # A text that ends in half a token fails this close to its end; \ud83d\ude00 is the longest token that can be split.
 _SPLIT_TOKEN = 16
 
@@ -37,8 +56,12 @@ _SPLIT_TOKEN = 16
 _MARKER_CHARACTERS = 10
 
 
-class _TooLong(Exception):
-    """A value of more bytes than a row may have."""
+class _BadValue(Exception):
+    """A value that is not read: of more bytes than a row may have, of too many values, or nested too deeply."""
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(cause)
+        self.reason, self.cause = reason, cause
 
 
 def read_array(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> NumberedRows:
@@ -69,7 +92,7 @@ def read_wrapper(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: Ba
     stream.expect("{")
     found: str | None = None
     while stream.peek() != "}":
-        key = stream.read_value()
+        key = stream.read_whole_value()
         if not isinstance(key, str):
             raise stream.error(f"not JSON: expected a key, found {json_type(key)}")
         stream.expect(":")
@@ -124,9 +147,8 @@ class _JsonStream:
         self.number += 1
         try:
             value = self.read_value()
-        except _TooLong:
-            cause = f"longer than {self.max_row_bytes:,} bytes"
-            report_bad_row(self.path, "row", BadRow(self.number, TOO_LONG, cause), bad_rows)
+        except _BadValue as bad:
+            report_bad_row(self.path, "row", BadRow(self.number, bad.reason, bad.cause), bad_rows)
             self.skip_value()
             return
         problem = find_half_character(value) if HALF_ESCAPED.search(self.text, self.start, self.position) else None
@@ -138,9 +160,11 @@ class _JsonStream:
             report_bad_row(self.path, "row", BadRow(self.number, NO_OBJECT, describe_other_type(value)), bad_rows)
 
     def read_value(self) -> Any:
-        """The next value; `text` then holds it from `start` to `position`."""
+        """The next value; `text` then holds it from `start` to `position`. Raises DataError and _BadValue."""
         self.peek()
         while True:
+            if is_crowded(self.text, self.position):
+                raise _BadValue(TOO_LONG, CROWDED)
             try:
                 value, end = JSON_DECODER.raw_decode(self.text, self.position)
             except json.JSONDecodeError as error:
@@ -148,14 +172,25 @@ class _JsonStream:
                 if is_split and self._read_for_value():
                     continue
                 self._fail(error)
-            except (ValueError, RecursionError) as error:
+            except RecursionError:
+                raise _BadValue(TOO_DEEP, DEEP) from None
+            except ValueError as error:
                 self._fail(error)
             # A number that ends where the text does may go on.
             if end == len(self.text) and self._read_for_value():
                 continue
             self._require_length(self.position, end)
+            if may_be_deep(self.text, self.position, end) and is_deep(value):
+                raise _BadValue(TOO_DEEP, DEEP)
             self.start, self.position = self.position, end
             return value
+
+    def read_whole_value(self) -> Any:
+        """The next value, which is no row: the file cannot be read on without it."""
+        try:
+            return self.read_value()
+        except _BadValue as bad:
+            raise self.error(bad.cause) from None
 
     def expect(self, character: str) -> None:
         """Step over the next character that is no space. Raises DataError where it is another one."""
@@ -201,13 +236,16 @@ class _JsonStream:
     def _require_length(self, start: int, end: int) -> None:
         # No character takes more than four bytes, so short values need not be encoded.
         if (end - start) * 4 > self.max_row_bytes and len(self.text[start:end].encode()) > self.max_row_bytes:
-            raise _TooLong
+            raise self._too_long()
+
+    def _too_long(self) -> _BadValue:
+        return _BadValue(TOO_LONG, f"longer than {self.max_row_bytes:,} bytes")
 
     def _read_for_value(self) -> bool:
         """Read on in a value that does not end yet; as much again as there is, so that long ones are parsed seldom."""
         waiting = len(self.text) - self.position
         if waiting > self.max_row_bytes:
-            raise _TooLong
+            raise self._too_long()
         return self._read_piece(max(_PIECE_BYTES, waiting))
 
     def _read_piece(self, size: int) -> bool:
@@ -247,24 +285,37 @@ class _JsonStream:
     def skip_value(self) -> None:
         """Step over a value without holding it: to where as many brackets are closed as were opened."""
         if self.peek() not in ('"', "[", "{"):
-            self.read_value()
+            self.read_whole_value()
             return
-        depth, in_string = 0, False
+        depth, in_string, stepped = 0, False, 0
         while True:
+            if depth and not in_string and (flat := _FLAT.match(self.text, self.position)):
+                stepped += flat.end() - self.position
+                self.position = flat.end()
             found = (_IN_STRING if in_string else _OUT_OF_STRING).search(self.text, self.position)
             if found is None:
                 # A backslash at the end waits for the character that it escapes.
                 waiting = in_string and self.text.endswith("\\")
+                stepped += len(self.text) - self.position
+                if stepped > _SWALLOWED * self.max_row_bytes:
+                    cause = f"not JSON: a value of more than {_SWALLOWED * self.max_row_bytes:,} characters"
+                    raise self.error(f"{cause}; is its end missing?")
                 self.position = max(self.position, len(self.text) - waiting)
                 if not self._read_piece(_PIECE_BYTES):
                     raise self.error("not JSON: a value has no end; was the file cut short?")
                 continue
+            stepped += found.end() - self.position
             self.position = found.end()
             if in_string:
                 in_string = found[0] != '"'
             elif found[0] == '"':
                 in_string = True
+            elif found[0][0] in "[{":
+                depth += len(found[0])
+            elif len(found[0]) >= depth:
+                self.position = found.start() + depth
+                return
             else:
-                depth += 1 if found[0] in "[{" else -1
+                depth -= len(found[0])
             if depth == 0 and not in_string:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -101,8 +102,12 @@ def name_unit(path: Path) -> Unit:
 def _read_head(path: Path, compression: Compression = "") -> bytes:
     head = b""
     try:
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise DataError(path, "is a folder; name a file")
+        if not stat.S_ISREG(mode):
+            # A pipe would be waited for, and a device has no end.
+            raise DataError(path, "is no regular file but a pipe or a device; write its data to a file")
         with open_contents(path, compression) as handle:
             # Piece by piece: of data that is cut short, what can be unpacked is enough to tell its kind.
             while len(head) < _HEAD_BYTES and (piece := handle.read1(_HEAD_BYTES - len(head))):  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from corpus.errors import BadRow, DataError
 from corpus.files.arrow_tables import count_parquet_rows
-from corpus.files.contents import open_contents
+from corpus.files.contents import READING_ERRORS, open_contents, reading_error
 from corpus.files.hub import hub_name, is_hub_name
 from corpus.files.kinds import name_unit, tell_kind
 from corpus.files.reading import NumberedFile, read_file
@@ -71,10 +71,13 @@ def number_files(source: Source) -> list[NumberedFile]:
         # Called as it was named, where that is the file itself.
         is_named = isinstance(source, (str, Path)) and files[0] == Path(source)
         return [NumberedFile(str(source) if is_named else files[0].as_posix(), 1)]
-    stamps = [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files[:-1]]
     first_rows = [1]
-    for stamp in stamps:
-        first_rows.append(first_rows[-1] + _count_rows(*stamp))
+    for file in files[:-1]:
+        try:
+            state = file.stat()
+            first_rows.append(first_rows[-1] + _count_rows(file, state.st_size, state.st_mtime_ns))
+        except READING_ERRORS as error:  # not as it was when it was read
+            raise reading_error(file, error, None) from None
     return [NumberedFile(file.as_posix(), first) for file, first in zip(files, first_rows, strict=True)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from corpus.errors import BadRow, DataError
 
@@ -18,8 +18,33 @@ NumberedRows = Generator[tuple[int, Row], None, int]
 # Far above any real conversation, far below what an export that lost its line breaks amounts to.
 MAX_ROW_BYTES = 32 * 2**20
 
+# About what a number, or an empty list, takes.
+_PLAIN_CHARACTERS = 9
+
 # The reasons by which rows that cannot be read are counted.
-HALF_CHARACTER, TOO_LONG, NO_OBJECT = "half a character", "too long", "not an object"
+HALF_CHARACTER: Final = "half a character"
+TOO_LONG: Final = "too long"
+TOO_DEEP: Final = "nested too deeply"
+# Of a table: a value that its type allows and Python has no counterpart of.
+NO_PYTHON_VALUE: Final = "unreadable value"
+NO_OBJECT: Final = "not an object"
+
+
+def count_characters(value: object) -> int:
+    """About how many characters a value has: those of its texts, and some for each other value.
+
+    >>> count_characters({"a": "text", "b": [1, None]})
+    40
+    """
+    total, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, (list, tuple)):
+            waiting += item
+        total += len(item) if isinstance(item, (str, bytes)) else _PLAIN_CHARACTERS
+    return total
 
 
 def report_bad_row(path: Path, unit: Unit, bad: BadRow, bad_rows: BadRows | None) -> None:

@@ -50,6 +50,17 @@ def list_files(source: Source) -> list[Path]:
     ...     [file.name for file in list_files(folder)]
     ['part-2.jsonl', 'part-10.jsonl']
     """
+    try:
+        files = _list_source(source)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(error.filename, f"cannot be read: {error.strerror}") from None
+    for file in files:
+        if not _is_text(str(file)):
+            raise DataError(ascii(str(file)), "a name that is not UTF-8, which no result could hold; rename the file")
+    return files
+
+
+def _list_source(source: Source) -> list[Path]:
     if not isinstance(source, (str, Path)):
         return _list_named(source)
     path = Path(source)
@@ -74,6 +85,14 @@ def stamp_files(source: Source) -> tuple[tuple[str, int, int, int], ...] | None:
     except (OSError, DataError):
         return None
     return tuple((file.as_posix(), status.st_ino, status.st_size, status.st_mtime_ns) for file, status in files)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def describe_left_out(source: Source) -> str | None:
@@ -142,9 +161,13 @@ def _list_folder(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path, is_wanted: Callable[[str], bool] = is_data_name) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, followlinks=True):
+    seen: dict[str, str] = {}
+    for root, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        # Links may lead back to where they stand, or many ways to one place.
+        if (other := seen.setdefault(os.path.realpath(root), root)) != root:
+            raise DataError(root, f"is a link to {other}, whose files would be read twice; delete the link")
         # Changed in place, so that nothing below what is hidden is visited.
-        folders[:] = [name for name in folders if is_shown(name)]
+        folders[:] = sorted(name for name in folders if is_shown(name))
         for name in names:
             if not is_wanted(name):
                 continue
@@ -154,12 +177,20 @@ def _walk(folder: Path, is_wanted: Callable[[str], bool] = is_data_name) -> Iter
             yield path
 
 
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed is not passed over."""
+    raise error
+
+
 def _list_saved(folder: Path) -> list[Path]:
     """The files of a dataset that `datasets` saved with ``save_to_disk``, as its own notes list them."""
     notes = folder / "state.json"
     try:
         state = json.loads(notes.read_text(encoding="utf-8"))
-        files = [folder / item["filename"] for item in state.get("_data_files", ())]
+        names = [Path(item["filename"]) for item in state.get("_data_files", ())]
+        if any(name.name != str(name) or "\0" in str(name) for name in names) or len(set(names)) < len(names):
+            raise DataError(notes, "names a file twice, or one that is not in its folder; save the dataset again")
+        files = [folder / name for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(notes, "is not what save_to_disk of `datasets` writes; save the dataset again") from None
     if state.get("_indices_data_files") or state.get("_indices_files"):

@@ -65,6 +65,8 @@ _UNSUPPORTED_ANSWER = re.compile(_ANSWERS)
 
 # So many names are counted one by one, so that a file with a new key in every row does not fill the memory.
 MAX_NAMES = 1000
+# What is longer is no name, and is told and kept no further.
+_LONGEST_NAME = 200
 OTHER_NAMES = "(other keys)"
 
 
@@ -127,7 +129,7 @@ class KeyLedger:
 
     def note_unread(self, name: str) -> None:
         """Say that the present row has a key that is not read. Said twice of one row, it counts once."""
-        self._names.add(name)
+        self._names.add(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")
 
     def names_of_row(self) -> tuple[str, ...]:
         """The keys of the present row that are not read, by name."""

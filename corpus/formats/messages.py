@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from itertools import cycle
 from typing import Any
 
 from corpus.files import json_type
+from corpus.files.json_text import is_json
 from corpus.formats.content import Content, read_content, read_text
 from corpus.formats.dialogue import split_dialogue
 from corpus.formats.keys import KeyLedger, is_empty, is_metadata, is_unsupported
 from corpus.formats.roles import CALL_ROLES, PLAIN_ROLES, ROLE_NAMES, role_of
-from corpus.formats.tools import are_calls, canonical_json, parse_json, write_calls
+from corpus.formats.tools import are_calls, canonical_json, parse_json, require_sound, write_calls
 from corpus.formats.unreadable import Unreadable, Unsupported, quote
 from corpus.records import Message, Role
 
@@ -29,6 +31,8 @@ MASK_KEYS = ("weight", "train", "training", "loss")
 CALLS_KEY, OLD_CALL_KEY = "tool_calls", "function_call"
 _READ = frozenset((*ROLE_KEYS, *CONTENT_KEYS, *REASONING_KEYS, *MASK_KEYS, CALLS_KEY, OLD_CALL_KEY, "data"))
 _ROLE_KEYS = frozenset(ROLE_KEYS)
+# Python's parser takes some hundred bytes for each; rows that are longer are left out by default anyway.
+_LONGEST_PYTHON = 1_000_000
 _PAIR_KEYS = frozenset(("input", "output"))
 # Notes of chat programs about a message.
 _METADATA = frozenset(("additional_kwargs", "response_metadata", "usage_metadata", "example", "loc"))
@@ -97,12 +101,25 @@ def parse_list(text: str) -> list[Any] | None:
         return None
     value = parse_json(stripped)
     if isinstance(value, str):
-        try:
-            value = ast.literal_eval(stripped)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return None
+        value = _parse_python(stripped)
     listed = isinstance(value, list) and all(isinstance(item, dict) for item in value)
     return value if listed and all(not _ROLE_KEYS.isdisjoint(item) for item in value) else None
+
+
+def _parse_python(text: str) -> Any:
+    """The value that a text holds as Python writes it; None where it is none that JSON could hold."""
+    if len(text) > _LONGEST_PYTHON:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes, which are the data's
+            value = ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if not is_json(value):
+        return None
+    require_sound(value)
+    return value
 
 
 def _read_pairs(items: list[Any], name: str, keys: KeyLedger) -> Messages:

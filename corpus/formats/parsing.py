@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from corpus.errors import BadRow, DataError
-from corpus.files import MAX_ROW_BYTES, Row, read_rows, row_error
+from corpus.files import MAX_ROW_BYTES, Row, count_characters, read_rows, row_error
 from corpus.formats.detection import RowPlan, guess_format
 from corpus.formats.keys import KeyLedger
 from corpus.formats.kinds import PREPARED, Format, FormatChoice, Kind, kind_of
@@ -19,6 +19,8 @@ from corpus.records import Record
 
 # So many rows are looked at before the format is decided: a bad row at the beginning must not decide for the file.
 FIRST_ROWS = 100
+# They are held in memory together; a hundred rows of the largest size would be gigabytes.
+_FIRST_CHARACTERS = 2**22
 
 BadRows = Callable[[BadRow], None]
 
@@ -74,7 +76,7 @@ def parse_rows(
     """
     reader = RowReader(reading or Reading())
     rows = iter(rows)
-    first = list(islice(rows, FIRST_ROWS))
+    first = list(_take_first(rows))
     if not first:
         raise DataError(path, "holds no row that can be read")
     reader.require_columns(first, path)
@@ -87,6 +89,16 @@ def parse_rows(
     columns = {**reader.reading.columns, **plan.renamed}
     parsed = _parse(chain(first, rows), path, reader, plan, bad_rows)
     return Parsed(format, columns, reader.keys, parsed)
+
+
+def _take_first(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    """The rows that are looked at before the format is decided: FIRST_ROWS, or fewer where they are long."""
+    held = 0
+    for number, row in islice(rows, FIRST_ROWS):
+        yield number, row
+        held += count_characters(row)
+        if held > _FIRST_CHARACTERS:
+            return
 
 
 def read_records(

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from corpus.files import json_type
+from corpus.files.json_text import DEEP, find_half_character, is_deep
+from corpus.files.row import HALF_CHARACTER, TOO_DEEP
 from corpus.formats.keys import KeyLedger, is_empty, is_metadata
 from corpus.formats.unreadable import Unreadable
 
@@ -58,11 +60,26 @@ def are_calls(value: Any) -> bool:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value that a text holds as JSON; the text itself where it is no JSON."""
+    """The value that a text holds as JSON; the text itself where it is no JSON.
+
+    Raises Unreadable for JSON that a row could not hold either: half a character, or nested too deeply.
+    """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        value = json.loads(text)
+    except RecursionError:
+        raise Unreadable(TOO_DEEP, DEEP) from None
+    except ValueError:
         return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    require_sound(value)
+    return value
+
+
+def require_sound(value: Any) -> None:
+    """Raise Unreadable for a value that no row may hold, although it was read from a text."""
+    if is_deep(value):
+        raise Unreadable(TOO_DEEP, DEEP)
+    if problem := find_half_character(value):
+        raise Unreadable(HALF_CHARACTER, problem)
 
 
 def _name(call: dict[str, Any]) -> str | None:

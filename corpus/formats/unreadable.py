@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from corpus.errors import LONGEST_CAUSE
+
 # Why a single row is left out; the rows around it are read. `corpus.files` has reasons of its own for rows that are
 # damaged before anybody looks at their keys.
 RowProblem = Literal[
@@ -18,6 +20,9 @@ RowProblem = Literal[
     "wrong type",
     "more than two answers",
     "nothing to train on",
+    # Of JSON within a text; `corpus.files` says the same of a row.
+    "half a character",
+    "nested too deeply",
 ]
 
 
@@ -25,6 +30,7 @@ class Unreadable(Exception):
     """One row is not a record. ``reason``: in two words, to be counted by; ``detail``: what exactly is wrong."""
 
     def __init__(self, reason: RowProblem, detail: str) -> None:
+        detail = detail[:LONGEST_CAUSE]
         super().__init__(detail)
         self.reason: RowProblem = reason
         self.detail = detail
@@ -38,5 +44,6 @@ class Unsupported(Exception):
 
 def quote(value: object) -> str:
     """A value as it stands in a message, cut where it is long."""
-    text = repr(value)
+    # The beginning is enough of a text, which may have a million characters.
+    text = repr(value[:61] if isinstance(value, str) else value)
     return text if len(text) <= 60 else f"{text[:60]}…"

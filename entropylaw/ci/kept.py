@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.artifacts import write_text
-from corpus.errors import EntropylawError, NotAssessedError
-from corpus.merge_conflicts import describe_conflict
+from corpus.errors import EntropylawError, NotAssessedError, ParamsError
+from corpus.params import parse_yaml, read_text
 from entropylaw.printing import guard_streams, note, say
 from entropylaw.repository import layout
 from entropylaw.repository.lockfile import LOCK_FILE
@@ -63,17 +63,14 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _read(lock: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     if not lock.exists():
         return {}
-    text = lock.read_text(encoding="utf-8")
     try:
-        stages: dict[str, Any] = YAML(typ="safe", pure=True).load(text)["stages"]
-    except (YAMLError, KeyError, TypeError):
-        conflict = describe_conflict(lock, text)
-        raise NotAssessedError(conflict or f"{lock}: not a file of DVC's; run `dvc repro`") from None
+        stages = parse_yaml(read_text(lock) or "", lock).get("stages")
+    except ParamsError as error:
+        raise NotAssessedError(f"{error}; run `dvc repro`") from None
+    if not isinstance(stages, dict):
+        raise NotAssessedError(f"{lock}: not a file of DVC's; run `dvc repro`")
     return stages
 
 

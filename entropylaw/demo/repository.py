@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404 # the demo is what its commands print
 import sys
 import time
 from pathlib import Path
@@ -151,9 +151,10 @@ class DemoRepository:
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"\n$ {' '.join(command)}\n")
             log.flush()
-            code = self.wait_for(
-                subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(  # nosec B603 # our own words, and no shell
+                command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
+            code = self.wait_for(process)
         if check and code:
             told = last_line(self.log.read_text(encoding="utf-8", errors="replace"))
             raise EntropylawError(f"`{' '.join(command)}` ended with exit code {code}: {told}; see {self.log}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from corpus.dataset_params import DatasetParams, parse_dataset, reading_of
@@ -9,6 +10,7 @@ from corpus.errors import ParamsError
 from corpus.formats import Kind, Reading
 from corpus.params import PARAMS_FILE, read_params, read_section
 from corpus.prepare import PrepareParams
+from corpus.shapes import show_value
 from entropylaw.repository import layout
 from entropylaw.repository.data_places import require_trusted_place
 
@@ -19,11 +21,11 @@ def read_datasets(folder: Path = Path()) -> dict[str, DatasetParams]:
     """The section ``datasets`` of params.yaml: each dataset by its name. ``folder``: the pipeline's."""
     section = read_params(folder / PARAMS_FILE).get("datasets")
     if not isinstance(section, dict) or not section:
-        raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {section!r}")
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected names with a data file each, found {show_value(section)}")
     unknown = set(section) - {layout.SFT, layout.PREFERENCES}
     if unknown:
-        expected = f"{layout.SFT}, {layout.PREFERENCES} or both"
-        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {sorted(section)}")
+        expected, found = f"{layout.SFT}, {layout.PREFERENCES} or both", show_value(sorted(map(str, section)))
+        raise ParamsError(f"{PARAMS_FILE}: datasets: expected {expected}, found {found}")
     return {name: parse_dataset(value, f"{PARAMS_FILE}: datasets.{name}") for name, value in section.items()}
 
 
@@ -54,9 +56,9 @@ def find_dataset(path: Path, folder: Path = Path()) -> str | None:
 
     ``folder``: the pipeline's.
     """
-    place = path.resolve()
+    place = os.path.realpath(path)
     known = known_datasets(folder).items()
-    return next((name for name, params in known if (folder / params.file).resolve() == place), None)
+    return next((name for name, params in known if os.path.realpath(folder / params.file) == place), None)
 
 
 def reading_for(path: Path, dataset: str | None = None, folder: Path = Path()) -> Reading:

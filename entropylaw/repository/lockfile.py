@@ -58,6 +58,8 @@ def read_lock(repair: str) -> list[LockedStage]:
 def read_stage_names(pipeline: Path, repair: str) -> set[str]:
     """The stages of a dvc.yaml. Raises NotAssessedError when it is missing or not YAML."""
     stages = _parse(_read_text(pipeline, repair), pipeline, repair).get("stages") or {}
+    if not isinstance(stages, dict):
+        raise NotAssessedError(f"{pipeline}: stages: expected names with a stage each; {repair}")
     return set(map(str, stages))
 
 
@@ -80,10 +82,10 @@ def parse_lock(text: str, where: object, repair: str) -> list[LockedStage]:
     try:
         return [
             LockedStage(
-                name,
+                str(name),
                 _list_hashes(stage.get("deps", [])),
                 _list_hashes(stage.get("outs", [])),
-                stage.get("params", {}).get(PARAMS_FILE, {}),
+                {str(key): value for key, value in stage.get("params", {}).get(PARAMS_FILE, {}).items()},
                 {str(part["path"]): part["size"] for part in stage.get("deps", []) if "size" in part},
             )
             for name, stage in document["stages"].items()

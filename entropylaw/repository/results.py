@@ -140,7 +140,11 @@ def load_approval() -> GateDecision:
 
 
 def load_selection(dataset: str) -> SelectionReport:
-    return read_result(layout.result(dataset, "selection.json"), SelectionReport, "dvc repro select")
+    path, made_by = layout.result(dataset, "selection.json"), "dvc repro select"
+    document = read_json(path, made_by)
+    if isinstance(document, dict):
+        document.pop("seconds", None)  # up to 0.2.0 the file held how long each stage took
+    return parse_result(document, SelectionReport, path, made_by)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -240,10 +241,9 @@ def _require_writable(common: CommonOptions) -> None:
     for target in filter(None, (common.out, common.report)):
         if target.is_dir():
             raise EntropylawError(f"{target}: cannot be written: it is a directory")
-        if (
-            belongs_to(common.pool.absolute(), target.absolute().as_posix())
-            or target.resolve() == common.pool.resolve()
-        ):
+        if belongs_to(common.pool.absolute(), target.absolute().as_posix()) or os.path.realpath(
+            target
+        ) == os.path.realpath(common.pool):
             raise EntropylawError(f"{target}: would replace the pool that is selected from; name another file")
 
 

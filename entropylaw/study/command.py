@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import subprocess  # nosec B404 # `dvc repro` runs in a process of its own
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +90,7 @@ def reproduce(pipeline: Path) -> None:
     # The stages call `entropylaw`, which need not be on the path of whoever called it by its full name.
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
-    with subprocess.Popen(
+    with subprocess.Popen(  # nosec B603 # our own words, and no shell
         [sys.executable, "-m", "dvc", "repro", str(pipeline)], env=environment, stdout=STDERR
     ) as process:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from corpus.errors import ParamsError
 from corpus.params import parse_section, read_params
+from corpus.shapes import show_value
 from entropylaw.repository.layout import STUDY_PARAMS
 from selection.methods import SelectionParams
 
@@ -53,11 +54,11 @@ def read_study_params(path: Path = STUDY_PARAMS) -> StudyParams:
     where = f"{path}: study"
     section = read_params(path).get("study")
     if not isinstance(section, Mapping):
-        raise ParamsError(f"{where}: expected a section of keys, found {section!r}")
+        raise ParamsError(f"{where}: expected a section of keys, found {show_value(section)}")
     if "methods" not in section:
         raise ParamsError(f"{where}.methods: missing key")
     if not isinstance(section["methods"], Mapping):
-        raise ParamsError(f"{where}.methods: expected names with settings each, found {section['methods']!r}")
+        raise ParamsError(f"{where}.methods: expected names with settings each, found {show_value(section['methods'])}")
     methods = {
         str(name): dataclasses.asdict(_parse_entry(entry, f"{where}.methods.{name}"))
         for name, entry in section["methods"].items()
@@ -67,7 +68,7 @@ def read_study_params(path: Path = STUDY_PARAMS) -> StudyParams:
 
 def _parse_entry(entry: object, where: str) -> SelectionParams:
     if not isinstance(entry, Mapping):
-        raise ParamsError(f"{where}: expected settings such as {{ method: zip }}, found {entry!r}")
+        raise ParamsError(f"{where}: expected settings such as {{ method: zip }}, found {show_value(entry)}")
     if "method" not in entry:
         raise ParamsError(f"{where}.method: missing key")
     for key in entry:

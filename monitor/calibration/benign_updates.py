@@ -43,6 +43,10 @@ class BenignUpdate:
     change_l: float | None = None
     change_c: float | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"an update exchanges a share of the rows, found {self.share}")
+
 
 @dataclass(frozen=True)
 class RowMeasures:
@@ -151,6 +155,8 @@ def predict_sd(changes: Sequence[float], shares: Sequence[float], share: float) 
     >>> round(predict_sd([0.01, -0.01], [0.1, 0.1], 0.1), 4)
     0.0122
     """
+    if not changes:  # nothing is known of it
+        return math.nan
     # Replacing twice as many rows doubles the variance of the change.
     per_row = [change / math.sqrt(of) for change, of in zip(changes, shares, strict=True)]
     spread = math.sqrt(sum(change * change for change in per_row) / len(per_row)) * math.sqrt(share)

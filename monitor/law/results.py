@@ -29,6 +29,10 @@ class LawPoint:
     z: float
     family: str = CLEAN
 
+    def __post_init__(self) -> None:
+        if not (self.r > 0 and self.r_long > 0):
+            raise ValueError(f"a compression ratio is above 0, found {self.r} and {self.r_long}")
+
 
 @dataclass(frozen=True)
 class CurveBand:

@@ -128,5 +128,5 @@ def find_phrases(texts: Sequence[str], kept: int, neighbours: Neighbours, tested
         usual = min(float((share_of_like.mean() * different + 0.5) / (different + 1)), 1 - 1e-9)
         p = exceed_probability(count, len(added), usual, different)
         words = tuple(runs.words[number] for number in runs.runs[candidate])
-        found.append(Phrase(words, has[added], count, usual * len(added), min(1.0, p * tried)))
+        found.append(Phrase(words, has[added], count, usual * len(added), min(p * tried, 1.0)))
     return sorted(found, key=lambda phrase: (phrase.p_value, -phrase.found, phrase.words))

@@ -102,7 +102,7 @@ def _test_mean(
     if side == "low":
         mean, usual = 1 - mean, 1 - usual
     # A row that moves from anywhere to the very end moves the mean by a half on average.
-    return RankFinding(side, False, mean, usual, len(added), p, min(1.0, max(0.0, 2 * shift)))
+    return RankFinding(side, False, mean, usual, len(added), p, min(max(2 * shift, 0.0), 1.0))
 
 
 def _test_beyond(
@@ -117,7 +117,7 @@ def _test_beyond(
     variance = usual * (1 - usual)
     between, degrees = max((_spread_between(kept.astype(np.float64), group) for group in groups), default=(0.0, 1))
     p = exceed_probability(count, rows, usual, len(kept), between / variance, max(degrees, 1), batches)
-    share = max(0.0, (count / rows - usual) / (1 - usual))
+    share = max((count / rows - usual) / (1 - usual), 0.0)
     return RankFinding(side, True, count / rows, usual, rows, p, share)
 
 
@@ -172,4 +172,4 @@ def _spread_between(values: NDArray[np.float64], group: NDArray[np.int64]) -> tu
     size, total, square = size[large], total[large], square[large]
     mean = total / size
     within = (square - size * mean**2) / (size - 1)
-    return max(0.0, float(mean.var(ddof=1) - (within / size).mean())), len(size) - 1
+    return max(float(mean.var(ddof=1) - (within / size).mean()), 0.0), len(size) - 1

@@ -49,6 +49,10 @@ class PairReference:
     flipped: int
     direction: PreferenceDirection | None
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.flipped <= self.pairs:
+            raise ValueError(f"of {self.pairs} pairs, {self.flipped} cannot be flipped")
+
 
 def reverse_pair(record: Record) -> Preference | None:
     """The record with its answers exchanged, or with the other label if it is unpaired; None where nothing changes.

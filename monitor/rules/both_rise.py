@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from monitor.rule_params import Thresholds
-from monitor.rules.drafts import Draft
+from monitor.rules.drafts import Draft, refuse_result
 from monitor.rules.loss import score_losses
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import RuleResult
@@ -22,6 +22,8 @@ def draft(case: RuleInput, redundancy: Draft, loss: Draft) -> Draft:
     """
     comparison, params = case.comparison, case.params
     result = RuleResult("both_rise", comparison.dataset, "skipped", "", unit="times the risky threshold")
+    if any(math.isnan(number) for part in (redundancy, loss) for number in (part.effect, part.result.p_value or 0.0)):
+        return Draft(refuse_result(result))
     p_values = [part.result.p_value for part in (redundancy, loss) if part.result.p_value is not None]
     if len(p_values) < 2:
         return Draft(replace(result, reason=f"Needs both R and L of the added rows. {loss.result.reason}"))

@@ -186,7 +186,7 @@ def _net(went: NDArray[np.bool_], back: NDArray[np.bool_]) -> float:
 def _find_one(
     words: str, went: NDArray[np.bool_], back: NDArray[np.bool_], scale: float = 1.0, worse: bool = True
 ) -> EditFinding:
-    return EditFinding(test_signs(went, back), min(1.0, scale * _net(went, back)), words, went, worse)
+    return EditFinding(test_signs(went, back), min(scale * _net(went, back), 1.0), words, went, worse)
 
 
 def _characters(row: Columns, side: str) -> NDArray[np.float64]:

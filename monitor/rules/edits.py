@@ -53,14 +53,14 @@ def draft(case: RuleInput) -> Draft:
     if edits.count < MIN_EDITS:
         reason = f"{_count_rows(edits.count)} edited{', too few to compare' if edits.count else ''}."
         return Draft(replace(result, reason=reason))
-    share = min(1.0, edits.total / comparison.now.rows)
+    share = min(edits.total / comparison.now.rows, 1.0)
     found = _correct_findings(edits)
     chosen, p_value = _choose(found, share, thresholds, case.params)
     about = "" if edits.coverage == 1 else "about "
     rows = f"{about}{max(edits.total, edits.count):,.0f} rows were edited"
     rows = rows[0].upper() + rows[1:]
     said = _say([finding for finding, p in found if p <= case.params.false_alarm_rate], chosen)
-    effect = max(0.0, chosen.share * share)
+    effect = max(chosen.share * share, 0.0)
     return Draft(
         replace(result, status="pass", statistic=effect, threshold=thresholds.warn, p_value=p_value),
         effect=effect,

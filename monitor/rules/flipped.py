@@ -40,7 +40,7 @@ def draft(case: RuleInput) -> Draft:
     usual = pairs.kept_reversed / pairs.kept
     found = pairs.added_reversed / pairs.added
     # Every pair that was flipped is found, and the usual share of the others.
-    flipped = max(0.0, (found - usual) / (1 - usual)) if usual < 1 else 0.0
+    flipped = max((found - usual) / (1 - usual), 0.0) if usual < 1 else 0.0
     effect = flipped * comparison.share_added
     numbers = (
         f"{pairs.added_reversed} of the {pairs.added} added pairs stand in the parent with chosen and rejected "

@@ -38,7 +38,7 @@ def draft(case: RuleInput) -> Draft:
     _, p = upper_tail(-mean, error, len(scores) - 1)
     limit = -float(stats.t.isf(params.false_alarm_rate, len(scores) - 1)) * error
     # Sound pairs score 1 on average and flipped ones -1.
-    effect = min(1.0, max(0.0, (1 - mean) / 2)) * comparison.share_added
+    effect = min(max((1 - mean) / 2, 0.0), 1.0) * comparison.share_added
     numbers = (
         f"In length and agreement the chosen answers of the {len(scores)} added pairs differ from the rejected ones by "
         f"{mean:+.2f} times what is usual in the {direction.pairs} kept pairs"

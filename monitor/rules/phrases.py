@@ -33,7 +33,7 @@ def draft(case: RuleInput) -> Draft:
     phrase, side = min(found, key=lambda item: item[0].p_value)
     p_value = correct_for_choice(phrase.p_value, len(like.phrases))
     compared = int(np.count_nonzero(~like.is_new[like.kept :]))
-    effect = max(0.0, phrase.found - phrase.expected) / compared * case.comparison.share_added
+    effect = max(phrase.found - phrase.expected, 0.0) / compared * case.comparison.share_added
     numbers = (
         f"The same phrase stands in the {side} of {phrase.found:,} of the {compared:,} added rows compared; going by "
         f"the kept rows most like them, {phrase.expected:.0f} would have it"

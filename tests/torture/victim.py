@@ -80,11 +80,11 @@ class Victim(Stranger):
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        said = process.stdout.read() if process.stdout else ""  # to its end: nobody holds the pipe open any more
-        process.wait()
+        with process:
+            said = process.stdout.read() if process.stdout else ""  # to its end: nobody holds the pipe open any more
         assert "Traceback" not in said, said
         deadline = time.monotonic() + 30
-        while left := [item for item in session(process.pid)]:
+        while left := list(session(process.pid)):
             assert time.monotonic() < deadline, f"{words}: {left} were left behind"
             time.sleep(0.1)
         return running
