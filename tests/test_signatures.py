@@ -125,7 +125,9 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-@pytest.mark.parametrize("commits", [0, 1, 2])
+@pytest.mark.parametrize(
+    "commits", [pytest.param(0, marks=pytest.mark.torture), 1, pytest.param(2, marks=pytest.mark.torture)]
+)
 def test_a_version_that_ci_did_not_sign_is_not_assessed_and_named(team, keys, attack, commits: int) -> None:
     entry = add_version()
     attack(entry, keys)
