@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -74,7 +75,8 @@ class Victim(Stranger):
         started, sometimes all that it started with it. Whether it was still running. None of them may stay.
         """
         process = self.start(words)
-        time.sleep(self.random.uniform(0, within))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(self.random.uniform(0, within))
         running = process.poll() is None
         if running and self.random.random() < 0.5:
             os.killpg(process.pid, number)
@@ -83,7 +85,7 @@ class Victim(Stranger):
         with process:
             said = process.stdout.read() if process.stdout else ""  # to its end: nobody holds the pipe open any more
         assert "Traceback" not in said, said
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while left := list(session(process.pid)):
             assert time.monotonic() < deadline, f"{words}: {left} were left behind"
             time.sleep(0.1)
