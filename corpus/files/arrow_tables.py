@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from corpus.errors import BadRow, DataError
-from corpus.files.contents import DamagedData, UnpackedBytes
+from corpus.files.contents import UnpackedBytes
 from corpus.files.json_text import DEEP, MAX_DEPTH
 from corpus.files.kinds import tell_kind
 from corpus.files.row import NO_PYTHON_VALUE, TOO_LONG, BadRows, NumberedRows, Row, report_bad_row
+from corpus.files.zstd_contents import DamagedData
 
 # More at once are not read faster.
 _BATCH_ROWS = 64
