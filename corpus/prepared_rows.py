@@ -14,7 +14,7 @@ from corpus.errors import PreparedRowsError
 from corpus.files import Row
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record
 
-_MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
+MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
 
 
 class PreparedRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,11 +52,11 @@ def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
                 yield HashedRecord(row.build(), row.hash)
     except OSError as error:
         cause = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise PreparedRowsError(path, f"{cause}; {_MAKE_IT}") from None
+        raise PreparedRowsError(path, f"{cause}; {MAKE_IT}") from None
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of another shape
-        raise PreparedRowsError(path, f"not a prepared row ({error}); {_MAKE_IT}", number) from None
+        raise PreparedRowsError(path, f"not a prepared row ({error}); {MAKE_IT}", number) from None
     if number == 0:
-        raise PreparedRowsError(path, f"is empty; {_MAKE_IT}")
+        raise PreparedRowsError(path, f"is empty; {MAKE_IT}")
 
 
 def write_row(record: Record, digest: str) -> str:

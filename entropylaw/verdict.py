@@ -174,7 +174,7 @@ def check(
     format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Hash all data and results that are here, whatever their size.")
+        bool, typer.Option("--verify", help="Hash all data and results that are here, and judge the version again.")
     ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
     base: Base = None,
@@ -182,7 +182,8 @@ def check(
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
     Where data, parameters or history changed after the verdict, it exits 3 too. To find that out it compares what DVC
-    and Git note of them, in a fraction of a second. --verify also reads every result and all data that is here.
+    and Git note of them, in a fraction of a second. --verify also reads every result and all data that is here, and
+    judges the version again if its rows are here.
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """

@@ -59,7 +59,7 @@ class StoredEntry(HistoryEntry):
     status: AcceptedStatus
     waived: bool = field()
     waivers: tuple[StoredWaiver, ...] = field()  # type: ignore[assignment]
-    datasets: dict[str, StoredReference]  # type: ignore[assignment]
+    datasets: dict[str, StoredReference]
     scores: dict[str, float] = field()
     start: StoredStart | None = None  # type: ignore[assignment]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from entropylaw.cli import app
-from entropylaw.repository.data_places import TRUSTED_VARIABLE
+from entropylaw.repository.data_places import CI_VARIABLE, TRUSTED_VARIABLE
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 
 ROW = json.dumps({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "secret"}]}) + "\n"
@@ -28,6 +29,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.delenv(TRUSTED_VARIABLE, raising=False)
     monkeypatch.delenv(STAGE_VARIABLE, raising=False)
+    monkeypatch.delenv(CI_VARIABLE, raising=False)
     return folder
 
 
@@ -60,7 +62,12 @@ OUTSIDE = {
 }
 
 
-@pytest.mark.parametrize("kind", OUTSIDE)
+# `make test` tries one of each kind.
+SHARE = ("upwards", "a link", "a folder with a link in it")
+MORE = [pytest.param(kind, marks=pytest.mark.torture) for kind in OUTSIDE if kind not in SHARE]
+
+
+@pytest.mark.parametrize("kind", [*SHARE, *MORE])
 def test_data_outside_of_the_repository_is_refused_in_one_line(kind: str, repository: Path) -> None:
     outside = repository.parent / "private"
     link("data/link.jsonl", "../../private/rows.jsonl")
@@ -117,10 +124,31 @@ def test_a_folder_that_whoever_runs_it_trusts_is_read(repository: Path, monkeypa
     assert code == 0, said
 
 
-def test_what_a_user_types_may_lie_anywhere(repository: Path) -> None:
+@pytest.mark.parametrize("in_ci", [False, True])
+def test_what_a_user_types_may_lie_anywhere(in_ci: bool, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if in_ci:
+        monkeypatch.setenv(CI_VARIABLE, "true")
     name_in_params("data/own.jsonl")
     code, said = prepare("../private/rows.jsonl")
     assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "lint data",
+        *(pytest.param(c, marks=pytest.mark.torture) for c in ("lint 'data/*.jsonl'", "compress data/link.jsonl")),
+    ],
+)
+def test_in_ci_no_link_of_the_repository_leads_out_whatever_the_command(
+    command: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link("data/link.jsonl", "../../private/rows.jsonl")
+    name_in_params("data/own.jsonl")
+    assert CliRunner().invoke(app, shlex.split(command)).exit_code == 0
+    monkeypatch.setenv(CI_VARIABLE, "true")
+    done = CliRunner().invoke(app, shlex.split(command))
+    assert done.exit_code == 2 and "outside of the repository" in done.output
 
 
 def test_a_pipeline_in_a_folder_of_its_own_reads_data_of_its_repository(

@@ -23,6 +23,7 @@ from entropylaw.doctor.declared_stages import DeclaredStage, list_declared
 from entropylaw.doctor.finding import Finding
 from entropylaw.doctor.registry import examine
 from entropylaw.doctor.stale_stages import find_stale
+from entropylaw.repository.dvc_locks import drop_torn_rwlock
 from entropylaw.repository.lockfile import LockedStage, hash_as_dvc, look_up
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
@@ -247,6 +248,25 @@ def test_a_merge_conflict_is_named_before_anything_that_follows_from_it(reposito
         git("merge", "other")
     finding = find("repository")
     assert (finding.state, finding.text) == ("broken", "merge conflict in waivers.yaml")
+
+
+@pytest.mark.parametrize("left", ["", '{"read": {"a'])
+def test_notes_of_dvc_that_a_kill_cut_off_are_said_to_be_in_the_way(repository: Path, left: str) -> None:
+    write(".dvc/tmp/rwlock", '{"read": {}, "write": {}}')
+    assert find("repository").state == "ok"
+    write(".dvc/tmp/rwlock", left)
+    found = find("repository")
+    assert (found.state, found.remedy.partition("then ")[2]) == ("broken", "`rm .dvc/tmp/rwlock`")
+    drop_torn_rwlock(Path(".dvc/tmp"))
+    assert not Path(".dvc/tmp/rwlock").exists() and find("repository").state == "ok"
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.8])
+def test_a_dvc_lock_that_a_kill_cut_off_is_to_be_restored(repository: Path, share: float) -> None:
+    whole = Path("dvc.lock").read_text()
+    write("dvc.lock", whole[: int(share * len(whole))])
+    found = find("dvc.lock")
+    assert found.state == "broken" and "restore it from Git" in found.remedy
 
 
 def test_a_shallow_clone_is_said_to_be_one(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from corpus.errors import BadRow, DataError
+from corpus.files.contents import UnpackedBytes
 from corpus.files.json_text import DEEP, MAX_DEPTH
 from corpus.files.kinds import tell_kind
 from corpus.files.row import NO_PYTHON_VALUE, TOO_LONG, BadRows, NumberedRows, Row, report_bad_row
+from corpus.files.zstd_contents import DamagedData
 
 # More at once are not read faster.
 _BATCH_ROWS = 64
 # What the rows of a batch may amount to where all of them are the largest value that their column can hold.
-_BATCH_BYTES = 2**29
+_BATCH_BYTES = 2**28
 _ARROW_FILE_MAGIC = b"ARROW1"
 
 
@@ -87,7 +89,9 @@ def _read_batches(
 ) -> NumberedRows:
     number = 0
     with _table_errors(path, kind, lambda: number + 1):
+        unpacked = UnpackedBytes(path)
         for batch in batches:
+            unpacked.add(batch.nbytes)
             # Row by row, although whole batches convert faster: an error then belongs to one row.
             for index in range(batch.num_rows):
                 part = batch.slice(index, 1)
@@ -125,6 +129,8 @@ def _table_errors(path: Path, kind: str, row: Callable[[], int | None] = lambda:
 
     try:
         yield
+    except DamagedData as error:
+        raise DataError(path, str(error), row(), "row") from None
     except UnicodeDecodeError:  # the name of a column
         raise DataError(path, "invalid UTF-8", row(), "row") from None
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:

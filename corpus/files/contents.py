@@ -39,30 +39,39 @@ def open_contents(path: Path, compression: Compression) -> IO[bytes]:
     if not compression:
         return open(path, "rb")
     contents = gzip.GzipFile(path, "rb") if compression == "gzip" else ZstdContents(path)
-    bounded = _BoundedContents(contents, path.stat().st_size)
+    bounded = _BoundedContents(contents, path)
     return cast(IO[bytes], io.BufferedReader(cast(Any, bounded), _BUFFER_BYTES))
 
 
-class _BoundedContents(io.RawIOBase):
-    """What a packed file holds, up to a multiple of its size: a few kilobytes may unpack to more than any disk holds.
-
-    Reading further raises DamagedData.
+class UnpackedBytes:
+    """Counts what a packed file unpacks to, up to a multiple of its size: a few kilobytes may unpack to more than any
+    disk holds.
     """
 
-    def __init__(self, contents: Any, packed_bytes: int) -> None:
-        self._contents = contents
-        self._left = max(_UNBOUNDED_BYTES, _LARGEST_RATIO * packed_bytes)
+    def __init__(self, path: Path) -> None:
+        self._left = max(_UNBOUNDED_BYTES, _LARGEST_RATIO * path.stat().st_size)
+
+    def add(self, count: int) -> None:
+        """Raises DamagedData where it is too much."""
+        self._left -= count
+        if self._left < 0:
+            raise DamagedData(
+                f"unpacks to more than {_LARGEST_RATIO} times its size, as no text does; if it is meant, unpack it"
+            )
+
+
+class _BoundedContents(io.RawIOBase):
+    """What a packed file holds; reading more of it than UnpackedBytes allows raises DamagedData."""
+
+    def __init__(self, contents: Any, path: Path) -> None:
+        self._contents, self._unpacked = contents, UnpackedBytes(path)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, target: Any) -> int:
         count: int = self._contents.readinto(target)
-        self._left -= count
-        if self._left < 0:
-            raise DamagedData(
-                f"unpacks to more than {_LARGEST_RATIO} times its size, as no text does; if it is meant, unpack it"
-            )
+        self._unpacked.add(count)
         return count
 
     def close(self) -> None:

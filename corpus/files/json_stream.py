@@ -39,7 +39,15 @@ from corpus.files.row import (
 # Larger pieces are not read faster, and a value that a piece ends in is parsed twice.
 _PIECE_BYTES = 2**18
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
-_OUT_OF_STRING, _IN_STRING = re.compile(r'["\[\]{}]'), re.compile(r'\\.|"', re.DOTALL)
+_OUT_OF_STRING, _IN_STRING = re.compile(r'"|[\[{]++|[\]}]++'), re.compile(r'\\.|"', re.DOTALL)
+# What needs no count of brackets: whole strings, and lists and objects that hold none.
+_STRING = r'"(?:[^"\\]|\\.)*+"'
+_FLAT = re.compile(
+    rf'(?:[^"\[\]{{}}]++|{_STRING}|\[(?:[^"\[\]{{}}]++|{_STRING})*+\]|\{{(?:[^"\[\]{{}}]++|{_STRING})*+\}})++',
+    re.DOTALL,
+)
+# In rows of the largest size: what a value without an end may swallow before the reading stops.
+_SWALLOWED = 4
 # A text that ends in half a token fails this close to its end; \ud83d\ude00 is the longest token that can be split.
 _SPLIT_TOKEN = 16
 
@@ -279,22 +287,35 @@ class _JsonStream:
         if self.peek() not in ('"', "[", "{"):
             self.read_whole_value()
             return
-        depth, in_string = 0, False
+        depth, in_string, stepped = 0, False, 0
         while True:
+            if depth and not in_string and (flat := _FLAT.match(self.text, self.position)):
+                stepped += flat.end() - self.position
+                self.position = flat.end()
             found = (_IN_STRING if in_string else _OUT_OF_STRING).search(self.text, self.position)
             if found is None:
                 # A backslash at the end waits for the character that it escapes.
                 waiting = in_string and self.text.endswith("\\")
+                stepped += len(self.text) - self.position
+                if stepped > _SWALLOWED * self.max_row_bytes:
+                    cause = f"not JSON: a value of more than {_SWALLOWED * self.max_row_bytes:,} characters"
+                    raise self.error(f"{cause}; is its end missing?")
                 self.position = max(self.position, len(self.text) - waiting)
                 if not self._read_piece(_PIECE_BYTES):
                     raise self.error("not JSON: a value has no end; was the file cut short?")
                 continue
+            stepped += found.end() - self.position
             self.position = found.end()
             if in_string:
                 in_string = found[0] != '"'
             elif found[0] == '"':
                 in_string = True
+            elif found[0][0] in "[{":
+                depth += len(found[0])
+            elif len(found[0]) >= depth:
+                self.position = found.start() + depth
+                return
             else:
-                depth += 1 if found[0] in "[{" else -1
+                depth -= len(found[0])
             if depth == 0 and not in_string:
                 return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
+from corpus.errors import PreparedRowsError
+from corpus.prepared_rows import MAKE_IT
 from corpus.records import Message, Preference, Record
+from corpus.shapes import ShapeError, decode_json, parse_shape
 from entropylaw.export.losses import Losses
 
 MASKED = "the mark that an answer is not to be learned"
@@ -15,14 +17,23 @@ TOOLS, CALLS, REASONING = "the tools", "calls of tools", "reasoning"
 
 def read_calls(message: Message) -> list[dict[str, Any]]:
     """The calls of tools that a message makes, each with a name and arguments."""
-    calls: list[dict[str, Any]] = json.loads(message.tool_calls) if message.tool_calls else []
-    return calls
+    return _read(message.tool_calls, list[dict[str, Any]]) if message.tool_calls else []
 
 
 def read_tools(record: Record) -> list[Any]:
     """The tools that a model may call, as the data describes them."""
-    tools = json.loads(record.tools) if record.tools else []
+    tools = _read(record.tools, list[Any] | dict[str, Any] | str) if record.tools else []
     return tools if isinstance(tools, list) else [tools]
+
+
+def _read(text: str, shape: Any) -> Any:
+    """What a prepared row holds as canonical JSON. Raises PreparedRowsError where it does not: the row was edited."""
+    try:
+        return parse_shape(decode_json(text.encode()), shape)
+    except ShapeError as error:
+        raise PreparedRowsError(
+            "prepared rows", f"tools or calls of tools that are none ({error}); {MAKE_IT}"
+        ) from None
 
 
 def count_masked(answers: Iterable[Message], record: Record, losses: Losses) -> None:

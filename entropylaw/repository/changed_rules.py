@@ -28,7 +28,8 @@ NAMED = 8
 def list_changed_rules(base: Base, data_hash: str) -> tuple[str, ...]:
     """A sentence for each file in which this branch changed what its data is judged by, since it left its ``base``.
 
-    ``data_hash``: of the version under test, whose own entry in the history judges nothing. Raises NotAssessedError where a stage that judges, or its command, is gone.
+    ``data_hash``: of the version under test, whose own entry in the history judges nothing. Raises NotAssessedError
+    where a stage that judges, or its command, is gone.
     """
     paths = [PARAMS_FILE, PIPELINE_FILE.as_posix(), layout.CALIBRATION.as_posix(), layout.WAIVERS.as_posix()]
     there = {path: blob for path, blob in list_committed(base.commit, paths).items() if path in paths}

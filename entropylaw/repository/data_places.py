@@ -17,6 +17,8 @@ from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 
 # Folders outside of the repository that data may lie in, such as a shared disk; separated as in PATH.
 TRUSTED_VARIABLE = "ENTROPYLAW_DATA_FOLDERS"
+# GitHub, GitLab and nearly all other systems set it for what they run.
+CI_VARIABLE = "CI"
 # Where DVC links data to its cache, which may lie anywhere: the object is named by the hash of what it holds, and so
 # nobody can name a file by it whose content they do not know.
 _CACHE_OBJECT = re.compile(r"/(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")
@@ -26,13 +28,17 @@ def require_trusted_place(path: Path, is_named: bool) -> None:
     """Raise EntropylawError where data lies outside of the repository and was not named by the user.
 
     ``is_named``: params.yaml names it. Within a stage that DVC runs, the command line is of dvc.yaml. A path that a
-    user types may lead anywhere, and without a Git repository there is no outside.
+    user types may lead anywhere; in a CI system no link in the repository may, because a pull request can have made it.
+    Without a Git repository there is no outside.
     """
     root = _find_repository()
-    if root is None or is_hub_name(path) or not (is_named or STAGE_VARIABLE in os.environ):
+    is_named = is_named or STAGE_VARIABLE in os.environ
+    if root is None or is_hub_name(path) or not (is_named or os.environ.get(CI_VARIABLE)):
         return
     named = filter(None, os.environ.get(TRUSTED_VARIABLE, "").split(os.pathsep))
     trusted = [root, *map(_resolve, named)]
+    if not is_named and not Path(os.path.abspath(path)).is_relative_to(root):
+        return
     for file in _list_links(path):
         real = _resolve(file)
         if not any(map(real.is_relative_to, trusted)) and not (file.is_symlink() and _CACHE_OBJECT.search(str(real))):

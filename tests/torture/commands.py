@@ -42,7 +42,7 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         """How a command ended. A traceback is never right, whatever was done to it."""
         process = self.start(words, before, **options)
-        told, errors = process.communicate(timeout=120)
+        told, errors = process.communicate(timeout=300)
         assert "Traceback" not in (errors or ""), errors
         return subprocess.CompletedProcess(words, process.returncode, told, errors)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from made_up_rows import Rows, change, draw_chats
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
@@ -108,7 +109,7 @@ def judge() -> None:
 
 
 def record(*names: str) -> None:
-    """Have dvc.lock record that these stages ran on what is here and wrote what is here, as `dvc commit --force` does."""
+    """Have dvc.lock record that these stages read and wrote what is here, as `dvc commit --force` does."""
     yaml = YAML()
     pipeline, params = yaml.load(Path("dvc.yaml")), yaml.load(Path("params.yaml"))
     path = Path("dvc.lock")
@@ -189,6 +190,16 @@ def build(folder: Path) -> Path:
         track("data/sft.jsonl")
         commit("A risky update")
     return work
+
+
+_BUILT: list[Path] = []
+
+
+def build_once(factory: pytest.TempPathFactory) -> Path:
+    """The repository for all tests of a run; each works on a copy."""
+    if not _BUILT:
+        _BUILT.append(build(factory.mktemp("risky")))
+    return _BUILT[0]
 
 
 @contextlib.contextmanager

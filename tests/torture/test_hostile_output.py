@@ -1,6 +1,7 @@
 """Whatever stands in names, reasons, owners, labels and errors: printed, it is text on one line and no command."""
 
 import itertools
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -118,8 +119,6 @@ COMMANDS = (
     "check",
     *(f"check --format {name}" for name in ("markdown", "json", "junit", "github", "gitlab")),
     "gate",
-    "report",
-    "assess",
     "accept",
     "doctor",
     "doctor --json",
@@ -129,10 +128,17 @@ COMMANDS = (
 )
 
 
+# These import the libraries that draw and compute.
+SLOW_COMMANDS = ("report", "assess")
+
+
+@pytest.mark.parametrize(
+    "commands", [COMMANDS, pytest.param(SLOW_COMMANDS, marks=pytest.mark.torture)], ids=["quick", "slow"]
+)
 def test_no_command_prints_what_its_files_hold_as_anything_but_text(
-    hostile_repository: Path, tally: Callable[..., None]
+    commands: tuple[str, ...], hostile_repository: Path, tally: Callable[..., None]
 ) -> None:
-    for command in COMMANDS:
+    for command in commands:
         done = CliRunner().invoke(app, command.split())
         # Anything else would be a traceback.
         assert isinstance(done.exception, SystemExit | None), (command, done.exc_info)
@@ -152,16 +158,19 @@ def list_commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tup
             yield (*names, name), command
 
 
+# The name that `make test` tries.
+QUICK = NAMES[2]
 ALL = list(list_commands(typer.main.get_command(app)))
 
 
-@pytest.mark.parametrize("name", [NAMES[2], *(pytest.param(n, marks=pytest.mark.torture) for n in NAMES)])
+@pytest.mark.parametrize("name", [QUICK, *(pytest.param(n, marks=pytest.mark.torture) for n in NAMES if n != QUICK)])
 def test_no_command_prints_what_it_was_given_as_anything_but_text(
     name: str, in_tmp_path: Path, tally: Callable[..., None]
 ) -> None:
     """Every argument and every option of text, in a folder that holds nothing."""
     for words, command in ALL:
-        if words[0] in ("demo", "init"):  # they make folders
+        # The first two make folders, and the others take seconds to say that there is no such file.
+        if words[0] in ("demo", "init", *(("probe", "base-model") if name == QUICK else ())):
             continue
         given = [name for p in command.params if p.param_type_name == "argument" and p.nargs == 1]
         for option in command.params:
@@ -172,6 +181,48 @@ def test_no_command_prints_what_it_was_given_as_anything_but_text(
         assert done.output, words
         assert_harmless(done.output)
         tally("commands with hostile arguments")
+
+
+ON_DATA = (
+    "prepare FILE --out out.jsonl",
+    "prepare FILE --out out.jsonl --json",
+    "compress FILE",
+    "compress FILE --json",
+    "lint FILE --show-text",
+    *(f"lint FILE --show-text --format {name}" for name in ("markdown", "json", "junit", "github", "gitlab", "sarif")),
+    "select random FILE --out out.jsonl --rows 3",
+    "compare FILE FILE --no-probe",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [ON_DATA[0], *(pytest.param(c, marks=pytest.mark.torture) for c in ON_DATA[1:])])
+def test_no_command_prints_what_rows_hold_as_anything_but_text(
+    command: str, in_tmp_path: Path, tally: Callable[..., None]
+) -> None:
+    """Texts, labels, roles, keys and the name of the file itself, sound rows and bad ones."""
+    path = in_tmp_path / "x\x1b[2J::error::##[x] \u202e.jsonl"
+    rows: list[Any] = [
+        {"messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": f"a {i}"}]}
+        for i in range(200)
+    ]
+    for i, name in enumerate(NAMES):
+        rows[i]["messages"][0]["content"] = rows[i]["messages"][1]["content"] = name
+        rows[i + 10]["source"] = rows[i + 10]["id"] = name
+        rows[i + 20] |= {name: name, "metadata": {name: [name]}}
+        rows[i + 30]["messages"][1] |= {name: name, "name": name, "tool_calls": name}
+    rows[50]["messages"][0]["role"] = NAMES[2]
+    rows[51]["messages"] = NAMES[1]
+    rows[52] = {NAMES[1]: NAMES[2]}
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows) + NAMES[2] + "\n")
+    (in_tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "params.yaml").read_text())
+    done = CliRunner().invoke(app, [word.replace("FILE", path.name) for word in command.split()])
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
+    assert done.output
+    markup = "--format" in command or "--json" in command
+    printed = re.sub(r"(?m)^::(error|warning|notice) ", "", done.output) if "github" in command else done.output
+    assert_harmless(printed, markup)
+    tally("commands on hostile rows")
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -18,7 +18,7 @@ from victim import State, Victim, build, list_stages
 from corpus.files import write_rows
 from entropylaw.demo.chitchat import ChatLog, to_conversation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.torture]
 
 Tally = Callable[..., None]
 
@@ -47,6 +47,9 @@ COMMANDS = {
     "rate": ["entropylaw", "rate", "data/prepared/sft.jsonl", "--rows", "20", "--out", "results/quality.json"],
     "waive": ["entropylaw", "waive", "all", "--reason", "we want it", "--owner", "ana", "--expires", "2999-01-01"],
 }
+INIT = ["entropylaw", "init", "--dataset", "sft=data/chats.jsonl"]
+# What a team may have in its .gitignore.
+OWN = "# données\n*.pyc\n".encode("latin-1")
 # Stages that take a second or two are killed more often than those that load torch.
 QUICK = ("prepare", "compression", "consistency", "assess", "report", "gate", "select", "release")
 
@@ -111,7 +114,6 @@ def list_names() -> Iterator[str]:
     yield from ("base_model", "calibration", "assess", "report", "gate", "sft", "kto", "evaluate", "release")
 
 
-@pytest.mark.torture
 @pytest.mark.parametrize("stage", list(list_names()))
 def test_a_stage_that_is_killed_runs_again_to_the_same_result(
     team: Victim, stage: str, tmp_path: Path, tally: Tally
@@ -120,7 +122,6 @@ def test_a_stage_that_is_killed_runs_again_to_the_same_result(
     tally("kills of single stages", survive(team, list_stages(team)[stage], kills, tmp_path))
 
 
-@pytest.mark.torture
 @pytest.mark.parametrize("command", ["accept", "score", "export", "backfill", "select"])
 def test_a_command_that_is_killed_runs_again_to_the_same_result(
     team: Victim, command: str, tmp_path: Path, tally: Tally
@@ -130,12 +131,10 @@ def test_a_command_that_is_killed_runs_again_to_the_same_result(
     tally("kills of other commands", survive(team, COMMANDS[command], 10, tmp_path, then))
 
 
-@pytest.mark.torture
 def test_a_waiver_is_there_or_not_when_waive_is_killed(risky: Victim, tmp_path: Path, tally: Tally) -> None:
     tally("kills of other commands", survive(risky, COMMANDS["waive"], 10, tmp_path))
 
 
-@pytest.mark.torture
 def test_a_judge_is_paid_once_when_rate_is_killed(team: Victim, tmp_path: Path, tally: Tally) -> None:
     with serve_judge(lambda received: say("[[4]]")) as judge:
         rated = team.copy(tmp_path / "rated", seed=0)
@@ -157,34 +156,48 @@ def test_a_judge_is_paid_once_when_rate_is_killed(team: Victim, tmp_path: Path, 
     tally("kills of other commands", kills)
 
 
-@pytest.mark.torture
-def test_init_that_is_killed_leaves_the_teams_own_gitignore(
-    chat_logs: list[ChatLog], tmp_path: Path, tally: Tally
-) -> None:
-    fresh = Victim(tmp_path / "fresh")
+@pytest.fixture
+def fresh(chat_logs: list[ChatLog], tmp_path: Path) -> Victim:
+    """A repository before `init`, whose own .gitignore is not UTF-8."""
+    team = Victim(tmp_path / "fresh")
     rows = [to_conversation(log) for log in chat_logs if 200 < sum(map(len, log.turns)) < 2000][:120]
-    write_rows(fresh.folder / "data" / "chats.jsonl", rows)
-    own = "# données\n*.pyc\n".encode("latin-1")
-    (fresh.folder / ".gitignore").write_bytes(own)
-    fresh.begin("data/chats.jsonl")
-    words = ["entropylaw", "init", "--dataset", "sft=data/chats.jsonl"]
+    write_rows(team.folder / "data" / "chats.jsonl", rows)
+    (team.folder / ".gitignore").write_bytes(OWN)
+    team.begin("data/chats.jsonl")
+    return team
+
+
+def test_init_that_is_killed_leaves_the_teams_own_gitignore(fresh: Victim, tmp_path: Path, tally: Tally) -> None:
     unbroken = fresh.copy(tmp_path / "unbroken", seed=0)
     began = time.monotonic()
-    assert unbroken.finish(words).code == 0
+    assert unbroken.finish(INIT).code == 0
     seconds, kills = time.monotonic() - began, 0
-    for number in range(10):
+    for number in range(6):
         victim = fresh.copy(tmp_path / f"killed{number}", seed=number)
-        kills += victim.kill(words, within=seconds)
-        assert (victim.folder / ".gitignore").read_bytes().startswith(own)
-        # All the data lies under data/; what Git would take of it are DVC's files.
-        taken = [name for name in victim.list_for_git() if name.endswith((".jsonl", ".tmp"))]
-        assert not taken, f"git add --all would take {taken}"
-        assert victim.finish(words).code == 0
+        for _ in range(3):
+            kills += victim.kill(INIT, within=seconds)
+            assert (victim.folder / ".gitignore").read_bytes().startswith(OWN)
+            # All the data lies under data/; what Git would take of it are DVC's files.
+            taken = [name for name in victim.list_for_git() if name.endswith((".jsonl", ".tmp"))]
+            assert not taken, f"git add --all would take {taken}"
+        assert victim.finish(INIT).code == 0
         assert victim.read_state() == unbroken.read_state()
     tally("kills of other commands", kills)
 
 
-@pytest.mark.torture
+def test_two_inits_at_once_write_what_one_does(fresh: Victim, tmp_path: Path, tally: Tally) -> None:
+    unbroken = fresh.copy(tmp_path / "unbroken", seed=0)
+    assert unbroken.finish(INIT).code == 0
+    for number in range(4):
+        both = fresh.copy(tmp_path / str(number), seed=0)
+        processes = [both.start(INIT) for _ in range(2)]
+        said = [process.communicate(timeout=300)[0] for process in processes]
+        codes = sorted(process.returncode for process in processes)
+        assert codes == [0, 0] or (codes == [0, 2] and any("changed meanwhile" in text for text in said)), said
+        assert both.read_state() == unbroken.read_state()
+    tally("commands side by side", 8)
+
+
 def test_a_pipeline_that_is_killed_goes_on_to_the_same_result(
     team: Victim, tmp_path: Path, chat_logs: list[ChatLog], tally: Tally
 ) -> None:
@@ -211,7 +224,6 @@ def test_a_pipeline_that_is_killed_goes_on_to_the_same_result(
     tally("kills of dvc repro", kills)
 
 
-@pytest.mark.torture
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stage", ["prepare@sft", "select@sft", "calibration", "sft"])
 def test_a_stage_that_is_stopped_leaves_no_temporary_file(
@@ -230,7 +242,6 @@ def test_a_stage_that_is_stopped_leaves_no_temporary_file(
     assert victim.read_state() == unbroken.read_state()
 
 
-@pytest.mark.torture
 @pytest.mark.parametrize(
     ("stage", "folder"),
     [("base_model", "models/base"), ("sft", ".entropylaw/checkpoints/sft-"), ("kto", ".entropylaw/")],
@@ -252,7 +263,6 @@ def test_a_model_that_has_no_room_names_its_folder(
     assert victim.read_state() == team.read_state()
 
 
-@pytest.mark.torture
 def test_two_runs_of_a_pipeline_at_once_leave_what_one_does(team: Victim, tmp_path: Path, tally: Tally) -> None:
     """DVC lets one of them do a stage, and has the other stop or wait; neither mixes its results with the other's."""
     changed = team.copy(tmp_path / "changed", seed=0)
@@ -270,7 +280,17 @@ def test_two_runs_of_a_pipeline_at_once_leave_what_one_does(team: Victim, tmp_pa
     tally("pipelines side by side", 2)
 
 
-@pytest.mark.torture
+@pytest.mark.parametrize("command", ["accept", "score"])
+def test_notes_of_dvc_that_a_kill_cut_off_do_not_stop_a_command_that_asks_dvc(
+    team: Victim, command: str, tmp_path: Path
+) -> None:
+    torn = team.copy(tmp_path / "torn", seed=0)
+    (torn.folder / ".dvc" / "tmp" / "rwlock").write_text("")
+    assert "JSON structure is corrupted" in torn.run("dvc status", code=255)
+    assert torn.finish(COMMANDS[command]).code == 0
+    assert "up to date" in torn.run("dvc status")
+
+
 def test_the_same_version_is_accepted_once_by_two_at_once(team: Victim, tmp_path: Path, tally: Tally) -> None:
     for number in range(4):
         both = team.copy(tmp_path / str(number), seed=0)

@@ -10,22 +10,23 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ruamel.yaml import YAML
-from tampering import build, commit, edited, find_entry, git, record_all, run
+from tampering import build_once, commit, edited, find_entry, git, judge, record_all, run
 
 from corpus.artifacts import read_json, write_json
 from entropylaw.repository.history_guard import GITLAB_BASE, TARGET_VARIABLES
 from monitor.history_entry import make_id
+from reports.checks import CheckFormat
 
 VERDICT = "results/verdict.json"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("risky"))
+    return build_once(tmp_path_factory)
 
 
 @pytest.fixture
@@ -280,7 +281,10 @@ def link_the_verdict() -> None:
 
 
 def overwrite(path: str, text: str) -> Callable[[], None]:
-    return lambda: None if Path(path).write_text(text) else None
+    def tamper() -> None:
+        Path(path).write_text(text)
+
+    return tamper
 
 
 def delete(path: str) -> Callable[[], None]:
@@ -347,7 +351,7 @@ TAMPERINGS: dict[str, Callable[[], None]] = {
     "its own entry passes": accept_myself("pass"),
     "its own entry is a baseline": accept_myself("baseline"),
     # Parameters, pipeline, approval, DVC's record
-    "parameters were loosened and nothing was run": edit_text("params.yaml", "false_alarm_rate: 0.05", "false_alarm_rate: 1e-9"),
+    "parameters were loosened and nothing was run": edit_text("params.yaml", "alarm_rate: 0.05", "alarm_rate: 1e-9"),
     "the gate runs true": edit_pipeline(run_instead("gate", "true")),
     "the verdict is copied": edit_pipeline(run_instead("assess", f"cp mine.json {VERDICT}")),
     "there is no gate": edit_pipeline(lambda stages: stages.pop("gate")),
@@ -367,13 +371,13 @@ ONLY_JUDGED_AGAIN = {
     "its rules pass", "its rules were skipped", "it is of an older tool", "the approval was written by hand",
 }  # fmt: skip
 # The share that `make test` tries: one of each kind.
-SHARE = {
-    "it says pass", "its rules pass", "it has no rules", "R is not a number", "the calibration is huge", "the history is gone",
-    "the parent has the version's own hash and a name that fits", "the gate runs true", "rows were changed",
-}  # fmt: skip
+SHARE = {"its rules pass", "the calibration is huge", "the parent has the version's own hash and a name that fits"}
 
 
-@pytest.mark.parametrize("recorded", [False, True], ids=["as it is", "recorded by DVC and committed"])
+@pytest.mark.parametrize(
+    "recorded",
+    [pytest.param(False, marks=pytest.mark.torture, id="as it is"), pytest.param(True, id="recorded and committed")],
+)
 @pytest.mark.parametrize(
     "name", [name if name in SHARE else pytest.param(name, marks=pytest.mark.torture) for name in TAMPERINGS]
 )
@@ -392,10 +396,63 @@ def test_no_tampering_opens_the_gate(work: Path, name: str, recorded: bool, tall
         assert code != 2 or "params.yaml" in said or "verdict.json" in said, said
         if code == 3:
             assert any(file in said for file in ("results/", "history", "dvc.", "params.yaml", "data/", "sft")), said
-    assert (
-        not Path("results/approval.json").exists()
-        or "approval" in name
-        or "gate" in name
-        or "stages" in name
-        or not recorded
+
+
+def loosen() -> str:
+    """Thresholds that nothing reaches, and a verdict by them."""
+    yaml = YAML()
+    params = yaml.load(Path("params.yaml"))
+    params["rules"].update(false_alarm_rate=1e-12, risky_rate=1e-12)
+    yaml.dump(params, Path("params.yaml"))
+    judge()
+    return "rules.false_alarm_rate 0.05"
+
+
+def waive_for_myself() -> str:
+    run("waive", "all", "--reason", "mine", "--owner", "mallory", "--expires", "2999-01-01")
+    judge()
+    return "waivers.yaml: waivers are not those of origin/main"
+
+
+def widen_within_bounds() -> str:
+    widen(0.5, 0.9)()
+    judge()
+    return "results/calibration.json: what counts as a benign update is not what it was in origin/main"
+
+
+def confirm_a_forged_version() -> str:
+    forge_an_entry(anchor=True)()
+    judge()
+    return "(confirmed)"
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("change_beside", [loosen, waive_for_myself, widen_within_bounds, confirm_a_forged_version])
+def test_what_a_branch_changes_beside_its_data_is_shown_to_the_reviewer(
+    work: Path, change_beside: Callable[[], str]
+) -> None:
+    said = change_beside()
+    record_all()
+    commit("Nothing to see")
+    for format in get_args(CheckFormat):
+        _, shown = run("check", "--format", format, code=None)
+        assert said in shown.replace("\\", ""), (format, shown)  # Markdown escapes underscores
+
+
+@pytest.mark.torture
+def test_a_forged_version_that_is_confirmed_passes_without_signatures_and_not_with_them(work: Path) -> None:
+    """What docs/decisions/0030 says that only a signature proves."""
+    git("checkout", "--quiet", "main")
+    Path("signers").write_text(
+        "ci@example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGZpbGxlcmZpbGxlcmZpbGxlcmZpbGxlcmZpbGxl\n"
     )
+    edit_text("params.yaml", "signers: null", "signers: signers")()
+    commit("From now on CI signs")
+    git("push", "--quiet", "origin", "main")
+    git("checkout", "--quiet", "update")
+    git("merge", "--quiet", "--no-edit", "main")
+    confirm_a_forged_version()
+    record_all()
+    commit("Nothing to see")
+    code, said = run("check", code=None)
+    assert code == 3 and "x2-ffffffff" in said and "has no signature" in said, said

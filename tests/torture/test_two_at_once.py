@@ -28,7 +28,7 @@ def run_together(place: Place, *commands: tuple[str, ...]) -> list[int]:
     """The exit codes of commands that are started at once."""
     processes = [place.start(words) for words in commands]
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert "Traceback" not in errors, errors
     return [process.returncode for process in processes]
 
@@ -70,7 +70,7 @@ def test_who_waits_says_for_whom_and_can_be_stopped(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == f"entropylaw: waiting for process {os.getpid()}, which writes here too\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 143
+        assert process.wait(300) == 143
         process.communicate()
     assert not (place.folder / "waivers.yaml").exists()
 

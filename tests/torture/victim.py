@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -74,17 +75,18 @@ class Victim(Stranger):
         started, sometimes all that it started with it. Whether it was still running. None of them may stay.
         """
         process = self.start(words)
-        time.sleep(self.random.uniform(0, within))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(self.random.uniform(0, within))
         running = process.poll() is None
         if running and self.random.random() < 0.5:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        said = process.stdout.read() if process.stdout else ""  # to its end: nobody holds the pipe open any more
-        process.wait()
+        with process:
+            said = process.stdout.read() if process.stdout else ""  # to its end: nobody holds the pipe open any more
         assert "Traceback" not in said, said
-        deadline = time.monotonic() + 30
-        while left := [item for item in session(process.pid)]:
+        deadline = time.monotonic() + 120
+        while left := list(session(process.pid)):
             assert time.monotonic() < deadline, f"{words}: {left} were left behind"
             time.sleep(0.1)
         return running
