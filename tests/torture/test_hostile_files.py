@@ -29,7 +29,7 @@ Files = Callable[[], Iterator[tuple[str, bytes]]]
 
 FAMILIES: dict[str, Files] = {"text": files_of_text, "packed": files_packed, "tables": files_of_tables}
 # No file of a few kilobytes may take longer.
-SECONDS = 10
+SECONDS, SECONDS_OF_WAITING = 10, 120
 # A message is a line that is read in a terminal or a log.
 LONGEST_MESSAGE = 1500
 
@@ -43,13 +43,17 @@ def in_time() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TookTooLong
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    before = [signal.signal(kind, stop) for kind in (signal.SIGPROF, signal.SIGALRM)]
+    # Of the processor's time: the machine may be busy. What waits for something takes none of it.
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(SECONDS_OF_WAITING)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before[0])
+        signal.signal(signal.SIGALRM, before[1])
 
 
 def require_read_or_refused(source: Path, out: Path) -> None:
