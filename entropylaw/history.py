@@ -56,12 +56,12 @@ def accept(
     from entropylaw import __version__
     from entropylaw.repository.reassess import require_judged
     from entropylaw.repository.recompute import require_recomputed
-    from entropylaw.repository.recorded_stages import list_fresh_stages, record_stages
+    from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.results import load_verdict
     from entropylaw.repository.signatures import find_key
     from entropylaw.repository.verify_results import require_current
-    from monitor.accept import accept_version, confirm
-    from monitor.history import find_own, read_history, replace_entry, write_entry
+    from monitor.accept import accept_version
+    from monitor.history import find_own, read_history, write_entry
 
     if not baseline and (reason is not None or owner is not None):
         raise EntropylawError("--reason and --owner are for `accept --baseline`; a risky rule is for `waive`")
@@ -75,17 +75,8 @@ def accept(
     require_recomputed(layout.VERDICT, verdict, history)
     require_judged(verdict)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
-    if anchor and accepted is not None and not baseline:
-        fresh = list_fresh_stages()
-        file = replace_entry(layout.HISTORY, confirm(accepted))
-        say(f"{file}: {accepted.name} is the anchor")
-        sign_anew(file, key)
-        write_reports_again(fresh)
-        return
-    if key and accepted is not None and not baseline:
-        fresh = list_fresh_stages()
-        sign_anew(replace_entry(layout.HISTORY, accepted), key)
-        record_stages(fresh)
+    if accepted is not None and (anchor or key) and not baseline:
+        change_accepted(accepted, anchor, key)
         return
     decision, waivers = require_approval(verdict, baseline)
     start = describe_start(verdict, reason, owner) if baseline else None
@@ -108,6 +99,23 @@ def accept(
     say(f"{file}: {entry.name} is {told}")
     sign_anew(file, key)
     write_reports_again(fresh, judged_anew=decision.exit_code == 3)
+
+
+def change_accepted(entry: HistoryEntry, anchor: bool, key: str | None) -> None:
+    """Make an accepted version the ``anchor``, or only sign it."""
+    from entropylaw.repository.recorded_stages import list_fresh_stages, record_stages
+    from monitor.accept import confirm
+    from monitor.history import replace_entry
+
+    fresh = list_fresh_stages()
+    file = replace_entry(layout.HISTORY, confirm(entry) if anchor else entry)
+    if anchor:
+        say(f"{file}: {entry.name} is the anchor")
+    sign_anew(file, key)
+    if anchor:
+        write_reports_again(fresh)
+    else:  # the signature lies in the folder that these stages read
+        record_stages(fresh)
 
 
 def sign_anew(file: Path, key: str | None) -> None:

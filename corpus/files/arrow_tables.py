@@ -12,13 +12,15 @@ from corpus.errors import BadRow, DataError
 from corpus.files.contents import UnpackedBytes
 from corpus.files.json_text import DEEP, MAX_DEPTH
 from corpus.files.kinds import tell_kind
-from corpus.files.row import NO_PYTHON_VALUE, TOO_LONG, BadRows, NumberedRows, Row, report_bad_row
+from corpus.files.row import NO_PYTHON_VALUE, TOO_LONG, BadRows, NumberedRows, Row, count_characters, report_bad_row
 from corpus.files.zstd_contents import DamagedData
 
 # More at once are not read faster.
 _BATCH_ROWS = 64
 # What the rows of a batch may amount to where all of them are the largest value that their column can hold.
 _BATCH_BYTES = 2**28
+# What a row takes in Python, though its table may say in one number that a million of them hold nothing.
+_ROW_BYTES = 2**9
 _ARROW_FILE_MAGIC = b"ARROW1"
 
 
@@ -91,7 +93,6 @@ def _read_batches(
     with _table_errors(path, kind, lambda: number + 1):
         unpacked = UnpackedBytes(path)
         for batch in batches:
-            unpacked.add(batch.nbytes)
             # Row by row, although whole batches convert faster: an error then belongs to one row.
             for index in range(batch.num_rows):
                 part = batch.slice(index, 1)
@@ -108,6 +109,8 @@ def _read_batches(
                     bad = BadRow(number, NO_PYTHON_VALUE, _name_bad_column(part, error))
                     report_bad_row(path, "row", bad, bad_rows)
                     continue
+                # Of the row, not of the table, in which one long value may stand for that of every row.
+                unpacked.add(_ROW_BYTES + count_characters(row))
                 yield number, row
     return number
 
