@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -111,14 +112,15 @@ def test_where_nothing_can_be_locked_a_command_says_so(
 def test_a_stage_ends_when_dvc_is_killed(tmp_path: Path) -> None:
     """Also where a shell stands between the two; else the stage would write beside the one of the next run."""
     place = make_place(tmp_path)
-    os.mkfifo(place.folder / "slow.jsonl")  # a command that reads it waits for ever
-    line = f"DVC_STAGE=prepare {sys.executable} -m entropylaw compress slow.jsonl; true"
-    dvc = subprocess.Popen(
-        [sys.executable, "-c", f"import subprocess; subprocess.run(['sh', '-c', {line!r}])"],
-        cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    # It is open as soon as the command opens it for reading; then the command waits for ever.
-    with dvc, open(place.folder / "slow.jsonl", "w"):
-        dvc.kill()
-        assert dvc.stdout is not None
-        assert dvc.stdout.read() == b"entropylaw: stopped\n"  # to its end: nobody is left that could write to it
+    words = shlex.join([sys.executable, "-m", "entropylaw", "waive", RULES[0], *WHO])
+    line = f"DVC_STAGE=prepare {words}; true"
+    with one_at_a_time(place.folder / LOCK):
+        dvc = subprocess.Popen(
+            [sys.executable, "-c", f"import subprocess; subprocess.run(['sh', '-c', {line!r}])"],
+            cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        with dvc:
+            assert dvc.stdout is not None
+            assert "waiting for" in dvc.stdout.readline()
+            dvc.kill()
+            assert dvc.stdout.read() == "entropylaw: stopped\n"  # to its end: nobody is left that could write to it
