@@ -79,7 +79,7 @@ class _TemporaryFile(io.FileIO):
 
 
 def _make_temporary(target: Path) -> tuple[_TemporaryFile, str]:
-    """A new temporary file beside its target, open and locked: its writer lives for as long as it is."""
+    """A new temporary file beside its target, open and locked. The system unlocks it when its writer ends."""
     while True:
         descriptor, temporary = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, target.parent)
         with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
@@ -132,8 +132,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, float):
-        # Nine significant digits: enough for every threshold, and the last bits of a sum that differ between
-        # processors do not change the file.
+        # Nine significant digits: enough for every threshold, and where processors differ in the last bits of a sum,
+        # the file is nearly always the same.
         return float(f"{value:.9g}") if math.isfinite(value) else None
     if hasattr(value, "tolist"):  # numpy's scalars and arrays
         return _plain(value.tolist())
@@ -143,17 +143,17 @@ def _plain(value: Any) -> Any:
 def write_json(path: str | os.PathLike[str], result: Any) -> None:
     """Write a result (dataclasses, containers, numbers) as JSON, whole or not at all; folders are made as needed.
 
-    Numbers keep nine significant digits, and what is not a finite number becomes null: the same result is the same
-    bytes on every machine.
+    Numbers keep nine significant digits, which hides most differences between processors in the last bits of a sum.
+    What is not a finite number becomes null.
     """
     write_text(path, to_json(result))
 
 
 def read_json(path: str | os.PathLike[str], made_by: str = "", repair: str = "") -> Any:
-    """Read a JSON result. ``made_by``: the command that makes it, to be named when it is missing or damaged.
+    """Read a JSON result. ``made_by``: the command that makes it, which the error names when it is missing or damaged.
 
-    ``repair``: what else is to be done about a damaged one. Raises DamagedResultError when it holds what no result
-    holds (see `decode_json`), and NotAssessedError when it is missing: what rests on it could not be assessed.
+    ``repair``: what to do about a damaged one instead. Raises DamagedResultError when it is damaged (see
+    `decode_json`), and NotAssessedError when it is missing: what rests on it could not be assessed.
     """
     content = b""
     try:
@@ -175,8 +175,8 @@ def read_result(
 ) -> T:
     """Read a JSON result as the dataclass that it was written from, or as any type that msgspec knows.
 
-    ``complete``: keys that have a default must be there too, as where no earlier release left them out. Raises what
-    `read_json` raises, and DamagedResultError, naming the place in the file, when it is anything else.
+    ``complete``: keys that have a default must be there too, for files in which every release wrote all of them. Raises
+    what `read_json` raises, and DamagedResultError, naming the place in the file, when its content is not of ``shape``.
     """
     return parse_result(read_json(path, made_by, repair), shape, path, made_by, repair, complete)
 
@@ -198,7 +198,7 @@ def parse_result(
 
 
 def _name_repair(made_by: str) -> str:
-    """DVC does a stage again that it takes for done only when it is told to."""
+    """What to do about a damaged file. DVC repeats a stage that it takes for done only with --force."""
     return f"run `{made_by.replace('dvc repro', 'dvc repro --force', 1)}`" if made_by else "restore it from Git"
 
 

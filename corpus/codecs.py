@@ -70,7 +70,7 @@ class Codec:
         return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
     def stream_after(self, text: bytes) -> Stream:
-        """A compressor that knows the text before what it is given, and writes no header. Only zlib has one."""
+        """A compressor for what follows ``text``, which it can copy from; it writes no header. Only zlib has one."""
         if self.name != "zlib":
             raise ValueError(f"{self.name} cannot go on after a text")
         return zlib.compressobj(self.level, wbits=-15, zdict=text[-ZLIB_WINDOW_BYTES:])

@@ -7,7 +7,7 @@ from typing import Literal
 
 from corpus.credentials import hide_credentials
 
-# Room for every message of ours. A longer one quotes what the data holds where a name is expected.
+# No message of ours is longer by itself. A longer one quotes data that stands where a name is expected.
 LONGEST_CAUSE = 1000
 
 
@@ -76,4 +76,4 @@ class NotAssessedError(EntropylawError):
 
 
 class DamagedResultError(NotAssessedError):
-    """A file that Entropylaw wrote and that is not what it wrote any more, or was written by another version of it."""
+    """A file of Entropylaw's that was damaged or edited, or was written by another version of it."""

@@ -25,8 +25,8 @@ class Stopped(KeyboardInterrupt):
 def end_like_ctrl_c() -> None:
     """Have SIGTERM and SIGHUP, which end a job and a terminal, raise KeyboardInterrupt as Ctrl-C does.
 
-    So whatever tidies up after one tidies up after all. A signal that this process was told to ignore, as `nohup` does,
-    stays ignored.
+    So the same code tidies up after all three. A signal that this process was told to ignore, as by `nohup`, stays
+    ignored.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -50,7 +50,7 @@ def stop_interrupting() -> None:
 
 
 def interrupt_code() -> int:
-    """The exit code after a KeyboardInterrupt, as shells have it: 128 and the signal's number.
+    """The exit code after a KeyboardInterrupt, as shells have it: 128 plus the signal's number.
 
     >>> interrupt_code()
     130
@@ -117,7 +117,7 @@ def end_with_starter() -> None:
 
 
 def _list_starters() -> list[int]:
-    """The numbers of the processes that started this one: shells, and the first that is none."""
+    """The ids of the processes that started this one, up to the first that is not a shell."""
     import psutil
 
     found = [os.getppid()]

@@ -71,7 +71,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def check_values(document: Any, most: int | None = None, finite: bool = True) -> None:
     """Raise ShapeError, naming the place, where a document holds a value that `decode_json` refuses.
 
-    ``most``: so many values it may hold, all told; YAML can repeat one a billion times in a few lines. ``finite``:
+    ``most``: it may hold so many values in all; YAML can repeat one a billion times in a few lines. ``finite``:
     whether floats must be.
     """
     waiting: list[tuple[Any, str, int]] = [(document, "", 1)]

@@ -177,7 +177,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     guard_streams()  # to the very end, where Python prints a traceback
     if STAGE_VARIABLE in os.environ:
-        # What a stage makes, nobody records when DVC is gone; the next run starts it again.
+        # When DVC is gone nobody records what a stage makes, and the next run starts it again.
         end_with_starter()
     code: object = None
     try:
@@ -192,7 +192,7 @@ def main() -> None:
     problem = flush_standard_streams()
     if problem is not None:
         note(f"entropylaw: {problem}")
-        # What was not told is no pass; an exit code that says more than that stays.
+        # Output that was lost must not look like a pass. An exit code that says more stays.
         code = code or 2
     stop_interrupting()
     sys.exit(code)  # type: ignore[arg-type]

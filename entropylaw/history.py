@@ -172,7 +172,7 @@ def describe_start(verdict: Verdict, reason: str | None, owner: str | None) -> d
     given = {"reason": (reason or "").strip(), "owner": (owner or "").strip()}
     for key, text in given.items():
         if text and not shows_something(text):
-            raise EntropylawError(f"--{key}: nobody sees the characters that it is made of")
+            raise EntropylawError(f"--{key}: made of invisible characters; write one that people can read")
     compared = verdict.parent_measurements
     unrun = [rule.id for rule in verdict.rules if rule.status == "not_assessed" and rule.dataset in compared]
     if not all(given.values()) and (unrun or any(given.values())):

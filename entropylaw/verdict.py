@@ -135,9 +135,9 @@ def gate(
 ) -> None:
     """Approve the version for training, or stop: exit 1 when it is risky, 3 when it could not be assessed.
 
-    It is not assessed either where accepted versions of the target branch are missing in history/, where the verdict
-    is on other data, parameters or history than are here, or where it is not the one that `assess` gives. A verdict
-    that another machine made is made again to see that, if its rows are here.
+    It also exits 3 where accepted versions of the target branch are missing in history/, or where the verdict does not
+    follow from the data, parameters, results and history that are here. A verdict that another machine made is judged
+    again to find that out, if its rows are here.
 
     Example: entropylaw gate && echo approved
     """
@@ -174,16 +174,19 @@ def check(
     format: Annotated[CheckFormat, typer.Option(help="How to show it.")] = CheckFormat.text,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on a warning too.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Hash all data and results that are here, and judge the version again.")
+        bool,
+        typer.Option(
+            "--verify", help="Hash all data and results that are here; judge the version again if its rows are here."
+        ),
     ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
     base: Base = None,
 ) -> None:
     """Show the verdict, and exit 0 for pass or warn, 1 for risky, 3 when it could not be assessed.
 
-    Where data, parameters or history changed after the verdict, it exits 3 too. To find that out it compares what DVC
-    and Git note of them, in a fraction of a second. --verify also reads every result and all data that is here, and
-    judges the version again if its rows are here.
+    It also exits 3 where data, parameters or history changed after the verdict. To find that out it compares what DVC
+    and Git note of them, in a fraction of a second. --verify also reads all data and results that are here, and judges
+    the version again if its rows are here.
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """

@@ -1,7 +1,7 @@
 """Whether what a verdict rests on is whole: of this data, of this configuration, and of numbers only.
 
-A number that is none compares with nothing, so a rule that meets one would find nothing. Measurements that are of other
-data would be compared all the same. Both must end before any rule is asked.
+NaN is neither above nor below any limit, so a rule that meets it would find nothing. Measurements of other data would
+be compared all the same. Both must end before any rule is asked.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ MAY_BE_NAN = {
 ANY_NUMBER = {("RowTable", "values")}
 # agreement.npy keeps six decimals of each row's cosine, in single precision.
 AGREEMENT_TOLERANCE = 1e-5
-# By so much, up or down, does a benign update of at most half of the rows move ln R, or a mean cosine: beyond it
-# the one ratio is twice the other. On real data the changes are a hundredth of it.
+# No benign update of up to half of the rows moves ln R, or a mean cosine, by more than this, up or down: one ratio
+# would be twice the other. On real data the changes are a hundredth of it.
 MOST_BENIGN_CHANGE = math.log(2)
 # An untrained model of 100,000 tokens has a loss of 11.5 nats. Benign updates and reruns move L by hundredths of a nat;
 # where they move it by a nat, the runs did not measure the data.
@@ -139,8 +139,8 @@ def _require_numbers(value: object, where: str) -> None:
 
 
 def list_unsound(value: Any, path: str = "", nan: bool = False) -> Iterator[str]:
-    """The places below a value at which a number is none, or is infinite, and may not be. ``nan``: whether this one may
-    be none.
+    """The places in a value where a number is NaN or infinite and may not be. ``nan``: whether the value itself may be
+    NaN.
 
     >>> from monitor.verdict import Measurements
     >>> list(list_unsound({"sft": Measurements(9, 2.5, math.inf, 5.1, 0.3, added_r_long=math.nan)}))

@@ -39,14 +39,14 @@ def _find_unknown(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
     if type(verdict.schema_version) is not int or verdict.schema_version != SCHEMA_VERSION:
         return f"schema_version is {verdict.schema_version!r}, and this tool writes {SCHEMA_VERSION}"
     if verdict.status not in STATUSES:
-        return f"status is {verdict.status!r}, which is none"
+        return f"status is {verdict.status!r}, which is no status"
     known = {rule.id for rule in rules}
     for result in verdict.rules:
         where = f"rule {result.id!r} of {result.dataset!r}"
         if result.id not in known:
             return f"{where} is none of this tool's"
         if result.status not in RULE_STATUSES:
-            return f"{where} has the status {result.status!r}, which is none"
+            return f"{where} has {result.status!r} for a status, which is none"
         if result.dataset not in verdict.measurements:
             return f"{where} is about a dataset that was not measured"
         if result.status in ("pass", "warn", "risky") and not _is_number(result.p_value):

@@ -33,10 +33,10 @@ class ReportData:
 
     ``blocked``: the gate lets no training start. ``version``: under the name it was accepted by, if it was.
     ``rules``: the worst results first. ``excerpts``: texts of the shown rows, by content hash. ``files``: the data file
-    of each dataset, where it is known. ``versions``: of many the latest ones, and ``left_out`` says so; else it is
-    empty. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of
-    models trained on this version, empty as long as there are none. ``notes``: what the branch changed beside its data,
-    such as thresholds; a sentence each.
+    of each dataset, where it is known. ``versions``: of many the latest ones. ``left_out``: a sentence on the others,
+    empty where there are none. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of models
+    trained on this version, empty as long as there are none. ``notes``: what the branch changed beside its data, such
+    as thresholds; a sentence each.
     """
 
     status: Status

@@ -75,7 +75,7 @@ def test_a_name_that_cannot_be_seen_is_refused(name: str, in_tmp_path: Path) -> 
 
 @pytest.mark.parametrize("owner", ["\u200b\u200d", "\u3164", "\u2800 \u2800"])
 def test_an_owner_that_cannot_be_seen_is_refused(owner: str) -> None:
-    with pytest.raises(EntropylawError, match="--owner: nobody sees the characters"):
+    with pytest.raises(EntropylawError, match="--owner: made of invisible characters"):
         describe_start(sample_verdict("not_assessed"), "meant", owner)
 
 

@@ -37,12 +37,13 @@ def probe_loss(
     trained_from: float,
     progress: Progress = ignore_progress,
 ) -> ProbeResult:
-    """Measure L of a data version. Preferences are probed by ``probe_preferences``. A small model on a CPU gives
-    the same bits whatever the number of threads.
+    """Measure L of a data version. Preferences are probed by ``probe_preferences``.
 
     First the model reads all probed rows as it is, which gives each row's loss. Then it is trained on the first of
     them, in place: pass a fresh one. ``trained_from`` is the base model card's. Raises NotAssessedError when fewer
     rows than one batch can be probed.
+
+    A small model on a CPU gives the same bits on any number of threads (`same_bits`).
     """
     is_pairs = any(isinstance(record, Preference) for record, _ in records)
     with same_bits(model):

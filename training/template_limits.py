@@ -12,9 +12,9 @@ from types import FrameType
 
 from corpus.errors import EntropylawError
 
-# Processor time, which another program that takes the cores does not count into. Ordinary templates need a thousandth.
+# Processor time, so that other programs on the machine do not count. Ordinary templates need a thousandth.
 MAX_SECONDS = 10.0
-# Beside what this process has already, of addresses: a text is a few times its size in memory while it grows.
+# Address space beside what this process has already: a text that grows takes a few times its size.
 MAX_MEMORY_BYTES = 2**30
 # A template writes what it is given, at most escaped as \u00e9 is, and some words of its own; tools are the longest.
 FREE_CHARACTERS = 1_000_000

@@ -1,6 +1,6 @@
 """How many threads torch computes with.
 
-Threads share out a sum in parts, and the parts' sums are added up in another order: the last bits then differ.
+Threads share out a sum in parts and add up the parts' sums, so another number of threads gives other last bits.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def limit_threads(threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def same_bits(model: PreTrainedModel) -> Iterator[None]:
-    """Let a small model on a CPU compute with one thread, so that its losses are the same to the last bit whatever the
-    number of threads. A larger one keeps its threads: its L then differs by much less than a rule can see.
+    """Let a small model on a CPU compute with one thread, so that its losses are the same to the last bit on any number
+    of cores. A larger one keeps its threads: its L then differs by much less than a rule can see. Decision 31 says why.
     """
     if model.device.type == "cpu" and model.num_parameters() <= SMALL_PARAMETERS:
         with limit_threads(1):

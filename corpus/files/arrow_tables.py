@@ -17,7 +17,7 @@ from corpus.files.zstd_contents import DamagedData
 
 # More at once are not read faster.
 _BATCH_ROWS = 64
-# What the rows of a batch may amount to where all of them are the largest value that their column can hold.
+# A batch takes at most so much, even where each of its rows is as large as a row of its group can be.
 _BATCH_BYTES = 2**28
 # What a row takes in Python, though its table may say in one number that a million of them hold nothing.
 _ROW_BYTES = 2**9
@@ -33,7 +33,7 @@ def read_parquet(path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> Nu
         with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
             _require_plain_schema(file.schema_arrow, path)
             for group in range(file.num_row_groups):
-                # Not by its columns: of damaged ones the library ends the process.
+                # Not the sizes of its columns: to ask a damaged file for them ends the process.
                 rows = _rows_at_once(file.metadata.row_group(group).total_byte_size)
                 yield from file.iter_batches(rows, row_groups=[group])
 
@@ -68,8 +68,8 @@ def read_arrow(path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> Numb
 
 
 def _rows_at_once(group_bytes: int) -> int:
-    """How many rows of a row group of so many unpacked bytes are read at once: few of a large one, since columns that
-    name long values by a number each may hold a value of nearly that size in every row.
+    """How many rows of a row group of so many unpacked bytes are read at once. Few of a large one: where a column
+    stores each long value once and names it by a number, every row may hold a value of nearly that size.
     """
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, group_bytes)))
 
@@ -141,7 +141,7 @@ def _table_errors(path: Path, kind: str, row: Callable[[], int | None] = lambda:
 
 
 def count_parquet_rows(path: Path) -> int:
-    """The number of rows, from the file's own notes. Raises DataError."""
+    """The number of rows, by the file's own notes. Raises DataError."""
     import pyarrow.parquet
 
     with _table_errors(path, "parquet"):

@@ -19,7 +19,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Lines are read from a buffer of this size.
 _BUFFER_BYTES = 2**17
 # Text is packed to a third or a twentieth; a set of which nine rows in ten are copies, to a hundredth. What unpacks to
-# little is read whatever it is.
+# less than _UNBOUNDED_BYTES is read at any ratio.
 _LARGEST_RATIO, _UNBOUNDED_BYTES = 200, 2**26
 
 
@@ -56,7 +56,8 @@ class UnpackedBytes:
         self._left -= count
         if self._left < 0:
             raise DamagedData(
-                f"unpacks to more than {_LARGEST_RATIO} times its size, as no text does; if it is meant, unpack it"
+                f"unpacks to more than {_LARGEST_RATIO} times its size, which text never does; if it is meant, "
+                "unpack it first"
             )
 
 

@@ -46,7 +46,7 @@ _FLAT = re.compile(
     rf'(?:[^"\[\]{{}}]++|{_STRING}|\[(?:[^"\[\]{{}}]++|{_STRING})*+\]|\{{(?:[^"\[\]{{}}]++|{_STRING})*+\}})++',
     re.DOTALL,
 )
-# In rows of the largest size: what a value without an end may swallow before the reading stops.
+# A value without an end is read to this many times the largest size of a row, then the reading stops.
 _SWALLOWED = 4
 # A text that ends in half a token fails this close to its end; \ud83d\ude00 is the longest token that can be split.
 _SPLIT_TOKEN = 16

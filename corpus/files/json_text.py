@@ -24,10 +24,10 @@ def _finite_number(digits: str) -> float:
     return number
 
 
-# Lists and objects within each other. A tool's schema may have twenty; Python's own limit is some hundreds, another in
-# each version, and code that follows the nesting would meet it.
+# Lists and objects within each other. A tool's schema may have twenty levels. Code that follows the nesting ends at
+# Python's own limit of some hundreds, which differs between versions.
 MAX_DEPTH = 100
-# Values in a row: a conversation of 10,000 turns has 50,000. One of two bytes takes up to a hundred in memory, so that
+# Values in a row: a conversation of 10,000 turns has 50,000. A value of two bytes takes up to a hundred in memory, so
 # a row of the largest size could take gigabytes.
 MAX_VALUES = 2**20
 # The longest integer that Python reads from a text has 4,300 digits; written in another base it may have more.
@@ -70,7 +70,7 @@ def is_deep(value: object) -> bool:
 
 
 def may_be_deep(text: str, start: int = 0, end: int | None = None) -> bool:
-    """Whether a text has so many brackets that its value must be asked. Nearly every row has fewer."""
+    """Whether a text has so many brackets that `is_deep` must look at its value. Nearly every row has fewer."""
     return text.count("[", start, end) + text.count("{", start, end) > MAX_DEPTH
 
 

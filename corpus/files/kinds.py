@@ -107,7 +107,7 @@ def _read_head(path: Path, compression: Compression = "") -> bytes:
             raise DataError(path, "is a folder; name a file")
         if not stat.S_ISREG(mode):
             # A pipe would be waited for, and a device has no end.
-            raise DataError(path, "is no regular file but a pipe or a device; write its data to a file")
+            raise DataError(path, "is a pipe or a device; write its data to a file and name that")
         with open_contents(path, compression) as handle:
             # Piece by piece: of data that is cut short, what can be unpacked is enough to tell its kind.
             while len(head) < _HEAD_BYTES and (piece := handle.read1(_HEAD_BYTES - len(head))):  # type: ignore[attr-defined]

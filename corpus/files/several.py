@@ -178,7 +178,7 @@ def _walk(folder: Path, is_wanted: Callable[[str], bool] = is_data_name) -> Iter
 
 
 def _refuse(error: OSError) -> None:
-    """A folder that cannot be listed is not passed over."""
+    """Raise the error of a folder that cannot be listed, which the walk would pass over."""
     raise error
 
 

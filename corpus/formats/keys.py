@@ -65,7 +65,7 @@ _UNSUPPORTED_ANSWER = re.compile(_ANSWERS)
 
 # So many names are counted one by one, so that a file with a new key in every row does not fill the memory.
 MAX_NAMES = 1000
-# What is longer is no name, and is told and kept no further.
+# A longer key is no name but data: it is cut here where it is counted or shown.
 _LONGEST_NAME = 200
 OTHER_NAMES = "(other keys)"
 

@@ -32,7 +32,7 @@ def _read(text: str, shape: Any) -> Any:
         return parse_shape(decode_json(text.encode()), shape)
     except ShapeError as error:
         raise PreparedRowsError(
-            "prepared rows", f"tools or calls of tools that are none ({error}); {MAKE_IT}"
+            "prepared rows", f"tools or tool calls that cannot be read ({error}); {MAKE_IT}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Whether results/approval.json is what the gate says of the verdict: nothing behind the gate takes its word alone."""
+"""Whether results/approval.json is what the gate says of the verdict. What follows the gate asks this first."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from entropylaw.repository.git import run_git
 
 
 def read_today() -> datetime.date:
-    """The day of the machine's clock, or of the last commit here where the clock says that this is still to come.
+    """Today by the machine's clock, or the day of the last commit here where the clock is behind it.
 
     A clock that lags, as on a machine that starts in 1970, would let expired waivers hold again. stderr is told of it.
     A clock that runs ahead ends waivers early, which lets nothing through.

@@ -1,7 +1,7 @@
 """What a branch changed beside its data: the rules that the data is judged by, and the stages that judge it.
 
 A threshold that is loosened in the same pull request as the data would be a quiet way past the gate. It may be meant,
-so it is said in every form of `entropylaw check`, where a reviewer reads it. A gate that is gone is not.
+so it is said in every form of `entropylaw check`, where a reviewer reads it. A gate that is gone is an error.
 """
 
 from __future__ import annotations

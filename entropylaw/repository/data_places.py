@@ -27,7 +27,7 @@ _CACHE_OBJECT = re.compile(r"/(files/md5/)?[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")
 def require_trusted_place(path: Path, is_named: bool) -> None:
     """Raise EntropylawError where data lies outside of the repository and was not named by the user.
 
-    ``is_named``: params.yaml names it. Within a stage that DVC runs, the command line is of dvc.yaml. A path that a
+    ``is_named``: params.yaml names it. In a stage that DVC runs, the command line counts as dvc.yaml's. A path that a
     user types may lead anywhere; in a CI system no link in the repository may, because a pull request can have made it.
     Without a Git repository there is no outside.
     """

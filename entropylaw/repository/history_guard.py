@@ -97,8 +97,8 @@ def require_history(revision: str | None = None) -> Base | None:
 
 
 def require_true_names(files: Iterable[str]) -> None:
-    """Raise NotAssessedError where a file is named by other hashes than those of the entry in it: somebody edited one
-    of the two. A person may call a file otherwise.
+    """Raise NotAssessedError where the hashes in a file's name are not those of the entry in it: somebody edited one of
+    the two. A name without hashes, which a person may give, is accepted.
     """
     for file in files:
         named = re.search(r"-([0-9a-f]{8})-([0-9a-f]{8})\.json$", file)
@@ -109,7 +109,7 @@ def require_true_names(files: Iterable[str]) -> None:
         ends = entry["data_hash"][: len(named[1])], held[: len(named[2])]
         if named.groups() != ends:
             raise NotAssessedError(
-                f"{file}: its name should end in {'-'.join(ends)}.json by what it holds; restore it from Git, or "
+                f"{file}: by what it holds its name should end in {'-'.join(ends)}.json; restore it from Git, or "
                 "accept the version again"
             )
 

@@ -111,7 +111,7 @@ def require_same_verdict(path: Path, verdict: Verdict) -> None:
 
 
 def summarise(verdict: Verdict) -> tuple[object, ...]:
-    """What of a verdict decides: the version, what it was compared with, and what each rule found."""
+    """The part of a verdict that decides: the version, what it was compared with, and what each rule found."""
     rules = sorted((rule.dataset, rule.id, rule.status) for rule in verdict.rules)
     return verdict.status, verdict.version.data_hash, verdict.parent, verdict.config_fingerprint, rules
 
@@ -128,4 +128,4 @@ def _require_true_hashes(dataset: str) -> None:
     path = layout.prepared(dataset)
     for number, (record, row_hash) in enumerate(read_prepared(path), start=1):
         if content_hash(record) != row_hash:
-            raise NotAssessedError(f"{path}, line {number}: its text is not that of its hash; run `dvc repro`")
+            raise NotAssessedError(f"{path}, line {number}: its text does not have its hash; run `dvc repro`")

@@ -1,4 +1,4 @@
-"""Recomputes of a verdict what the small files of the repository tell, so that an edited one is found.
+"""Compares a verdict with the small files of the repository that it was made from, so that an edited one is found.
 
 `dvc.lock` says which files belong together, but whoever edits one can have DVC record it. So the verdict is also held
 against the results that it was made of, `params.yaml` and the history: these would all have to be edited to match.
@@ -148,5 +148,5 @@ def _read_result(file: Path) -> Mapping[str, Any]:
 
 
 def _is_same(one: Measurements | Any, other: Any) -> bool:
-    """Whether two values are the same as files have them: with nine digits, and null for what is not finite."""
+    """Whether two values are the same once written to a file: nine digits, and null for what is not finite."""
     return to_json(one) == to_json(other)

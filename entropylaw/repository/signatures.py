@@ -75,7 +75,7 @@ def require_signatures(since: Base | None) -> None:
     """Raise NotAssessedError, naming the files, where signatures are asked for and an entry has none that is good.
 
     ``since``: what this branch is compared with. Who may sign, and whether signatures are asked for, is read there, so
-    that nobody lets himself in. Entries that are the same there were checked when they came.
+    that nobody admits themselves. Entries that are the same there were checked when they came.
     """
     entries = sorted(layout.HISTORY.glob("*.json"))
     signers, where = find_signers(since)
@@ -95,11 +95,11 @@ def require_signatures(since: Base | None) -> None:
 
 
 def find_signers(since: Base | None) -> tuple[str | None, str]:
-    """Who may sign, as the text of the file that params.yaml names, and where that stands; None where nobody need.
+    """Who may sign: the text of the file that params.yaml names, and where that stands. None: no signature is needed.
 
     Raises NotAssessedError where the file that is named is not there.
     """
-    # Where the branch came from nobody asked yet, what it has committed counts before what lies here.
+    # Where the target branch asks for no signatures yet, what is committed here counts before what is not.
     head = resolve_commit("HEAD")
     for base in filter(None, (since, Base(head, head, "HEAD") if head else None)):
         there = _read_committed(base.commit, [PARAMS_FILE])
