@@ -393,7 +393,7 @@ def test_outside_a_repository_of_git_and_dvc_it_says_so(tmp_path: Path, monkeypa
     [
         ("params.yaml", 2, ("params.yaml: no such file; run `entropylaw init`",)),
         ("models/base/entropylaw.json", 2, ("models/base: not a base model; run `dvc repro base_model`",)),
-        ("results/calibration.json", 2, ("results/calibration.json: no such file; run `dvc repro calibration`",)),
+        ("results/calibration.json", 3, ("results/calibration.json: no such file; run `dvc repro calibration`",)),
         ("data/heldout.jsonl", 2, ("data/heldout.jsonl: no such file",)),
         ("data/sft.jsonl", 2, ("data/sft.jsonl: no such file; DVC tracks it: run `dvc pull data/sft.jsonl`",)),
     ],

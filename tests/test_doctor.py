@@ -27,7 +27,7 @@ from entropylaw.repository.dvc_locks import drop_torn_rwlock
 from entropylaw.repository.lockfile import LockedStage, hash_as_dvc, look_up
 from monitor.calibration.calibrate import Calibration
 from monitor.calibration.params import CalibrationParams
-from monitor.history import write_entry
+from monitor.history import read_history, write_entry
 from monitor.rule_params import RuleParams
 from training.base_model import BaseModelCard
 from training.base_model_params import BaseModelParams
@@ -410,9 +410,11 @@ def test_a_version_that_is_not_accepted_yet_is_to_be(repository: Path) -> None:
 
 
 def test_an_empty_history_and_one_of_another_configuration_each_have_their_remedy(repository: Path) -> None:
-    for entry in Path("history").glob("*.json"):
-        document = json.loads(entry.read_text())
-        entry.write_text(json.dumps({**document, "config_fingerprint": "another"}))
+    accepted = read_history("history")
+    shutil.rmtree("history")
+    for entry in accepted:
+        write_entry("history", replace(entry, config_fingerprint="another"))
+    git("add", "--all", "history")
     git("commit", "--quiet", "--all", "--amend", "--message", "another configuration")
     assert "accept --baseline" in find("history").remedy
     shutil.rmtree("history")
