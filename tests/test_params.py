@@ -196,7 +196,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_an_old_key_is_refused_with_its_new_name(section: dict[str, object]) -> None:
-    message = "params.yaml: rules.tails: is now called quantiles (one minus the old values)"
+    message = "params.yaml: rules.tails: is now called quantiles (one minus the old values); rename it"
     with pytest.raises(ParamsError) as refused:
         parse_section(Renamed, section, "params.yaml: rules")
     assert str(refused.value) == message
