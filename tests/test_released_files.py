@@ -132,7 +132,8 @@ def test_a_calibration_is_refused_in_one_line_that_says_what_to_run(state: str) 
     with pytest.raises(NotAssessedError) as caught:
         results.load_calibration()
     assert re.fullmatch(
-        r"results/calibration\.json: \S+: (missing|unknown) key(; known are [\w, ]+)?; run `dvc repro --force calibration`",
+        r"results/calibration\.json: \S+: (missing|unknown) key(; known are [\w, ]+)?; "
+        r"run `dvc repro --force calibration`",
         str(caught.value),
     )
 
@@ -260,7 +261,10 @@ def test_a_dataset_may_be_a_path_alone(old_params: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("command", "key"),
     [
-        ("prepare --dataset sft --out p.jsonl --report r.json", "prepare.ignore_keys: missing key; add `ignore_keys: []` to the section prepare"),
+        (
+            "prepare --dataset sft --out p.jsonl --report r.json",
+            "prepare.ignore_keys: missing key; add `ignore_keys: []` to the section prepare",
+        ),
         ("probe x.jsonl --base b", "probe.rows: missing key; add `rows: 600` to the section probe"),
         ("calibrate x.jsonl --base b", "missing key; add `"),
     ],
