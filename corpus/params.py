@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import types
 import typing
@@ -42,6 +43,12 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     Traceback (most recent call last):
     corpus.errors.ParamsError: params.yaml: compression.level: expected int, found 'high'
 
+    A missing key, as in a file of an earlier release, is named with the line to add: the dataclass's default.
+
+    >>> parse_section(CodecParams, {}, "params.yaml: compression")
+    Traceback (most recent call last):
+    corpus.errors.ParamsError: params.yaml: compression.level: missing key; add `level: 9` to the section compression
+
     A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``. One that is
     no longer used is refused with the reason in ``RETIRED``.
 
@@ -51,7 +58,7 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     ...     window_bytes: int = 32768
     >>> parse_section(WindowParams, {"window": 32768}, "params.yaml: zip")
     Traceback (most recent call last):
-    corpus.errors.ParamsError: params.yaml: zip.window: is now called window_bytes
+    corpus.errors.ParamsError: params.yaml: zip.window: is now called window_bytes; rename it
     """
     if not isinstance(mapping, Mapping):
         raise ParamsError(f"{where}: expected a section of keys, found {show_value(mapping)}")
@@ -62,7 +69,7 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     for key in mapping:
         shown = f"{where}.{str(key)[:MAX_CAUSE]}"
         if key in renamed:
-            raise ParamsError(f"{shown}: is now called {renamed[key]}")
+            raise ParamsError(f"{shown}: is now called {renamed[key]}; rename it")
         if key in retired:
             raise ParamsError(f"{shown}: is no longer used, because {retired[key]}; delete it")
         if key not in names:
@@ -70,12 +77,26 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     values = {}
     for name in names:
         if name not in mapping:
-            raise ParamsError(f"{where}.{name}: missing key")
+            raise ParamsError(f"{where}.{name}: missing key{_advise_default(cls, name, where)}")
         values[name] = _convert(hints[name], mapping[name], f"{where}.{name}")
     try:
         return cls(**values)
     except ValueError as error:  # a dataclass's own range check, raised by its __post_init__
         raise ParamsError(f"{where}: {error}") from None
+
+
+def _advise_default(cls: type, name: str, where: str) -> str:
+    """The line to add for a missing key; nothing where it has no default."""
+    (field,) = [field for field in dataclasses.fields(cls) if field.name == name]
+    if field.default is not dataclasses.MISSING:
+        default = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    else:
+        return ""
+    plain = dataclasses.asdict(default) if dataclasses.is_dataclass(default) else default  # type: ignore[arg-type]
+    # What JSON says is YAML too.
+    return f"; add `{name}: {json.dumps(plain)}` to the section {where.rpartition(': ')[2]}"
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -20,8 +20,9 @@ from reports.escaping import escape_line, escape_screen, log_json
 
 
 def say(*lines: str) -> None:
-    """Print lines on stdout."""
+    """Print lines on stdout, at once: in a log, too, they stand among those of stderr where they belong."""
     sys.stdout.write(_join(lines))
+    sys.stdout.flush()
 
 
 def note(*lines: str) -> None:

@@ -273,8 +273,11 @@ def explain_no_parent(others: Sequence[HistoryEntry], config_fingerprint: str, r
             "Every comparable version in the history was released under a waiver and is no reference. "
             f"Go back to data that needs none, {restart}"
         )
+    none = f"None of the {len(others)} other versions in the history was"
+    if len(others) == 1:
+        none = "The other version in the history was not"
     return (
-        f"None of the {len(others)} versions in the history was measured with this configuration "
+        f"{none} measured with this configuration "
         f"(codec, probe or base model changed). Restore the configuration, {restart}"
     )
 

@@ -395,6 +395,16 @@ def test_without_a_verdict_it_says_how_to_get_one(repository: Path) -> None:
     assert find("verdict") == Finding("verdict", "to do", "none yet", "run `dvc repro`")
 
 
+def test_a_verdict_with_a_rule_of_an_earlier_release_is_named_as_such(repository: Path) -> None:
+    path = Path("results/verdict.json")
+    document = json.loads(path.read_text())
+    rule = {"id": "wording", "dataset": "sft", "status": "pass", "reason": "none"}
+    path.write_text(json.dumps({**document, "rules": [rule]}))
+    finding = find("verdict")
+    assert finding.state == "to do" and finding.remedy == "run `dvc repro`"
+    assert finding.text == "results/verdict.json: 'wording' is no rule of this version of the tool"
+
+
 def find_accepted() -> Path:
     """The file of the version that the verdict is about."""
     return next(path for path in Path("history").glob("*.json") if json.loads(path.read_text())["name"] == "x9")

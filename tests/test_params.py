@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.errors import EntropylawError, ParamsError
-from corpus.params import parse_section, read_params, read_section
+from corpus.params import parse_section, parse_yaml, read_params, read_section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +106,12 @@ def test_a_wrong_value_is_named_by_its_key(change: dict[str, object], message: s
 
 
 @pytest.mark.parametrize("key", GOOD)
-def test_every_key_must_be_there(key: str) -> None:
-    with pytest.raises(ParamsError, match=f"^p: s.{key}: missing key$"):
-        parse_section(Sample, {name: value for name, value in GOOD.items() if name != key}, "p: s")
+def test_every_key_must_be_there_and_is_named_with_the_line_to_add(key: str) -> None:
+    section = {name: value for name, value in GOOD.items() if name != key}
+    with pytest.raises(ParamsError, match=rf"^p: s\.{key}: missing key; add `{key}: .*` to the section s$") as caught:
+        parse_section(Sample, section, "p: s")
+    line = parse_yaml(str(caught.value).split("`")[1], "line")
+    assert getattr(parse_section(Sample, {**section, **line}, "p: s"), key) == getattr(Sample(), key)
 
 
 def test_a_choice_of_numbers_does_not_take_a_boolean() -> None:
@@ -152,7 +155,7 @@ def test_without_a_file_the_defaults_hold_and_with_one_every_section_must_be_the
     path = write(tmp_path, "b: {}\n")
     with pytest.raises(ParamsError, match=r"params\.yaml: missing section 'a'$"):
         read_section(Inner, "a", path)
-    with pytest.raises(ParamsError, match=r"params\.yaml: b\.size: missing key$"):
+    with pytest.raises(ParamsError, match=r"params\.yaml: b\.size: missing key; add `size: 1` to the section b$"):
         read_section(Inner, "b", path)
 
 
@@ -196,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_an_old_key_is_refused_with_its_new_name(section: dict[str, object]) -> None:
-    message = "params.yaml: rules.tails: is now called quantiles (one minus the old values)"
+    message = "params.yaml: rules.tails: is now called quantiles (one minus the old values); rename it"
     with pytest.raises(ParamsError) as refused:
         parse_section(Renamed, section, "params.yaml: rules")
     assert str(refused.value) == message

@@ -22,9 +22,14 @@ SUMMARY_LETTERS = 90
 
 def check_verdict(checkout: Checkout) -> Iterator[Finding]:
     """What the last verdict says, and whether it is of the data that is here."""
-    verdict = _find_verdict()
-    if verdict is None:
+    if not layout.VERDICT.exists():
         yield Finding("verdict", "to do", "none yet", f"run `{checkout.repro}`")
+        return
+    try:
+        verdict = load_verdict()
+    except EntropylawError as error:  # damaged, or of an earlier release
+        text, _, _ = str(error).rpartition("; ")
+        yield Finding("verdict", "to do", text or str(error), f"run `{checkout.repro}`")
         return
     summary = verdict.summary if len(verdict.summary) <= SUMMARY_LETTERS else f"{verdict.summary[:SUMMARY_LETTERS]}…"
     text = f"{verdict.version.name}: {verdict.status}. {summary}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -86,7 +85,10 @@ def check_params(checkout: Checkout) -> Iterator[Finding]:
                 raise EntropylawError(f"missing section {name!r}")
             parse_section(section, checkout.params[name], name)
         except EntropylawError as error:
-            wrong.append((str(error), _mend(str(error), section())))
+            text, _, remedy = str(error).rpartition("; ")
+            if not remedy.startswith(("add ", "delete ", "rename ")):
+                text, remedy = str(error), "mend it; docs/reference/parameters.md has every key"
+            wrong.append((text, remedy))
     checkout.datasets  # noqa: B018 - raises where the section is ill-formed
     for text, remedy in wrong:
         yield Finding("params.yaml", "broken", text, remedy)
@@ -98,18 +100,3 @@ def check_lock(checkout: Checkout) -> Iterator[Finding]:
     """Nothing where dvc.lock can be read; else its error, once for all checks that need it."""
     checkout.locked  # noqa: B018 - raises where it cannot be read
     yield from ()
-
-
-def _mend(error: str, defaults: object) -> str:
-    """What to write into params.yaml. ``defaults``: the section as it ships.
-
-    >>> from monitor.measures.compression import CompressionParams
-    >>> _mend("compression.level: missing key", CompressionParams())
-    'add `level: 9` to the section compression'
-    """
-    where, _, cause = error.partition(": ")
-    section, _, key = where.partition(".")
-    if cause == "missing key" and hasattr(defaults, key):
-        # What JSON says is YAML too.
-        return f"add `{key}: {json.dumps(getattr(defaults, key))}` to the section {section}"
-    return "mend it; docs/reference/parameters.md has every key"
