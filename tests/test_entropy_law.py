@@ -284,6 +284,7 @@ def test_a_law_whose_forecasts_have_no_skill_does_not_hold() -> None:
 def test_forecasts_of_versions_that_are_all_alike_say_nothing(same: str) -> None:
     runs, versions = make_points(np.random.default_rng(0)), make_versions(9)
     first = versions[0]
-    alike = [replace(v, **({"z": first.z} if same == "z" else {"r_long": first.r_long, "l": first.l})) for v in versions]
+    fields = ["z"] if same == "z" else ["r_long", "l"]
+    alike = [replace(version, **{field: getattr(first, field) for field in fields}) for version in versions]
     found = fit_with_versions(runs, alike)
     assert found.forecasts is None and "nan" not in found.sentence
