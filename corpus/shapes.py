@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -47,6 +48,53 @@ def decode_json(content: bytes) -> Any:
     Traceback (most recent call last):
     corpus.shapes.ShapeError: r[1]: nan is no finite number
     """
+    sound = _decode_sound(content)
+    return sound[0] if sound else _decode_exactly(content)
+
+
+def _decode_sound(content: bytes) -> tuple[Any] | None:
+    """The document in ``content``, in half the time; None where it may hold what `decode_json` refuses.
+
+    >>> _decode_sound(b'{"r": [1, 2.5]}'), _decode_sound(b'{"r": 1, "r": 2}')
+    (({'r': [1, 2.5]},), None)
+    """
+    import msgspec
+
+    if b"\\" in content:
+        return None
+    try:
+        document = msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    texts = _count_texts(document)
+    # Without a backslash each text stands between two quotation marks. Where a key stands twice, one is lost.
+    return (document,) if texts is not None and 2 * texts == content.count(b'"') else None
+
+
+def _count_texts(document: Any) -> int | None:
+    """How many keys and texts a document has; None beyond MAX_DEPTH levels, or with a number of more than 64 bits."""
+    texts, level = 0, [document]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is str:
+                texts += 1
+            elif kind is dict:
+                texts += len(value)
+                below += value.values()
+            elif kind is list:
+                below += value
+            elif kind is int and not SMALLEST <= value <= LARGEST:
+                return None
+        if not below:
+            return texts
+        level = below
+    return None
+
+
+def _decode_exactly(content: bytes) -> Any:
+    """Decode by the letter, to say what is wrong and where."""
     try:
         document = json.loads(content.decode(), object_pairs_hook=_build_object)
     except UnicodeDecodeError as error:
@@ -186,28 +234,35 @@ def _describe(message: str) -> ShapeError:
 
 def _check_keys(parsed: Any, document: Any, where: str, complete: bool) -> None:
     """A key that the dataclass does not have may change what the others mean: it is not passed over."""
-    if parsed is None or isinstance(parsed, str | bytes | int | float):  # most are: a long history holds many
-        return
     if isinstance(parsed, list | tuple):
-        for i, value in enumerate(parsed):
-            _check_keys(value, document[i], f"{where}[{i}]", complete)
+        for i, value in enumerate(document):
+            if isinstance(value, dict | list):  # few are: a long history holds many values
+                _check_keys(parsed[i], value, f"{where}[{i}]", complete)
         return
     if dataclasses.is_dataclass(parsed):
-        fields = dataclasses.fields(parsed)
-        parts = {field.name: getattr(parsed, field.name) for field in fields}
-        # msgspec takes what a class has inherited for a default.
-        needed = [field.name for field in fields if complete or not _has_default(field)]
+        known, needed = _list_keys(type(parsed), complete)
+        parts = vars(parsed) if hasattr(parsed, "__dict__") else {name: getattr(parsed, name) for name in known}
     elif isinstance(parsed, dict):
-        parts, needed = parsed, []
+        known, needed, parts = tuple(parsed), (), parsed
     else:
         return
     for key, value in document.items():
-        if key not in parts:
-            raise ShapeError(join_place(where, key), f"unknown key; known are {', '.join(parts)}")
-        _check_keys(parts[key], value, join_place(where, key), complete)
+        if key not in known:
+            raise ShapeError(join_place(where, key), f"unknown key; known are {', '.join(known)}")
+        if isinstance(value, dict | list):
+            _check_keys(parts[key], value, join_place(where, key), complete)
     for name in needed:
         if name not in document:
             raise ShapeError(join_place(where, name), "missing key")
+
+
+@functools.cache
+def _list_keys(shape: type, complete: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The keys of a dataclass, and those of them that must be there."""
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(shape)
+    # msgspec takes what a class has inherited for a default.
+    needed = tuple(field.name for field in fields if complete or not _has_default(field))
+    return tuple(field.name for field in fields), needed
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

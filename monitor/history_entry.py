@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,7 +84,7 @@ class HistoryEntry:
     start: dict[str, str] | None = None
     schema_version: int = SCHEMA_VERSION
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """16 hex digits that name this acceptance: of this data, under this configuration, after these versions."""
         return make_id(self.data_hash, self.config_fingerprint, self.parents)

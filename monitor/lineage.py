@@ -39,16 +39,21 @@ class Lineage:
         self.entries = tuple(history)
         self.before: list[int] = []
         masks: dict[str, int] = {}  # places by id: two files may hold the same acceptance
+        highest = 0
         for place, entry in enumerate(self.entries):
             if entry.parents is None:
                 # Accepted by an earlier release: it followed all of a lower number. Not written yet: all in the list.
-                mask = sum(1 << i for i in range(place) if not entry.number or self.entries[i].number < entry.number)
+                if not entry.number or entry.number > highest:
+                    mask = (1 << place) - 1
+                else:
+                    mask = sum(1 << i for i in range(place) if self.entries[i].number < entry.number)
             else:
                 mask = 0
                 for parent in entry.parents:
                     mask |= masks.get(parent, 0)
                 for i in list_places(mask):
                     mask |= self.before[i]
+            highest = max(highest, entry.number)
             self.before.append(mask)
             masks[entry.id] = masks.get(entry.id, 0) | 1 << place
 

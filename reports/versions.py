@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -47,10 +48,10 @@ def choose_benchmark(verdict: Verdict, history: Sequence[HistoryEntry]) -> str:
     """The benchmark whose Z is shown: that of the forecast, else the held-out score, else the most frequent one."""
     if verdict.forecast:
         return verdict.forecast.benchmark
-    recorded = [benchmark for entry in history for benchmark in entry.scores]
+    recorded = Counter(benchmark for entry in history for benchmark in entry.scores)
     if not recorded or DEFAULT_BENCHMARK in recorded:
         return DEFAULT_BENCHMARK
-    return max(sorted(set(recorded)), key=recorded.count)
+    return max(sorted(recorded), key=lambda benchmark: recorded[benchmark])
 
 
 def list_versions(verdict: Verdict, history: Sequence[HistoryEntry], benchmark: str) -> tuple[VersionRow, ...]:

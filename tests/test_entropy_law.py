@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -277,3 +278,13 @@ def test_a_law_whose_forecasts_have_no_skill_does_not_hold() -> None:
     against = fit_with_versions(runs, make_versions(9, sign=-1.0))
     assert fit_entropy_law(runs).holds and against.holds is False
     assert against.forecasts is not None and not against.forecasts.skilled
+
+
+@pytest.mark.parametrize("same", ["z", "rows"])
+def test_forecasts_of_versions_that_are_all_alike_say_nothing(same: str) -> None:
+    runs, versions = make_points(np.random.default_rng(0)), make_versions(9)
+    first = versions[0]
+    fields = ["z"] if same == "z" else ["r_long", "l"]
+    alike = [replace(version, **{field: getattr(first, field) for field in fields}) for version in versions]
+    found = fit_with_versions(runs, alike)
+    assert found.forecasts is None and "nan" not in found.sentence

@@ -110,7 +110,8 @@ class LawSummary:
     - ``r_squared_loo``, ``rank_correlation``: of runs left out one by one. ``r_squared_families``: of whole families
       left out one by one. ``rank_correlation_clean``: within runs on sound data, None with too few of them.
     - ``consistency``: C of each run, as the residual of L given R, in nats; empty where that cannot be told.
-    - ``forecasts``: forecast against actual changes of Z of accepted versions; None with too few of them.
+    - ``forecasts``: forecast against actual changes of Z of accepted versions; None where there are too few of them, or
+      all are the same.
     """
 
     holds: bool | None

@@ -16,8 +16,9 @@ MIN_SCORED = 6
 
 
 def check_forecasts(slopes: LawSlopes, versions: Sequence[LawPoint]) -> ForecastCheck | None:
-    """Hold the law's forecasts of the changes of Z against the actual changes; None with fewer than six changes.
+    """Hold the law's forecasts of the changes of Z against the actual changes.
 
+    None with fewer than six changes, and where all changes or all forecasts are the same: they cannot be ranked then.
     ``slopes``: of the law fitted without the versions. ``versions``: in the order in which they were accepted. A
     forecast has skill where it is nearer to the actual changes than the forecast that nothing changes, and ranks them
     the right way.
@@ -34,9 +35,10 @@ def check_forecasts(slopes: LawSlopes, versions: Sequence[LawPoint]) -> Forecast
             for before, after in changes
         ]
     )
-    total = float(actual @ actual)
-    r_squared = 1 - float((actual - forecast) @ (actual - forecast)) / total if total else float("nan")
-    rank = float(stats.spearmanr(forecast, actual).statistic) if np.ptp(actual) and np.ptp(forecast) else float("nan")
+    if not (np.ptp(actual) and np.ptp(forecast)):
+        return None
+    r_squared = 1 - float((actual - forecast) @ (actual - forecast)) / float(actual @ actual)
+    rank = float(stats.spearmanr(forecast, actual).statistic)
     skilled = r_squared > 0 and rank > 0
     sentence = (
         f"Held against the {len(changes)} actual changes of Z of accepted versions, the law's forecasts "
