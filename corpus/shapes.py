@@ -240,7 +240,8 @@ def _check_keys(parsed: Any, document: Any, where: str, complete: bool) -> None:
                 _check_keys(parsed[i], value, f"{where}[{i}]", complete)
         return
     if dataclasses.is_dataclass(parsed):
-        known, needed = _list_keys(type(parsed), complete)
+        shape: type = type(parsed)
+        known, needed = _list_keys(shape, complete)
         parts = vars(parsed) if hasattr(parsed, "__dict__") else {name: getattr(parsed, name) for name in known}
     elif isinstance(parsed, dict):
         known, needed, parts = tuple(parsed), (), parsed
