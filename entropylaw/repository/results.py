@@ -128,7 +128,9 @@ def load_configuration(calibration: Calibration, datasets: list[str]) -> Configu
 
 def load_verdict(path: Path = layout.VERDICT) -> Verdict:
     """The verdict on disk. Raises NotAssessedError when it is missing or unreadable: never read as a pass."""
-    verdict = read_result(path, Verdict, "dvc repro assess")
+    # Somebody who has just installed the tool has no pipeline that DVC could run.
+    is_first = not path.exists() and path == layout.VERDICT and not Path("dvc.yaml").exists()
+    verdict = read_result(path, Verdict, "entropylaw init" if is_first else "dvc repro assess")
     if unknown := sorted({rule.id for rule in verdict.rules} - set(rule_ids())):
         raise NotAssessedError(f"{path}: {unknown[0]!r} is no rule of this version of the tool; run `dvc repro`")
     return verdict

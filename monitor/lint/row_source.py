@@ -53,13 +53,15 @@ class RowSource:
         self._reader = RowReader(reading or Reading(prepare.format, {}, prepare.ignore_keys))
         self._expected: RowPlan | None = None
         self._first: tuple[int, Row] | None = None
+        self._bad: BadRow | None = None
 
     @property
     def format(self) -> Format:
         """The format of the first row that has one. Raises DataError where none has."""
         if self._expected is None or self._expected.format is None:
             if self._first is None:
-                raise DataError(self.path, "holds no row that can be read")
+                why = f"; row {self._bad.number}: {self._bad.detail}" if self._bad else ""
+                raise DataError(self.path, f"holds no row that can be read{why}")
             raise explain_unknown_format(self.path, [self._first], self._reader.reading.columns)
         return self._expected.format
 
@@ -98,4 +100,5 @@ class RowSource:
 
     def _report_bad(self, row: BadRow) -> None:
         self.rows += 1
+        self._bad = self._bad or row
         self.report(Hit(UNREADABLE, NO_INDEX, row.reason), Place(self.file, row.number))
