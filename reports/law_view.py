@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.law.results import LawCurve, LawPoint
+from monitor.law.results import ACCEPTED, LawCurve, LawPoint
 from monitor.verdict import SCORED_DATASET, Verdict
 from reports.numbers import format_signs
+from reports.versions import SHOWN_VERSIONS
 from reports.words import MEASURES, Measure
 
 
@@ -39,6 +40,20 @@ class LawView:
     n_points: int
     points: tuple[LawPoint, ...]
     curves: tuple[CurveView, ...]
+
+    @property
+    def listed(self) -> tuple[LawPoint, ...]:
+        """The points that a table lists: all runs, and of accepted versions the latest."""
+        accepted = [place for place, point in enumerate(self.points) if point.family == ACCEPTED]
+        left_out = set(accepted[:-SHOWN_VERSIONS])
+        return tuple(point for place, point in enumerate(self.points) if place not in left_out)
+
+    @property
+    def table_title(self) -> str:
+        """What the table of the points is called: it says how many of them it lists."""
+        if len(self.listed) == len(self.points):
+            return f"The {len(self.points)} measured runs"
+        return f"{len(self.listed):,} of the {len(self.points):,} measured runs: of accepted versions the latest"
 
 
 def view_law(verdict: Verdict) -> LawView:

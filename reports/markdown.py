@@ -173,8 +173,10 @@ def _law(data: ReportData) -> list[str]:
     if data.law.points:
         rows = [
             [escape_markdown(point.name), *(format_number(x) for x in (point.r, point.r_long, point.l, point.z))]
-            for point in data.law.points
+            for point in data.law.listed
         ]
+        if len(rows) < len(data.law.points):
+            blocks.append(f"{data.law.table_title}.")
         blocks.append(table(["Run", "R", "long R", "L", "Z"], rows, "lrrrr"))
     return blocks
 

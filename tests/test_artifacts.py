@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpus import shapes
 from corpus.artifacts import (
     atomic_writer,
     fingerprint,
@@ -27,6 +28,7 @@ from corpus.artifacts import (
     write_text,
 )
 from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
+from corpus.shapes import ShapeError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 RESULTS = st.recursive(
@@ -276,3 +278,34 @@ def test_a_folder_is_its_names_and_bytes(tmp_path: Path) -> None:
     assert len({same, *others}) == 6
     with pytest.raises(EntropylawError, match=r"missing: no such folder$"):
         hash_folder(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": {"b": "x", "b": "x"}, "c": ""}',
+        '{"a": {}, "a": {}}',
+        "[1, NaN]",
+        "[1e400]",
+        "[18446744073709551617]",
+        "[-9223372036854775809]",
+        "[" * 101 + "]" * 101,
+        '{"\xff": 1}',
+        '"\xed\xa0\x80"',
+        '["a\nb"]',
+        "[1] 2",
+    ],
+)
+def test_the_fast_way_to_decode_takes_nothing_that_the_exact_one_refuses(text: str) -> None:
+    content = text.encode("latin-1")
+    with pytest.raises(ShapeError):
+        shapes._decode_exactly(content)
+    assert shapes._decode_sound(content) is None
+
+
+@given(result=RESULTS)
+def test_both_ways_to_decode_give_the_same(result: object) -> None:
+    content = to_json(result).encode()
+    sound = shapes._decode_sound(content)
+    assert sound is None if b"\\" in content else repr(sound) == repr((shapes._decode_exactly(content),))

@@ -17,6 +17,7 @@ from test_history import make_entry, make_reference, make_table
 
 from monitor.history import HistoryEntry, read_history, write_entry
 from monitor.history_entry import make_id
+from monitor.law.results import ACCEPTED, LawPoint
 from reports.markdown import render_markdown_report
 from reports.report_data import build_report_data
 from reports.versions import SHOWN_VERSIONS
@@ -95,11 +96,19 @@ def test_many_versions_are_read_packed_and_a_report_shows_the_latest(
     assert history[-1].datasets["sft"] == reference
     assert sum(bool(vars(entry.datasets)["_unpacked"]) for entry in history) == 1
 
-    data = build_report_data(sample_verdict("pass"), history, [])
+    verdict = sample_verdict("pass")
+    accepted = tuple(LawPoint(entry.name, 2.9, 3.6, 4.8, -4.9, ACCEPTED) for entry in history)
+    verdict = replace(verdict, law=replace(verdict.law, points=(*verdict.law.points, *accepted)))
+    data = build_report_data(verdict, history, [])
     names = [version.name for version in data.versions]
     assert names[0] == "x1" and names[-2] == f"x{versions}" and data.versions[-1].current
     assert len(names) <= SHOWN_VERSIONS + 3
     left_out = versions + 1 - len(names)
     assert data.left_out.startswith(f"{left_out:,} of {versions + 1:,} versions are left out")
-    assert data.left_out in render_markdown_report(data)
+    report = render_markdown_report(data)
+    assert data.left_out in report
+    # The runs that were measured here, and of the accepted versions the latest.
+    runs = len(verdict.law.points) - versions
+    assert data.law.listed == (*verdict.law.points[:runs], *accepted[-SHOWN_VERSIONS:])
+    assert f"{runs + SHOWN_VERSIONS} of the {runs + versions:,} measured runs" in report and len(report) < 65_536
     tally("accepted versions in one history", versions)
