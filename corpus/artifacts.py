@@ -57,11 +57,18 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
 
 
 def sweep_temporary_files(folder: str | os.PathLike[str]) -> None:
-    """Delete the temporary files that killed runs left in a folder: nobody holds their locks any more."""
+    """Delete the temporary files that killed runs left in a folder: nobody holds their locks any more.
+
+    Something else under such a name, such as a link, is not followed and never waited for.
+    """
     for left in Path(folder).glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(OSError), left.open("rb") as handle:
+        with contextlib.suppress(OSError), open(left, "rb", opener=_open_as_it_is) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
+
+
+def _open_as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 class _TemporaryFile(io.FileIO):

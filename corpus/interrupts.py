@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +15,23 @@ from types import FrameType
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "busybox")
 # Shorter than DVC takes to start, so that an orphan is gone before the next run can meet it.
 SECONDS_BETWEEN_LOOKS = 0.5
+# An interruption that got lost is raised again after so long: behind the code that lost it, and before anyone waits.
+SECONDS_UNTIL_AGAIN = 0.1
 
 _received: int | None = None
+_has_arrived = False
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal told this program to end. For a KeyboardInterrupt itself Python may end by SIGINT, whatever we do."""
+    """A signal told this program to end. For a KeyboardInterrupt itself Python may end by SIGINT, whatever we do.
+
+    Python drops what is raised while it tidies up an object, and some libraries drop whatever they can catch. So one
+    that vanishes before it arrived where it ends the command is raised again.
+    """
+
+    def __del__(self) -> None:
+        if not _has_arrived:
+            signal.setitimer(signal.ITIMER_REAL, SECONDS_UNTIL_AGAIN)
 
 
 def end_like_ctrl_c() -> None:
@@ -31,6 +43,8 @@ def end_like_ctrl_c() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt_again)
+    sys.unraisablehook = _tell_of_dropped
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -42,8 +56,20 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Stopped
 
 
+def _interrupt_again(number: int, frame: FrameType | None) -> None:
+    if not _has_arrived:
+        raise Stopped
+
+
+def _tell_of_dropped(dropped: sys.UnraisableHookArgs) -> None:
+    if not isinstance(dropped.exc_value, Stopped):  # that one is not dropped for good
+        sys.__unraisablehook__(dropped)
+
+
 def stop_interrupting() -> None:
     """Let a signal that comes from now on end the process at once: its work is done, and nothing is left to tidy up."""
+    global _has_arrived
+    _has_arrived = True
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
@@ -52,9 +78,13 @@ def stop_interrupting() -> None:
 def interrupt_code() -> int:
     """The exit code after a KeyboardInterrupt, as shells have it: 128 plus the signal's number.
 
+    For the place where it ends the command: from here on it has arrived, and is not raised again.
+
     >>> interrupt_code()
     130
     """
+    global _has_arrived
+    _has_arrived = True
     return 128 + (_received or signal.SIGINT)
 
 

@@ -7,15 +7,22 @@ imported before main() has looked whether they can be had.
 import sys
 
 from entropylaw.own_packages import explain_clash
-from entropylaw.standard_streams import open_standard_streams
+from entropylaw.standard_streams import open_standard_streams, report_mistake
 
 
 def main() -> None:
-    open_standard_streams()
-    clash = explain_clash()
-    if clash:
-        sys.stderr.write(f"entropylaw: {clash}\n")
-        sys.exit(2)
+    try:
+        open_standard_streams()
+        clash = explain_clash()
+        if clash:
+            sys.stderr.write(f"entropylaw: {clash}\n")
+            sys.exit(2)
+        _run()
+    except Exception:
+        sys.exit(report_mistake())
+
+
+def _run() -> None:
     try:
         from corpus.interrupts import end_like_ctrl_c
         from training.launch import is_worker

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from corpus.errors import EntropylawError, NotAssessedError
+from corpus.errors import EntropylawError
 from corpus.interrupts import end_with_starter, interrupt_code, stop_interrupting
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
@@ -26,8 +25,9 @@ from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 from entropylaw.select import command as select
-from entropylaw.standard_streams import flush_standard_streams
+from entropylaw.standard_streams import flush_standard_streams, report_mistake
 from entropylaw.study import command as study
+from training.launch import is_worker
 
 # The panels of `entropylaw --help`, in the order in which a team comes to need them.
 START = "Start"
@@ -176,8 +176,9 @@ def main() -> None:
     # laptop or a CI runner; waiting asleep costs a quarter on an idle machine. To be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     guard_streams()  # to the very end, where Python prints a traceback
-    if STAGE_VARIABLE in os.environ:
-        # When DVC is gone nobody records what a stage makes, and the next run starts it again.
+    if STAGE_VARIABLE in os.environ or is_worker():
+        # When DVC is gone nobody records what a stage makes, and the next run starts it again. A worker without the
+        # process that started it would wait for the others for ever.
         end_with_starter()
     code: object = None
     try:
@@ -185,10 +186,7 @@ def main() -> None:
     except SystemExit as end:
         code = end.code
     except Exception:
-        # Python's own exit code, 1, would say that the data is risky.
-        traceback.print_exc()
-        note("entropylaw: stopped by a mistake in this program; please report the lines above")
-        code = NotAssessedError.exit_code
+        code = report_mistake()
     problem = flush_standard_streams()
     if problem is not None:
         note(f"entropylaw: {problem}")

@@ -7,10 +7,13 @@ import io
 import json
 import os
 import sys
+import traceback
 from typing import Any, TextIO, cast
 
 # Under this name Python knows how to write what the encoding of a stream does not have.
 _ESCAPE = "entropylaw.escape"
+# As in corpus.errors, which may be what cannot be imported.
+NOT_ASSESSED = 3
 NAMES = {1: "standard output", 2: "standard error"}
 
 
@@ -42,6 +45,16 @@ def flush_standard_streams() -> str | None:
         if isinstance(output, _Output) and output.problem:
             problem = f"{NAMES[output.fileno()]}: {output.problem}"
     return problem
+
+
+def report_mistake() -> int:
+    """Tell of the error that is being handled, which is none of the user's; the exit code for it.
+
+    Python's own one, 1, would say that the data is risky. This one says that it could not be assessed.
+    """
+    traceback.print_exc()
+    sys.stderr.write("entropylaw: stopped by a mistake in this program; please report the lines above\n")
+    return NOT_ASSESSED
 
 
 def escape_as_json(error: UnicodeError) -> tuple[str | bytes, int]:

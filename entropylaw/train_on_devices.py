@@ -12,7 +12,6 @@ from typing import ParamSpec
 import typer
 
 from corpus.errors import EntropylawError
-from corpus.interrupts import end_with_starter
 from entropylaw.pipeline_command import tell_workers
 
 P = ParamSpec("P")
@@ -46,7 +45,6 @@ def across_devices(command: Callable[P, None]) -> Callable[P, None]:
 def _run_as_worker(run: Callable[[], None]) -> None:
     from training.launch import is_first_process, leave_process_group, report_failure
 
-    end_with_starter()
     with contextlib.ExitStack() as stack:
         if not is_first_process():
             silence = stack.enter_context(open(os.devnull, "w"))

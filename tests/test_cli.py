@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from entropylaw import cli, train_on_devices
 from entropylaw.cli import DAILY, RELEASE, STAGES, START, app
 
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -196,3 +198,37 @@ def test_the_module_and_its_version_start_in_a_fresh_process(tmp_path):
         check=True,
     )
     assert done.stdout.startswith("entropylaw ")
+
+
+@pytest.mark.parametrize(("missing", "changes"), [("entropylaw.cli", {}), ("psutil", {"DVC_STAGE": "gate"})])
+def test_a_mistake_anywhere_in_the_program_never_says_that_the_data_is_risky(tmp_path, missing, changes):
+    """Also while it is imported, and before the command begins."""
+    program = f"import sys; sys.modules[{missing!r}] = None; from entropylaw.__main__ import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **changes}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--version"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.endswith("entropylaw: stopped by a mistake in this program; please report the lines above\n")
+
+
+@pytest.mark.parametrize("by_dvc", [False, True])
+def test_a_worker_watches_the_process_that_started_it_once(monkeypatch, by_dvc):
+    watched = []
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    if by_dvc:
+        monkeypatch.setenv("DVC_STAGE", "train")
+    for module in (cli, train_on_devices):
+        monkeypatch.setattr(module, "end_with_starter", lambda: watched.append(True), raising=False)
+    monkeypatch.setattr(cli, "stop_interrupting", lambda: None)
+    monkeypatch.setattr(cli, "app", train_on_devices.across_devices(sys.exit))
+    streams = sys.stdout, sys.stderr
+    with pytest.raises(SystemExit):
+        cli.main()
+    sys.stdout, sys.stderr = streams
+    assert watched == [True]

@@ -41,10 +41,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def limited_template() -> Iterator[None]:
     """End a template in this block that takes too long or too much memory, by a TemplateLimitError.
 
-    The clock is a signal's, so it runs in the main thread only, where commands render. The limit of memory needs Linux.
+    Both limits hold in the main thread only, where commands render: the clock is a signal's, and the limit of memory is
+    the whole process's, so two threads would undo each other's. The limit of memory needs Linux.
     """
     try:
-        with _limited_seconds(), _limited_memory():
+        with contextlib.ExitStack() as limits:
+            if threading.current_thread() is threading.main_thread():
+                limits.enter_context(_limited_seconds())
+                limits.enter_context(_limited_memory())
             yield
     except MemoryError:
         raise _explain(f"took more than {MAX_MEMORY_BYTES // 2**20} MiB of memory") from None
@@ -54,9 +58,6 @@ def limited_template() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limited_seconds() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGVTALRM, _stop)
     # Again and again: Python drops an exception that comes while it tidies up an object.
     signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS, MAX_SECONDS / 10)

@@ -16,7 +16,10 @@ def read_today() -> datetime.date:
     """
     today = datetime.date.today()
     seconds = run_git("log", "-1", "--format=%ct")
-    committed = datetime.date.fromtimestamp(int(seconds)) if seconds else today
+    try:
+        committed = datetime.date.fromtimestamp(int(seconds)) if seconds else today
+    except (ValueError, OverflowError, OSError):  # a day that no date can be: as late as there is one
+        committed = datetime.date.max
     # The clocks of two machines differ a little, and so may their dates around midnight.
     if committed - today <= datetime.timedelta(days=1):
         return today

@@ -79,5 +79,5 @@ def _list_places(datasets: Mapping[str, Path]) -> Iterable[str]:
 
 
 def _log(*words: str) -> list[Commit]:
-    log = run_git("log", "--first-parent", "--reverse", "--no-show-signature", "--format=%H %h %cs", *words)
+    log = run_git("log", "--first-parent", "--reverse", "--format=%H %h %cs", *words)
     return [Commit(*line.split(" ")) for line in log.splitlines()]

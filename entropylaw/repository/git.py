@@ -13,13 +13,16 @@ from corpus.errors import EntropylawError
 def run_git(*words: str, folder: Path = Path()) -> str:
     """What a Git command prints, stripped; empty where it fails, and the caller then says what that means.
 
+    The user may have set `log.showSignature`; here it is off, since what it prints comes between the answers.
+
     ``folder``: where Git runs. Raises EntropylawError when Git is not installed.
     """
     try:
         # Names of files may be any bytes; they come back as `os.fsdecode` would have them.
         done = subprocess.run(  # nosec B603 B607 # no shell; whoever sets the PATH chooses their Git
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, errors="surrogateescape", check=False
-        )
+            ["git", "-C", str(folder), "-c", "log.showSignature=false", *words],
+            capture_output=True, text=True, errors="surrogateescape", check=False,
+        )  # fmt: skip
     except FileNotFoundError:
         raise EntropylawError(
             "git: no such command on the PATH; install Git, where this repository keeps its data versions"

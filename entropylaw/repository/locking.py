@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.artifacts import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+from corpus.errors import EntropylawError
 from entropylaw.printing import note
 
 # In the pipeline's folder, and named as a temporary file: Git takes none of those, and one that a killed process left
@@ -22,7 +25,8 @@ def one_at_a_time(lock: Path = LOCK) -> Iterator[None]:
 
     What counts is not the file but the lock on it, which the system takes back from a process that ends, however it
     ends. So a file that a killed process left is no obstacle. While this one waits, stderr is told for whom. Where no
-    lock can be had, as in a folder that cannot be written, stderr is told that, and the block runs.
+    lock can be had, as in a folder that cannot be written, stderr is told that, and the block runs. Raises
+    EntropylawError when something else than a file, such as a link, lies in the lock's place.
     """
     descriptor = None
     try:
@@ -41,7 +45,7 @@ def one_at_a_time(lock: Path = LOCK) -> Iterator[None]:
 def _take(lock: Path) -> int:
     """The descriptor of the file, locked."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(lock)
         try:
             _wait_for(descriptor)
             if os.fstat(descriptor).st_nlink:
@@ -52,6 +56,24 @@ def _take(lock: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # the one before has deleted the file: the lock of the next is on another
+
+
+def _open(lock: Path) -> int:
+    """The descriptor of the file. A link is not followed: anyone can commit one, and what it names would be emptied."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise _not_a_file(lock) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_a_file(lock)
+    return descriptor
+
+
+def _not_a_file(lock: Path) -> EntropylawError:
+    return EntropylawError(f"{lock}: is no file but a link, a folder or the like, where this program locks; delete it")
 
 
 def _wait_for(descriptor: int) -> None:

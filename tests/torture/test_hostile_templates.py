@@ -14,7 +14,7 @@ from training import template_limits
 from training.chat import CHAT_TEMPLATE, encode_conversation
 from training.chat_templates import mark_known_template
 from training.small_model import train_tokenizer
-from training.template_limits import TemplateLimitError, require_fitting_length
+from training.template_limits import TemplateLimitError, limited_template, require_fitting_length
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +110,20 @@ def test_in_another_thread_a_template_is_rendered_all_the_same() -> None:
     thread.start()
     thread.join()
     assert found == [encode_conversation(tokenizer, CHAT, 96)]
+
+
+def test_another_thread_leaves_the_limits_of_the_process_as_they_are() -> None:
+    import resource
+
+    def render() -> None:
+        with limited_template():
+            found.append(resource.getrlimit(resource.RLIMIT_AS))
+
+    found = [resource.getrlimit(resource.RLIMIT_AS)]
+    thread = threading.Thread(target=render)
+    thread.start()
+    thread.join()
+    assert found[0] == found[1]
 
 
 @pytest.mark.torture  # TRL takes four seconds to import

@@ -103,6 +103,35 @@ def test_a_clock_in_1970_lets_no_expired_waiver_hold(
     assert "the clock says 1970-01-01" in capsys.readouterr().err
 
 
+def test_a_signed_commit_has_its_day_where_git_shows_signatures(in_tmp_path: Path) -> None:
+    commit(in_tmp_path, date(2026, 3, 1))
+    Path("gpg").write_text(
+        "#!/bin/sh\ncat > /dev/null\necho '[GNUPG:] GOODSIG 1 ana'\necho 'gpg: Good signature' >&2\n"
+    )
+    Path("gpg").chmod(0o755)
+    plain = subprocess.run(["git", "cat-file", "commit", "HEAD"], capture_output=True, text=True, check=True).stdout
+    head, message = plain.split("\n\n", 1)
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n aGVsbG8=\n -----END PGP SIGNATURE-----"
+    words = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
+    signed = subprocess.run(
+        words, input=f"{head}\n{signature}\n\n{message}", capture_output=True, text=True, check=True
+    ).stdout.strip()
+    subprocess.run(["git", "reset", "--quiet", "--hard", signed], check=True)
+    subprocess.run(["git", "config", "log.showSignature", "true"], check=True)
+    subprocess.run(["git", "config", "gpg.program", Path("gpg").resolve()], check=True)
+    shown = subprocess.run(["git", "log", "-1", "--format=%ct"], capture_output=True, text=True, check=True).stdout
+    assert not shown.strip().isdigit()
+    assert read_today() == date.today()
+
+
+def test_a_commit_of_a_year_that_no_date_has_lets_no_waiver_hold(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("entropylaw.repository.calendar.run_git", lambda *words: "253402344000")
+    assert read_today() == date.max
+    assert "the last commit is of 9999-12-31" in capsys.readouterr().err
+
+
 def test_a_waiver_that_has_expired_is_refused_whatever_the_clock_says(tmp_path: Path) -> None:
     """The clock of the whole process is another one: of the command as a user starts it."""
     place = make_place(tmp_path)

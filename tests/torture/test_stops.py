@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,44 @@ def test_a_folder_is_swept_of_nothing_but_temporary_files(tmp_path: Path) -> Non
         (tmp_path / name).write_text("x")
     sweep_temporary_files(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "link to a pipe"])
+def test_what_only_has_the_name_of_a_temporary_file_is_not_followed_or_waited_for(tmp_path: Path, kind: str) -> None:
+    kept, name = tmp_path / "kept", tmp_path / f"{TEMPORARY_PREFIX}a.tmp"
+    if "pipe" in kind:
+        os.mkfifo(kept if "link" in kind else name)
+    if "link" in kind:
+        name.symlink_to(kept)
+        kept.exists() or kept.write_text("kept")
+    sweep = threading.Thread(target=sweep_temporary_files, args=(tmp_path,), daemon=True)
+    sweep.start()
+    sweep.join(10)
+    assert not sweep.is_alive()
+    assert name.is_symlink() == ("link" in kind)
+
+
+LOST = {
+    "an object that is tidied up": "Finalized()",
+    "the collection of garbage": "gc.callbacks.append(lambda phase, info: hit()); gc.collect(); gc.callbacks.clear()",
+    "code that drops all it can catch": "try:\n        hit()\n    except BaseException:\n        pass",
+}
+
+
+@pytest.mark.parametrize("where", LOST)
+def test_a_signal_that_got_lost_ends_the_command_once(where: str, tmp_path: Path) -> None:
+    """It comes again, but not while the command tidies up."""
+    (tmp_path / "lose.py").write_text(
+        "import gc, os, signal, sys, time\n"
+        "from corpus.interrupts import end_like_ctrl_c, interrupt_code\n"
+        "def hit(*arguments):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0)\n"
+        "class Finalized:\n    __del__ = hit\n"
+        "end_like_ctrl_c()\n"
+        f"try:\n    {LOST[where]}\n    print('lost', flush=True)\n    time.sleep(20)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.3)\n    print('tidied up')\n    sys.exit(interrupt_code())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "lose.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, "lost\ntidied up\n", "")

@@ -15,6 +15,7 @@ import pytest
 from commands import RULES, Place, make_place
 
 from corpus.artifacts import read_json
+from corpus.errors import EntropylawError
 from entropylaw.repository.locking import LOCK, one_at_a_time
 from monitor.history import read_history
 from monitor.waivers import read_waivers
@@ -107,6 +108,23 @@ def test_where_nothing_can_be_locked_a_command_says_so(
     with one_at_a_time():
         pass
     assert "cannot be locked (Function not implemented)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
+def test_what_is_committed_in_the_locks_place_is_refused_and_left_as_it_is(in_tmp_path: Path, kind: str) -> None:
+    victim = Path("victim")
+    if kind == "link":
+        victim.write_text("kept")
+    if "link" in kind:
+        LOCK.symlink_to(victim)
+    elif kind == "folder":
+        LOCK.mkdir()
+    else:
+        os.mkfifo(LOCK)
+    with pytest.raises(EntropylawError, match=r"^\.entropylaw-lock\.tmp: is no file .* delete it$"), one_at_a_time():
+        pytest.fail("ran without a lock")
+    assert os.path.lexists(LOCK)
+    assert victim.read_text() == "kept" if kind == "link" else not victim.exists()
 
 
 def test_a_stage_ends_when_dvc_is_killed(tmp_path: Path) -> None:
