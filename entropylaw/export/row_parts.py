@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from corpus.errors import PreparedRowsError
 from corpus.prepared_rows import MAKE_IT
 from corpus.records import Message, Preference, Record
-from corpus.shapes import ShapeError, decode_json, parse_shape
+from corpus.shapes import parse_shape
 from entropylaw.export.losses import Losses
 
 MASKED = "the mark that an answer is not to be learned"
@@ -29,8 +30,12 @@ def read_tools(record: Record) -> list[Any]:
 def _read(text: str, shape: Any) -> Any:
     """What a prepared row holds as canonical JSON. Raises PreparedRowsError where it does not: the row was edited."""
     try:
-        return parse_shape(decode_json(text.encode()), shape)
-    except ShapeError as error:
+        # Not `decode_json`, which refuses what no result of ours holds, such as whole numbers beyond 64 bits.
+        document = json.loads(text)
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could not be written
+        return parse_shape(document, shape)
+    except (ValueError, RecursionError) as error:  # ShapeError among them
         raise PreparedRowsError(
             "prepared rows", f"tools or tool calls that cannot be read ({error}); {MAKE_IT}"
         ) from None
