@@ -54,12 +54,11 @@ def accept(
     Example: dvc repro && entropylaw accept --name x3 && git add history results dvc.lock && git commit
     """
     from entropylaw import __version__
-    from entropylaw.repository.reassess import require_judged
-    from entropylaw.repository.recompute import require_recomputed
+    from entropylaw.repository.history_guard import require_history
     from entropylaw.repository.recorded_stages import list_fresh_stages
     from entropylaw.repository.results import load_verdict
     from entropylaw.repository.signatures import find_key
-    from entropylaw.repository.verify_results import require_current
+    from entropylaw.repository.trust import require_trustworthy
     from monitor.accept import accept_version
     from monitor.history import find_own, read_history, write_entry
 
@@ -70,10 +69,8 @@ def accept(
     key = find_key() if sign else None
     verdict = load_verdict()
     # Else the version measured last would be recorded where the one that is here is meant.
-    require_current(layout.VERDICT, verdict.version.data_hash)
+    require_trustworthy(require_history(), verdict, unsigned=verdict.version.data_hash)
     history = read_history(layout.HISTORY)
-    require_recomputed(layout.VERDICT, verdict, history)
-    require_judged(verdict)
     accepted = find_own(history, verdict.config_fingerprint, verdict.version.data_hash)
     if accepted is not None and (anchor or key) and not baseline:
         change_accepted(accepted, anchor, key)

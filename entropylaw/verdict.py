@@ -15,7 +15,7 @@ from entropylaw.repository import layout
 from entropylaw.repository.calendar import read_today
 
 if TYPE_CHECKING:
-    from monitor.verdict import FlaggedRow, Verdict
+    from monitor.verdict import FlaggedRow
     from reports.training_curves import TrainingCurve
 
 
@@ -137,30 +137,23 @@ def gate(
 
     It also exits 3 where accepted versions of the target branch are missing in history/, or where the verdict does not
     follow from the data, parameters, results and history that are here. A verdict that another machine made is judged
-    again to find that out, if its rows are here.
+    again to find that out, for which its rows must be here.
 
     Example: entropylaw gate && echo approved
     """
     from corpus.artifacts import write_json
     from entropylaw.repository.history_guard import require_history
-    from entropylaw.repository.reassess import require_judged
-    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.recorded_stages import STAGE_VARIABLE
     from entropylaw.repository.results import load_verdict, load_waivers
-    from entropylaw.repository.signatures import require_signatures
-    from entropylaw.repository.verify_results import require_current
+    from entropylaw.repository.trust import require_trustworthy
     from monitor.gate import decide_gate
-    from monitor.history import read_history
 
     # An approval of earlier data must not outlive this decision.
     layout.APPROVAL.unlink(missing_ok=True)
-    require_signatures(require_history(base))
+    since = require_history(base)
     verdict = load_verdict()
     # As a stage of the pipeline it runs behind those that it depends on. Typed by hand, it may be of yesterday's data.
-    if STAGE_VARIABLE not in os.environ:
-        require_current(layout.VERDICT, verdict.version.data_hash)
-    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
-    require_judged(verdict)
+    require_trustworthy(since, verdict, is_ordered=STAGE_VARIABLE in os.environ)
     decision = decide_gate(verdict, load_waivers(), read_today(), strict)
     if decision.approved:
         write_json(layout.APPROVAL, decision)
@@ -176,7 +169,7 @@ def check(
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Hash all data and results that are here; judge the version again if its rows are here."
+            "--verify", help="Hash all data and results that are here, and judge the version again from its rows."
         ),
     ] = False,
     verdict: Annotated[Path, typer.Option(help="The verdict to show.")] = layout.VERDICT,
@@ -186,7 +179,7 @@ def check(
 
     It also exits 3 where data, parameters or history changed after the verdict. To find that out it compares what DVC
     and Git note of them, in a fraction of a second. --verify also reads all data and results that are here, and judges
-    the version again if its rows are here.
+    the version again, for which its rows must be here.
 
     Example: entropylaw check --format markdown >> "$GITHUB_STEP_SUMMARY"
     """
@@ -196,10 +189,8 @@ def check(
     from entropylaw.repository.changed_rules import list_changed_rules
     from entropylaw.repository.datasets import known_datasets
     from entropylaw.repository.history_guard import require_history
-    from entropylaw.repository.recompute import require_recomputed
     from entropylaw.repository.results import load_verdict, load_waivers
-    from entropylaw.repository.signatures import require_signatures
-    from entropylaw.repository.verify_results import require_current, verify_results
+    from entropylaw.repository.trust import require_trustworthy
     from monitor.gate import decide_gate
     from monitor.history import read_history
     from reports.checks import render_check
@@ -215,32 +206,8 @@ def check(
     try:
         since = require_history(base)
         data = replace(data, notes=list_changed_rules(since, shown.version.data_hash) if since else ())
-        require_signatures(since)
-        (verify_results if verify else require_current)(verdict, shown.version.data_hash)
-        require_recomputed(verdict, shown, history)
-        if verify:
-            verify_verdict(verdict, shown)
+        require_trustworthy(since, shown, verdict, again="always" if verify else "never")
     except NotAssessedError as stale:
         data, code = show_stale(data, str(stale)), stale.exit_code
     print_document(render_check(data, format.value))
     raise typer.Exit(code)
-
-
-def verify_verdict(path: Path, verdict: Verdict) -> None:
-    """Judge the version again where its rows are here, and compare; else say on stderr that it was not done.
-
-    Raises NotAssessedError, naming the file, where the verdict or the approval is another one.
-    """
-    from corpus.errors import NotAssessedError
-    from entropylaw.repository.approval import find_untrue_approval
-    from entropylaw.repository.reassess import list_missing_rows, require_same_verdict
-    from entropylaw.terminal import show_progress
-
-    if problem := find_untrue_approval():
-        raise NotAssessedError(problem)
-    if missing := list_missing_rows():
-        names = " ".join(path.as_posix() for path in missing)
-        note(f"not judged again, because its rows are not here: `dvc pull {names}` brings them")
-        return
-    with show_progress("judge again"):
-        require_same_verdict(path, verdict)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -16,9 +17,11 @@ from sample_verdicts import history, of_conversations, sample_verdict
 from typer.testing import CliRunner
 
 from corpus.artifacts import write_json
+from corpus.errors import NotAssessedError
 from entropylaw.cli import app
-from entropylaw.repository import tracked_data
+from entropylaw.repository import reassess, tracked_data, trust
 from entropylaw.repository.lockfile import hash_as_dvc
+from entropylaw.repository.reassess import is_judged_here, record_verdict
 from monitor.history import write_entry
 from reports.checks import CheckFormat
 
@@ -191,12 +194,57 @@ def test_the_gate_does_not_approve_what_was_not_measured(repository: Path) -> No
 
     note("data/chats.jsonl.dvc", "chats.jsonl", ROWS)
     measure("data/chats.jsonl", md5(ROWS), len(ROWS))
+    # A verdict from Git is judged again, and its rows are not here.
+    for env in ({}, {"DVC_STAGE": "gate"}):
+        code, said = gate(**env)
+        assert code == 3 and "run `dvc pull data/prepared/sft.jsonl results/sft/agreement.npy`" in said
+    # A branch can commit whatever lies in the repository, but nothing in Git's own folder.
+    write(".entropylaw/judged", hashlib.blake2b(Path("results/verdict.json").read_bytes(), digest_size=16).hexdigest())
+    assert gate()[0] == 3
+    record_verdict()  # as `assess` does
     assert gate() == (0, "") and Path("results/approval.json").exists()
     note("data/chats.jsonl.dvc", "chats.jsonl", ROWS * 2)
     code, said = gate()
     assert code == 3 and "was changed after it was measured" in said and not Path("results/approval.json").exists()
     # DVC runs it behind the stages that it depends on, and does not ask twice.
     assert gate(DVC_STAGE="gate") == (0, "")
+
+
+def test_a_mark_of_this_machine_is_of_the_results_too(repository: Path) -> None:
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS)
+    measure("data/chats.jsonl", md5(ROWS), len(ROWS))
+    write("results/sft/probe_rows.csv", "row\n")
+    record_verdict()
+    assert is_judged_here()
+    write("results/sft/probe_rows.csv", "other\n")
+    assert not is_judged_here()
+
+
+def test_what_was_asked_to_be_verified_and_could_not_is_not_assessed(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note("data/chats.jsonl.dvc", "chats.jsonl", ROWS)
+    measure("data/chats.jsonl", md5(ROWS), len(ROWS))
+    monkeypatch.setattr(trust, "verify_results", lambda *_: None)  # it wants files of stages that never ran
+    code, said = check("--verify")
+    assert code == 3 and "dvc pull data/prepared/sft.jsonl" in flat(said)
+
+
+def test_only_the_decision_must_come_out_again(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another processor gives other last digits, and statistics that differ in the third."""
+    verdict = of_conversations(sample_verdict("pass"))
+    write_json("results/verdict.json", verdict)
+    monkeypatch.setattr(reassess, "require_rows", lambda: None)
+    rules = tuple(replace(rule, statistic=0.00107, p_value=0.4) for rule in verdict.rules)
+    monkeypatch.setattr(reassess, "_judge_again", lambda path: replace(verdict, rules=rules))
+    reassess.require_same_verdict(Path("results/verdict.json"), verdict)
+    assert "the decision is the same" in capsys.readouterr().err
+    rules = (replace(rules[0], status="warn"), *rules[1:])
+    monkeypatch.setattr(reassess, "_judge_again", lambda path: replace(verdict, rules=rules))
+    with pytest.raises(NotAssessedError, match="is not the verdict on what is here"):
+        reassess.require_same_verdict(Path("results/verdict.json"), verdict)
 
 
 def test_what_was_not_measured_is_not_accepted_under_the_measures_of_another_version(repository: Path) -> None:

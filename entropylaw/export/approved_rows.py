@@ -14,13 +14,9 @@ from entropylaw.repository import layout
 from entropylaw.repository.calendar import read_today
 from entropylaw.repository.datasets import read_datasets
 from entropylaw.repository.history_guard import require_history
-from entropylaw.repository.reassess import require_judged
-from entropylaw.repository.recompute import require_recomputed
 from entropylaw.repository.results import load_prepare_report, load_selection, load_verdict, load_waivers
-from entropylaw.repository.signatures import require_signatures
-from entropylaw.repository.verify_results import require_current
+from entropylaw.repository.trust import require_trustworthy
 from monitor.gate import decide_gate
-from monitor.history import read_history
 from monitor.measures.evidence import version_hash
 
 
@@ -62,10 +58,7 @@ def find_approved_rows(dataset: str) -> ApprovedRows:
     prepared = {name: load_prepare_report(name).data_hash for name in datasets}
     if version_hash(prepared) != verdict.version.data_hash:
         raise NotAssessedError(f"{layout.VERDICT}: is of other data than was prepared; run `dvc repro`")
-    require_signatures(require_history())
-    require_current(layout.VERDICT, verdict.version.data_hash)
-    require_recomputed(layout.VERDICT, verdict, read_history(layout.HISTORY))
-    require_judged(verdict)
+    require_trustworthy(require_history(), verdict)
     decision = decide_gate(verdict, load_waivers(), read_today())
     if not decision.approved:
         error = EntropylawError(f"not exported: {decision.reason}")

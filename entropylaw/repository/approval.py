@@ -39,7 +39,10 @@ def find_forgery(approval: GateDecision, verdict: Verdict, waivers: Iterable[Wai
     lost = [waiver.rule for waiver in approval.waivers if waiver not in known]
     if lost:
         return f"rests on a waiver of {', '.join(lost)} that is not in {layout.WAIVERS}"
-    days = [datetime.date.fromisoformat(waiver.expires) for waiver in approval.waivers]
+    try:
+        days = [datetime.date.fromisoformat(waiver.expires) for waiver in approval.waivers]
+    except ValueError as error:
+        return f"has a waiver that ends on no day: {error}"
     day = min(days, default=datetime.date.min)
     decision = decide_gate(verdict, approval.waivers, day)
     if not decision.approved:

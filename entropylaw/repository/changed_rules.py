@@ -6,12 +6,14 @@ so it is said in every form of `entropylaw check`, where a reviewer reads it. A 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from corpus.errors import NotAssessedError, ParamsError
-from corpus.params import PARAMS_FILE, parse_yaml
+from corpus.params import PARAMS_FILE, parse_yaml, read_text
+from corpus.shapes import show_value
 from entropylaw.repository import layout
 from entropylaw.repository.git import hash_as_git, list_committed, read_blobs
 from entropylaw.repository.history_guard import Base, list_entries, read_facts
@@ -21,6 +23,8 @@ from entropylaw.repository.lockfile import PIPELINE_FILE
 JUDGED_BY = ("prepare", "compression", "consistency", "base_model", "probe", "calibration", "rules", "history")
 # The stages of our pipeline up to the gate.
 JUDGES = ("prepare", "compression", "consistency", "base_model", "probe", "calibration", "assess", "report", "gate")
+# How a stage runs a command of ours, with whatever starts it, such as `uv run entropylaw assess`.
+_RUNS = re.compile(r"(?:.*?[\s/])?entropylaw (?P<name>[a-z][\w-]*)")
 # So many changes are named; a reviewer sees the whole in the diff.
 NAMED = 8
 
@@ -33,7 +37,8 @@ def list_changed_rules(base: Base, data_hash: str) -> tuple[str, ...]:
     """
     paths = [PARAMS_FILE, PIPELINE_FILE.as_posix(), layout.CALIBRATION.as_posix(), layout.WAIVERS.as_posix()]
     there = {path: blob for path, blob in list_committed(base.commit, paths).items() if path in paths}
-    here = hash_as_git([path for path in there if Path(path).is_file()])
+    files = [path for path in paths if Path(path).is_file()]
+    here = hash_as_git(files) if files else {}
     changed = {path: blob for path, blob in there.items() if here.get(path) != blob}
     contents = read_blobs(changed.values()) if changed else {}
     where = f"{base.name} ({base.commit[:7]})"
@@ -44,10 +49,14 @@ def list_changed_rules(base: Base, data_hash: str) -> tuple[str, ...]:
             found += _name_params(_parse(past, path), where)
         elif path == PIPELINE_FILE.as_posix():
             found += _name_stages(_parse(past, path), where)
+        elif path not in files:
+            found.append(f"{path}: is gone, and {where} has one")
         elif path == layout.CALIBRATION.as_posix():
             found.append(f"{path}: what counts as a benign update is not what it was in {where}")
         else:
             found.append(f"{path}: waivers are not those of {where}")
+    if new := [path for path in files if path not in there]:
+        found.append(f"{', '.join(new)}: new in this branch; {where} has no such file")
     found += _name_entries(base, data_hash, where)
     return tuple(found)
 
@@ -96,20 +105,25 @@ def list_changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any, Any]]
 
 def _name_stages(past: Mapping[str, Any], where: str) -> Iterator[str]:
     now = _parse_file(PIPELINE_FILE)
-    before, after = (dict(document.get("stages") or {}) for document in (past, now))
+    before, after = past.get("stages"), now.get("stages") or {}
+    before = before if isinstance(before, Mapping) else {}
+    if not isinstance(after, Mapping):
+        raise ParamsError(f"{PIPELINE_FILE}: stages: expected a section of keys, found {show_value(after)}")
     ours = [name for name in JUDGES if name in before]
     for name in ours:
-        command = _command(before[name])
-        if "entropylaw" not in command:
+        command = _RUNS.match(_command(before[name]))
+        if command is None:
             continue
         if name not in after:
             raise NotAssessedError(
                 f"{PIPELINE_FILE}: has no stage {name}, which {where} has, so nothing judges the version; "
                 "put the stage back, then run `dvc repro`"
             )
-        if "entropylaw" not in _command(after[name]):
+        # The same command, started in the same way or by its plain name.
+        begins = {command[0], f"entropylaw {command['name']}"}
+        if not any(re.match(rf"{re.escape(begin)}(?![\w-])", _command(after[name])) for begin in begins):
             raise NotAssessedError(
-                f"{PIPELINE_FILE}: stage {name} runs no command of entropylaw, as it does in {where}; "
+                f"{PIPELINE_FILE}: stage {name} does not run `{command[0]}`, as it does in {where}; "
                 "put it back, then run `dvc repro`"
             )
     other = [name for name in ours if name in after and before[name] != after[name]]
@@ -124,9 +138,12 @@ def _name_stages(past: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def _command(stage: Any) -> str:
+    """The command of a stage, with single blanks; several are lines."""
     stage = stage if isinstance(stage, Mapping) else {}
     inner = stage.get("do", stage)
-    return str(inner.get("cmd", "")) if isinstance(inner, Mapping) else ""
+    command = inner.get("cmd", "") if isinstance(inner, Mapping) else ""
+    lines = command if isinstance(command, list) else [command]
+    return "\n".join(" ".join(str(line).split()) for line in lines)
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
@@ -139,7 +156,8 @@ def _parse(text: str, path: str) -> dict[str, Any]:
 
 def _parse_file(path: Path) -> dict[str, Any]:
     """The sections of a file that is here; none where it is gone, which then differs in all of them."""
-    return parse_yaml(path.read_text(encoding="utf-8"), path) if path.is_file() else {}
+    text = read_text(path)
+    return {} if text is None else parse_yaml(text, path)
 
 
 def _show(value: Any) -> str:

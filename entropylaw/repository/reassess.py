@@ -1,12 +1,12 @@
 """Judges the version under test again, from the rows and results that are here, and compares with its verdict.
 
-An edited verdict is found whatever was edited in it, and so are results, parameters and a history that would give
-another one. The rows themselves, and what a model measured on them, are taken as they are: `dvc repro --force` measures
-them again.
+An edited decision is found, and so are results, parameters and a history that would give another one. The rows
+themselves, and what a model measured on them, are taken as they are: `dvc repro --force` measures them again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from corpus.artifacts import to_json, write_text
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.records import content_hash
+from entropylaw.printing import note
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.git import run_git
 from entropylaw.repository.pipeline_folder import is_pipeline
 from entropylaw.repository.places import locate_rows
 from entropylaw.repository.results import load_calibration, load_configuration, load_evidence
@@ -26,10 +28,12 @@ from monitor.history import read_history
 from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 
-# Of this machine alone: Git ignores the folder.
-JUDGED = Path(".entropylaw") / "judged"
+# In Git's own folder: it is of this machine alone, because no commit can bring a file there.
+JUDGED = "entropylaw-judged"
 # What DVC keeps beside Git: without these nothing can be judged again.
 ROW_FILES = ("agreement.npy",)
+# What else of a dataset a verdict is made of.
+SMALL_FILES = ("prepare.json", "compression.json", "consistency.json", "probe.json", "probe_rows.csv")
 
 
 def judge_version() -> Verdict:
@@ -50,64 +54,92 @@ def judge_version() -> Verdict:
 
 
 def record_verdict() -> None:
-    """Note that this machine made the verdict in results/verdict.json from the rows that are here."""
-    write_text(JUDGED, f"{hash_verdict()}\n")
+    """Note that this machine made the verdict in results/verdict.json from the rows and results that are here."""
+    marker = find_marker()
+    if marker is not None:
+        with contextlib.suppress(EntropylawError):  # Git's folder may be read-only; the version is then judged again
+            write_text(marker, f"{hash_judged()}\n")
 
 
 def is_judged_here() -> bool:
-    """Whether this machine made the verdict in results/verdict.json; one from Git or by hand it did not."""
-    return JUDGED.is_file() and JUDGED.read_bytes().strip() == hash_verdict().encode()
+    """Whether this machine made the verdict in results/verdict.json from what is here; one from Git it did not."""
+    marker = find_marker()
+    return marker is not None and marker.is_file() and marker.read_bytes().strip() == hash_judged().encode()
 
 
-def hash_verdict() -> str:
-    return hashlib.blake2b(layout.VERDICT.read_bytes(), digest_size=16).hexdigest()
+def find_marker() -> Path | None:
+    """Where the last verdict that this machine made is noted; None outside a Git repository."""
+    place = run_git("rev-parse", "--git-path", JUDGED)
+    return Path(place) if place else None
+
+
+def hash_judged() -> str:
+    """A hash of the verdict's bytes and of all results and rows that it is made of."""
+    names = (*SMALL_FILES, *ROW_FILES)
+    results = [layout.result(dataset, name) for dataset in read_datasets() for name in names]
+    digest = hashlib.blake2b(digest_size=16)
+    for path in (layout.VERDICT, layout.CALIBRATION, *map(layout.prepared, read_datasets()), *results):
+        digest.update(path.as_posix().encode() + b"\0")
+        if path.is_file():
+            with path.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).digest())
+    return digest.hexdigest()
 
 
 def require_judged(verdict: Verdict) -> None:
-    """Judge the version again before anything rests on a verdict of another machine, where its rows are here.
+    """Judge the version again before anything rests on a verdict that this machine did not make.
 
-    Raises NotAssessedError where it comes out otherwise. It takes as long as `assess`, once for each verdict.
+    Raises NotAssessedError where it comes out otherwise, or its rows are not here. It takes as long as `assess`, once
+    for each verdict.
     """
-    if not is_pipeline(Path()) or is_judged_here() or list_missing_rows():
+    if not is_pipeline(Path()) or is_judged_here():
         return
-    with show_progress("judge again"):
-        require_same_verdict(layout.VERDICT, verdict)
+    require_same_verdict(layout.VERDICT, verdict)
     record_verdict()
 
 
-def list_missing_rows() -> list[Path]:
-    """The files of rows that would be needed to judge again, and are not here."""
+def require_rows() -> None:
+    """Raise NotAssessedError, naming what to pull, where the rows are not here from which a version is judged."""
     wanted = [
         path
         for dataset in read_datasets()
         for path in (layout.prepared(dataset), *(layout.result(dataset, name) for name in ROW_FILES))
     ]
-    return [path for path in wanted if not path.exists()]
+    missing = " ".join(path.as_posix() for path in wanted if not path.exists())
+    if missing:
+        raise NotAssessedError(
+            f"{layout.VERDICT}: was not judged again, because its rows are not here; run `dvc pull {missing}`"
+        )
 
 
 def require_same_verdict(path: Path, verdict: Verdict) -> None:
-    """Raise NotAssessedError unless judging again gives the ``verdict`` in ``path``: the same bytes.
+    """Raise NotAssessedError unless judging again gives the decision of the ``verdict`` in ``path``, or its rows are
+    not here.
 
-    A verdict by another release may have other words. Then its status, and that of each of its rules, must be the same.
-    Every prepared row must have the hash of its text. All rows must be here (``list_missing_rows``).
+    The status, that of each rule, the parent and the configuration must be the same. Other numbers and words are only
+    noted: another processor or release may round otherwise. Every prepared row must have the hash of its text.
     """
-    for dataset in read_datasets():
-        _require_true_hashes(dataset)
-    try:
-        again = judge_version()
-    except NotAssessedError:
-        raise
-    except EntropylawError as error:
-        raise NotAssessedError(f"{path}: cannot be judged again: {error}") from None
-    if verdict.tool_version == again.tool_version:
-        is_same = path.read_text(encoding="utf-8") == to_json(again)
-    else:
-        is_same = summarise(verdict) == summarise(again)
-    if not is_same:
+    require_rows()
+    with show_progress("judge again"):
+        again = _judge_again(path)
+    if summarise(verdict) != summarise(again):
         raise NotAssessedError(
             f"{path}: is not the verdict on what is here: judged again it is {again.status}, not {verdict.status}"
             f"{_name_other_rules(verdict, again)}; {REASSESS}"
         )
+    if path.read_text(encoding="utf-8") != to_json(again):
+        note(
+            f"{path}: judged again the decision is the same, and some numbers or words are not; {REASSESS} to see them"
+        )
+
+
+def _judge_again(path: Path) -> Verdict:
+    for dataset in read_datasets():
+        _require_true_hashes(dataset)
+    try:
+        return judge_version()
+    except EntropylawError as error:
+        raise NotAssessedError(f"{path}: cannot be judged again: {error}") from None
 
 
 def summarise(verdict: Verdict) -> tuple[object, ...]:

@@ -18,7 +18,7 @@ from corpus.errors import EntropylawError, NotAssessedError, ParamsError
 from corpus.params import PARAMS_FILE, parse_section, parse_yaml
 from entropylaw.repository import layout
 from entropylaw.repository.git import hash_as_git, list_committed, read_blobs, resolve_commit, run_git
-from entropylaw.repository.history_guard import Base, list_entries
+from entropylaw.repository.history_guard import Base, list_entries, read_facts
 
 # What the signature is for: one of a commit or of a mail is none of a version.
 NAMESPACE = "entropylaw-history"
@@ -71,11 +71,13 @@ def sign_entry(entry: Path, key: str) -> Path:
     return signature_of(entry)
 
 
-def require_signatures(since: Base | None) -> None:
+def require_signatures(since: Base | None, but: str | None = None) -> None:
     """Raise NotAssessedError, naming the files, where signatures are asked for and an entry has none that is good.
 
     ``since``: what this branch is compared with. Who may sign, and whether signatures are asked for, is read there, so
     that nobody admits themselves. Entries that are the same there were checked when they came.
+
+    ``but``: the data hash of a version whose entry needs no signature.
     """
     entries = sorted(layout.HISTORY.glob("*.json"))
     signers, where = find_signers(since)
@@ -84,6 +86,7 @@ def require_signatures(since: Base | None) -> None:
     known = set(list_entries(since.commit).values()) if since else set()
     ids = hash_as_git([entry.as_posix() for entry in entries])
     new = [entry for entry in entries if ids.get(entry.as_posix()) not in known]
+    new = [entry for entry in new if but is None or read_facts(entry.read_bytes()).get("data_hash") != but]
     problems = {entry: problem for entry in new if (problem := find_problem(entry, signers))}
     if problems:
         named = "; ".join(f"{entry.name} {problem}" for entry, problem in list(problems.items())[:NAMED])
