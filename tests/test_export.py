@@ -162,6 +162,15 @@ def test_axolotl_gets_every_row_with_tools_reasoning_and_masks(repository: Path)
     assert dataset["message_field_training"] == "train"
 
 
+def test_a_whole_number_beyond_64_bits_in_a_call_is_exported(repository: Path) -> None:
+    digits = "123456789012345678901234567890"
+    call = {"type": "function", "function": {"name": "add", "arguments": f'{{"a": {digits}}}'}}
+    approve([{**CALLS, "messages": [CALLS["messages"][0], {**CALLS["messages"][1], "tool_calls": [call]}]}])
+    result = export("axolotl")
+    assert result.exit_code == 0, result.output
+    assert any(digits in path.read_text() for path in Path("data/export").rglob("*.jsonl"))
+
+
 def test_without_masks_axolotl_is_told_of_none(repository: Path) -> None:
     approve(PLAIN)
     assert export("axolotl").exit_code == 0

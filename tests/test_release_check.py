@@ -223,6 +223,8 @@ def train_on_other_rows() -> None:
 FAULTS: dict[str, tuple[Callable[[], object], str, str]] = {
     "approval of another configuration": (
         lambda: edit("results/approval.json", config_fingerprint="0" * 16), "verdict", "approval.json"),
+    "approval by a waiver without a day": (
+        lambda: replace_text("results/approval.json", "2999-12-31", "soon"), "verdict", "ends on no day"),
     "approval withdrawn": (lambda: edit("results/approval.json", approved=False), "verdict", "approval.json"),
     "expired waiver": (
         lambda: replace_text("waivers.yaml", "2999-12-31", "2001-01-31"), "waivers", "expired on 2001-01-31"),
