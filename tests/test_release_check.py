@@ -251,6 +251,12 @@ FAULTS: dict[str, tuple[Callable[[], object], str, str]] = {
 }  # fmt: skip
 
 
+def test_an_approval_by_a_waiver_that_ends_on_no_day_is_told_in_one_line(repository: Path) -> None:
+    replace_text("results/approval.json", "2999-12-31", "soon")
+    code, found = check()
+    assert code == 1 and "ends on no day" in found["verdict"]
+
+
 def test_data_that_is_not_here_is_known_by_a_dvc_file_of_another_name(repository: Path) -> None:
     Path("data/sft.jsonl.dvc").rename("data/all.dvc")
     Path("data/sft.jsonl").unlink()

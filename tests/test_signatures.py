@@ -139,6 +139,7 @@ def test_a_version_that_ci_did_not_sign_is_not_assessed_and_named(team, keys, at
     code, said = check()
     assert code == 3 and entry.name in said and "accept --sign" in said, said
     assert check(command="gate")[0] == 3
+    assert check(command="accept")[0] == 3
 
 
 def test_a_signature_whose_time_is_over_or_of_another_purpose_is_none(keys: Path, in_tmp_path: Path) -> None:
