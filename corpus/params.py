@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import json
 import sys
 import types
@@ -25,6 +27,8 @@ STAGES_THAT_READ = {
 
 # Characters of what the YAML reader says of a file: it may quote a part of it, however long.
 MAX_CAUSE = 200
+# The texts whose content is kept: a few more than one command reads again and again, which are dvc.lock and the like.
+KEPT_TEXTS = 8
 
 T = TypeVar("T")
 
@@ -170,13 +174,9 @@ def load_yaml(text: str, where: object, kind: Literal["safe", "base", "rt"] = "s
     ``kind``: "base" reads every value as text. "rt" keeps comments, and numbers as they were written; it is for texts
     that were read already, and takes what they hold as it is.
     """
-    from ruamel.yaml import YAML
-
     try:
-        document = YAML(typ=kind, pure=True).load(text)
-        if kind != "rt":
-            # Without aliases, each value takes at least one character.
-            check_values(document, most=10 * len(text) + 100, finite=False)
+        # A copy, so that nobody changes what the next one gets.
+        return _load_as_written(text) if kind == "rt" else copy.deepcopy(_load_checked(text, kind))
     except ShapeError as error:
         raise ParamsError(f"{where}: {error}") from None
     except Exception as error:  # YAMLError, and whatever else ruamel.yaml meets in a value such as a day 2026-02-30
@@ -185,6 +185,21 @@ def load_yaml(text: str, where: object, kind: Literal["safe", "base", "rt"] = "s
         cause = " ".join(str(getattr(error, "problem", None) or error).split()) or type(error).__name__
         cause = cause if len(cause) <= MAX_CAUSE else f"{cause[:MAX_CAUSE]}…"
         raise ParamsError(describe_conflict(where, text) or f"{where}{line}: not YAML: {cause}") from None
+
+
+def _load_as_written(text: str) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="rt", pure=True).load(text)
+
+
+@functools.lru_cache(KEPT_TEXTS)  # one command asks for the same file several times, and each takes tens of ms
+def _load_checked(text: str, kind: Literal["safe", "base"]) -> Any:
+    from ruamel.yaml import YAML
+
+    document = YAML(typ=kind, pure=True).load(text)
+    # Without aliases, each value takes at least one character.
+    check_values(document, most=10 * len(text) + 100, finite=False)
     return document
 
 

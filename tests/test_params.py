@@ -209,3 +209,13 @@ def test_names_of_old_keys_are_no_key_themselves() -> None:
     assert parse_section(Renamed, {"quantiles": [0.9], "level": 2}, "p: s") == Renamed((0.9,), 2)
     with pytest.raises(ParamsError, match=r"^p: s\.RENAMED: unknown key; known are quantiles, level$"):
         parse_section(Renamed, {"RENAMED": {}}, "p: s")
+
+
+def test_a_text_that_is_read_again_is_parsed_once_and_nobody_changes_what_the_next_one_gets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "probe: {steps: 12345}\n"
+    first = parse_yaml(text, "params.yaml")
+    first["probe"]["steps"] = 0
+    monkeypatch.setattr("ruamel.yaml.YAML.load", lambda *arguments: pytest.fail("parsed again"))
+    assert parse_yaml(text, "params.yaml") == {"probe": {"steps": 12345}}
