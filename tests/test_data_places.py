@@ -109,6 +109,26 @@ def test_data_in_the_repository_or_linked_from_the_cache_of_dvc_is_read(path: st
     assert code == 0, said
 
 
+@pytest.mark.parametrize("path", ["part-*.jsonl", "data/**/part-*.jsonl"])
+def test_links_that_a_pattern_does_not_match_are_nothing_to_it(path: str, repository: Path) -> None:
+    for name in (".venv/lib", "node_modules/rows.jsonl", "data/other.jsonl", "data/notes"):
+        link(name, str(repository.parent / "private/rows.jsonl"))
+    for name in ("part-1.jsonl", "data/part-1.jsonl"):
+        Path(name).write_text(ROWS)
+    name_in_params(path)
+    code, said = prepare("--dataset", "sft")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("path", ["data/several", "data/several/**/*.jsonl", "data/*/inner/b.jsonl"])
+def test_a_link_that_is_met_behind_another_is_found(path: str, repository: Path) -> None:
+    link("other/b.jsonl", str(repository.parent / "private/rows.jsonl"))
+    link("data/several/inner", "../../other")
+    name_in_params(path)
+    code, said = prepare("--dataset", "sft")
+    assert code == 2 and "outside of the repository" in said, said
+
+
 def test_links_in_a_circle_are_one_line(repository: Path) -> None:
     link("data/a.jsonl", "b.jsonl")
     link("data/b.jsonl", "a.jsonl")

@@ -162,6 +162,17 @@ def test_axolotl_gets_every_row_with_tools_reasoning_and_masks(repository: Path)
     assert dataset["message_field_training"] == "train"
 
 
+@pytest.mark.parametrize("trainer", ["axolotl", "llamafactory"])
+def test_numbers_of_more_than_64_bits_are_exported(repository: Path, trainer: str) -> None:
+    number = str(2**70)
+    call = {"type": "function", "function": {"name": "add", "arguments": f'{{"a": {number}}}'}}
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"properties": {"a": {"maximum": 2**70}}}}}
+    messages = [CALLS["messages"][0], {**CALLS["messages"][1], "tool_calls": [call]}, *CALLS["messages"][2:]]
+    approve([*PLAIN, {"messages": messages, "tools": [tool]}])
+    assert export(trainer).exit_code == 0
+    assert Path(f"data/export/{trainer}/sft.jsonl").read_text().count(number) == 2
+
+
 def test_without_masks_axolotl_is_told_of_none(repository: Path) -> None:
     approve(PLAIN)
     assert export("axolotl").exit_code == 0

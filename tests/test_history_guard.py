@@ -313,3 +313,22 @@ def test_a_history_deleted_by_a_push_to_the_target_branch_itself_is_missed(team:
     assert code == 3 and "4 accepted versions of HEAD^1" in said
     git("checkout", "HEAD^1", "--", "history")
     assert check()[0] == 0
+
+
+def test_a_clone_that_has_left_out_the_commit_before_tells_nothing(team, monkeypatch) -> None:
+    git("checkout", "--quiet", "main")
+    delete_all()
+    make_baseline()
+    commit("Begin anew in silence")
+    origin = Path.cwd().as_uri()
+    git("clone", "--quiet", "--depth=1", origin, "../runner")
+    git("checkout", "--quiet", "--orphan", "first")
+    commit("The only one")
+    git("clone", "--quiet", "--depth=1", "--branch=first", origin, "../first")
+    monkeypatch.chdir("../runner")
+    for command in ("check", "gate"):
+        code, said = check(command=command)
+        assert code == 3 and "the commit before HEAD is not in this clone" in said and "--unshallow" in said, said
+    monkeypatch.chdir("../first")
+    code, said = check()
+    assert code == 0, said

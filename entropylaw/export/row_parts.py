@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from corpus.errors import PreparedRowsError
+from corpus.files.json_text import JSON_DECODER
 from corpus.prepared_rows import MAKE_IT
 from corpus.records import Message, Preference, Record
-from corpus.shapes import ShapeError, decode_json, parse_shape
+from corpus.shapes import ShapeError, parse_shape
 from entropylaw.export.losses import Losses
 
 MASKED = "the mark that an answer is not to be learned"
@@ -27,10 +28,13 @@ def read_tools(record: Record) -> list[Any]:
 
 
 def _read(text: str, shape: Any) -> Any:
-    """What a prepared row holds as canonical JSON. Raises PreparedRowsError where it does not: the row was edited."""
+    """What a prepared row holds as canonical JSON. Raises PreparedRowsError where it does not: the row was edited.
+
+    It is read as data is: a number may have more than 64 bits, which no result has.
+    """
     try:
-        return parse_shape(decode_json(text.encode()), shape)
-    except ShapeError as error:
+        return parse_shape(JSON_DECODER.decode(text), shape)
+    except (ShapeError, ValueError, RecursionError) as error:
         raise PreparedRowsError(
             "prepared rows", f"tools or tool calls that cannot be read ({error}); {MAKE_IT}"
         ) from None

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from corpus.errors import EntropylawError
-from corpus.files import dataset_root, is_hub_name
+from corpus.errors import DataError, EntropylawError
+from corpus.files import dataset_root, is_hub_name, list_files
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 
 # Folders outside of the repository that data may lie in, such as a shared disk; separated as in PATH.
@@ -39,7 +39,7 @@ def require_trusted_place(path: Path, is_named: bool) -> None:
     trusted = [root, *map(_resolve, named)]
     if not is_named and not Path(os.path.abspath(path)).is_relative_to(root):
         return
-    for file in _list_links(path):
+    for file in _list_places(path):
         real = _resolve(file)
         if not any(map(real.is_relative_to, trusted)) and not (file.is_symlink() and _CACHE_OBJECT.search(str(real))):
             raise EntropylawError(
@@ -57,9 +57,18 @@ def _resolve(path: str | Path) -> Path:
     return Path(os.path.realpath(path))  # before Python 3.13 Path.resolve raises where links go in a circle
 
 
-def _list_links(path: Path) -> Iterator[Path]:
-    """A path, or what its pattern begins with, and every link below it."""
+def _list_places(path: Path) -> Iterator[Path]:
+    """Where a dataset lies, each of its files, and the folders in between. Nothing else that lies there is read."""
     root = dataset_root(path)
     yield root
-    for folder, folders, files in os.walk(root):
-        yield from (link for name in (*folders, *files) if (link := Path(folder) / name).is_symlink())
+    try:
+        files = list_files(path)
+    except DataError:  # whoever reads the data meets it again, and says it
+        return
+    seen = {root}
+    for file in files:
+        for place in (file, *file.parents):
+            if place in seen:
+                break
+            seen.add(place)
+            yield place
