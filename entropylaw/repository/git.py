@@ -82,7 +82,7 @@ def is_shallow() -> bool:
 
 
 def has_parent(commit: str) -> bool:
-    """Whether a commit has one before it, be it in this clone or not: a shallow clone calls its oldest one the first."""
+    """Whether a commit has one before it, in this clone or not: a shallow clone takes its oldest for the first."""
     head, _, _ = run_git("cat-file", "commit", commit).partition("\n\n")
     return "\nparent " in head
 
