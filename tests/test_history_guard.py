@@ -330,4 +330,5 @@ def test_a_clone_that_has_left_out_the_commit_before_tells_nothing(team, monkeyp
         code, said = check(command=command)
         assert code == 3 and "the commit before HEAD is not in this clone" in said and "--unshallow" in said, said
     monkeypatch.chdir("../first")
-    assert check()[0] == 0
+    code, said = check()
+    assert code == 0, said

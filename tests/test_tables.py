@@ -6,6 +6,7 @@ import datetime
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.feather
@@ -219,3 +220,14 @@ def test_only_texts_are_written_to_a_table(tmp_path: Path, value: object) -> Non
     with pytest.raises(DataError, match="row 1: cannot be written as a table: 'a' is "):
         write_rows(tmp_path / "data.csv", [{"a": value}])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [pyarrow.parquet.write_table, pyarrow.feather.write_feather])
+def test_a_long_text_that_every_row_has_is_no_hostile_table(tmp_path: Path, write: Any) -> None:
+    rows, prompt = 5_000, "Be brief. " * 2_000
+    numbers = pyarrow.array(range(rows))
+    system = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * rows, pyarrow.int32()), pyarrow.array([prompt]))
+    path = tmp_path / ("data.parquet" if write is pyarrow.parquet.write_table else "data.arrow")
+    write(pyarrow.table({"system": system, "prompt": numbers}), path)
+    assert rows * len(prompt) > 2**26 + 200 * path.stat().st_size
+    assert sum(row["system"] == prompt for _, row in read_rows(path)) == rows

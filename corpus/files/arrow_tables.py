@@ -19,8 +19,11 @@ from corpus.files.zstd_contents import DamagedData
 _BATCH_ROWS = 64
 # A batch takes at most so much, even where each of its rows is as large as a row of its group can be.
 _BATCH_BYTES = 2**28
-# What a row takes in Python, though its table may say in one number that a million of them hold nothing.
+# A table stores a text once that every row has, such as a long system prompt, and unpacks to any multiple of its size.
+# So of a row only this much counts, for a table may say in one number that a million of them hold nothing; ...
 _ROW_BYTES = 2**9
+# ... and all of a row that is longer than any model reads.
+_LONG_ROW = 2**20
 _ARROW_FILE_MAGIC = b"ARROW1"
 
 
@@ -91,7 +94,7 @@ def _read_batches(
 ) -> NumberedRows:
     number = 0
     with _table_errors(path, kind, lambda: number + 1):
-        unpacked = UnpackedBytes(path)
+        unpacked = UnpackedBytes(path, "write it as JSON Lines")
         for batch in batches:
             # Row by row, although whole batches convert faster: an error then belongs to one row.
             for index in range(batch.num_rows):
@@ -109,8 +112,8 @@ def _read_batches(
                     bad = BadRow(number, NO_PYTHON_VALUE, _name_bad_column(part, error))
                     report_bad_row(path, "row", bad, bad_rows)
                     continue
-                # Of the row, not of the table, in which one long value may stand for that of every row.
-                unpacked.add(_ROW_BYTES + count_characters(row))
+                characters = count_characters(row)
+                unpacked.add(_ROW_BYTES + (characters if characters > _LONG_ROW else 0))
                 yield number, row
     return number
 

@@ -45,19 +45,20 @@ def open_contents(path: Path, compression: Compression) -> IO[bytes]:
 
 class UnpackedBytes:
     """Counts what a packed file unpacks to, up to a multiple of its size: a few kilobytes may unpack to more than any
-    disk holds.
+    disk holds. ``remedy``: what to do where it is meant.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remedy: str = "unpack it first") -> None:
         self._left = max(_UNBOUNDED_BYTES, _LARGEST_RATIO * path.stat().st_size)
+        self._remedy = remedy
 
     def add(self, count: int) -> None:
         """Raises DamagedData where it is too much."""
         self._left -= count
         if self._left < 0:
             raise DamagedData(
-                f"unpacks to more than {_LARGEST_RATIO} times its size, which text never does; if it is meant, "
-                "unpack it first"
+                f"unpacks to more than {_LARGEST_RATIO} times its size, which text never does; if it is "
+                f"meant, {self._remedy}"
             )
 
 

@@ -84,6 +84,12 @@ def is_shallow() -> bool:
     return run_git("rev-parse", "--is-shallow-repository") == "true"
 
 
+def has_parent(commit: str) -> bool:
+    """Whether a commit has one before it, in this clone or not: a shallow clone takes its oldest for the first."""
+    head, _, _ = run_git("cat-file", "commit", commit).partition("\n\n")
+    return "\nparent " in head
+
+
 def find_merge_base(one: str, other: str) -> str:
     """The commit at which two branches parted; empty where this clone has none."""
     return run_git("merge-base", one, other)

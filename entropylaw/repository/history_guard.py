@@ -19,6 +19,7 @@ from entropylaw.repository import layout
 from entropylaw.repository.git import (
     find_merge_base,
     find_root,
+    has_parent,
     hash_as_git,
     is_shallow,
     list_committed,
@@ -237,7 +238,7 @@ def find_previous() -> Base | None:
     Raises NotAssessedError where this clone has left it out.
     """
     before = resolve_commit("HEAD^1")
-    if before is None and is_shallow():
+    if before is None and has_parent("HEAD"):
         raise NotAssessedError(
             "the commit before HEAD is not in this clone, so it cannot be told whether accepted versions are "
             f"missing{_hint()}"
