@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -98,18 +99,19 @@ def require_plausible(calibration: Calibration, where: str = "calibration") -> N
             raise NotAssessedError(
                 f"{where}: updates[{number}].share is {update.share:g}, not above 0 and up to 1{again}"
             )
-        for name, most in (
-            ("change_log_r", MOST_BENIGN_CHANGE),
-            ("change_log_r_long", MOST_BENIGN_CHANGE),
-            ("change_c", MOST_BENIGN_CHANGE),
-            ("change_l", MOST_BENIGN_NATS),
-        ):
-            change = getattr(update, name)
-            if change is not None and abs(change) > most:
-                raise NotAssessedError(
-                    f"{where}: updates[{number}].{name} is {change:g}, more than a benign update changes "
-                    f"({most:.2g} at most){again}"
-                )
+    for name, most in (
+        ("change_log_r", MOST_BENIGN_CHANGE),
+        ("change_log_r_long", MOST_BENIGN_CHANGE),
+        ("change_c", MOST_BENIGN_CHANGE),
+        ("change_l", MOST_BENIGN_NATS),
+    ):
+        changes = [abs(change) for update in calibration.updates if (change := getattr(update, name)) is not None]
+        # One row that is as long as all others together moves R that far, in the few updates that it is part of.
+        if changes and statistics.median(changes) > most:
+            raise NotAssessedError(
+                f"{where}: half of the updates have a {name} of {statistics.median(changes):g} or more, and a benign "
+                f"update changes {most:.2g} at most{again}"
+            )
 
 
 def _require_same_agreement(item: Evidence) -> None:

@@ -120,7 +120,7 @@ def test_on_a_phone_the_checks_need_no_scrolling_sideways_and_the_skipped_ones_a
         browser.run(f"{folded}.forEach(e => e.open = true)")
         counts.append(browser.run(shown))
     ran, skipped = browser.run("[...document.querySelectorAll('#checks .stacked')].map(e => e.tBodies[0].rows.length)")
-    assert counts == [0, ran, ran + skipped] and skipped == 5
+    assert counts == [0, ran, ran + skipped] and skipped
     frames = browser.run(
         "[...document.querySelectorAll('.scroll:has(.stacked)')].map(e => e.scrollWidth - e.clientWidth)"
     )

@@ -71,7 +71,8 @@ def test_params_has_the_sections_that_a_stage_reads_and_no_other(stages: Stages,
     bodies = [stage.get("do", stage) for stage in pipeline["stages"].values()]
     named = {key.partition(".")[0] for body in bodies for key in body.get("params", [])}
     trains = {"sft", "kto"} & set(pipeline["stages"])
-    assert set(params) == named | ({"launch"} if trains else set())
+    # `launch` is about how stages run, and `history` about whom `check` and `gate` believe.
+    assert set(params) == named | {"history"} | ({"launch"} if trains else set())
     for name in set(params) - {"datasets"}:
         parse_section(SECTIONS[name], params[name], name)
 
