@@ -108,7 +108,7 @@ def _read_batches(
                     [row] = part.to_pylist()
                 except UnicodeDecodeError:
                     raise DataError(path, "invalid UTF-8", number, "row") from None
-                except (ValueError, OverflowError) as error:
+                except (ValueError, OverflowError, LookupError) as error:  # such as a time zone that nobody knows
                     bad = BadRow(number, NO_PYTHON_VALUE, _name_bad_column(part, error))
                     report_bad_row(path, "row", bad, bad_rows)
                     continue
@@ -123,7 +123,7 @@ def _name_bad_column(row: Any, error: Exception) -> str:
     for name, column in zip(row.schema.names, row.columns, strict=True):
         try:
             column.to_pylist()
-        except (ValueError, OverflowError) as found:
+        except (ValueError, OverflowError, LookupError) as found:
             return f"column {name[:60]!r} holds a {str(column.type)[:60]} that cannot be read: {found}"
     return f"a value cannot be read: {error}"
 
