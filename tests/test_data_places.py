@@ -20,7 +20,7 @@ ROWS = "".join(ROW.replace("q", f"question {i}") for i in range(20))
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Git repository with its params.yaml, beside a file that is none of it."""
-    folder = tmp_path / "work"
+    folder = tmp_path / "team"
     (folder / "data").mkdir(parents=True)
     subprocess.run(["git", "init", "--quiet", folder], check=True)
     (tmp_path / "private").mkdir()
@@ -97,7 +97,7 @@ def test_nor_does_a_stage_read_it_by_its_command_line(
     assert code == 2 and "outside of the repository" in said
 
 
-@pytest.mark.parametrize("path", ["data/own.jsonl", "data/inner.jsonl", "data/cached.jsonl", "../work/data/own.jsonl"])
+@pytest.mark.parametrize("path", ["data/own.jsonl", "data/inner.jsonl", "data/cached.jsonl", "../team/data/own.jsonl"])
 def test_data_in_the_repository_or_linked_from_the_cache_of_dvc_is_read(path: str, repository: Path) -> None:
     link("data/inner.jsonl", "own.jsonl")
     shared = repository.parent / "shared-cache/files/md5/0a"
