@@ -10,6 +10,8 @@ import re
 import reprlib
 from typing import Any, TypeVar
 
+from corpus.visible_text import can_be_written
+
 T = TypeVar("T")
 
 # No document of ours has more than ten levels. Deeper ones would exhaust the stack of whoever walks through them.
@@ -137,7 +139,7 @@ def check_values(document: Any, most: int | None = None, finite: bool = True) ->
         elif isinstance(value, list):
             waiting += [(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
         elif isinstance(value, str):
-            if not value.isascii() and not _can_be_written(value):
+            if not value.isascii() and not can_be_written(value):
                 raise ShapeError(where, "a text with half a surrogate pair")
         elif isinstance(value, float) and finite and not math.isfinite(value):
             raise ShapeError(where, f"{value} is no finite number")
@@ -166,14 +168,6 @@ def show_value(value: object) -> str:
     ("'xxxxxxxxxxxxxxxxxxxxxxxxxxx…xxxxxxxxxxxxxxxxxxxxxxxxxxxx'", '[[[[…]]], [[[…]]], [[[…]]], …]')
     """
     return _ShortRepr().repr(value)
-
-
-def _can_be_written(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def parse_shape(document: Any, shape: type[T], complete: bool = False) -> T:

@@ -1,4 +1,4 @@
-"""Which characters can be seen: a name made of others looks empty, or like another name."""
+"""Which characters can be seen, and which be written: a name made of others looks empty, or like another name."""
 
 from __future__ import annotations
 
@@ -29,3 +29,16 @@ def shows_something(text: str) -> bool:
     (True, False)
     """
     return any(is_seen(c) and not c.isspace() and c not in EMOJI_SELECTORS for c in text)
+
+
+def can_be_written(text: str) -> bool:
+    r"""Whether a text can be written as UTF-8: it holds no half of a surrogate pair.
+
+    >>> can_be_written("😀"), can_be_written("\ud83d")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,28 +8,9 @@ from typing import IO
 
 from corpus.errors import BadRow, DataError
 from corpus.files.contents import BYTE_ORDER_MARK, READING_ERRORS, encoding_error, reading_error
-from corpus.files.json_text import (
-    CROWDED,
-    DEEP,
-    HALF_ESCAPED,
-    JSON_DECODER,
-    describe_syntax_error,
-    find_half_character,
-    is_crowded,
-    is_deep,
-    may_be_deep,
-)
+from corpus.files.json_text import CROWDED, DEEP, JSON_DECODER, describe_syntax_error, find_fault, is_crowded
 from corpus.files.not_data import MERGE_MARKER, merge_error
-from corpus.files.row import (
-    HALF_CHARACTER,
-    NO_OBJECT,
-    TOO_DEEP,
-    TOO_LONG,
-    BadRows,
-    NumberedRows,
-    describe_other_type,
-    report_bad_row,
-)
+from corpus.files.row import HALF_CHARACTER, TOO_DEEP, TOO_LONG, BadRows, NumberedRows, report_bad_row
 
 _RAW_HALF = "a surrogate written as UTF-8: half a character, which no text can hold"
 _TEXT_MARK = BYTE_ORDER_MARK.decode()
@@ -38,7 +19,7 @@ _TEXT_MARK = BYTE_ORDER_MARK.decode()
 def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> NumberedRows:
     """The rows by their line numbers. Blank lines are skipped, yet counted. One line is held at a time."""
     number = last = 0
-    decode, has_half = JSON_DECODER.decode, HALF_ESCAPED.search
+    decode = JSON_DECODER.decode
     try:
         # One byte more than the limit and the line break: an endless line is noticed without being read whole.
         while line := handle.readline(max_row_bytes + 2):
@@ -69,22 +50,18 @@ def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadR
                 continue
             try:
                 value = decode(text)
-                too_deep = may_be_deep(text) and is_deep(value)
+                fault = find_fault(value, text)
             except RecursionError:
-                too_deep = True
+                fault = TOO_DEEP, DEEP
             except ValueError as error:
                 if not text.strip():
                     continue
                 raise _syntax_error(path, text, error, number) from None
             last = number
-            if too_deep:
-                report_bad_row(path, "line", BadRow(number, TOO_DEEP, DEEP), bad_rows)
-            elif has_half(text) and (problem := find_half_character(value)):
-                report_bad_row(path, "line", BadRow(number, HALF_CHARACTER, problem), bad_rows)
-            elif isinstance(value, dict):
-                yield number, value
+            if fault:
+                report_bad_row(path, "line", BadRow(number, *fault), bad_rows)
             else:
-                report_bad_row(path, "line", BadRow(number, NO_OBJECT, describe_other_type(value)), bad_rows)
+                yield number, value
     except READING_ERRORS as error:
         raise reading_error(path, error, number + 1) from None
     return last

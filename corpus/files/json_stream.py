@@ -11,30 +11,9 @@ from typing import IO, Any, NoReturn
 
 from corpus.errors import BadRow, DataError
 from corpus.files.contents import READING_ERRORS, encoding_error, reading_error
-from corpus.files.json_text import (
-    CROWDED,
-    DEEP,
-    HALF_ESCAPED,
-    JSON_DECODER,
-    describe_syntax_error,
-    find_half_character,
-    is_crowded,
-    is_deep,
-    may_be_deep,
-)
+from corpus.files.json_text import CROWDED, DEEP, JSON_DECODER, describe_syntax_error, find_fault, is_crowded
 from corpus.files.not_data import MERGE_MARKER, merge_error
-from corpus.files.row import (
-    HALF_CHARACTER,
-    NO_OBJECT,
-    TOO_DEEP,
-    TOO_LONG,
-    BadRows,
-    NumberedRows,
-    Row,
-    describe_other_type,
-    json_type,
-    report_bad_row,
-)
+from corpus.files.row import TOO_DEEP, TOO_LONG, BadRows, NumberedRows, Row, json_type, report_bad_row
 
 # Larger pieces are not read faster, and a value that a piece ends in is parsed twice.
 _PIECE_BYTES = 2**18
@@ -151,13 +130,10 @@ class _JsonStream:
             report_bad_row(self.path, "row", BadRow(self.number, bad.reason, bad.cause), bad_rows)
             self.skip_value()
             return
-        problem = find_half_character(value) if HALF_ESCAPED.search(self.text, self.start, self.position) else None
-        if problem:
-            report_bad_row(self.path, "row", BadRow(self.number, HALF_CHARACTER, problem), bad_rows)
-        elif isinstance(value, dict):
-            yield self.number, value
+        if fault := find_fault(value, self.text, self.start, self.position):
+            report_bad_row(self.path, "row", BadRow(self.number, *fault), bad_rows)
         else:
-            report_bad_row(self.path, "row", BadRow(self.number, NO_OBJECT, describe_other_type(value)), bad_rows)
+            yield self.number, value
 
     def read_value(self) -> Any:
         """The next value; `text` then holds it from `start` to `position`. Raises DataError and _BadValue."""
@@ -180,8 +156,6 @@ class _JsonStream:
             if end == len(self.text) and self._read_for_value():
                 continue
             self._require_length(self.position, end)
-            if may_be_deep(self.text, self.position, end) and is_deep(value):
-                raise _BadValue(TOO_DEEP, DEEP)
             self.start, self.position = self.position, end
             return value
 

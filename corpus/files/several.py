@@ -22,6 +22,7 @@ from corpus.files.not_data import missing_error
 from corpus.files.patterns import is_pattern, pattern_root
 from corpus.files.shards import require_whole, shard_pattern
 from corpus.files.suffixes import file_suffix, find_suffix
+from corpus.visible_text import can_be_written
 
 # A file, a folder, a pattern such as data/*.jsonl, a dataset on the Hub, or several of the first three.
 Source = str | Path | Sequence[str | Path]
@@ -55,7 +56,7 @@ def list_files(source: Source) -> list[Path]:
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise DataError(error.filename, f"cannot be read: {error.strerror}") from None
     for file in files:
-        if not _is_text(str(file)):
+        if not can_be_written(str(file)):
             raise DataError(ascii(str(file)), "a name that is not UTF-8, which no result could hold; rename the file")
     return files
 
@@ -85,14 +86,6 @@ def stamp_files(source: Source) -> tuple[tuple[str, int, int, int], ...] | None:
     except (OSError, DataError):
         return None
     return tuple((file.as_posix(), status.st_ino, status.st_size, status.st_mtime_ns) for file, status in files)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def describe_left_out(source: Source) -> str | None:
