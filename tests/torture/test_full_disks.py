@@ -73,9 +73,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(
-            "mounting a disk needs rights that this user lacks; other tests here limit the size of files instead"
-        )
+        pytest.skip("mounting a disk needs rights that this user lacks; others here limit the size of files")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
