@@ -42,7 +42,10 @@ class WritingCommand(PipelineCommand):
     """A command that changes files which other commands change too: only one runs at a time."""
 
     def invoke(self, ctx: Any) -> Any:
+        from entropylaw.repository.dvc_locks import restore_torn_lock
+
         with _in_pipeline(ctx), one_at_a_time():
+            restore_torn_lock()  # the command before this one may have been killed
             return TyperCommand.invoke(self, ctx)
 
 

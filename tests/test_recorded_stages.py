@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from entropylaw.repository.dvc_locks import KEPT_LOCK, kept_lock, restore_torn_lock
+from entropylaw.repository.lockfile import LOCK_FILE
 from entropylaw.repository.recorded_stages import list_fresh_stages, record_stages
 
 pytestmark = pytest.mark.slow
@@ -76,3 +78,25 @@ def test_where_dvc_keeps_no_record_there_is_nothing_to_keep_true(pipeline: Path)
     Path("dvc.lock").unlink()
     assert list_fresh_stages() == ()
     record_stages(())
+
+
+@pytest.mark.parametrize("left", ["", "schema: '2.0'\nstages:\n  assess:\n    cmd: entr", "- a list"])
+def test_a_lock_that_a_kill_cut_off_is_put_back(pipeline: Path, left: str) -> None:
+    whole = LOCK_FILE.read_text()
+    with pytest.raises(KeyboardInterrupt), kept_lock():
+        LOCK_FILE.write_text(left)
+        raise KeyboardInterrupt
+    assert LOCK_FILE.read_text() == whole and not KEPT_LOCK.exists()
+    # Killed, nobody tidies up: the next command does.
+    KEPT_LOCK.write_text(whole)
+    LOCK_FILE.write_text(left)
+    restore_torn_lock()
+    assert LOCK_FILE.read_text() == whole and not KEPT_LOCK.exists()
+
+
+def test_a_lock_that_was_written_since_stays(pipeline: Path) -> None:
+    KEPT_LOCK.parent.mkdir(exist_ok=True)
+    KEPT_LOCK.write_text("an old one")
+    whole = LOCK_FILE.read_text()
+    restore_torn_lock()
+    assert LOCK_FILE.read_text() == whole and not KEPT_LOCK.exists()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from corpus.errors import EntropylawError, NotAssessedError
-from entropylaw.repository.dvc_locks import drop_torn_rwlock
+from entropylaw.repository.dvc_locks import drop_torn_rwlock, kept_lock
 from entropylaw.repository.lockfile import LOCK_FILE, read_lock
 
 # The stages of our pipeline that read history/ or, like the gate, the report that is made from it.
@@ -54,7 +54,7 @@ def record_stages(stages: Sequence[str]) -> None:
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # it tells of each stage that dvc.lock was updated
     try:
-        with Repo() as repo:
+        with Repo() as repo, kept_lock():
             drop_torn_rwlock(Path(repo.tmp_dir))
             for stage in stages:
                 repo.commit(stage, force=True)

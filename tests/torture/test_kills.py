@@ -211,7 +211,9 @@ def test_a_pipeline_that_is_killed_goes_on_to_the_same_result(
     unbroken = changed.copy(tmp_path / "unbroken", seed=0)
     began = time.monotonic()
     assert unbroken.finish(words).code == 0
-    seconds, new, kills = time.monotonic() - began, unbroken.read_state(), 0
+    seconds, kills = time.monotonic() - began, 0
+    unbroken.run("entropylaw report")  # now with the curves of the training behind it
+    new = unbroken.read_state()
     for number in range(4):
         victim = changed.copy(tmp_path / f"killed{number}", seed=number)
         for _ in range(10):
@@ -219,9 +221,17 @@ def test_a_pipeline_that_is_killed_goes_on_to_the_same_result(
             taken = victim.list_for_git() - unbroken.list_for_git()
             assert not taken, f"git add --all would take {taken}"
         ended = victim.finish(words)
+        is_lock_torn = ended.code != 0
+        if is_lock_torn:  # DVC writes dvc.lock in place, and a kill may cut it off
+            assert "restore it from Git" in victim.finish(["entropylaw", "doctor"]).said
+            victim.run("git restore dvc.lock")
+            ended = victim.finish(words)
         assert ended.code == 0, ended
+        victim.run("entropylaw report")
         after = victim.read_state()
-        assert after == new, [name for name in {*after, *new} if after.get(name) != new.get(name)]
+        other = {name for name in {*after, *new} if after.get(name) != new.get(name)}
+        # Stages that had run before the lock was cut off ran once more, the report behind the training.
+        assert other <= ({"dvc.lock"} if is_lock_torn else set())
     tally("kills of dvc repro", kills)
 
 
