@@ -13,6 +13,7 @@ from pathlib import Path
 
 from corpus.errors import DataError, EntropylawError
 from corpus.files import dataset_root, is_hub_name, list_files
+from entropylaw.repository.git import find_root_above
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 
 # Folders outside of the repository that data may lie in, such as a shared disk; separated as in PATH.
@@ -31,7 +32,7 @@ def require_trusted_place(path: Path, is_named: bool) -> None:
     user types may lead anywhere; in a CI system no link in the repository may, because a pull request can have made it.
     Without a Git repository there is no outside.
     """
-    root = _find_repository()
+    root = find_root_above(Path.cwd())
     is_named = is_named or STAGE_VARIABLE in os.environ
     if root is None or is_hub_name(path) or not (is_named or os.environ.get(CI_VARIABLE)):
         return
@@ -46,11 +47,6 @@ def require_trusted_place(path: Path, is_named: bool) -> None:
                 f"{file}: leads to {real}, outside of the repository {root}; move the data into it, or name a folder "
                 f"that you trust in the environment variable {TRUSTED_VARIABLE}"
             )
-
-
-def _find_repository() -> Path | None:
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
 
 
 def _resolve(path: str | Path) -> Path:

@@ -30,6 +30,11 @@ def run_git(*words: str, folder: Path = Path()) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def find_root_above(folder: Path) -> Path | None:
+    """The root of the Git repository around a folder, told without starting Git; None where there is none."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), None)
+
+
 def require_repository(folder: Path) -> None:
     """Raise EntropylawError unless ``folder`` lies in a DVC repository inside a Git one; it need not be its root."""
     root = run_git("rev-parse", "--show-toplevel", folder=folder)

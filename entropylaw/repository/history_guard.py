@@ -19,6 +19,7 @@ from entropylaw.repository import layout
 from entropylaw.repository.git import (
     find_merge_base,
     find_root,
+    find_root_above,
     has_parent,
     hash_as_git,
     is_shallow,
@@ -69,7 +70,7 @@ def require_history(revision: str | None = None) -> Base | None:
     branch. Where HEAD is that branch itself, as after a push to it, or nothing else is known, it is the commit before.
     Outside a Git repository nothing is known.
     """
-    if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+    if find_root_above(Path.cwd()) is None:
         return None
     head = resolve_commit("HEAD")
     if head is None:

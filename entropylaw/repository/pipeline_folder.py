@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.errors import EntropylawError
-from entropylaw.repository.git import run_git
+from entropylaw.repository.git import find_root_above, run_git
 
 PIPELINE = "dvc.yaml"
 # The stage that only our pipeline has, on a line that is neither a comment nor a description. A YAML parser would take
@@ -36,11 +36,10 @@ def find_pipeline(start: Path) -> Path | None:
     start = start.absolute()
     if is_pipeline(start):
         return start
-    above = [start, *start.parents]
-    root = next((folder for folder in above if (folder / ".git").exists()), None)
+    root = find_root_above(start)
     if root is None:
         return None
-    between = above[: above.index(root) + 1]
+    between = [folder for folder in (start, *start.parents) if folder.is_relative_to(root)]
     nearest = next((folder for folder in between if is_pipeline(folder)), None)
     if nearest is not None:
         return nearest

@@ -14,7 +14,7 @@ from typing import Any
 
 from corpus.artifacts import read_result
 from corpus.errors import NotAssessedError
-from entropylaw.repository.git import run_git
+from entropylaw.repository.git import find_root_above, run_git
 from entropylaw.repository.lockfile import (
     LOCK_FILE,
     PIPELINE_FILE,
@@ -94,8 +94,7 @@ def find_output(place: Path) -> TrackedOutput | None:
 
 def _list_notes(place: Path) -> Iterator[Path]:
     """The files in which DVC may have noted this place, the likeliest first, each once."""
-    git = _find_above(place.parent, ".git")
-    root = git.parent if git else Path.cwd()
+    root = find_root_above(place.parent) or Path.cwd()
     folders = [folder for folder in place.parents if root == folder or root in folder.parents]
     seen: set[Path] = set()
 
