@@ -9,6 +9,8 @@ from corpus.credentials import hide_credentials
 
 # No message of ours is longer by itself. A longer one quotes data that stands where a name is expected.
 LONGEST_CAUSE = 1000
+# Of a longer message the middle is left out: it begins with where, and ends with what to do.
+LONGEST_MESSAGE, MESSAGE_END = 1200, 300
 
 
 class EntropylawError(Exception):
@@ -22,7 +24,10 @@ class EntropylawError(Exception):
     def __init__(self, message: str) -> None:
         # One line, even where a file name, a key or a library's message that is quoted has several; and no password, as
         # the address of a remote may have one.
-        super().__init__(hide_credentials(" ".join(message.splitlines())))
+        line = hide_credentials(" ".join(message.splitlines()))
+        if len(line) > LONGEST_MESSAGE:
+            line = f"{line[: LONGEST_MESSAGE - MESSAGE_END]} … {line[-MESSAGE_END:]}"
+        super().__init__(line)
 
 
 class DataError(EntropylawError):

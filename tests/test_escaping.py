@@ -4,6 +4,7 @@ from hostile import hostile_text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corpus.errors import EntropylawError
 from reports.escaping import MAX_CHARACTERS, escape_invisible, escape_log
 
 
@@ -24,3 +25,10 @@ def test_a_log_line_holds_no_doubled_colon_or_number_sign_and_only_gains_spaces(
     line = escape_log(text)
     assert "::" not in line and "##" not in line
     assert line.replace(" ", "") == escape_invisible(text).replace(" ", "")
+
+
+def test_a_message_that_quotes_long_data_keeps_its_beginning_and_its_end() -> None:
+    told = str(EntropylawError(f"results/verdict.json: {'9' * 5000} is no such key; run `dvc repro`"))
+    assert told.startswith("results/verdict.json: 999") and told.endswith("is no such key; run `dvc repro`")
+    assert len(told) < 1500
+    assert str(EntropylawError("short\nand sweet")) == "short and sweet"

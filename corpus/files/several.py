@@ -55,7 +55,8 @@ def list_files(source: Source) -> list[Path]:
         files = _list_source(source)
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise DataError(error.filename, f"cannot be read: {error.strerror}") from None
-    for file in files:
+    # The name of a single file stands in no result.
+    for file in files if len(files) > 1 else ():
         if not can_be_written(str(file)):
             raise DataError(ascii(str(file)), "a name that is not UTF-8, which no result could hold; rename the file")
     return files

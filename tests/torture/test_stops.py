@@ -30,7 +30,7 @@ STOPS = [
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     made = make_place(tmp_path_factory.mktemp("place"), "pass")
-    write_rows_to(made.folder / "many.jsonl", 40_000)
+    write_rows_to(made.folder / "many.jsonl", 200_000)
     return made
 
 
