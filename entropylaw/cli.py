@@ -24,6 +24,7 @@ from entropylaw.pipeline_command import PipelineCommand, PipelineGroup, WritingC
 from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
+from entropylaw.run_elsewhere import HERE
 from entropylaw.select import command as select
 from entropylaw.standard_streams import flush_standard_streams, report_mistake
 from entropylaw.study import command as study
@@ -123,6 +124,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    here: bool = typer.Option(False, HERE, help="Run the stage here, whatever launch.command in params.yaml says."),
 ) -> None:
     """Options of the whole program."""
 

@@ -13,6 +13,7 @@ import typer
 from entropylaw.options import AsJson, Out
 from entropylaw.printing import note
 from entropylaw.repository import layout
+from entropylaw.run_elsewhere import run_elsewhere
 
 if TYPE_CHECKING:
     from corpus.records import Record
@@ -73,6 +74,7 @@ class Scores:
         }
 
 
+@run_elsewhere("evaluate")
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Held-out conversations.", show_default=False)] = layout.HELDOUT,
     model: Annotated[

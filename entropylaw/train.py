@@ -12,6 +12,7 @@ import typer
 
 from entropylaw.pipeline_command import Place
 from entropylaw.repository import layout
+from entropylaw.run_elsewhere import run_elsewhere
 from entropylaw.train_on_devices import across_devices
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON."
 
 
 @app.command("sft")
+@run_elsewhere("sft")
 @across_devices
 def train_sft_model(
     data: Annotated[Path, typer.Argument(help="Conversations in any accepted format.", show_default=False)],
@@ -78,6 +80,7 @@ def train_sft_model(
 
 
 @app.command("kto")
+@run_elsewhere("kto")
 @across_devices
 def train_kto_model(
     data: Annotated[Path, typer.Argument(help="Preferences in any accepted format.", show_default=False)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import signal
 import tempfile
 import time
@@ -20,28 +21,62 @@ if TYPE_CHECKING:
 
 CONFIGS = Path(__file__).parent / "launch_configs"
 
+# The stages that may run elsewhere: those that want the accelerators of another machine.
+HeavyStage = Literal["sft", "kto", "evaluate"]
+
 # What accelerate calls the strategies in its configuration files.
 DISTRIBUTED_TYPES = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "deepspeed": "DEEPSPEED"}
 
 
 @dataclass(frozen=True)
 class LaunchParams:
-    """The section ``launch`` of params.yaml: how training uses several devices.
+    """The section ``launch`` of params.yaml: where heavy stages run, and how training uses several devices.
 
     ``strategy``: one process (single), the whole model on each device (ddp), or one model spread over all devices
     (fsdp, deepspeed). ``processes``: on all machines together, one for each device; None: what ``config_file`` says, or
     as many as this machine has GPUs. ``config_file``: an accelerate configuration in place of the shipped one.
+    ``command``: the words of another program that runs the ``stages``, such as a cluster's queue, see
+    ``fill_command``; None: they run here.
     """
 
     strategy: Literal["single", "ddp", "fsdp", "deepspeed"] = "single"
     processes: int | None = None
     config_file: str | None = None
+    command: str | None = None
+    stages: tuple[HeavyStage, ...] = ("sft", "kto")
 
     def __post_init__(self) -> None:
+        if self.command is not None:
+            fill_command(self.command, ["entropylaw"])
         if self.processes is not None and self.processes < 1:
             raise ValueError("processes must be positive")
         if self.strategy == "single" and (self.processes is not None or self.config_file is not None):
             raise ValueError("processes and config_file need a strategy: ddp, fsdp or deepspeed")
+
+
+def fill_command(command: str, words: Sequence[str]) -> list[str]:
+    """The words of ``launch.command`` with a stage's command line in its place.
+
+    ``{command}``, a word of its own, becomes the words of the command line. ``{line}`` becomes one word, the command
+    line as a shell reads it. Raises ValueError unless exactly one of the two is there, once.
+
+    >>> fill_command("srun --gres=gpu:4 {command}", ["entropylaw", "train", "sft", "my data.jsonl"])
+    ['srun', '--gres=gpu:4', 'entropylaw', 'train', 'sft', 'my data.jsonl']
+    >>> fill_command("sbatch --wait --wrap {line}", ["entropylaw", "train", "sft", "my data.jsonl"])
+    ['sbatch', '--wait', '--wrap', "entropylaw train sft 'my data.jsonl'"]
+    """
+    try:
+        given = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"command: {command!r} cannot be split into words: {error}") from None
+    if sorted(word for word in given if word in ("{command}", "{line}")) not in (["{command}"], ["{line}"]):
+        raise ValueError(f"command: {command!r} must have {{command}} or {{line}} once, as a word of its own")
+    if given[0] in ("{command}", "{line}"):
+        raise ValueError(f"command: {command!r} must begin with a program")
+    filled: list[str] = []
+    for word in given:
+        filled += words if word == "{command}" else [shlex.join(words)] if word == "{line}" else [word]
+    return filled
 
 
 def is_worker(environment: Mapping[str, str] = os.environ) -> bool:
