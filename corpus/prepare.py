@@ -18,6 +18,7 @@ from corpus.formats import Format, FormatChoice, Kind, Reading, kind_of, parse_r
 from corpus.prepared_rows import read_prepared, to_row, write_row
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Conversation, Preference, Record, chosen_conversation, content_hash, data_hash
+from corpus.row_facts import count_characters
 
 __all__ = [
     "Decision",
@@ -211,11 +212,3 @@ def _final_answers(record: Record) -> list[str]:
         for side in sides
         if side
     ]
-
-
-def count_characters(record: Record) -> int:
-    """Characters of all that a record says, its tools included."""
-    if isinstance(record, Conversation):
-        return len(record.tools) + sum([len(message.text) for message in record.messages])
-    messages = (*record.prompt, *record.chosen, *record.rejected)
-    return len(record.tools) + sum([len(message.text) for message in messages])

@@ -51,12 +51,20 @@ def read_prepared(path: str | Path) -> Iterator[HashedRecord]:
                 row = decoder.decode(line)
                 yield HashedRecord(row.build(), row.hash)
     except OSError as error:
-        cause = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-        raise PreparedRowsError(path, f"{cause}; {MAKE_IT}") from None
+        raise explain_missing(path, error) from None
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of another shape
-        raise PreparedRowsError(path, f"not a prepared row ({error}); {MAKE_IT}", number) from None
+        raise explain_bad_row(path, error, number) from None
     if number == 0:
         raise PreparedRowsError(path, f"is empty; {MAKE_IT}")
+
+
+def explain_missing(path: object, error: OSError) -> PreparedRowsError:
+    cause = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    return PreparedRowsError(path, f"{cause}; {MAKE_IT}")
+
+
+def explain_bad_row(path: object, error: Exception, number: int) -> PreparedRowsError:
+    return PreparedRowsError(path, f"not a prepared row ({error}); {MAKE_IT}", number)
 
 
 def write_row(record: Record, digest: str) -> str:

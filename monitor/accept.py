@@ -10,6 +10,7 @@ import numpy as np
 from corpus.errors import EntropylawError
 from corpus.formats import READER
 from corpus.records import Preference
+from corpus.row_facts import hashes_of, sources_of
 from monitor.history import DatasetReference, HistoryEntry
 from monitor.measures.evidence import Evidence, locate_probe_rows
 from monitor.measures.preferences import PairReference, compare_answers, fit_direction
@@ -24,11 +25,9 @@ def describe_pairs(item: Evidence) -> PairReference | None:
     """What the next version needs to know of this one's pairs; None of conversations."""
     if item.agreement.ndim == 1:
         return None
-    records = [record for record, _ in item.records]
-    pairs = sum(isinstance(record, Preference) for record in records)
-    return PairReference(
-        pairs, item.consistency.flipped_pairs or 0, fit_direction(compare_answers(records, item.agreement))
-    )
+    pairs = sum(isinstance(record, Preference) for record, _ in item.records)
+    differences = compare_answers((record for record, _ in item.records), item.agreement)
+    return PairReference(pairs, item.consistency.flipped_pairs or 0, fit_direction(differences))
 
 
 def describe_reference(item: Evidence) -> DatasetReference:
@@ -37,14 +36,14 @@ def describe_reference(item: Evidence) -> DatasetReference:
     losses[locate_probe_rows(item)] = item.probe_losses
     return DatasetReference(
         data_hash=item.data_hash,
-        sketch=RowSketch.of(row_hash for _, row_hash in item.records),
+        sketch=RowSketch.of(hashes_of(item.records)),
         probe_hashes=tuple(item.probe_hashes),
         probe_losses=tuple(item.probe_losses.tolist()),
         agreement_mean=item.consistency.agreement,
         agreement_sd=item.consistency.agreement_sd,
         agreement_n=item.consistency.measured,
         pairs=describe_pairs(item),
-        sources=count_sources(record.source for record, _ in item.records),
+        sources=count_sources(sources_of(item.records)),
         table=RowTable.of(item.records, losses),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from corpus.errors import NotAssessedError
 from corpus.formats import READER
+from corpus.row_facts import hashes_of
 from monitor.calibration.calibrate import Calibration
 from monitor.history import HistoryEntry, find_own, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
@@ -147,7 +148,7 @@ def compare_dataset(
 ) -> ComparedDataset:
     """Compare one dataset with the parent's dataset of the same name, which must exist."""
     reference = parent.datasets[item.dataset]
-    hashes = [row_hash for _, row_hash in item.records]
+    hashes = hashes_of(item.records)
     difference = reference.sketch.difference(hashes)
     split = split_rows(hashes, reference.sketch)
     # Where it is not known whether the parent had a row, its text counts as old.
@@ -159,7 +160,7 @@ def compare_dataset(
         kept=difference.kept,
         added_r_long=new_text.r_long if new_text else None,
     )
-    rows = ComparedRows(item, split, configuration.compression, read_rows(item.records))
+    rows = ComparedRows(item, split, configuration.compression, read_rows(item.records, split.is_kept, split.is_added))
     before = parent.measurements[item.dataset]
     comparison = compare_with_parent(rows, now, before, reference, calibration.params, params)
     changes = DatasetChanges(
@@ -247,7 +248,7 @@ def count_changed_rows(entry: HistoryEntry, evidence: Sequence[Evidence]) -> flo
     """How many rows lie between an accepted version and the measured one: added, removed, or of a dataset that only one
     of them has.
     """
-    measured = {item.dataset: [row_hash for _, row_hash in item.records] for item in evidence}
+    measured = {item.dataset: hashes_of(item.records) for item in evidence}
     changed = sum(reference.sketch.rows for name, reference in entry.datasets.items() if name not in measured)
     for name, hashes in measured.items():
         reference = entry.datasets.get(name)

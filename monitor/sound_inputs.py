@@ -16,6 +16,7 @@ import numpy as np
 
 from corpus.errors import NotAssessedError
 from corpus.records import data_hash
+from corpus.row_facts import hashes_of
 from monitor.measures.evidence import locate_probe_rows
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def require_sound(item: Evidence) -> None:
     """Raise NotAssessedError, naming the measurement, unless everything measured on a dataset is of its rows."""
     where = item.dataset
     _require_numbers(item, where)
-    if item.data_hash != data_hash(row_hash for _, row_hash in item.records):
+    if item.data_hash != data_hash(hashes_of(item.records)):
         raise NotAssessedError(f"{where}: data_hash is that of other rows than the prepared ones; run `dvc repro`")
     for name, rows in (("compression", item.compression.rows), ("consistency", item.consistency.rows)):
         if rows != len(item.records):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from corpus.formats import Kind
 from corpus.records import Preference
+from corpus.row_facts import hashes_of, sources_of
 from monitor.accept import accept_version
 from monitor.assess import assess_version
 from monitor.calibration.calibrate import Calibration
@@ -109,7 +110,7 @@ def compare_versions(
     notes: Sequence[str] = (),
 ) -> VersionComparison:
     """Set two measured versions side by side. ``rules`` and ``notes`` become part of the result as they are."""
-    hashes_a, hashes_b = ([row_hash for _, row_hash in item.evidence.records] for item in (a, b))
+    hashes_a, hashes_b = (list(hashes_of(item.evidence.records)) for item in (a, b))
     kept_of_a, kept_of_b = match_rows(hashes_b, hashes_a), match_rows(hashes_a, hashes_b)
     rows = RowDifference(kept_of_b.count(False), kept_of_a.count(False), kept_of_b.count(True))
     numbers_a, numbers_b = measure_numbers(a.evidence), measure_numbers(b.evidence)
@@ -181,8 +182,8 @@ def compare_sources(
         ratios_b.pop(OTHER_SOURCES, None)
     counts: Counter[tuple[str, str]] = Counter()
     for evidence, kept, word in ((a, kept_of_a, "removed"), (b, kept_of_b, "added")):
-        for (record, _), is_kept in zip(evidence.records, kept, strict=True):
-            source = record.source if record.source in names else OTHER_SOURCES
+        for own, is_kept in zip(sources_of(evidence.records), kept, strict=True):
+            source = own if own in names else OTHER_SOURCES
             if not is_kept:
                 counts[source, word] += 1
             elif word == "added":

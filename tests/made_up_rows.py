@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.records import Conversation, HashedRecord, Message, Record, content_hash
+from corpus.row_facts import hashes_of
 from monitor.calibration.params import CalibrationParams
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
 from monitor.like_rows.neighbours import Neighbours, find_neighbours
 from monitor.like_rows.phrases import Phrase
-from monitor.measures.evidence import first_copies
 from monitor.measures.row_split import RowSplit
 from monitor.rule_params import RuleParams
 from monitor.rules import agreement, copies, damage, loss, style
@@ -98,7 +98,7 @@ def compare(
     is_kept = np.arange(len(rows)) < len(kept)
     return compare_like_with_like(
         rows,
-        RowSplit(is_kept, ~is_kept, first_copies([row.hash for row in rows])),
+        RowSplit(is_kept, ~is_kept, hashes_of(rows).flag_first()),
         np.zeros(len(rows), dtype=bool) if is_new_source is None else is_new_source,
         np.full(len(rows), np.nan) if losses is None else losses,
         CalibrationParams(),

@@ -15,6 +15,7 @@ from corpus.artifacts import to_json
 from corpus.errors import NotAssessedError
 from corpus.formats import READER
 from corpus.records import Conversation, HashedRecord, Message, content_hash, data_hash
+from corpus.row_facts import hashes_of
 from monitor.accept import accept_version
 from monitor.assess import assess_version
 from monitor.calibration.benign_updates import BenignUpdate
@@ -25,7 +26,7 @@ from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawPoint
 from monitor.measures.compression import CompressionParams, CompressionProfile, profile_compression
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile, profile_consistency
-from monitor.measures.evidence import Configuration, Evidence, first_copies, version_hash
+from monitor.measures.evidence import Configuration, Evidence, version_hash
 from monitor.measures.measurement import with_probe
 from monitor.measures.probe_files import ProbedRows
 from monitor.measures.row_split import RowSplit
@@ -288,7 +289,7 @@ def test_a_version_in_which_every_row_was_edited_is_compared_with_its_own_past()
 def compare(
     evidence: Evidence, reference: DatasetReference, is_kept: NDArray[np.bool_], is_added: NDArray[np.bool_]
 ) -> ParentComparison:
-    split = RowSplit(is_kept, is_added, first_copies([row_hash for _, row_hash in evidence.records]))
+    split = RowSplit(is_kept, is_added, hashes_of(evidence.records).flag_first())
     measurements = HISTORY[0].measurements["sft"]
     rows = ComparedRows(evidence, split, CompressionParams())
     return compare_with_parent(rows, measurements, measurements, reference, CalibrationParams(), RuleParams())

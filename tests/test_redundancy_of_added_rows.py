@@ -12,7 +12,7 @@ from monitor.calibration.own_additions import Additions, flag_known, measure_add
 from monitor.calibration.params import CalibrationParams
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.measures.compression import CompressionParams
-from monitor.measures.expected_size import compare_sizes, sort_texts
+from monitor.measures.expected_size import SampledTexts, compare_sizes, read_texts
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_sources import count_sources
 from monitor.measures.row_split import split_rows
@@ -174,12 +174,25 @@ def test_a_source_of_other_text_that_grows_is_compared_with_itself(shuffled: Row
     assert found is not None and found.found.change_log_r > 0.02
 
 
+def read_all(rows: Rows, most_bytes: int = 2**30) -> SampledTexts:
+    return read_texts(rows, np.ones(len(rows), dtype=bool), most_bytes)
+
+
+def test_a_part_of_the_rows_stands_for_all_of_them(shuffled: Rows) -> None:
+    whole, part = read_all(shuffled[:600]), read_all(shuffled[:600], 30_000)
+    assert whole.total_bytes == whole.bytes and part.rows == whole.rows[: len(part.rows)]
+    assert 25_000 < part.bytes <= 30_000 < whole.bytes and part.count == whole.count == 600
+    assert part.total_bytes == pytest.approx(whole.bytes, rel=0.02)
+    assert len(read_all(shuffled[:5], 0).rows) == 1
+
+
 def test_what_honest_rows_take_is_foretold_within_a_few_per_cent(shuffled: Rows) -> None:
     """Against brute force: the bytes that held-back rows do take."""
-    texts = [sort_texts(shuffled[start:stop]) for start, stop in ((0, 500), (500, 700))]
+    texts = [read_all(shuffled[start:stop]) for start, stop in ((0, 500), (500, 700))]
     found = compare_sizes(texts[0], texts[1], COMPRESSION)
     codec = COMPRESSION.long_codec()
-    known, both = (codec.sizes(row.text for row in rows)[1] for rows in (texts[0], texts[0] + texts[1]))
+    rows = [list(part.rows) for part in texts]
+    known, both = (codec.sizes(row.text for row in some)[1] for some in (rows[0], rows[0] + rows[1]))
     assert found.added_bytes == pytest.approx(both - known, rel=0.03)
     assert found.expected_bytes == pytest.approx(found.added_bytes, rel=0.05)
 
@@ -192,8 +205,9 @@ def test_too_few_kept_rows_are_no_reference(shuffled: Rows) -> None:
 
 def test_honest_batches_are_drawn_with_the_parameters_of_the_calibration(shuffled: Rows) -> None:
     params = replace(PARAMS, updates=2)
-    usual = measure_usual(shuffled[:150], COMPRESSION, params)
-    assert usual == measure_usual(shuffled[:150][::-1], COMPRESSION, params) and len(usual) == 3 * 2
+    everything = np.ones(150, dtype=bool)
+    usual = measure_usual(shuffled[:150], everything, COMPRESSION, params)
+    assert usual == measure_usual(shuffled[:150][::-1], everything, COMPRESSION, params) and len(usual) == 3 * 2
     changes: list[dict[str, object]] = [{"topics": 3}, {"seed": 1}, {"updates": 3}, {"update_shares": (0.3,)}]
     for change in changes:
-        assert usual != measure_usual(shuffled[:150], COMPRESSION, replace(params, **change))  # type: ignore[arg-type]
+        assert usual != measure_usual(shuffled[:150], everything, COMPRESSION, replace(params, **change))  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ import numpy as np
 from corpus.artifacts import parse_result, read_json, read_result
 from corpus.errors import DamagedResultError, NotAssessedError
 from corpus.params import read_section
-from corpus.prepare import PrepareReport, read_prepared
+from corpus.prepare import PrepareReport
+from corpus.stored_rows import StoredRows
 from entropylaw.repository import layout
 from entropylaw.repository.missing_outputs import require_here
 from monitor.calibration.calibrate import Calibration
@@ -40,7 +41,7 @@ def load_evidence(dataset: str) -> Evidence:
     consistency = load_consistency(dataset)
     prepare = load_prepare_report(dataset)
     require_here(layout.prepared(dataset), "prepare")
-    records = list(read_prepared(layout.prepared(dataset)))
+    records = StoredRows(layout.prepared(dataset))
     probed = read_probe_rows(layout.result(dataset, "probe_rows.csv"))
     summary = load_probe_summary(dataset)
     if len(probed.numbers) != summary.rows:

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of, sources_of
 from monitor.calibration.benign_updates import draw_updates
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
 from monitor.measures.compression import CompressionParams
-from monitor.measures.expected_size import SizeComparison, SourcedText, compare_sizes, sort_texts
+from monitor.measures.expected_size import (
+    MAX_ADDED_BYTES,
+    MAX_KEPT_BYTES,
+    SampledTexts,
+    SizeComparison,
+    SourcedText,
+    compare_sizes,
+    read_texts,
+)
 from monitor.measures.row_sources import flag_new_sources
 
 if TYPE_CHECKING:
@@ -51,10 +60,11 @@ def flag_known(records: Sequence[HashedRecord], split: RowSplit, parent: Mapping
     ``parent``: the parent's rows by source.
     """
     is_new = flag_new_sources(records, parent)
-    rows = Counter(record.source for record, _ in records)
-    kept = Counter(record.source for (record, _), flag in zip(records, split.is_kept, strict=True) if flag)
+    sources = sources_of(records)
+    rows = Counter(sources)
+    kept = Counter(source for source, flag in zip(sources, split.is_kept, strict=True) if flag)
     renamed = {source for source, count in kept.items() if count >= RENAMED_SHARE * rows[source]}
-    known: NDArray[np.bool_] = ~is_new | np.array([record.source in renamed for record, _ in records], dtype=bool)
+    known: NDArray[np.bool_] = ~is_new | np.array([source in renamed for source in sources], dtype=bool)
     return known
 
 
@@ -69,35 +79,41 @@ def measure_additions(
 
     ``known``: rows that there is a reference for, shape (records,). The order of the records does not matter.
     """
-
-    def take(flags: NDArray[np.bool_]) -> list[HashedRecord]:
-        return [records[i] for i in np.flatnonzero(flags).tolist()]
-
-    kept, added = take(split.kept_once & known), sort_texts(take(split.is_added & known))
-    if len(kept) < MIN_KEPT_ROWS or not any(row.text for row in added):
+    is_kept, is_added = split.kept_once & known, split.is_added & known
+    if np.count_nonzero(is_kept) < MIN_KEPT_ROWS:
         return None
-    unknown = sort_texts(take(~split.is_kept & ~split.is_added & split.is_first & known))
-    found = compare_sizes(sort_texts(kept), added, compression, unknown)
+    added = read_texts(records, is_added, MAX_ADDED_BYTES)
+    if not any(row.text for row in added.rows):
+        return None
+    kept = read_texts(records, is_kept, MAX_KEPT_BYTES)
+    # Rows that may be kept or added are known before either. There must be room for all in the long window.
+    is_unknown = ~split.is_kept & ~split.is_added & split.is_first & known
+    unknown = read_texts(records, is_unknown, MAX_KEPT_BYTES - kept.bytes)
+    found = compare_sizes(kept, added, compression, unknown)
     left_out = int(np.count_nonzero(split.is_added & ~known))
-    return Additions(found, measure_usual(kept, compression, params), left_out)
+    return Additions(found, measure_usual(records, is_kept, compression, params), left_out)
 
 
 def measure_usual(
-    kept: Sequence[HashedRecord], compression: CompressionParams, params: CalibrationParams
+    records: Sequence[HashedRecord],
+    is_kept: NDArray[np.bool_],
+    compression: CompressionParams,
+    params: CalibrationParams,
 ) -> tuple[SizeComparison, ...]:
     """Hold batches of the kept rows back, and compare each with the others. Same rows in any order, same numbers.
 
-    ``kept``: without copies. All draws follow from ``params.seed``.
+    ``is_kept``: shape (records,), without copies. All draws follow from ``params.seed``.
     """
-    rows = sorted(kept, key=lambda row: row[1])[:MAX_TRIED_ROWS]
-    texts = sort_texts(rows)
+    order = hashes_of(records).order()
+    rows = [records[i] for i in order[is_kept[order]][:MAX_TRIED_ROWS].tolist()]
+    texts = [SourcedText.of(row) for row in rows]
     rows = rows[: max(MIN_KEPT_ROWS, int(np.searchsorted(np.cumsum([len(t.text) for t in texts]), MAX_TRIED_BYTES)))]
     topics = cluster_topics(
         [record for record, _ in rows], min(params.topics, len(rows) // ROWS_PER_TOPIC), params.seed
     )
 
-    def take(indices: NDArray[np.int64]) -> list[SourcedText]:
-        return [texts[i] for i in sorted(indices.tolist())]
+    def take(indices: NDArray[np.int64]) -> SampledTexts:
+        return SampledTexts.whole([texts[i] for i in sorted(indices.tolist())])
 
     draws = draw_updates(topics, params.update_shares, params.updates, np.random.default_rng(params.seed))
     # The new rows of a draw come last.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measu
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
 from monitor.measures.compression import CompressionParams
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Twelve updates of this many short rows take three seconds.
 MAX_ROWS = 2000
@@ -34,18 +38,24 @@ class OwnUpdates:
 
 
 def measure_own_updates(
-    records: Sequence[HashedRecord], compression: CompressionParams, params: CalibrationParams
+    records: Sequence[HashedRecord],
+    compression: CompressionParams,
+    params: CalibrationParams,
+    among: NDArray[np.int64] | None = None,
 ) -> OwnUpdates | None:
     """Measure benign updates as the calibration does, and growth by comparing all of the data with half of it.
 
-    ``records``: in file order, without copies. Of more than MAX_ROWS rows, so many are drawn at random. All draws
-    follow from ``params.seed``: same data, same numbers. None with fewer than MIN_ROWS rows.
+    ``among``: indices of the records that are looked at, in file order, without copies; by default all. Of more than
+    MAX_ROWS, so many are drawn at random. All draws follow from ``params.seed``: same data, same numbers. None with
+    fewer than MIN_ROWS.
     """
-    if len(records) < MIN_ROWS:
+    among = np.arange(len(records)) if among is None else among
+    if len(among) < MIN_ROWS:
         return None
     rng = np.random.default_rng(params.seed)
-    if len(records) > MAX_ROWS:
-        records = [records[i] for i in sorted(rng.permutation(len(records))[:MAX_ROWS])]
+    if len(among) > MAX_ROWS:
+        among = among[np.sort(rng.permutation(len(among))[:MAX_ROWS])]
+    records = [records[i] for i in among.tolist()]
     topics = cluster_topics(
         [record for record, _ in records], min(params.topics, len(records) // ROWS_PER_TOPIC), params.seed
     )

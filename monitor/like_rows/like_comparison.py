@@ -117,7 +117,7 @@ def compare_like_with_like(
     ``reading``: of the same records, where they were read before. None where no row was added or fewer than
     MIN_KEPT_ROWS were kept. Rows of which it is not known whether the parent had them are left out.
     """
-    reading = reading or read_rows(records)
+    reading = reading or read_rows(records, split.is_kept, split.is_added)
     places = np.concatenate([np.flatnonzero(flags[reading.rows]) for flags in (split.is_kept, split.is_added)])
     kept = int(np.count_nonzero(split.is_kept[reading.rows]))
     if kept < MIN_KEPT_ROWS or kept == len(places):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from corpus.records import HashedRecord, Record, canonical_text
+from corpus.row_facts import hashes_of
 from corpus.row_sides import RowSides
 from monitor.like_rows.answer_fit import Sides, embed_sides
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
 from monitor.like_rows.traces import count_traces
-from monitor.measures.evidence import first_copies
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from corpus.row_hashes import RowHashes
 
 # Of all rows together: enough to tell, in a few seconds on one core for any amount of data.
 MAX_CHARACTERS = 6_000_000
@@ -56,22 +58,44 @@ class RowReading:
         )
 
 
-def read_rows(records: Sequence[HashedRecord]) -> RowReading:
-    """Read the rows of a version, or a sample of them where they are many.
+def read_rows(records: Sequence[HashedRecord], is_kept: NDArray[np.bool_], is_added: NDArray[np.bool_]) -> RowReading:
+    """Read the rows of a version of which it is known whether the parent had them, or a sample where they are many.
 
-    Rows are taken in the order of their hashes, so neither the file's order nor which of them are new decides whether a
-    row is read. Rows longer than MAX_ROW_CHARACTERS are left out.
+    ``is_kept``, ``is_added``: shape (records,). Rows are taken in the order of their hashes, so the file's order does
+    not decide whether a row is read. Added and kept rows are taken in turn: of many rows with few changes, the changes
+    are read. Rows longer than MAX_ROW_CHARACTERS are left out.
     """
-    first = np.flatnonzero(first_copies([row_hash for _, row_hash in records]))
-    order = sorted(first.tolist(), key=lambda i: records[i].hash)
-    size = np.array([len(canonical_text(records[i].record)) for i in order], dtype=np.int64)
-    fits = size <= MAX_ROW_CHARACTERS
-    within = (np.cumsum(np.where(fits, size, 0)) <= MAX_CHARACTERS) & (np.cumsum(fits) <= MAX_ROWS)
-    rows = np.array(order, dtype=np.int64)[fits & within]
-    taken = tuple(records[i].record for i in rows)
+    found = _take_sample(records, _alternate(hashes_of(records), is_kept, is_added))
+    rows = np.array([i for i, _ in found], dtype=np.int64)
+    taken = tuple(record for _, record in found)
     sides = embed_sides(taken)
     columns = measure_side_features([RowSides(*side) for side in zip(sides.prompts, sides.responses, strict=True)])
     features = {name: columns[:, i] for i, name in enumerate(FEATURE_NAMES)}
     for side, texts in (("prompt", sides.prompts), ("answer", sides.responses)):
         features |= {f"{side} {name}": counts for name, counts in count_traces(texts).items()}
     return RowReading(rows, taken, sides, features)
+
+
+def _alternate(hashes: RowHashes, is_kept: NDArray[np.bool_], is_added: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The known rows, each once: an added and a kept one in turn, by their hashes, and then what is left of either."""
+    order = hashes.order()
+    order = order[hashes.flag_first()[order]]
+    added, kept = order[is_added[order]], order[is_kept[order]]
+    turn = np.concatenate([np.arange(len(added)), np.arange(len(kept))])
+    return np.concatenate([added, kept])[np.argsort(turn, kind="stable")]
+
+
+def _take_sample(records: Sequence[HashedRecord], order: Iterable[int]) -> list[tuple[int, Record]]:
+    """The first rows of an order, as many as may be read, each with its index; sorted by their hashes."""
+    taken: list[tuple[str, int, Record]] = []
+    characters = 0
+    for i in order:
+        record, row_hash = records[int(i)]
+        size = len(canonical_text(record))
+        if size > MAX_ROW_CHARACTERS:
+            continue
+        characters += size
+        if characters > MAX_CHARACTERS or len(taken) == MAX_ROWS:
+            break
+        taken.append((row_hash, int(i), record))
+    return [(i, record) for _, i, record in sorted(taken, key=lambda row: row[0])]

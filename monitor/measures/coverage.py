@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of, sources_of
 from corpus.row_sides import side_key, split_sides
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.measures.row_sources import count_sources
@@ -82,25 +83,25 @@ def measure_coverage(
 
 def find_present(records: Sequence[HashedRecord], split: RowSplit, sample: SampledRows) -> NDArray[np.bool_]:
     """For each row of the sample, whether the version has it, or a new row with its prompt or its answer."""
-    contents = np.array([int(row_hash[:16], 16) for _, row_hash in records], dtype=np.uint64)
+    contents = hashes_of(records).digests[:, 0]
     present: NDArray[np.bool_] = np.isin(sample.content, contents)
     if present.all():
         return present
     # A kept row is itself, and no edited form of another one.
     candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, sample.content))
-    sides = [split_sides(records[i][0]) for i in candidates.tolist()]
     crowded = np.array(sample.crowded, dtype=np.uint64)
-    for past, texts in (
-        (sample.prompt, [side.prompt for side in sides]),
-        (sample.answer, [side.answer for side in sides]),
-    ):
-        keys = np.array([side_key(text) for text in texts if text], dtype=np.uint64)
-        present |= np.isin(past, keys) & ~np.isin(past, crowded)
+    found: tuple[set[int], set[int]] = (set(), set())
+    for i in candidates.tolist():
+        for keys, text in zip(found, split_sides(records[i].record), strict=True):
+            if text:
+                keys.add(side_key(text))
+    for past, keys in zip((sample.prompt, sample.answer), found, strict=True):
+        present |= np.isin(past, np.fromiter(keys, dtype=np.uint64)) & ~np.isin(past, crowded)
     return present
 
 
 def _compare_sources(records: Sequence[HashedRecord], parent: Mapping[str, int] | None) -> dict[str, tuple[int, int]]:
-    now = count_sources(record.source for record, _ in records)
+    now = count_sources(sources_of(records))
     if parent is None or OTHER_SOURCES in parent or OTHER_SOURCES in now:
         return {}
     return {source: (had, now.get(source, 0)) for source, had in parent.items()}

@@ -12,6 +12,7 @@ import numpy as np
 from corpus.artifacts import fingerprint
 from corpus.errors import NotAssessedError
 from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of, numbers_of
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 
@@ -81,23 +82,14 @@ def version_hash(data_hashes: dict[str, str]) -> str:
     return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
 
 
-def first_copies(row_hashes: Sequence[str]) -> NDArray[np.bool_]:
-    """For each row, whether no row before it is the same.
-
-    >>> first_copies(["a", "b", "a"]).tolist()
-    [True, True, False]
-    """
-    first = np.zeros(len(row_hashes), dtype=bool)
-    first[np.unique(np.array(row_hashes), return_index=True)[1]] = True
-    return first
-
-
 def locate_probe_rows(item: Evidence) -> NDArray[np.int64]:
     """Indices into ``item.records`` of the probed rows, shape (probed,), in the order of the probe.
 
     Raises NotAssessedError when a probed row is not among the records.
     """
-    index_of = {(record.row, row_hash): i for i, (record, row_hash) in enumerate(item.records)}
+    numbers, hashes = numbers_of(item.records), hashes_of(item.records)
+    candidates = np.flatnonzero(np.isin(numbers, np.array(item.probe_rows, dtype=np.int64))).tolist()
+    index_of = {(int(numbers[i]), hashes[i]): i for i in candidates}
     probed = [index_of.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
     if None in probed:
         raise NotAssessedError(f"{item.dataset}: the probe is of other data; run `dvc repro probe` again")

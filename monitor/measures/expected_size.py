@@ -12,6 +12,7 @@ import numpy as np
 import zstandard
 
 from corpus.records import HashedRecord, Record
+from corpus.row_facts import characters_of, hashes_of
 from monitor.measures.compression import OTHER_SOURCES, CompressionParams
 
 if TYPE_CHECKING:
@@ -41,6 +42,36 @@ class SourcedText(NamedTuple):
     row_hash: str
     source: str
     text: bytes
+
+    @classmethod
+    def of(cls, row: HashedRecord) -> SourcedText:
+        return cls(row.hash, row.record.source, join_messages(row.record))
+
+
+@dataclass(frozen=True)
+class SampledTexts:
+    """Texts of some rows in the order of their hashes, of many rows the first ones.
+
+    ``count``: how many rows they stand for. ``total_bytes``: of all their texts; where not all were read, an estimate
+    by their characters.
+    """
+
+    rows: Sequence[SourcedText]
+    count: int
+    total_bytes: float
+
+    @classmethod
+    def whole(cls, rows: Sequence[SourcedText]) -> SampledTexts:
+        """Rows of which none is left out."""
+        return cls(rows, len(rows), _count_bytes(rows))
+
+    @property
+    def bytes(self) -> int:
+        """Of the texts that were read."""
+        return _count_bytes(self.rows)
+
+
+NO_TEXTS = SampledTexts((), 0, 0.0)
 
 
 class _Block(NamedTuple):
@@ -72,19 +103,34 @@ class SizeComparison:
         return math.log((self.kept_bytes + self.expected_bytes) / (self.kept_bytes + self.added_bytes))
 
 
-def sort_texts(records: Iterable[HashedRecord]) -> list[SourcedText]:
-    """The texts of rows in the order of their content hashes, which scatters neighbours. System messages are left out.
+def read_texts(records: Sequence[HashedRecord], flags: NDArray[np.bool_], most_bytes: int) -> SampledTexts:
+    """Texts of the rows that ``flags`` marks, shape (records,), up to so many bytes, and one row at least.
 
-    The same system message is often put before many rows, and says nothing of what these rows say.
+    They come in the order of their content hashes, which scatters neighbours. System messages are left out: the same
+    one is often put before many rows, and says nothing of what these rows say.
     """
-    return sorted(SourcedText(row_hash, record.source, join_messages(record)) for record, row_hash in records)
+    order = hashes_of(records).order()
+    order = order[flags[order]]
+    found: list[SourcedText] = []
+    left = most_bytes
+    for i in order.tolist():
+        text = SourcedText.of(records[i])
+        left -= len(text.text)
+        if left < 0 and found:
+            break
+        found.append(text)
+    total = float(_count_bytes(found))
+    if len(found) < len(order):
+        characters = characters_of(records)
+        total *= characters[order].sum() / max(1, characters[order[: len(found)]].sum())
+    return SampledTexts(sorted(found), len(order), total)
 
 
 def compare_sizes(
-    kept: Sequence[SourcedText],
-    added: Sequence[SourcedText],
+    kept: SampledTexts,
+    added: SampledTexts,
     params: CompressionParams,
-    unknown: Sequence[SourcedText] = (),
+    unknown: SampledTexts = NO_TEXTS,
 ) -> SizeComparison:
     """Compress the added rows after the kept ones, and compare their size with that of as much kept text.
 
@@ -96,17 +142,17 @@ def compare_sizes(
     >>> import random
     >>> from monitor.measures.compression import CompressionParams
     >>> rows = [SourcedText(f"{i:032x}", "", random.Random(i).randbytes(500)) for i in range(150)]
-    >>> fresh = compare_sizes(rows[:100], rows[100:], CompressionParams()).change_log_r
-    >>> copied = compare_sizes(rows[:100], rows[:50], CompressionParams()).change_log_r
+    >>> kept, new, again = map(SampledTexts.whole, (rows[:100], rows[100:], rows[:50]))
+    >>> fresh = compare_sizes(kept, new, CompressionParams()).change_log_r
+    >>> copied = compare_sizes(kept, again, CompressionParams()).change_log_r
     >>> abs(round(fresh, 2)), round(copied, 1)
     (0.0, 0.4)
     """
-    old, new = (_take_bytes(rows, most) for rows, most in ((kept, MAX_KEPT_BYTES), (added, MAX_ADDED_BYTES)))
+    old, new = kept.rows, added.rows
     names = _group_sources(old)
     stream = params.long_codec().stream()
-    before = _take_bytes(unknown, max(0, MAX_KEPT_BYTES - _count_bytes(old)))
-    _compress(stream, [row.text for row in before])
-    known = _count_bytes(before)
+    _compress(stream, [row.text for row in unknown.rows])
+    known = unknown.bytes
     blocks: list[_Block] = []
     for part in _split(old, PARTS):
         blocks += _compress_part(stream, part, names, known)
@@ -115,17 +161,16 @@ def compare_sizes(
     for part in _split(new, max(1, round(len(new) * PARTS / len(old)))):
         measured += _compress_part(stream, part, names, known)
         known += _count_bytes(part)
-    settled = [block for block in blocks if block.known_bytes >= SETTLED_SHARE * _count_bytes([*before, *old])]
+    settled = [block for block in blocks if block.known_bytes >= SETTLED_SHARE * (unknown.bytes + kept.bytes)]
     expected = _continue_curve(settled, measured)
     # Where not all rows were read, those that were stand for the others.
-    kept_scale, added_scale = (
-        _count_bytes(rows) / max(1, _count_bytes(read)) for rows, read in (([*kept, *unknown], old), (added, new))
-    )
+    kept_scale = (kept.total_bytes + unknown.total_bytes) / max(1, kept.bytes)
+    added_scale = added.total_bytes / max(1, added.bytes)
     return SizeComparison(
         kept_bytes=sum(block.new_bytes for block in blocks) * kept_scale,
         added_bytes=sum(block.new_bytes for block in measured) * added_scale,
         expected_bytes=expected * added_scale,
-        share=len(added) / (len(added) + len(kept) + len(unknown)),
+        share=added.count / (added.count + kept.count + unknown.count),
     )
 
 
@@ -137,11 +182,6 @@ def join_messages(record: Record) -> bytes:
     b'Tea?\\n'
     """
     return "".join(f"{m.text}\n" for _, m in record.turns() if m.role != "system").encode("utf-8", "surrogatepass")
-
-
-def _take_bytes(rows: Sequence[SourcedText], most: int) -> Sequence[SourcedText]:
-    ends = np.cumsum([len(row.text) for row in rows])
-    return rows[: int(np.searchsorted(ends, most, side="right"))] or rows[:1]
 
 
 def _count_bytes(rows: Iterable[SourcedText]) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from corpus.progress import StageProgress, ignore_stages
 from corpus.records import HashedRecord, Record, data_hash
+from corpus.row_facts import hashes_of
 from monitor.measures.compression import CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
@@ -47,7 +48,7 @@ def measure_dataset(
     )
     return Evidence(
         dataset=dataset,
-        data_hash=data_hash(row_hash for _, row_hash in records),
+        data_hash=data_hash(hashes_of(records)),
         records=records,
         compression=ratios,
         consistency=profile,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,13 +67,13 @@ def reverse_pair(record: Record) -> Preference | None:
     return Preference(record.prompt, chosen=record.rejected, rejected=record.chosen)
 
 
-def compare_answers(records: Sequence[Record], agreement: NDArray[np.float64]) -> NDArray[np.float64]:
+def compare_answers(records: Iterable[Record], agreement: NDArray[np.float64]) -> NDArray[np.float64]:
     """How the chosen answer differs from the rejected one, shape (rows, 2).
 
     The first column is the logarithm of the ratio of their lengths in characters, nan where a row is no pair. The
     second is the difference of their ``agreement`` with the prompt, nan also where a text is blank.
     """
-    lengths = np.full(len(records), np.nan)
+    lengths = np.full(len(agreement), np.nan)
     for i, record in enumerate(records):
         if isinstance(record, Preference) and record.chosen and record.rejected:
             lengths[i] = math.log((1 + _count_characters(record.chosen)) / (1 + _count_characters(record.rejected)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of
+from corpus.row_hashes import RowHashes
 from corpus.row_sides import split_sides
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def count_repeated_rows(records: Sequence[HashedRecord], split: RowSplit) -> Rep
     >>> count_repeated_rows(rows, split_rows(version, RowSketch.of([old]))).is_repeat.tolist()
     [False, False, True]
     """
-    return _count([row_hash for _, row_hash in records], split.is_kept, split.is_added)
+    return _count(hashes_of(records), np.ones(len(records), dtype=bool), split)
 
 
 def count_repeated_answers(records: Sequence[HashedRecord], split: RowSplit, known: NDArray[np.bool_]) -> Repeats:
@@ -66,24 +68,24 @@ def count_repeated_answers(records: Sequence[HashedRecord], split: RowSplit, kno
 
     ``known``: rows for which there is a reference; the others are left out, shape (records,).
     """
-    keys: list[Hashable] = []
+    counts = np.zeros(len(records), dtype=bool)
+    digests = bytearray()
     for i, (record, _) in enumerate(records):
         answer = split_sides(record).answer.strip() if split.is_first[i] and known[i] else ""
-        counts = len(answer.split(None, MIN_ANSWER_WORDS)) >= MIN_ANSWER_WORDS
-        keys.append(
-            hashlib.blake2b(answer.encode("utf-8", "surrogatepass"), digest_size=16).digest() if counts else None
-        )
-    return _count(keys, split.is_kept, split.is_added)
+        counts[i] = len(answer.split(None, MIN_ANSWER_WORDS)) >= MIN_ANSWER_WORDS
+        text = answer.encode("utf-8", "surrogatepass") if counts[i] else b""
+        digests += hashlib.blake2b(text, digest_size=16).digest()
+    return _count(RowHashes.of_bytes(digests), counts, split)
 
 
-def _count(keys: Sequence[Hashable], is_kept: NDArray[np.bool_], is_added: NDArray[np.bool_]) -> Repeats:
-    """Count rows whose key is not the only one of its kind. A row without a key (None) is not looked at.
+def _count(texts: RowHashes, has: NDArray[np.bool_], split: RowSplit) -> Repeats:
+    """Count rows whose text is not the only one of its kind. ``texts``: their hashes. ``has``: rows that have a text;
+    no others are looked at. Shape (rows,).
 
     Rows of unknown standing are looked at as possible partners only.
     """
-    numbers: dict[Hashable, int] = {}
-    text = np.array([-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
-    has = text >= 0
+    is_kept, is_added = split.is_kept, split.is_added
+    text = np.where(has, texts.number(), -1)
     times = np.bincount(text[has], minlength=1)
     shared = has & (times[text] > 1)
     kept, added = has & is_kept, has & is_added

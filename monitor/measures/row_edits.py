@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of
 from corpus.row_sides import split_sides
 from monitor.measures.row_table import ALL_KEYS, NO_KEY, RowTable, content_keys, measure_side_keys
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
@@ -85,7 +86,7 @@ def find_edits(
     answer. Each row of the parent has one successor at most. Rows that share a prompt are matched in their order.
     An answer must be the only one of its kind, because many questions have the answer "Yes."
     """
-    contents = content_keys([row_hash for _, row_hash in records])
+    contents = content_keys(hashes_of(records))
     gone = np.flatnonzero(~np.isin(parent.content, contents))
     candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, parent.content))
     if not gone.size:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import characters_of
 from monitor.verdict import RowLengths
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def measure_lengths(records: Sequence[HashedRecord], groups: Mapping[str, NDArra
     ``groups``: by name, whether a row is in the group, shape (records,) each. Lengths are in characters because a
     verdict is made without a tokenizer, and because not every language puts spaces between words.
     """
-    lengths = np.array([sum(len(message.text) for _, message in record.turns()) for record, _ in records])
+    lengths = characters_of(records)
     chosen = np.logical_or.reduce(list(groups.values()))
     edges = choose_edges(lengths[chosen])
     counts, medians = {}, {}

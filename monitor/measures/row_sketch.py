@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from corpus.row_hashes import RowHashes
+
 # A new row is taken for an old one with a chance of 2**-32 at most: in forty thousand versions of 100,000 new
 # rows once. A rule learns from rows that are known to be old, so one wrong row among them teaches it damage.
 FALSE_POSITIVE_BITS = 32
@@ -67,7 +69,7 @@ class RowSketch:
         cls, row_hashes: Iterable[str], max_keys: int = MAX_KEYS, false_positive_bits: int = FALSE_POSITIVE_BITS
     ) -> RowSketch:
         """Sketch the content hashes (32 hex digits each) of a version's rows, in any order."""
-        keys = _occurrence_keys(list(row_hashes))
+        keys = _occurrence_keys(RowHashes.of(row_hashes))
         bits = false_positive_bits + _range_bits(keys.size)
         limit = 2**bits if keys.size <= max_keys else 2**bits * max_keys // keys.size
         return cls._from_keys(keys.size, bits, limit, np.sort(keys >> np.uint64(64 - bits)))
@@ -112,12 +114,12 @@ class RowSketch:
         copies. False is never wrong. True is wrong for one new row in four billion; in an old sketch, which is not
         ``is_exact``, for one in a hundred.
         """
-        sampled, known = self._look_up(row_hashes)
+        sampled, known = self.look_up(row_hashes)
         return [bool(known[i]) if sampled[i] else None for i in range(len(row_hashes))]
 
     def difference(self, row_hashes: Sequence[str]) -> RowDifference:
         """How many rows another version has added to this one, removed from it, and kept."""
-        sampled, known = self._look_up(row_hashes)
+        sampled, known = self.look_up(row_hashes)
         looked_up, found = int(sampled.sum()), int(known.sum())
         if looked_up == 0:
             return RowDifference(added=len(row_hashes), removed=self.rows, kept=0)
@@ -127,7 +129,8 @@ class RowSketch:
         kept = min(round(share * len(row_hashes)), self.rows, len(row_hashes))
         return RowDifference(added=len(row_hashes) - kept, removed=self.rows - kept, kept=kept)
 
-    def _look_up(self, row_hashes: Sequence[str]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def look_up(self, row_hashes: Sequence[str]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Which rows of another version are in the sample, and which of these this version had, shape (rows,) each."""
         short = _occurrence_keys(row_hashes) >> np.uint64(64 - self.bits)
         sampled = short < np.uint64(self.limit)
         return sampled, sampled & np.isin(short, self._keys())
@@ -141,13 +144,10 @@ class RowSketch:
 
 def _occurrence_keys(row_hashes: Sequence[str]) -> Keys:
     """64 uniform bits for each row, in the order of the rows. Copies of a row get different bits."""
-    raw = bytes.fromhex("".join(row_hashes))
-    if len(raw) != 16 * len(row_hashes):
-        raise ValueError("row hashes must have 32 hex digits each")
-    digests = np.frombuffer(raw, dtype=">u8").astype(np.uint64)
-    high, low = digests[0::2], digests[1::2]
-    # lexsort is stable: copies of a row stay in file order, and a copy's index is its distance to the first.
-    order = np.lexsort((low, high))
+    hashes = RowHashes.of(row_hashes)
+    high, low = hashes.digests.T
+    # Copies of a row stay in file order, and a copy's index is its distance to the first.
+    order = hashes.order()
     is_first = np.ones(order.size, dtype=bool)
     is_first[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
     indices = np.arange(order.size)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import sources_of
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.verdict import SourceRows
 
@@ -43,7 +44,7 @@ def flag_new_sources(records: Sequence[HashedRecord], parent: Mapping[str, int] 
     """
     if parent is None or OTHER_SOURCES in parent:
         return np.zeros(len(records), dtype=bool)
-    return np.array([record.source[:NAME_CHARACTERS] not in parent for record, _ in records], dtype=bool)
+    return np.array([source[:NAME_CHARACTERS] not in parent for source in sources_of(records)], dtype=bool)
 
 
 def compare_sources(
@@ -57,7 +58,7 @@ def compare_sources(
     ``is_kept``, ``is_added``: shape (records,). Where neither is set, it is not known whether the parent had the row;
     the known rows of its source stand for it. ``parent``: the parent's rows by source, from ``count_sources``.
     """
-    names = [record.source[:NAME_CHARACTERS] for record, _ in records]
+    names = [source[:NAME_CHARACTERS] for source in sources_of(records)]
     rows = count_sources(names)
     if is_kept is None or is_added is None:
         return tuple(SourceRows(source, count, None, None, None) for source, count in rows.items())

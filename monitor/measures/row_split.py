@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.measures.evidence import first_copies
+from corpus.row_hashes import RowHashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,9 +47,9 @@ def split_rows(row_hashes: Sequence[str], parent: RowSketch) -> RowSplit:
     >>> split.is_kept.tolist(), split.added_once.tolist()
     ([True, False, False], [False, True, False])
     """
-    known = parent.contains(row_hashes)
+    sampled, known = parent.look_up(row_hashes)
     return RowSplit(
-        np.array([flag is True for flag in known], dtype=bool),
-        np.array([flag is False for flag in known], dtype=bool),
-        first_copies(row_hashes),
+        known,
+        sampled & ~known,
+        RowHashes.of(row_hashes).flag_first(),
     )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of
+from corpus.row_hashes import RowHashes
 from corpus.row_sides import RowSides, side_key, split_sides
-from monitor.measures.evidence import first_copies
 from monitor.measures.row_sources import MAX_SOURCES, NAME_CHARACTERS
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
@@ -95,7 +96,7 @@ class RowTable:
         >>> table.rows, table.content.size, table.loss.tolist()
         (1, 1, [4.5])
         """
-        first = np.flatnonzero(first_copies([row_hash for _, row_hash in records]))
+        first = np.flatnonzero(hashes_of(records).flag_first())
         prompt, answer = measure_side_keys(split_sides(records[i][0]) for i in first.tolist())
         crowded = _find_crowded(prompt, answer)
         limit, taken = _take_sample(prompt, answer, crowded, max_rows)
@@ -200,7 +201,7 @@ _COLUMNS = (
 
 def content_keys(row_hashes: Sequence[str]) -> NDArray[np.uint64]:
     """The first 64 bits of each content hash, shape (rows,)."""
-    return np.array([int(row_hash[:16], 16) for row_hash in row_hashes], dtype=np.uint64)
+    return RowHashes.of(row_hashes).digests[:, 0]
 
 
 def measure_side_keys(sides: Iterable[RowSides]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from corpus.row_facts import hashes_of
 from monitor.history import HistoryEntry, accepted_since, anchor_of
 from monitor.measures.row_split import split_rows
 from monitor.rules.parent_comparison import ComparedRows, ParentComparison, compare_with_parent
@@ -66,7 +67,7 @@ def compare_with_anchor(
     before = anchor.entry.measurements.get(item.dataset)
     if reference is None or before is None:
         return f"The anchor {name} has no dataset {item.dataset!r}."
-    hashes = [row_hash for _, row_hash in item.records]
+    hashes = hashes_of(item.records)
     split = split_rows(hashes, reference.sketch)
     if not (split.is_kept | split.is_added).any():
         return f"Of none of the rows is it known whether the anchor {name} had them."

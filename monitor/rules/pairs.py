@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from corpus.records import HashedRecord, content_hash
+from corpus.row_hashes import RowHashes
 from monitor.measures.preferences import (
     MIN_KEPT_PAIRS,
     PairReference,
@@ -62,24 +63,21 @@ def compare_pairs(
     ``agreement``: of both answers, shape (rows, 2). ``sketch``: of the parent's rows. ``reference``: what the history
     keeps of the parent's pairs; it takes the place of the kept rows where a version has almost none.
     """
-    rows = [record for record, _ in records]
     is_kept, is_added = split.kept_once, split.added_once
-    mirrored = [reverse_pair(record) for record in rows]
-    found = sketch.contains(
-        [content_hash(pair) if pair else own for pair, (_, own) in zip(mirrored, records, strict=True)]
-    )
+    is_pair = np.zeros(len(records), dtype=bool)
+    sampled, found = sketch.look_up(RowHashes.of(_hash_mirrored(records, is_pair)))
     # A row whose answers are the same is its own mirror image.
-    is_known = np.array([pair is not None and flag is not None for pair, flag in zip(mirrored, found, strict=True)])
-    is_reversed = is_known & np.array([flag is True for flag in found])
+    is_known = is_pair & sampled
+    is_reversed = is_known & found
     kept, kept_reversed = (int(np.count_nonzero(is_kept & flags)) for flags in (is_known, is_reversed))
-    differences = compare_answers(rows, agreement)
+    differences = compare_answers((record for record, _ in records), agreement)
     direction = fit_direction(differences[is_kept])
     if kept < MIN_KEPT_PAIRS and reference is not None:
         # An upper bound: every pair that stands both ways round is contradicted, and others are too.
         kept, kept_reversed = reference.pairs, reference.flipped
     if direction is None and reference is not None:
         direction = reference.direction
-    scores = direction.score(differences) if direction else np.full(len(rows), np.nan)
+    scores = direction.score(differences) if direction else np.full(len(records), np.nan)
     return PairComparison(
         is_reversed=is_reversed,
         kept=kept,
@@ -90,3 +88,14 @@ def compare_pairs(
         scores=scores,
         scores_added=scores[is_added & ~np.isnan(scores)],
     )
+
+
+def _hash_mirrored(records: Sequence[HashedRecord], is_pair: NDArray[np.bool_]) -> Iterator[str]:
+    """The content hash of each row with its answers exchanged, or its own where that changes nothing.
+
+    ``is_pair``: filled with which rows it changes, shape (rows,).
+    """
+    for i, (record, own) in enumerate(records):
+        mirrored = reverse_pair(record)
+        is_pair[i] = mirrored is not None
+        yield own if mirrored is None else content_hash(mirrored)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.records import HashedRecord
+from corpus.row_facts import sources_of
 from monitor.calibration.own_additions import Additions, flag_known, measure_additions
 from monitor.calibration.own_updates import OwnUpdates, measure_own_updates
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
@@ -139,11 +140,11 @@ def compare_with_parent(
     if item.agreement.ndim == 1:
         return comparison
     # Rows of preferences are shorter than conversations: R moves more under benign updates of them.
-    stayed = [row for row, flag in zip(item.records, split.kept_once, strict=True) if flag]
+    stayed = np.flatnonzero(split.kept_once) if split.kept_once.any() else np.arange(len(item.records))
     return replace(
         comparison,
         pairs=compare_pairs(item.records, item.agreement, reference.sketch, reference.pairs, split),
-        own_updates=measure_own_updates(stayed or item.records, rows.compression, calibration),
+        own_updates=measure_own_updates(item.records, rows.compression, calibration, stayed),
     )
 
 
@@ -169,7 +170,7 @@ def find_new_rows(
         return of_new_source
     new_sources = {records[i].record.source for i in like.rows[like.is_new_source & like.is_new].tolist()}
     is_new: NDArray[np.bool_] = of_new_source & np.array(
-        [record.source in new_sources for record, _ in records], dtype=bool
+        [source in new_sources for source in sources_of(records)], dtype=bool
     )
     is_new[like.rows[like.is_new]] = True
     return is_new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -94,15 +94,15 @@ def _finish(case: RuleInput, result: RuleResult, change: float, normal: NormalCh
 
 def score_redundancy(rows: ComparedRows) -> RowScores:
     """How much of each added row repeats the kept rows and the added rows before it (see ``conditional_ratios``)."""
-    texts = [join_messages(record) for record, _ in rows.evidence.records]
-    is_added = rows.split.is_added
-    kept, added = ([texts[i] for i in np.flatnonzero(flags)] for flags in (~is_added, is_added))
-    scores = np.full(len(texts), np.nan)
+    records, is_added = rows.evidence.records, rows.split.is_added
+    kept = (join_messages(record) for (record, _), flag in zip(records, is_added, strict=True) if not flag)
+    added = (join_messages(records[i].record) for i in np.flatnonzero(is_added).tolist())
+    scores = np.full(len(records), np.nan)
     scores[is_added] = conditional_ratios(kept, added, rows.compression)
     return RowScores(scores, "raw / compressed bytes")
 
 
-def conditional_ratios(kept: Sequence[bytes], added: Sequence[bytes], params: CompressionParams) -> NDArray[np.float64]:
+def conditional_ratios(kept: Iterable[bytes], added: Iterable[bytes], params: CompressionParams) -> NDArray[np.float64]:
     """Raw / compressed bytes of each added row, once the kept rows and earlier added rows are known, shape (added,).
 
     A copy of something that the data already says compresses to a few bytes, so its ratio is very high.
@@ -118,12 +118,12 @@ def conditional_ratios(kept: Sequence[bytes], added: Sequence[bytes], params: Co
     for text in kept:
         stream.compress(text)
     stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)  # type: ignore[call-arg]
-    ratios = np.empty(len(added))
-    for i, text in enumerate(added):
+    ratios: list[float] = []
+    for text in added:
         # The block is ended after every row, so that the bytes written are this row's.
         written = len(stream.compress(text)) + len(stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))  # type: ignore[call-arg]
-        ratios[i] = len(text) / max(written, 1)
-    return ratios
+        ratios.append(len(text) / max(written, 1))
+    return np.array(ratios)
 
 
 RULE = Rule(

@@ -1,0 +1,113 @@
+"""The rows of a prepared file, read from it one by one when they are asked for: memory holds 40 bytes a row."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, overload
+
+import msgspec
+import numpy as np
+
+from corpus.errors import PreparedRowsError
+from corpus.prepared_rows import MAKE_IT, PreparedRow, explain_bad_row, explain_missing
+from corpus.records import HashedRecord
+from corpus.row_facts import RowFacts, count_characters
+from corpus.row_hashes import RowHashes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Rows that are read one after the other come from the disk in blocks of this size.
+BLOCK_BYTES = 2**20
+
+
+class StoredRows(Sequence[HashedRecord]):
+    """The records of a prepared file with their content hashes, in file order, as a sequence that is not in memory.
+
+    ``facts``: see `RowFacts`. The file is read once to find where each row begins; it stays open, so that another file
+    in its place changes nothing. Raises PreparedRowsError when it is missing, is not what ``prepare_file`` wrote, or
+    changes while it is used.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise explain_missing(path, error) from None
+        self._open(path, descriptor)
+
+    @classmethod
+    def of_file(cls, handle: IO[bytes], name: str | Path) -> StoredRows:
+        """The rows of an open file of prepared rows, as one that has no name any more. ``name``: what to call it."""
+        rows = cls.__new__(cls)
+        rows._open(name, os.dup(handle.fileno()))
+        return rows
+
+    def _open(self, name: str | Path, descriptor: int) -> None:
+        self._name, self._descriptor = name, descriptor
+        weakref.finalize(self, os.close, descriptor)
+        self._decoder = msgspec.json.Decoder(PreparedRow)
+        self._offsets, self.facts = self._index()
+        if not len(self):
+            raise PreparedRowsError(name, f"is empty; {MAKE_IT}")
+
+    def _index(self) -> tuple[NDArray[np.int64], RowFacts]:
+        offsets, digests, numbers = array("q", [0]), bytearray(), array("q")
+        characters, source = array("q"), array("l")
+        sources: dict[str, int] = {}
+        for line in self._read_lines():
+            row = self._decode(line, len(numbers))
+            offsets.append(offsets[-1] + len(line))
+            digests += bytes.fromhex(row.hash)
+            numbers.append(row.row)
+            characters.append(count_characters(row.build()))
+            source.append(sources.setdefault(row.source, len(sources)))
+        facts = RowFacts(
+            RowHashes.of_bytes(digests),
+            np.array(numbers, dtype=np.int64),
+            np.array(characters, dtype=np.int64),
+            np.array(source, dtype=np.int32),
+            tuple(sources),
+        )
+        return np.array(offsets, dtype=np.int64), facts
+
+    def _read_lines(self) -> Iterator[bytes]:
+        with open(os.dup(self._descriptor), "rb", buffering=BLOCK_BYTES) as handle:
+            handle.seek(0)
+            yield from handle
+
+    def _decode(self, line: bytes, index: int) -> PreparedRow:
+        try:
+            return self._decoder.decode(line)
+        except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of another shape
+            raise explain_bad_row(self._name, error, index + 1) from None
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> HashedRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[HashedRecord]: ...
+    def __getitem__(self, index: int | slice) -> HashedRecord | list[HashedRecord]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        start, end = self._offsets[place : place + 2].tolist()
+        row = self._decode(os.pread(self._descriptor, end - start, start), place)
+        return HashedRecord(row.build(), row.hash)
+
+    def __iter__(self) -> Iterator[HashedRecord]:
+        # By its place and not by a position in the file: two loops may go through it at once.
+        places = np.searchsorted(self._offsets, np.arange(0, self._offsets[-1], BLOCK_BYTES))
+        for first, last in pairwise([*np.unique(places).tolist(), len(self)]):
+            bounds = self._offsets[first : last + 1].tolist()
+            block = memoryview(os.pread(self._descriptor, bounds[-1] - bounds[0], bounds[0]))
+            for index, (start, end) in enumerate(pairwise(bounds), start=first):
+                row = self._decode(block[start - bounds[0] : end - bounds[0]], index)  # type: ignore[arg-type]
+                yield HashedRecord(row.build(), row.hash)
