@@ -7,15 +7,14 @@ import pytest
 
 import monitor.measures.consistency
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
+from corpus.row_sides import normalise_text
+from monitor.measures.agreement import prompt_and_response, row_agreement
 from monitor.measures.consistency import (
     ConsistencyParams,
     flag_contradictions,
     flag_equal_pairs,
     flag_flipped_pairs,
-    normalise_text,
     profile_consistency,
-    prompt_and_response,
-    row_agreement,
 )
 from monitor.measures.near_duplicates import flag_near_duplicates
 
@@ -74,24 +73,24 @@ def test_swapping_answers_lowers_agreement_in_proportion_to_the_rows_swapped(cha
 
 
 def test_each_row_agrees_more_with_its_own_answer_than_with_another_rows() -> None:
-    own, _ = row_agreement([ask(prompt, answer) for prompt, answer in TOPICS])
+    own = row_agreement([ask(prompt, answer) for prompt, answer in TOPICS])
     shifted = [TOPICS[(i + 1) % len(TOPICS)][1] for i in range(len(TOPICS))]
-    other, _ = row_agreement([ask(prompt, answer) for (prompt, _), answer in zip(TOPICS, shifted, strict=True)])
+    other = row_agreement([ask(prompt, answer) for (prompt, _), answer in zip(TOPICS, shifted, strict=True)])
     assert (own > other + 0.3).all()
 
 
 @pytest.mark.slow
 def test_agreement_does_not_depend_on_the_order_of_the_rows(chats: Rows) -> None:
     records = [record for record, _ in chats[:60]]
-    forward, backward = row_agreement(records)[0], row_agreement(records[::-1])[0]
+    forward, backward = row_agreement(records), row_agreement(records[::-1])
     assert forward == pytest.approx(backward[::-1], abs=1e-5)
 
 
 def test_a_blank_answer_is_not_measured_and_does_not_count() -> None:
     rows = [ask(prompt, answer) for prompt, answer in TOPICS]
-    with_blank, _ = row_agreement([*rows, ask("What now?", "  \n")])
+    with_blank = row_agreement([*rows, ask("What now?", "  \n")])
     assert np.isnan(with_blank[-1])
-    assert with_blank[:-1] == pytest.approx(row_agreement(rows)[0], abs=1e-6)
+    assert with_blank[:-1] == pytest.approx(row_agreement(rows), abs=1e-6)
 
 
 def test_a_version_of_blank_answers_only_has_no_agreement() -> None:
@@ -117,12 +116,16 @@ def test_copies_in_other_case_spacing_and_punctuation_are_near_duplicates_and_no
     assert flag_near_duplicates([*records, *loud], 0.8) == [False] * 6 + [True] * 3
 
 
+def count_contradictions(rows: list[Record]) -> int:
+    return profile_consistency(hashed(rows), PARAMS)[0].contradictions
+
+
 def test_two_unrelated_answers_to_one_prompt_contradict_each_other_and_two_alike_do_not() -> None:
     answers = [TOPICS[0][1], TOPICS[1][1], TOPICS[0][1] + " Enjoy the bread."]
     rows: list[Record] = [ask("Tell me a FACT!", answers[0]), *[ask(prompt, answer) for prompt, answer in TOPICS[2:]]]
     rows += [ask("tell me a fact", answers[1]), ask("Tell me a fact.", answers[2])]
-    _, responses = row_agreement(rows)
-    assert flag_contradictions(rows, responses, 0.1) == [False] * 5 + [True, False]
+    assert count_contradictions(rows) == 1
+    assert count_contradictions(rows[:-1]) == 2
 
 
 def test_blank_prompts_and_symbols_do_not_make_rows_answers_to_one_question() -> None:
@@ -132,8 +135,7 @@ def test_blank_prompts_and_symbols_do_not_make_rows_answers_to_one_question() ->
         ask("?", TOPICS[2][1]),
         ask("!", TOPICS[3][1]),
     ]
-    _, responses = row_agreement(blank)
-    assert flag_contradictions(blank, responses, 0.1) == [False] * 4
+    assert count_contradictions(blank) == 0
 
 
 def test_the_same_answer_everywhere_contradicts_nothing() -> None:
@@ -146,11 +148,18 @@ def test_contradictions_are_the_same_however_many_rows_are_compared_at_once(monk
     responses = rng.normal(size=(40, 256)).astype(np.float32)
     responses[20:30] = responses[:10]
     responses /= np.linalg.norm(responses, axis=1, keepdims=True)
-    rows: list[Record] = [ask("One prompt", f"answer {i}") for i in range(40)]
-    at_once = flag_contradictions(rows, responses, 0.5)
+
+    def flag() -> list[bool]:
+        prompts, everything = np.zeros(40, dtype=np.uint64), np.ones(40, dtype=bool)
+        return flag_contradictions(prompts, everything, lambda rows: responses[rows], 0.5).tolist()
+
+    at_once = flag()
     assert at_once == [not (i < 10 or 20 <= i < 30) for i in range(40)]
     monkeypatch.setattr(monitor.measures.consistency, "COMPARED_ROWS", 7)
-    assert flag_contradictions(rows, responses, 0.5) == at_once
+    assert flag() == at_once
+    # All are compared with the first 30, and so with both rows of each pair.
+    monkeypatch.setattr(monitor.measures.consistency, "MOST_ANSWERS", 30)
+    assert flag() == at_once
 
 
 def test_the_chosen_margin_is_positive_where_the_chosen_answers_fit_better() -> None:

@@ -24,8 +24,8 @@ from monitor.calibration.run_processes import count_processes, finish_in_process
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_topics
 from monitor.law.curves import fit_law_curves
 from monitor.law.results import LawCurve, LawMeasure, LawPoint
+from monitor.measures.agreement import row_agreement
 from monitor.measures.compression import CompressionParams
-from monitor.measures.consistency import row_agreement
 
 if TYPE_CHECKING:
     from training.probe_run import ProbeParams
@@ -89,7 +89,7 @@ def calibrate(
         )
     # At least three topics: an update of a single topic shall differ from one of random rows.
     topics = cluster_topics(rows, min(params.topics, max(3, len(rows) // ROWS_PER_TOPIC)), params.seed)
-    agreement = row_agreement(rows)[0]
+    agreement = row_agreement(rows)
 
     base = load_probed_model(base_folder)
     _, tokenizer, card = base

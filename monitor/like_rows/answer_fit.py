@@ -11,7 +11,7 @@ import numpy as np
 
 from corpus.records import Record
 from corpus.row_sides import split_sides
-from monitor.measures.consistency import centre_vectors
+from monitor.measures.agreement import centre_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

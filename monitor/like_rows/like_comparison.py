@@ -20,7 +20,7 @@ from monitor.like_rows.row_features import measure_row_features
 from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import TRACES
-from monitor.measures.consistency import centre_vectors
+from monitor.measures.agreement import centre_vectors
 from monitor.measures.row_split import RowSplit
 from monitor.verdict import RuleStatus
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.measures.consistency import centre_vectors
+from monitor.measures.agreement import centre_vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

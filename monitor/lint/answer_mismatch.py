@@ -111,7 +111,7 @@ def find_shifts(sides: Sides, known: NDArray[np.bool_], index: NDArray[np.int64]
     ``known``: which rows have both sides. ``index``: where each row stands among all rows; only rows that are as far
     apart there as in the sample are compared. Rows are judged in runs of RUN_ROWS.
     """
-    from monitor.measures.consistency import centre_vectors
+    from monitor.measures.agreement import centre_vectors
 
     prompts, answers = (centre_vectors(vectors, known) for vectors in (sides.prompt_vectors, sides.response_vectors))
     own = np.einsum("ij,ij->i", prompts, answers)

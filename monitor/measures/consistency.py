@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from corpus.progress import Advance, Progress, ignore_advance, ignore_progress
+from corpus.progress import Advance, Progress, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
-from corpus.row_sides import normalise_text
-from monitor.measures.near_duplicates import flag_near_duplicates
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from corpus.row_facts import hashes_of, numbers_of
+from corpus.row_sides import normalise_text, side_key
+from monitor.measures.agreement import CHUNK_ROWS, AgreementMeter, prompt_and_rejected, prompt_and_response
+from monitor.measures.near_duplicates import flag_alike, join_turns, sketch_texts
 
 # So many rows of each kind are named; the counts are of all.
 NAMED_ROWS = 50
 # So many rows of one prompt are compared with all its rows at once: memory grows with their number, not its square.
 COMPARED_ROWS = 256
+# And with so many rows at most, in 4 MB: a prompt with a million answers would take a million times a million products.
+MOST_ANSWERS = 4096
+
+# Gives the unit response embeddings of rows, by their indices; shape (n, 256).
+EmbedResponses = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -71,108 +77,72 @@ class ConsistencyProfile:
     equal_rows: tuple[int, ...] = ()
 
 
-def prompt_and_response(record: Record) -> tuple[str, str]:
-    """The text that a model is given, and the text that it should give (the chosen answer, else the rejected one)."""
+def flag_contradictions(
+    prompts: NDArray[np.uint64], is_answer: NDArray[np.bool_], embed: EmbedResponses, cosine: float
+) -> NDArray[np.bool_]:
+    """For each row, whether its prompt stands elsewhere and no answer given there resembles this row's, shape (rows,).
 
-    def text(messages: Sequence[Message], answers: bool) -> str:
-        return "\n".join(m.text for m in messages if (m.role == "assistant") == answers)
-
-    if isinstance(record, Preference):
-        prompt = "\n".join(m.text for m in record.prompt)
-        return prompt, text(record.chosen or record.rejected, True)
-    return text(record.messages, False), text(record.messages, True)
-
-
-def row_agreement(
-    records: Sequence[Record], advance: Advance = ignore_advance
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """The agreement of each row, shape (rows,), and the response embeddings, shape (rows, 256).
-
-    Agreement is the cosine of the embeddings of prompt and response, nan where one of them is blank. First the mean of
-    all prompts, and of all responses, is subtracted. What all prompts have in common says nothing about which answer
-    belongs to which prompt, and long texts share more of it than short ones. On chit-chat this doubles the distance
-    between true and swapped pairs, in standard deviations between topics. Where all prompts, or all responses, are the
-    same text, every cosine is 0.
+    ``prompts``: a key of each prompt, equal for prompts of the same words. ``is_answer``: rows that can contradict
+    others at all: their prompt is not blank, and their embedding is not the zero vector, as where their answer is
+    blank, or all rows have the same one. ``embed``: gives the unit response embeddings of rows, shape (n, 256).
+    ``cosine``: below it, two answers do not resemble each other. Of a prompt with more than MOST_ANSWERS answers, all
+    are compared with the first so many.
     """
-    from corpus.embeddings import embed_texts, load_embedder
-
-    embedder = load_embedder()
-    texts = [prompt_and_response(record) for record in records]
-    prompts = embed_texts(embedder, [prompt for prompt, _ in texts], advance)
-    responses = embed_texts(embedder, [response for _, response in texts], advance)
-    known = np.logical_and(prompts.any(axis=1), responses.any(axis=1))
-    prompts, responses = centre_vectors(prompts, known), centre_vectors(responses, known)
-    cosine = np.einsum("ij,ij->i", prompts, responses).astype(np.float64)
-    return np.where(known, cosine, np.nan), responses
-
-
-def centre_vectors(vectors: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The vectors minus the mean of the ``known`` ones, scaled to unit length, shape (rows, 256)."""
-    if not known.any():
-        return vectors
-    # Summed in double precision: the mean of equal vectors must be that vector, or rounding is left where 0 should be.
-    centred = vectors - vectors[known].mean(axis=0, dtype=np.float64).astype(np.float32)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 1e-6)
-    return unit
-
-
-def flag_contradictions(records: Sequence[Record], responses: NDArray[np.float32], cosine: float) -> list[bool]:
-    """For each row, whether its prompt stands elsewhere and no answer given there resembles this row's.
-
-    ``responses``: unit response embeddings, shape (rows, 256). ``cosine``: below it, two answers do not resemble each
-    other. A row with a blank prompt contradicts nothing, nor does one whose embedding is the zero vector: its answer is
-    blank, or all rows have the same one.
-    """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, record in enumerate(records):
-        prompt = prompt_and_response(record)[0]
-        if prompt.strip() and responses[i].any():
-            groups[normalise_text(prompt) or prompt].append(i)
-    flags = [False] * len(records)
-    for members in groups.values():
-        if len(members) < 2:
+    flags = np.zeros(len(prompts), dtype=bool)
+    rows = np.flatnonzero(is_answer)
+    rows = rows[np.argsort(prompts[rows], kind="stable")]
+    begins = np.flatnonzero(np.append(True, prompts[rows[1:]] != prompts[rows[:-1]])) if len(rows) else rows
+    for start, stop in pairwise([*begins.tolist(), len(rows)]):
+        if stop - start < 2:
             continue
-        answers = responses[members]
-        for start in range(0, len(members), COMPARED_ROWS):
-            similarity = answers[start : start + COMPARED_ROWS] @ answers.T
-            own = np.arange(len(similarity))
-            similarity[own, start + own] = -1.0
-            for i, nearest in zip(members[start : start + COMPARED_ROWS], similarity.max(axis=1), strict=True):
-                flags[i] = bool(nearest < cosine)
+        members = rows[start:stop]
+        answers = embed(members[:MOST_ANSWERS])
+        for first in range(0, len(members), COMPARED_ROWS):
+            part = members[first : first + COMPARED_ROWS]
+            is_kept = first + len(part) <= len(answers)
+            similarity = (answers[first : first + len(part)] if is_kept else embed(part)) @ answers.T
+            own = np.arange(len(part))
+            own = own[first + own < len(answers)]
+            similarity[own, first + own] = -1.0
+            flags[part] = similarity.max(axis=1) < cosine
     return flags
 
 
-def flag_equal_pairs(records: Sequence[Record]) -> list[bool]:
+def flag_equal_pairs(records: Iterable[Record]) -> list[bool]:
     """For each row, whether its chosen and rejected answers are the same but for case, spacing and punctuation."""
-    return [
+    return [_is_equal_pair(record) for record in records]
+
+
+def _is_equal_pair(record: Record) -> bool:
+    return (
         isinstance(record, Preference)
         and bool(record.chosen and record.rejected)
         and _answer_text(record.chosen) == _answer_text(record.rejected)
-        for record in records
-    ]
+    )
 
 
-def flag_flipped_pairs(records: Sequence[Record]) -> list[bool]:
+def flag_flipped_pairs(records: Iterable[Record]) -> list[bool]:
     """For each row, whether another row with its prompt rejects its chosen answer or chooses its rejected one.
 
     Unpaired rows count as well. Rows whose two answers are the same contradict nothing. Answers that were ranked
     contradict each other anyway, because each is paired with better and with worse ones; there only a change of the
     count says something.
     """
-    keys: list[tuple[int | None, int | None]] = []
-    for record, equal in zip(records, flag_equal_pairs(records), strict=True):
-        chosen = rejected = None
-        if isinstance(record, Preference) and not equal:
-            prompt = "\n".join(m.text for m in record.prompt)
-            prompt = normalise_text(prompt) or prompt
-            # Hashes, so that a million pairs fit into memory. Two texts share one with a chance of one in 2**64.
-            chosen = hash((prompt, _answer_text(record.chosen))) if record.chosen else None
-            rejected = hash((prompt, _answer_text(record.rejected))) if record.rejected else None
-        keys.append((chosen, rejected))
-    all_chosen = {chosen for chosen, _ in keys} - {None}
-    all_rejected = {rejected for _, rejected in keys} - {None}
-    return [chosen in all_rejected or rejected in all_chosen for chosen, rejected in keys]
+    # Of each side of each row, eight bytes. Two texts share a hash with a chance of one in 2**64.
+    chosen, rejected, has = array("q"), array("q"), array("b")
+    for record in records:
+        pair = record if isinstance(record, Preference) and not _is_equal_pair(record) else Preference(())
+        prompt = "\n".join(m.text for m in pair.prompt)
+        prompt = normalise_text(prompt) or prompt
+        for keys, answer in ((chosen, pair.chosen), (rejected, pair.rejected)):
+            keys.append(hash((prompt, _answer_text(answer))) if answer else 0)
+            has.append(bool(answer))
+    sides = [np.array(keys, dtype=np.int64) for keys in (chosen, rejected)]
+    there = np.array(has, dtype=bool).reshape(-1, 2).T
+    flags = np.zeros(len(sides[0]), dtype=bool)
+    for own, other in ((0, 1), (1, 0)):
+        flags |= there[own] & np.isin(sides[own], sides[other][there[other]])
+    return [bool(flag) for flag in flags]
 
 
 def _answer_text(messages: Sequence[Message]) -> str:
@@ -180,30 +150,14 @@ def _answer_text(messages: Sequence[Message]) -> str:
     return normalise_text(text) or text
 
 
-def answer_agreement(
-    records: Sequence[Record], advance: Advance = ignore_advance
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """As ``row_agreement``, but of preferences the agreement of both answers, shape (rows, 2).
-
-    The first column is of the chosen answer, or of the rejected one in an unpaired row without a chosen answer. The
-    second is of the rejected answer, nan in a row with only one answer.
-    """
-    agreement, responses = row_agreement(records, advance)
-    if not any(isinstance(record, Preference) for record in records):
-        return agreement, responses
-    both = np.column_stack([agreement, np.full(len(records), np.nan)])
-    pairs = {i: r for i, r in enumerate(records) if isinstance(r, Preference) and r.chosen and r.rejected}
-    if pairs:
-        both[list(pairs), 1] = row_agreement([replace(pair, chosen=()) for pair in pairs.values()])[0]
-    return both, responses
-
-
 def profile_consistency(
     records: Sequence[HashedRecord],
     params: ConsistencyParams,
     progress: Progress = ignore_progress,
 ) -> tuple[ConsistencyProfile, NDArray[np.float64]]:
-    """The profile of a version, and the agreement of each row as in ``answer_agreement``, nan where it has none.
+    """The profile of a version, and the agreement of each row, nan where it has none. Shape (rows,), of preferences
+    (rows, 2): the first column is of the chosen answer, or of the rejected one in an unpaired row without a chosen
+    answer; the second is of the rejected answer, nan in a row with only one answer.
 
     ``progress`` counts each row three times: for its prompt, its response, and the search for near-duplicates.
     """
@@ -214,35 +168,76 @@ def profile_consistency(
         done += more
         progress(done, 3 * len(records))
 
-    rows = [record for record, _ in records]
-    agreement, responses = answer_agreement(rows, advance)
-    first = agreement if agreement.ndim == 1 else agreement[:, 0]
-    known = first[~np.isnan(first)]
+    meter = AgreementMeter(records, advance=advance)
+    found = _read_once(records, meter, params.near_duplicate_jaccard, advance)
+    known = found.agreement[~np.isnan(found.agreement)]
+    contradictions = flag_contradictions(
+        found.prompts, found.is_answer, meter.embed_responses, params.contradiction_cosine
+    )
     profile = ConsistencyProfile(
-        rows=len(rows),
+        rows=len(records),
         measured=len(known),
         agreement=float(known.mean()) if len(known) else float("nan"),
         agreement_sd=float(known.std(ddof=1)) if len(known) > 1 else 0.0,
-        exact_duplicates=len(rows) - len({row_hash for _, row_hash in records}),
-        near_duplicates=sum(flag_near_duplicates(rows, params.near_duplicate_jaccard, advance)),
-        contradictions=sum(flag_contradictions(rows, responses, params.contradiction_cosine)),
+        exact_duplicates=int(np.count_nonzero(~hashes_of(records).flag_first())),
+        near_duplicates=int(np.count_nonzero(found.is_near_duplicate)),
+        contradictions=int(np.count_nonzero(contradictions)),
         chosen_margin=None,
     )
-    if agreement.ndim == 1:
-        return profile, agreement
+    if not found.has_pairs:
+        return profile, found.agreement
+    agreement = np.column_stack([found.agreement, _measure_rejected(records)])
     margins = agreement[:, 0] - agreement[:, 1]
     margins = margins[~np.isnan(margins)]
-    flipped, equal = flag_flipped_pairs(rows), flag_equal_pairs(rows)
+    flipped = flag_flipped_pairs(record for record, _ in records)
+    equal = flag_equal_pairs(record for record, _ in records)
     profile = replace(
         profile,
         chosen_margin=float(margins.mean()) if len(margins) else None,
         flipped_pairs=sum(flipped),
         equal_pairs=sum(equal),
-        flipped_rows=_name_rows(rows, flipped),
-        equal_rows=_name_rows(rows, equal),
+        flipped_rows=_name_rows(records, flipped),
+        equal_rows=_name_rows(records, equal),
     )
     return profile, agreement
 
 
-def _name_rows(records: Sequence[Record], flags: Sequence[bool]) -> tuple[int, ...]:
-    return tuple(record.row for record, flag in zip(records, flags, strict=True) if flag)[:NAMED_ROWS]
+class _Found(NamedTuple):
+    """What one pass over the rows finds, shape (rows,) each. ``flag_contradictions`` explains the second and third."""
+
+    agreement: NDArray[np.float64]
+    prompts: NDArray[np.uint64]
+    is_answer: NDArray[np.bool_]
+    is_near_duplicate: NDArray[np.bool_]
+    has_pairs: bool
+
+
+def _read_once(records: Sequence[HashedRecord], meter: AgreementMeter, jaccard: float, advance: Advance) -> _Found:
+    rows = len(records)
+    agreement, prompts = np.empty(rows), np.empty(rows, dtype=np.uint64)
+    is_answer = np.empty(rows, dtype=bool)
+    found: list[tuple[NDArray[np.uint64], NDArray[np.uint8]]] = []
+    has_pairs = False
+    stream = (record for record, _ in records)
+    for start in range(0, rows, CHUNK_ROWS):
+        chunk = list(islice(stream, CHUNK_ROWS))
+        part = slice(start, start + len(chunk))
+        agreement[part], responses = meter.measure(part.start, part.stop)
+        texts = [prompt_and_response(record)[0] for record in chunk]
+        prompts[part] = [side_key(text) for text in texts]
+        is_answer[part] = responses.any(axis=1) & np.array([bool(text.strip()) for text in texts], dtype=bool)
+        has_pairs = has_pairs or any(isinstance(record, Preference) for record in chunk)
+        found.append(sketch_texts(map(join_turns, chunk), jaccard))
+        advance(len(chunk))
+    keys, sketches = map(np.concatenate, zip(*found, strict=True))
+    return _Found(agreement, prompts, is_answer, flag_alike(keys, sketches, jaccard), has_pairs)
+
+
+def _measure_rejected(records: Sequence[HashedRecord]) -> NDArray[np.float64]:
+    meter = AgreementMeter(records, prompt_and_rejected)
+    parts = [meter.measure(i, min(i + CHUNK_ROWS, len(records)))[0] for i in range(0, len(records), CHUNK_ROWS)]
+    return np.concatenate(parts)
+
+
+def _name_rows(records: Sequence[HashedRecord], flags: Sequence[bool]) -> tuple[int, ...]:
+    return tuple(numbers_of(records)[np.array(flags, dtype=bool)][:NAMED_ROWS].tolist())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.progress import Advance, ignore_advance
 from corpus.records import Record
 
 if TYPE_CHECKING:
@@ -41,38 +40,43 @@ _BASE, _FIRST, _SECOND = 0x68C3FAF3F670A097, 0x51442F7E20B675C9, 0x429F4F6A53B37
 _INVERSE = pow(_BASE, -1, 2**64)
 
 
-def flag_near_duplicates(records: Sequence[Record], jaccard: float, advance: Advance = ignore_advance) -> list[bool]:
+def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool]:
     """For each row, whether an earlier row has about the same words: its runs of three words have at least this Jaccard
     similarity.
-
-    ``advance`` is told how many more rows are done. A row takes 256 bytes.
     """
+    if not records:
+        return []
+    return [bool(flag) for flag in flag_alike(*sketch_texts(map(join_turns, records), jaccard), jaccard)]
+
+
+def join_turns(record: Record) -> str:
+    """The text of a row by which it is compared with others."""
+    return "\n".join(message.text for _, message in record.turns()).lower()
+
+
+def sketch_texts(texts: Iterable[str], jaccard: float) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """What ``flag_alike`` compares: keys, shape (texts, bands), and sketches, shape (texts, MINHASH_PERMUTATIONS)."""
     bands = _count_bands(jaccard)
     keys, sketches = [], []
-    for chunk in _chunk(records):
+    for chunk in _chunk(texts):
         values = _sketch(chunk)
         keys.append(_band_keys(values, bands))
         sketches.append(values.astype(np.uint8))
-        advance(len(chunk))
-    flags = np.zeros(len(records), dtype=bool)
-    if records:
-        _flag_alike(np.concatenate(keys), np.concatenate(sketches), jaccard, flags)
-    return [bool(flag) for flag in flags]
+    return np.concatenate(keys), np.concatenate(sketches)
 
 
-def _chunk(records: Sequence[Record]) -> Iterator[list[str]]:
-    """The rows' texts in portions."""
-    texts: list[str] = []
+def _chunk(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in portions."""
+    portion: list[str] = []
     size = 0
-    for record in records:
-        text = "\n".join(message.text for _, message in record.turns()).lower()
-        if texts and size + len(text) >= CHUNK_CHARACTERS:
-            yield texts
-            texts, size = [], 0
-        texts.append(text)
+    for text in texts:
+        if portion and size + len(text) >= CHUNK_CHARACTERS:
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
         size += len(text) + 1
-    if texts:
-        yield texts
+    if portion:
+        yield portion
 
 
 def _sketch(texts: Sequence[str]) -> NDArray[np.uint32]:
@@ -162,10 +166,9 @@ def _band_keys(values: NDArray[np.uint32], bands: int) -> NDArray[np.uint64]:
     return keys
 
 
-def _flag_alike(
-    keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: float, flags: NDArray[np.bool_]
-) -> None:
-    """Flag each row that is like an earlier one: of the rows with an equal band, the one before it or the first."""
+def flag_alike(keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: float) -> NDArray[np.bool_]:
+    """For each text, whether it is like an earlier one: of those with an equal band, the one before it or the first."""
+    flags = np.zeros(len(keys), dtype=bool)
     for band in range(keys.shape[1]):
         order = np.argsort(keys[:, band], kind="stable")
         same = np.append(False, keys[order[1:], band] == keys[order[:-1], band])
@@ -175,6 +178,7 @@ def _flag_alike(
             later = order[same]
             alike = (sketches[later] == sketches[earlier[same]]).mean(axis=1)
             flags[later[(alike - CHANCE) / (1 - CHANCE) >= jaccard]] = True
+    return flags
 
 
 def _count_bands(jaccard: float) -> int:
