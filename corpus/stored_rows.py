@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import weakref
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, overload
@@ -13,8 +14,8 @@ from typing import IO, TYPE_CHECKING, overload
 import msgspec
 import numpy as np
 
-from corpus.errors import PreparedRowsError
-from corpus.prepared_rows import MAKE_IT, PreparedRow, explain_bad_row, explain_missing
+from corpus.errors import EntropylawError, PreparedRowsError
+from corpus.prepared_rows import MAKE_IT, PreparedRow, explain_bad_row, explain_missing, write_row
 from corpus.records import HashedRecord
 from corpus.row_facts import RowFacts, count_characters
 from corpus.row_hashes import RowHashes
@@ -111,3 +112,38 @@ class StoredRows(Sequence[HashedRecord]):
             for index, (start, end) in enumerate(pairwise(bounds), start=first):
                 row = self._decode(block[start - bounds[0] : end - bounds[0]], index)  # type: ignore[arg-type]
                 yield HashedRecord(row.build(), row.hash)
+
+
+class ChosenRows(Sequence[HashedRecord]):
+    """Some of the rows of a sequence, by their indices, without a copy of them."""
+
+    def __init__(self, records: Sequence[HashedRecord], rows: Sequence[int]) -> None:
+        self._records, self._rows = records, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> HashedRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> ChosenRows: ...
+    def __getitem__(self, index: int | slice) -> HashedRecord | ChosenRows:
+        if isinstance(index, slice):
+            return ChosenRows(self._records, self._rows[index])
+        return self._records[self._rows[index]]
+
+
+def store_rows(rows: Iterable[HashedRecord], name: str | Path) -> StoredRows:
+    """Rows as a sequence that is not in memory: they go to a file without a name, which the system deletes with the
+    process. ``name``: what to call it in an error. Raises EntropylawError where there is no room for it, and
+    PreparedRowsError where there is no row.
+    """
+    try:
+        with tempfile.TemporaryFile(buffering=BLOCK_BYTES) as handle:
+            for record, row_hash in rows:
+                handle.write(write_row(record, row_hash).encode())
+            handle.flush()
+            return StoredRows.of_file(handle, name)
+    except OSError as error:
+        cause = error.strerror or error
+        raise EntropylawError(f"{tempfile.gettempdir()}: no room for the rows of {name}: {cause}") from None

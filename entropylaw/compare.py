@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from corpus.errors import BadRow, DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
+from corpus.stored_rows import store_rows
 from entropylaw.options import AsJson, HeldOut
 from entropylaw.pipeline_command import Place
 from entropylaw.probe_memory import explain_probe_memory
@@ -127,7 +128,7 @@ class LoadedVersion:
     """One of the two versions: its usable ``rows``, and how many rows are ``left_out``, by reason."""
 
     file: DataFile
-    rows: list[HashedRecord]
+    rows: Sequence[HashedRecord]
     left_out: dict[str, int]
 
     def measured(self, evidence: Evidence) -> MeasuredFile:
@@ -162,19 +163,24 @@ def follow(report: StageProgress, side: str) -> Callable[[str, int, int | None],
 
 def read_version(file: DataFile, held_out: Path | None, progress: Progress, reading: Reading) -> LoadedVersion:
     """Read a version's rows. Raises DataError under the name that the user gave, also where a copy was read."""
-    records: list[HashedRecord] = []
     left_out: Counter[str] = Counter()
-    try:
+
+    def keep_usable() -> Iterator[HashedRecord]:
+        usable = 0
         for decision in count_rows(decide_rows(file.path, held_out, reading, file.name), progress):
             if isinstance(decision, BadRow) or decision.reason is not None:
                 left_out[str(decision.reason)] += 1
             else:
-                records.append(HashedRecord(decision.record, decision.hash))
+                usable += 1
+                yield HashedRecord(decision.record, decision.hash)
+        if not usable:
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+            raise DataError(file.name, f"no usable row ({counts})")
+
+    try:
+        records = store_rows(keep_usable(), file.name)
     except DataError as error:
         raise file.rename(error) from None
-    if not records:
-        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-        raise DataError(file.name, f"no usable row ({counts})")
     return LoadedVersion(file, records, dict(sorted(left_out.items())))
 
 

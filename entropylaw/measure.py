@@ -15,7 +15,7 @@ from entropylaw.pipeline_command import Place
 from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
-from entropylaw.repository.rows import held_out_hashes, load_rows, stream_records, tell_unread
+from entropylaw.repository.rows import held_out_hashes, open_rows, stream_records, tell_unread
 from entropylaw.terminal import count_rows, print_result, show_progress
 
 
@@ -93,7 +93,7 @@ def consistency(
 
     params = read_section(ConsistencyParams, "consistency")
     with show_progress("consistency") as progress:
-        records = load_rows(data)
+        records = open_rows(data)
         result, agreement = profile_consistency(records, params, progress)
     if rows:
         # Six decimals: the last bits of a sum differ between processors and must not make another file. By way of
@@ -124,6 +124,7 @@ def base_model(
     Example: entropylaw base-model data/baseline.jsonl --out models/base
     """
     from corpus.records import data_hash
+    from corpus.row_facts import hashes_of
     from training.base_model import build_base_model
     from training.base_model_params import BaseModelParams
     from training.fine_tuning import quiet_libraries
@@ -131,8 +132,8 @@ def base_model(
     params = read_section(BaseModelParams, "base_model")
     quiet_libraries()
     with show_progress("base model") as progress:
-        records = load_rows(data, held_out)
-        card = build_base_model(records, data_hash(row_hash for _, row_hash in records), params, out, progress)
+        records = open_rows(data, held_out)
+        card = build_base_model(records, data_hash(hashes_of(records)), params, out, progress)
     loss = "" if card.last_loss_nats is None else f", loss {card.first_loss_nats:.2f} to {card.last_loss_nats:.2f} nats"
     print_result(card, json, [f"{out}: {card.parameters:,} parameters, {card.tokens:,} tokens{loss}"])
 
@@ -168,7 +169,7 @@ def probe(
     params = read_section(ProbeParams, "probe")
     quiet_libraries()
     with show_progress("probe") as progress, explain_probe_memory("probe", params):
-        records = load_rows(data)
+        records = open_rows(data)
         model, tokenizer, card = load_probed_model(base)
         result = probe_loss(model, tokenizer, records, params, card.trained_from, progress)
     summary = summarise_probe(result, card.identity)
@@ -211,7 +212,7 @@ def calibrate(
 
     params = read_section(CalibrationParams, "calibration")
     probe_params, compression = read_section(ProbeParams, "probe"), read_section(CompressionParams, "compression")
-    records = load_rows(data, held_out)
+    records = open_rows(data, held_out)
     quiet_libraries()
     # Beside the training checkpoints: ignored by Git, and out of reach of DVC, which deletes outputs before it starts.
     with keep_until_done(CHECKPOINTS.parent / "calibration") as kept:

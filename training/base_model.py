@@ -12,6 +12,7 @@ from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Record, canonical_text
 from corpus.row_sides import key_fraction, question_key
+from corpus.stored_rows import ChosenRows
 from training.base_model_params import BaseModelParams
 from training.chat import EncodedRow, encode_record
 from training.chat_templates import prepare_chat_template, read_chat_template
@@ -96,7 +97,7 @@ def build_base_model(
         model, _ = load_pretrained(params.pretrained, params.revision, dtype=params.weights, chat_template=template)
         card = card_of_pretrained(model, params, template)
     else:
-        upper = [row for row in records if is_trained_row(row.record)]
+        upper = ChosenRows(records, [i for i, (record, _) in enumerate(records) if is_trained_row(record)])
         drawn = draw_rows(upper, params)
         card = _train_small_model(
             [record for record, _ in drawn], len(drawn) < len(upper), data_hash, params, template, folder, progress
@@ -105,20 +106,18 @@ def build_base_model(
     return card
 
 
-def draw_rows(records: Sequence[HashedRecord], params: BaseModelParams) -> Sequence[HashedRecord]:
+def draw_rows(records: Sequence[HashedRecord], params: BaseModelParams) -> list[HashedRecord]:
     """The rows that a small model is made of: all in file order, or of many and of long ones a part, in hash order.
 
     So the time that it takes depends on ``params``, and not on the size of the data.
     """
-    sizes = [len(canonical_text(record).encode()) for record, _ in records]
     most = DRAWN_PER_TRAINED * params.steps * params.batch_rows
-    if len(records) <= most and sum(sizes) <= MAX_TEXT_BYTES:
-        return records
-    size_of = {row_hash: size for (_, row_hash), size in zip(records, sizes, strict=True)}
+    if len(records) <= most and sum(len(canonical_text(record).encode()) for record, _ in records) <= MAX_TEXT_BYTES:
+        return list(records)
     drawn: list[HashedRecord] = []
     text_bytes = 0
     for row in choose_probe_rows(records, most, params.seed, trained_from=1.0):
-        text_bytes += size_of[row.hash]
+        text_bytes += len(canonical_text(row.record).encode())
         if text_bytes > MAX_TEXT_BYTES and len(drawn) >= MIN_DRAWN_ROWS:
             break
         drawn.append(row)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -127,15 +128,15 @@ def choose_probe_rows(records: Sequence[HashedRecord], rows: int, seed: int, tra
     >>> len({h for _, h in before} & {h for _, h in after}) >= 3
     True
     """
-    keyed = []
-    for item in records:
-        key = question_key(item[0])
-        if key_fraction(key) < trained_from:
-            drawn = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest()
-            keyed.append((drawn, item[1], item))
-    # A stable sort: copies of one row keep their file order.
-    keyed.sort(key=lambda entry: entry[:2])
-    return [item for _, _, item in keyed[:rows]]
+
+    def draw() -> Iterator[tuple[bytes, str, int]]:
+        for i, (record, row_hash) in enumerate(records):
+            key = question_key(record)
+            if key_fraction(key) < trained_from:
+                # Copies of one row keep their file order.
+                yield hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest(), row_hash, i
+
+    return [records[i] for _, _, i in heapq.nsmallest(rows, draw())]
 
 
 def take_probe_rows(

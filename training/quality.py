@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
+from corpus.stored_rows import ChosenRows
 from training.chat import training_messages
 from training.judge import Judge, JudgeRequest, read_grade
 from training.probe_run import choose_probe_rows
@@ -130,7 +131,7 @@ def _summarise(rows: Sequence[RatedRow]) -> QualityReport:
 
 
 def _sample(records: Sequence[HashedRecord], params: QualityParams) -> list[HashedRecord]:
-    with_answer = [item for item in records if _answer_indices(item[0])]
+    with_answer = ChosenRows(records, [i for i, (record, _) in enumerate(records) if _answer_indices(record)])
     return choose_probe_rows(with_answer, params.rows, params.seed, trained_from=1.0)
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import DataError, EntropylawError, NotAssessedError
 from corpus.formats import Reading
-from corpus.prepare import PrepareParams, prepare_file, read_prepared
+from corpus.prepare import PrepareParams, prepare_file
 from corpus.progress import StageProgress
+from corpus.stored_rows import StoredRows
 from entropylaw import __version__
 from entropylaw.backfill.past_versions import PastVersion
 from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
@@ -208,7 +209,7 @@ class Recorder:
 
     def measure(self, dataset: str, folder: Path, report: StageProgress) -> Evidence:
         """Raises NotAssessedError when R, L or C has no value."""
-        rows = list(read_prepared(prepared_file(folder, dataset)))
+        rows = StoredRows(prepared_file(folder, dataset))
         configuration = self.setting.configuration
         evidence = measure_dataset(dataset, rows, configuration.compression, configuration.consistency, report)
         evidence = replace(evidence, rows_read_anew=self.rows_read_anew[dataset])

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.errors import BadRow
+from corpus.errors import BadRow, DataError
 from corpus.params import read_section
 from corpus.records import HashedRecord, Record
 from entropylaw.printing import note
@@ -15,6 +15,7 @@ from entropylaw.printing import note
 if TYPE_CHECKING:
     from corpus.formats import Kind, Reading
     from corpus.prepare import Decision, PrepareParams
+    from corpus.stored_rows import StoredRows
 
 # So many keys a line on the console names; prepare.json has up to 1,000.
 _TOLD = 12
@@ -25,9 +26,33 @@ def load_rows(path: Path, held_out: Path | None = None) -> list[HashedRecord]:
     return list(stream_rows(path, held_out))
 
 
+def open_rows(path: Path, held_out: Path | None = None) -> StoredRows:
+    """The same as a sequence that is not in memory. A prepared file is read in its place, if no row is to be left out;
+    the rows of any other are first written to a temporary file.
+    """
+    from corpus.stored_rows import StoredRows, store_rows
+
+    if held_out is None and is_prepared(path):
+        return StoredRows(path)
+    return store_rows(stream_rows(path, held_out), path)
+
+
+def is_prepared(path: Path) -> bool:
+    """Whether a file is one that `prepare` wrote; its first row speaks for all."""
+    from corpus.prepared_rows import read_prepared
+
+    try:
+        next(read_prepared(path))
+    except DataError:
+        return False
+    return True
+
+
 def stream_records(path: Path) -> Iterator[Record]:
     """The usable records of a data file, one at a time. Raises DataError as ``keep_usable`` does."""
-    return (record for record, _ in stream_rows(path))
+    from corpus.prepared_rows import read_prepared
+
+    return (record for record, _ in (read_prepared(path) if is_prepared(path) else stream_rows(path)))
 
 
 def stream_rows(path: Path, held_out: Path | None = None) -> Iterator[HashedRecord]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress
-from corpus.records import HashedRecord, Record
+from corpus.records import HashedRecord
+from corpus.row_facts import hashes_of
 from monitor.calibration.benign_updates import BenignUpdate, draw_updates, measure_updates
 from monitor.calibration.cost import CalibrationCost, time_step
 from monitor.calibration.kept_runs import Run, find_run, finish_runs
@@ -136,13 +137,10 @@ def choose_rows(records: Sequence[HashedRecord], most: int, rng: np.random.Gener
     A careless baseline may repeat itself. What is normal must be measured on its distinct rows: an update that puts a
     new row in the place of a copy is a repair, and would make every later copy look normal.
     """
-    distinct: dict[str, Record] = {}
-    for record, row_hash in records:
-        distinct.setdefault(row_hash, record)
-    chosen = [HashedRecord(record, row_hash) for row_hash, record in distinct.items()]
+    chosen = np.flatnonzero(hashes_of(records).flag_first())
     if len(chosen) > most:
-        chosen = [chosen[i] for i in sorted(rng.permutation(len(chosen))[:most])]
-    return chosen
+        chosen = chosen[np.sort(rng.permutation(len(chosen))[:most])]
+    return [records[i] for i in chosen.tolist()]
 
 
 def announce_cost(
