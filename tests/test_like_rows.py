@@ -20,7 +20,7 @@ from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_
 from monitor.like_rows.neighbours import find_neighbours
 from monitor.like_rows.phrases import WORDS_OF_A_SIDE, _list_runs, find_phrases, list_words
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
-from monitor.like_rows.row_reading import read_rows
+from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import MAX_CHARACTERS, TRACES, count_traces
 from monitor.measures.row_split import RowSplit
@@ -342,6 +342,11 @@ def lengths(rows: Sequence[Record]) -> list[int]:
     return [len(canonical_text(row)) for row in rows]
 
 
+def read_all(rows: Sequence[HashedRecord]) -> RowReading:
+    everything = np.ones(len(rows), dtype=bool)
+    return read_rows(rows, everything, ~everything)
+
+
 @settings(max_examples=60)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_the_rows_read_are_those_of_the_lowest_hashes_whatever_their_order(sizes: list[int], random: object) -> None:
@@ -352,7 +357,7 @@ def test_the_rows_read_are_those_of_the_lowest_hashes_whatever_their_order(sizes
         patch.setattr(row_reading, "MAX_ROWS", 6)
 
         def take(records: Sequence[Conversation]) -> list[str]:
-            reading = read_rows(hash_rows(records))
+            reading = read_all(hash_rows(records))
             assert [records[i] for i in reading.rows] == list(reading.records)
             return [content_hash(record) for record in reading.records]
 
@@ -374,15 +379,15 @@ def test_one_endless_row_does_not_crowd_out_the_others(kept: Rows, fresh: Rows) 
     rows = hash_rows([*kept[:60], endless, *fresh])
     # The endless one comes first in the order of hashes.
     rows[60] = HashedRecord(endless, "00" * 16)
-    assert sorted(read_rows(rows).rows.tolist()) == [i for i in range(len(rows)) if i != 60]
+    assert sorted(read_all(rows).rows.tolist()) == [i for i in range(len(rows)) if i != 60]
 
 
 def test_a_reading_of_some_rows_in_another_order_says_the_same_of_each(fresh: Rows) -> None:
-    reading = read_rows(hash_rows(fresh))
+    reading = read_all(hash_rows(fresh))
     places = np.array([7, 0, 31])
     taken = reading.take(places)
     assert taken.records == tuple(reading.records[i] for i in places) and (taken.rows == reading.rows[places]).all()
-    alone = read_rows(hash_rows([reading.records[7]]))
+    alone = read_all(hash_rows([reading.records[7]]))
     assert (taken.sides.prompts[0], taken.sides.responses[0]) == (alone.sides.prompts[0], alone.sides.responses[0])
     assert taken.sides.prompt_vectors[0] == pytest.approx(alone.sides.prompt_vectors[0], abs=1e-5)
     for name, values in alone.features.items():
@@ -395,7 +400,23 @@ def test_of_much_data_a_sample_of_all_rows_is_read(
     monkeypatch.setattr(row_reading, "MAX_CHARACTERS", sum(lengths([*kept, *fresh])) // 2)
     sample = compare(kept, fresh)
     assert sample is not None
-    hashes = {content_hash([*kept, *fresh][i]) for i in sample.rows}
-    assert 130 < sample.kept < 170 and 20 < len(sample.rows) - sample.kept < 40
-    assert max(hashes) < min({content_hash(row) for row in (*kept, *fresh)} - hashes)
+    read = set(sample.rows.tolist())
+    # All changes, and of the kept rows those with the lowest hashes.
+    assert 90 < sample.kept < 140 and read >= set(range(len(kept), len(kept) + len(fresh)))
+    hashes = [content_hash(row) for row in kept]
+    assert sorted(hashes)[: sample.kept] == sorted(hashes[i] for i in read if i < len(kept))
     assert len(sample.groups[0]) == sample.kept == len(sample.groups[1])
+
+
+def test_of_many_added_and_many_kept_rows_as_many_are_read(
+    kept: Rows, fresh: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = hash_rows([*kept, *fresh])
+    monkeypatch.setattr(row_reading, "MAX_ROWS", 60)
+    for added in (30, len(fresh), len(rows) - 30):
+        is_added = np.arange(len(rows)) >= len(rows) - added
+        taken = is_added[read_rows(rows, ~is_added, is_added).rows]
+        assert len(taken) == 60 and np.count_nonzero(taken) == 30
+    # A row of which it is not known whether the parent had it is not read.
+    nothing = np.zeros(len(rows), dtype=bool)
+    assert len(read_rows(rows, nothing, nothing).rows) == 0
