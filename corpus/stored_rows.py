@@ -41,6 +41,8 @@ class StoredRows(Sequence[HashedRecord]):
         except OSError as error:
             raise explain_missing(path, error) from None
         self._open(path, descriptor)
+        if not len(self):
+            raise PreparedRowsError(path, f"is empty; {MAKE_IT}")
 
     @classmethod
     def of_file(cls, handle: IO[bytes], name: str | Path) -> StoredRows:
@@ -54,8 +56,6 @@ class StoredRows(Sequence[HashedRecord]):
         weakref.finalize(self, os.close, descriptor)
         self._decoder = msgspec.json.Decoder(PreparedRow)
         self._offsets, self.facts = self._index()
-        if not len(self):
-            raise PreparedRowsError(name, f"is empty; {MAKE_IT}")
 
     def _index(self) -> tuple[NDArray[np.int64], RowFacts]:
         offsets, digests, numbers = array("q", [0]), bytearray(), array("q")
@@ -135,8 +135,7 @@ class ChosenRows(Sequence[HashedRecord]):
 
 def store_rows(rows: Iterable[HashedRecord], name: str | Path) -> StoredRows:
     """Rows as a sequence that is not in memory: they go to a file without a name, which the system deletes with the
-    process. ``name``: what to call it in an error. Raises EntropylawError where there is no room for it, and
-    PreparedRowsError where there is no row.
+    process. ``name``: what to call it in an error. Raises EntropylawError where there is no room for it.
     """
     try:
         with tempfile.TemporaryFile(buffering=BLOCK_BYTES) as handle:

@@ -16,7 +16,6 @@ from corpus.errors import BadRow, DataError, EntropylawError, NotAssessedError
 from corpus.params import read_section
 from corpus.progress import Progress, StageProgress
 from corpus.records import HashedRecord
-from corpus.stored_rows import store_rows
 from entropylaw.options import AsJson, HeldOut
 from entropylaw.pipeline_command import Place
 from entropylaw.probe_memory import explain_probe_memory
@@ -163,6 +162,8 @@ def follow(report: StageProgress, side: str) -> Callable[[str, int, int | None],
 
 def read_version(file: DataFile, held_out: Path | None, progress: Progress, reading: Reading) -> LoadedVersion:
     """Read a version's rows. Raises DataError under the name that the user gave, also where a copy was read."""
+    from corpus.stored_rows import store_rows
+
     left_out: Counter[str] = Counter()
 
     def keep_usable() -> Iterator[HashedRecord]:

@@ -72,6 +72,23 @@ def test_the_baseline_and_the_held_out_rows_are_the_chosen_answers_each_once(fol
     assert 5 <= len(held_out) <= 30
 
 
+def test_of_many_rows_those_with_the_lowest_hashes_are_taken_in_file_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(pair(i) for i in range(300))
+    write_data({"preferences": FILE}, heldout=None)
+    everything = [*hashes(layout.BASELINE), *hashes(layout.HELDOUT)]
+    monkeypatch.setattr("entropylaw.init.data_files.MAX_BASELINE_ROWS", 40)
+    monkeypatch.setattr("entropylaw.init.data_files.MAX_HELDOUT_ROWS", 3)
+    write_data({"preferences": FILE}, heldout=None)
+    baseline, held_out = hashes(layout.BASELINE), hashes(layout.HELDOUT)
+    assert len(held_out) == 3 and baseline == [h for h in everything if h in set(baseline)]
+    assert sorted(baseline) == sorted(set(everything) - set(held_out))[:40]
+    monkeypatch.setattr("entropylaw.init.data_files.MAX_CHARACTERS", 10)
+    write_data({"preferences": FILE}, heldout=None)
+    assert len(hashes(layout.BASELINE)) == len(hashes(layout.HELDOUT)) == 1
+
+
 def test_no_pair_teaches_an_answer_that_is_held_out(folder: Path) -> None:
     write(pair(i) for i in range(300))
     write_data({"preferences": FILE}, heldout=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,15 @@ from entropylaw.repository import layout
 
 if TYPE_CHECKING:
     from corpus.formats import Kind
+    from corpus.stored_rows import StoredRows
 
 # Without a held-out file of the user's, this share of the rows is kept out of training.
 HELDOUT_SHARE = 0.05
+# Of more rows, those with the lowest hashes. Base model and calibration use some four thousand rows of the baseline, so
+# that a larger one would only take time and space; and as many held-out rows tell Z to a hundredth.
+MAX_BASELINE_ROWS, MAX_HELDOUT_ROWS = 20_000, 5_000
+# So that long rows make no larger files.
+MAX_CHARACTERS = 64_000_000
 
 
 def make_data(
@@ -26,20 +32,23 @@ def make_data(
     that cannot be read, or holds preferences where conversations are expected, is an error here.
     ``columns``: by dataset, our names of its columns and theirs.
     """
+    from corpus.row_facts import hashes_of
+    from corpus.stored_rows import store_rows
     from entropylaw.repository.datasets import KINDS
 
     columns = columns or {}
     rows = {name: load_first_rows(path, KINDS[name], columns.get(name, {})) for name, path in datasets.items()}
     # The base model learns conversations; of preferences alone those are the chosen answers.
     source = layout.SFT if layout.SFT in rows else layout.PREFERENCES
-    conversations = rows[source] if source == layout.SFT else list_chosen(rows[source])
-    held_out = (
-        load_first_rows(heldout, KINDS[layout.SFT], columns.get(layout.SFT, {}))
-        if heldout
-        else [item for item in conversations if is_held_out(item[1])]
-    )
-    hashes = {row_hash for _, row_hash in held_out}
-    baseline = [item for item in conversations if item[1] not in hashes]
+    conversations = rows[source]
+    if source != layout.SFT:
+        conversations = store_rows(list_chosen(rows[source]), datasets[source])
+    if heldout:
+        held_out: Sequence[HashedRecord] = load_first_rows(heldout, KINDS[layout.SFT], columns.get(layout.SFT, {}))
+    else:
+        held_out = draw_lowest(conversations, is_held_out, MAX_HELDOUT_ROWS)
+    hashes = set(hashes_of(held_out))
+    baseline = draw_lowest(conversations, lambda row_hash: row_hash not in hashes, MAX_BASELINE_ROWS)
     if not held_out or not baseline:
         usable = "usable rows" if source == layout.SFT else "different chosen answers"
         raise EntropylawError(
@@ -49,26 +58,40 @@ def make_data(
     return {layout.BASELINE: _write_rows(baseline), layout.HELDOUT: _write_rows(held_out)}
 
 
-def list_chosen(rows: Iterable[HashedRecord]) -> list[HashedRecord]:
+def list_chosen(rows: Iterable[HashedRecord]) -> Iterator[HashedRecord]:
     """The chosen answers of preferences, each once, as the conversations that a base model is trained on."""
     from corpus.records import Preference, chosen_conversation, content_hash
 
-    conversations: dict[str, HashedRecord] = {}
+    known: set[bytes] = set()
     for record, _ in rows:
         if isinstance(record, Preference) and record.chosen:
             conversation = chosen_conversation(record)
             row_hash = content_hash(conversation)
-            conversations.setdefault(row_hash, HashedRecord(conversation, row_hash))
-    return list(conversations.values())
+            if (digest := bytes.fromhex(row_hash)) not in known:
+                known.add(digest)
+                yield HashedRecord(conversation, row_hash)
 
 
-def load_first_rows(path: Path, kind: Kind, columns: Mapping[str, str]) -> list[HashedRecord]:
+def load_first_rows(path: Path, kind: Kind, columns: Mapping[str, str]) -> StoredRows:
     """The usable rows of a file, as the stage `prepare` will read it. Raises DataError where that would stop."""
     from corpus.formats import Reading
     from corpus.prepare import PrepareParams
+    from corpus.stored_rows import store_rows
     from entropylaw.repository.rows import keep_usable
 
-    return list(keep_usable(path, PrepareParams(), Reading(columns=columns), kind))
+    return store_rows(keep_usable(path, PrepareParams(), Reading(columns=columns), kind), path)
+
+
+def draw_lowest(records: Sequence[HashedRecord], is_wanted: Callable[[str], bool], rows: int) -> list[HashedRecord]:
+    """The wanted rows in file order; of more than ``rows``, or of very long ones, those with the lowest hashes."""
+    import numpy as np
+
+    from corpus.row_facts import characters_of, hashes_of
+
+    hashes, characters = hashes_of(records), characters_of(records)
+    order = [i for i in hashes.order().tolist() if is_wanted(hashes[i])][:rows]
+    most = int(np.searchsorted(np.cumsum(characters[order]), MAX_CHARACTERS)) if order else 0
+    return [records[i] for i in sorted(order[: max(1, most)])]
 
 
 def is_held_out(row_hash: str) -> bool:
