@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import corpus.compiled_loops
 from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
 from corpus.records import HashedRecord, canonical_text
 
@@ -36,6 +37,14 @@ def test_the_vectors_are_those_of_the_embedder_itself(chats: list[HashedRecord])
     EMBEDDER.tokenizer.enable_padding()
     theirs = EMBEDDER.embed(texts, norm=True)
     assert embed_texts(EMBEDDER, texts) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_compiled_loops_change_no_bit(chats: list[HashedRecord], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    texts = ["", " ", "\u4f60\u597d" * 50, "</s> x", *(canonical_text(record) for record, _ in chats[:100])]
+    usual = embed_texts(EMBEDDER, texts)
+    monkeypatch.setattr(corpus.compiled_loops, "COMPILED_FROM_CHARACTERS", 0)
+    assert embed_texts(EMBEDDER, texts).tobytes() == usual.tobytes()
 
 
 def test_text_past_the_limit_does_not_count() -> None:
