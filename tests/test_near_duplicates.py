@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import corpus.compiled_loops
 from corpus.records import Conversation, Message, Record
-from monitor.measures.near_duplicates import CHUNK_CHARACTERS, flag_near_duplicates, hash_shingles
+from monitor.measures import near_duplicates
+from monitor.measures.near_duplicates import CHUNK_CHARACTERS, flag_alike, flag_near_duplicates, sketch_texts
+from monitor.measures.shingles import hash_shingles
 
 
 def ask(prompt: str, response: str) -> Conversation:
@@ -37,7 +42,7 @@ def test_near_duplicates_are_the_pairs_whose_jaccard_similarity_is_above_the_thr
         cut = int(rng.integers(5, 100))
         changed[cut:] = [f"v{i}" for i in rng.integers(0, 10_000, 100 - cut)]
         similarity = jaccard(" ".join(words), " ".join(changed))
-        # MinHash over 128 permutations estimates it with a standard error of at most 0.044.
+        # A sketch of 128 numbers estimates it with a standard error of at most 0.044.
         if abs(similarity - threshold) > 0.1:
             pair = [Conversation((Message("assistant", " ".join(text)),)) for text in (words, changed)]
             found[similarity > threshold].append(flag_near_duplicates(pair, threshold)[1])
@@ -85,3 +90,49 @@ def test_rows_are_found_again_across_portions_and_long_rows_are_no_special_case(
     filler: list[Record] = [answer(" ".join(f"v{i}-{k}" for i in range(3000))) for k in range(40)]
     rows: list[Record] = [answer(words), *filler, answer(words + " more"), answer("something else altogether here")]
     assert flag_near_duplicates(rows, 0.8) == [False] * 41 + [True, False]
+
+
+# Words, symbols, scripts with and without spaces side by side, unpaired surrogates.
+COMMON = ("word", "a", " ", "\n", "?!", "_", "\u4e2d", "\u4e2da", "\ud800")
+any_text = st.lists(st.sampled_from(COMMON) | st.text(max_size=5))
+any_texts = st.lists(any_text.map("".join), max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(texts=any_texts)
+def test_compiled_loops_change_no_bit(monkeypatch: pytest.MonkeyPatch, texts: list[str]) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setattr(corpus.compiled_loops, "COMPILED_FROM_CHARACTERS", 10**15)
+    usual = sketch_texts(texts, 0.8)
+    monkeypatch.setattr(corpus.compiled_loops, "COMPILED_FROM_CHARACTERS", 0)
+    for one, other in zip(usual, sketch_texts(texts, 0.8), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_what_is_kept_of_a_row_does_not_depend_on_how_rows_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"row {i} of some " + "words " * (i % 7) for i in range(60)] + ["", "?!", "\u4e2d\u6587"]
+    keys, sketches = sketch_texts(texts, 0.5)
+    assert keys.shape == (63, 64)
+    assert sketches.shape == (63, 128)
+    monkeypatch.setattr(near_duplicates, "CHUNK_CHARACTERS", 50)
+    monkeypatch.setattr(near_duplicates, "CHUNK_TEXTS", 3)
+    for start in range(0, 63, 20):
+        some = sketch_texts(texts[start : start + 20], 0.5)
+        assert (some[0] == keys[start : start + 20]).all()
+        assert (some[1] == sketches[start : start + 20]).all()
+
+
+def test_rows_are_flagged_as_if_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    keys = rng.integers(0, 12, (50, 4)).astype(np.uint64)
+    sketches = np.where(rng.random((50, 128)) < 0.45, rng.integers(0, 256, (50, 128)), 7).astype(np.uint8)
+    expected = []
+    for row in range(50):
+        earlier = [[i for i in range(row) if keys[i, band] == keys[row, band]] for band in range(4)]
+        shares = [(sketches[i] == sketches[row]).mean() for rows in earlier if rows for i in (rows[0], rows[-1])]
+        expected.append(any((share - 1 / 256) / (1 - 1 / 256) >= 0.3 for share in shares))
+    assert 5 < sum(expected) < 45
+    assert flag_alike(keys, sketches, 0.3).tolist() == expected
+    monkeypatch.setattr(near_duplicates, "COMPARED_PAIRS", 3)
+    assert flag_alike(keys, sketches, 0.3).tolist() == expected
+    assert flag_alike(keys[:0], sketches[:0], 0.3).tolist() == []
