@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import NamedTuple
@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from corpus.compiled_loops import announce_text
 from corpus.progress import Advance, Progress, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
-from corpus.row_facts import hashes_of, numbers_of
+from corpus.row_facts import characters_of, hashes_of, numbers_of
 from corpus.row_sides import normalise_text, side_key
 from monitor.measures.agreement import CHUNK_ROWS, AgreementMeter, prompt_and_rejected, prompt_and_response
 from monitor.measures.near_duplicates import flag_alike, join_turns, sketch_texts
@@ -92,11 +93,8 @@ def flag_contradictions(
     rows = np.flatnonzero(is_answer)
     rows = rows[np.argsort(prompts[rows], kind="stable")]
     begins = np.flatnonzero(np.append(True, prompts[rows[1:]] != prompts[rows[:-1]])) if len(rows) else rows
-    for start, stop in pairwise([*begins.tolist(), len(rows)]):
-        if stop - start < 2:
-            continue
-        members = rows[start:stop]
-        answers = embed(members[:MOST_ANSWERS])
+    groups = [rows[start:stop] for start, stop in pairwise([*begins.tolist(), len(rows)]) if stop - start > 1]
+    for members, answers in _embed_groups(groups, embed):
         for first in range(0, len(members), COMPARED_ROWS):
             part = members[first : first + COMPARED_ROWS]
             is_kept = first + len(part) <= len(answers)
@@ -106,6 +104,23 @@ def flag_contradictions(
             similarity[own, first + own] = -1.0
             flags[part] = similarity.max(axis=1) < cosine
     return flags
+
+
+def _embed_groups(
+    groups: Sequence[NDArray[np.int64]], embed: EmbedResponses
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Each group with the embeddings of its first MOST_ANSWERS rows. Small groups are embedded together, which takes a
+    fraction of the time.
+    """
+    waiting: list[NDArray[np.int64]] = []
+    for i, group in enumerate(groups, start=1):
+        waiting.append(group)
+        if sum(map(len, waiting)) < CHUNK_ROWS and i < len(groups):
+            continue
+        compared = [members[:MOST_ANSWERS] for members in waiting]
+        ends = np.cumsum([len(members) for members in compared])
+        yield from zip(waiting, np.split(embed(np.concatenate(compared)), ends[:-1]), strict=True)
+        waiting = []
 
 
 def flag_equal_pairs(records: Iterable[Record]) -> list[bool]:
@@ -168,6 +183,8 @@ def profile_consistency(
         done += more
         progress(done, 3 * len(records))
 
+    # Each character is embedded and sketched.
+    announce_text(2 * int(characters_of(records).sum()))
     meter = AgreementMeter(records, advance=advance)
     found = _read_once(records, meter, params.near_duplicate_jaccard, advance)
     known = found.agreement[~np.isnan(found.agreement)]
