@@ -15,7 +15,7 @@ from entropylaw.pipeline_command import Place
 from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
-from entropylaw.repository.rows import held_out_hashes, open_rows, stream_records, tell_unread
+from entropylaw.repository.rows import held_out_hashes, open_rows, stream_texts, tell_unread
 from entropylaw.terminal import count_rows, print_result, show_progress
 
 
@@ -64,11 +64,11 @@ def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
 
     Example: entropylaw compress data/sft.jsonl --json
     """
-    from monitor.measures.compression import CompressionParams, profile_compression
+    from monitor.measures.compression import CompressionParams, profile_texts
 
     params = read_section(CompressionParams, "compression")
     with show_progress("compress") as progress:
-        result = profile_compression(count_rows(stream_records(data), progress), params)
+        result = profile_texts(count_rows(stream_texts(data), progress), params)
     if out:
         write_json(out, result)
     ratios = f"R {result.r:.3f}, long R {result.r_long:.3f}"

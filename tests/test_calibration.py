@@ -258,7 +258,7 @@ def test_a_law_run_is_known_by_its_rows_in_order_what_it_is_scored_on_and_how_it
         key(subset=chats[40:0:-1]),
         key(held_out=chats[50:61]),
         key(learning_rate=2e-3),
-        key(compression=CompressionParams(long_level=3)),
+        key(compression=CompressionParams(long_level=5)),
     ]
     assert len({key(), key(), *others}) == 6
 

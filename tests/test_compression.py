@@ -1,5 +1,7 @@
 """R over both windows against the codecs applied to the whole text at once."""
 
+import math
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import compression_speed
+from benchmarks import compression_speed, long_window
 from corpus.codecs import Codec
 from corpus.errors import DataError
 from corpus.files import write_rows
@@ -44,7 +46,7 @@ def test_r_is_the_raw_size_over_the_size_that_zlib_writes(chats: Rows) -> None:
     assert (profile.rows, profile.raw_bytes) == (200, len(text))
     assert profile.r == len(text) / len(zlib.compress(text, 9))
     # Row by row or in one piece, the long-window codec sees one stream; its blocks may end elsewhere.
-    assert profile.r_long == pytest.approx(Codec("zstd", 9).ratio([text]), rel=0.005)
+    assert profile.r_long == pytest.approx(PARAMS.long_codec().ratio([text]), rel=0.005)
 
 
 def test_duplicating_a_version_raises_its_long_window_ratio_and_not_its_32_kib_ratio(chats: Rows) -> None:
@@ -107,7 +109,7 @@ def test_levels_and_windows_that_do_not_exist_are_refused(change: dict[str, int]
 
 SMALL_WINDOW = CompressionParams(long_level=1, long_window_log=17)
 # Text in pieces of a few rows, so that a short version has many of them.
-SMALL_PIECES = {"PIECE_BYTES": 64, "HELD_PIECES": 3}
+SMALL_PIECES = {"PIECE_BYTES": 64, "HELD_PIECES": 1000}
 
 
 def measure_row_by_row(records: list[Record], params: CompressionParams) -> Compressed:
@@ -124,7 +126,7 @@ def noise(seed: int, characters: int = 60_000) -> str:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 150), st.integers(0, 3)), max_size=40))
 @example([(0, 50, 0)] * 2 + [(1, 50, 1)])  # a second source before the first piece is full
-@example([(0, 90, 0)] * 30 + [(1, 50, 1)])  # and after more pieces than are held
+@example([(0, 90, 0)] * 30 + [(1, 50, 1)])  # and after many
 @example([(0, 90, i % 4) for i in range(4)] + [(1, 9, 1), (0, 90, 2)] * 9)
 def test_every_ratio_is_that_of_its_rows_compressed_one_by_one(rows: list[tuple[int, int, int]]) -> None:
     records: list[Record] = [from_source(f"s{source:02d}", noise(seed, length)) for source, length, seed in rows]
@@ -254,10 +256,7 @@ def test_the_number_of_cores_changes_no_ratio(monkeypatch: pytest.MonkeyPatch, c
     }
 
 
-@pytest.mark.parametrize(("pieces", "streams"), [(25, 2), (40, 3)])
-def test_a_single_source_that_is_not_large_is_compressed_once_by_each_codec(
-    monkeypatch: pytest.MonkeyPatch, pieces: int, streams: int
-) -> None:
+def test_a_single_source_is_compressed_once_by_each_codec_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     class Counting:
         def compress(self, data: bytes) -> bytes:
             used.add(self)
@@ -270,9 +269,46 @@ def test_a_single_source_that_is_not_large_is_compressed_once_by_each_codec(
     monkeypatch.setattr(Codec, "stream", lambda self: Counting())
     monkeypatch.setattr(compression, "PIECE_BYTES", 1024)
     row = from_source("one", "x" * 900)
-    profile = profile_compression((row for _ in range(pieces)), PARAMS)
+    profile = profile_compression((row for _ in range(2 * compression.HELD_PIECES)), PARAMS)
     assert profile.r == profile.raw_bytes
-    assert len(used) == streams
+    assert len(used) == 2
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_second_source_behind_more_text_than_is_held_changes_long_r_by_almost_nothing(
+    monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(compression_threads, "count_cores", lambda: cores)
+    # A window of 128 KiB; 256 KiB are held.
+    for name, value in {"PIECE_BYTES": 2**14, "HELD_PIECES": 16}.items():
+        monkeypatch.setattr(compression, name, value)
+    # Every fourth text is a copy of one 60 KB before it; the second source begins with the 250th row.
+    texts = [noise(i if i % 4 else i - 21, 3_000) for i in range(600)]
+    records = [from_source("first" if i < 250 or i % 9 else "second", text) for i, text in enumerate(texts)]
+    profile = profile_compression(records, SMALL_WINDOW)
+    for name, source in profile.sources.items():
+        alone = measure_row_by_row([row for row in records if row.source == name], SMALL_WINDOW)
+        assert source.r == alone.r
+        assert source.r_long == pytest.approx(alone.r_long, rel=1e-3)
+    whole = measure_row_by_row(records, SMALL_WINDOW)
+    assert (profile.r, profile.r_long) == (whole.r, whole.r_long)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [1, 2])
+def test_memory_does_not_grow_with_the_parts_of_a_large_version(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(compression_threads, "count_cores", lambda: cores)
+    small = {"PIECE_BYTES": 2**16, "HELD_PIECES": 8, "ONE_STREAM_BYTES": 2**20, "PART_BYTES": 2**18}
+    for name, value in small.items():
+        monkeypatch.setattr(compression, name, value)
+    tracemalloc.start()
+    try:
+        profile = profile_compression((from_source("one", noise(i)) for i in range(300)), SMALL_WINDOW)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert profile.raw_bytes > 18e6
+    assert peak < 3e6
 
 
 @pytest.mark.slow
@@ -306,10 +342,23 @@ def test_ctrl_c_stops_the_command_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_benchmark_measures_the_ratios_that_the_command_prints(
+def test_the_benchmark_measures_the_ratio_that_the_command_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compression_speed.measure(tmp_path / "chats.jsonl", 2, ["first", "second"])
+    compression_speed.measure(tmp_path / "chats.jsonl", 2, ["first", "second"], half=True)
     printed = capsys.readouterr().out
-    assert "2 sources" in printed and "6 streams" in printed
-    assert 0.9e6 < (tmp_path / "chats.jsonl").stat().st_size < 1.1e6  # the half that was measured last
+    # The command writes nine digits.
+    assert "2 sources" in printed and re.search(r"its R differs by [0-9]e(-09|-1[0-9]|\+00)", printed)
+    assert 1e6 < (tmp_path / "chats.jsonl").stat().st_size < 1.5e6  # the half that was measured last
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_levels_knows_far_copies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(long_window, "SETTINGS", [{"level": 3, "enable_ldm": True}])
+    monkeypatch.setattr("sys.argv", ["long_window", "--megabytes", "2"])
+    long_window.main()
+    changes = [float(value) for value in re.findall(r"far \+([0-9.]+)", capsys.readouterr().out)]
+    assert len(changes) == 3
+    assert all(0.07 < change < -math.log(0.9) for change in changes)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from corpus.codecs import Codec
 from corpus.records import Conversation, HashedRecord, Message, canonical_text
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyProfile
@@ -61,7 +60,7 @@ def test_a_row_costs_what_it_adds_to_the_whole(chats: Rows) -> None:
     texts = [canonical_text(record).encode() for record, _ in chats[:260]]
     ratios = conditional_ratios(texts[:200], texts[200:], PARAMS)
     cost = sum(len(text) / ratio for text, ratio in zip(texts[200:], ratios, strict=True))
-    codec = Codec("zstd", 9)
+    codec = PARAMS.long_codec()
     grown = codec.sizes(texts)[1] - codec.sizes(texts[:200])[1]
     # Ending a block after every row costs its headers and tables.
     assert grown <= cost < 1.35 * grown

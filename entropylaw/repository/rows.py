@@ -41,6 +41,9 @@ def is_prepared(path: Path) -> bool:
     """Whether a file is one that `prepare` wrote; its first row speaks for all."""
     from corpus.prepared_rows import read_prepared
 
+    # What is no file can be read only once, if it is there at all.
+    if not path.is_file():
+        return False
     try:
         next(read_prepared(path))
     except DataError:
@@ -53,6 +56,19 @@ def stream_records(path: Path) -> Iterator[Record]:
     from corpus.prepared_rows import read_prepared
 
     return (record for record, _ in (read_prepared(path) if is_prepared(path) else stream_rows(path)))
+
+
+def stream_texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The source and the canonical text, in UTF-8, of each usable record. Those of a prepared file are read directly.
+
+    Raises DataError as ``keep_usable`` does.
+    """
+    from corpus.prepared_texts import read_prepared_texts
+    from corpus.records import canonical_text
+
+    if is_prepared(path):
+        return read_prepared_texts(path)
+    return ((record.source, canonical_text(record).encode()) for record in stream_records(path))
 
 
 def stream_rows(path: Path, held_out: Path | None = None) -> Iterator[HashedRecord]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL, ZLIB_WINDOW_BYTES, Codec
 from corpus.records import Record, canonical_text
-from monitor.measures.compression_threads import CompressionThreads, StreamQueue
+from monitor.measures.compression_threads import WAITING_PIECES, CompressionThreads, StreamQueue
 
 # Each source keeps two compressors open. Further sources share one entry, so that memory stays constant.
 MAX_SOURCES = 8
 OTHER_SOURCES = "(other sources)"
+
+# zstd's level for long R. It sees copies nearly as well as level 9 (short ones far apart less) at a fifth of the time.
+# Level 1 is faster still, but on a thousand chats the size of fresh rows varies more (docs/lab-notes.md).
+LONG_LEVEL = 2
 
 # R is that of one zlib stream up to here. What follows is compressed in parts, by all cores at once. Each part knows
 # the 32 KiB before it, and farther back zlib never looks: R changes by less than one in ten thousand.
@@ -22,8 +27,11 @@ PART_BYTES = 2**24
 # Text goes to the codecs in pieces of 4 MiB. zlib works on one for some 300 ms, much longer than handing it over to
 # another thread takes.
 PIECE_BYTES = 2**22
-# The same for a stream that is put off (see `_RatioMeter.split`). They take as much memory as its window would.
+# The last 128 MiB of a version's first source are held (see `_RatioMeter.split`): as much as the long window. They may
+# wait for zlib too, so that the other cores get as far as the parts while one still works on the single stream.
 HELD_PIECES = 32
+# zstd compresses so much text at once: a piece of its window that is read again has to begin where one of these does.
+BLOCK_BYTES = 2**17
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class CompressionParams:
     """
 
     level: int = ZLIB_LEVEL
-    long_level: int = 9
+    long_level: int = LONG_LEVEL
     long_window_log: int = LONG_WINDOW_LOG
 
     def __post_init__(self) -> None:
@@ -74,18 +82,14 @@ class CompressionProfile:
 class _RatioMeter:
     """Measures some rows: their number and size, and their compressed size in each window.
 
-    ``spare``: a second queue for the long window, for the version's first source; see `split`.
+    ``held_pieces``: how many of its last pieces the version's own meter holds; see `split`.
     """
 
     def __init__(
-        self,
-        threads: CompressionThreads,
-        codec: Codec,
-        short: StreamQueue,
-        long: StreamQueue,
-        spare: StreamQueue | None = None,
+        self, threads: CompressionThreads, codec: Codec, short: StreamQueue, long: StreamQueue, held_pieces: int = 0
     ) -> None:
-        self._threads, self._codec, self._short, self._long, self._spare = threads, codec, short, long, spare
+        self._threads, self._codec, self._short, self._long = threads, codec, short, long
+        self._held: deque[bytes] = deque(maxlen=held_pieces)
         # Of the parts before the one that `short` compresses: those at work, and the bytes of those that are done.
         self._parts: list[StreamQueue] = []
         self._parts_bytes = 0
@@ -102,23 +106,33 @@ class _RatioMeter:
         self._pending.append(text)
         self._pending_bytes += len(text)
 
-    def split(self) -> _RatioMeter:
+    def split(self, long: StreamQueue) -> _RatioMeter:
         """The meter of the first source, made from the whole version's when a second source appears.
 
-        Until now both have the same rows, so their streams are equal. zlib's stream is copied. zstd's cannot be copied,
-        so a spare queue was given the same pieces from the start. It compresses them only when it must, because most
-        versions have one source and never need it.
+        Until now both have the same rows, so their streams are equal. zlib's stream is copied. zstd's cannot be copied:
+        the new stream ``long`` reads what the old one still has in its window, and goes on from its size.
         """
-        assert self._spare is not None
-        self._threads.finish([self._short, *self._parts])
+        self._fill(long)
+        self._threads.finish([self._short, self._long, long, *self._parts])
         self._end_parts()
+        long.written = self._long.written
         short = self._threads.add(StreamQueue(copy.copy(self._short.stream), written=self._short.written))
-        first = _RatioMeter(self._threads, self._codec, short, self._spare)
+        first = _RatioMeter(self._threads, self._codec, short, long)
         first._parts_bytes, first._part_left, first._tail = self._parts_bytes, self._part_left, self._tail
         first._pending, first._pending_bytes = self._pending[:], self._pending_bytes
         first.rows, first.raw_bytes = self.rows, self.raw_bytes
-        self._spare.put_off, self._spare = False, None
         return first
+
+    def _fill(self, long: StreamQueue) -> None:
+        sent, held = self.raw_bytes - self._pending_bytes, sum(map(len, self._held))
+        # So both streams have the same begun block, of which nothing is written yet.
+        skipped = (held - sent) % BLOCK_BYTES
+        while self._held:
+            piece = self._held.popleft()
+            if len(piece) > skipped:
+                self._threads.compress(piece[skipped:], [long])
+            skipped = max(0, skipped - len(piece))
+        self._held = deque(maxlen=0)
 
     def measure(self) -> Compressed:
         self._parts.append(self._short)
@@ -136,8 +150,8 @@ class _RatioMeter:
         while start < len(text):
             # A single row may be longer than a piece.
             piece = text[start : start + min(PIECE_BYTES, self._part_left)]
-            queues = [queue for queue in (self._short, self._long, self._spare) if queue is not None]
-            self._threads.compress(piece, queues)
+            self._held.append(piece)
+            self._threads.compress(piece, [self._short, self._long])
             self._tail = (self._tail + piece)[-ZLIB_WINDOW_BYTES:]
             self._part_left -= len(piece)
             if not self._part_left:
@@ -147,8 +161,10 @@ class _RatioMeter:
 
     def _begin_part(self) -> None:
         self._parts.append(self._short)
+        self._threads.close(self._short)
         self._end_parts()
-        self._short = self._threads.add(StreamQueue(self._codec.stream_after(self._tail)))
+        stream = self._codec.stream_after(self._tail)
+        self._short = self._threads.add(StreamQueue(stream, max(WAITING_PIECES, PART_BYTES // PIECE_BYTES)))
         self._part_left = PART_BYTES
 
     def _end_parts(self) -> None:
@@ -167,23 +183,28 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
     >>> profile.r > 50 and profile.r_long > 50
     True
     """
+    return profile_texts(((record.source, canonical_text(record).encode()) for record in records), params)
+
+
+def profile_texts(rows: Iterable[tuple[str, bytes]], params: CompressionParams) -> CompressionProfile:
+    """The same, from the source and the canonical text of each row."""
     with CompressionThreads() as threads:
 
-        def start_queues() -> tuple[StreamQueue, StreamQueue]:
-            return threads.add(StreamQueue(params.codec().stream())), threads.add(
-                StreamQueue(params.long_codec().stream())
-            )
+        def begin_long() -> StreamQueue:
+            return threads.add(StreamQueue(params.long_codec().stream()))
 
-        spare = threads.add(StreamQueue(params.long_codec().stream(), HELD_PIECES, put_off=True))
-        whole = _RatioMeter(threads, params.codec(), *start_queues(), spare)
+        def begin(held_pieces: int = 0) -> _RatioMeter:
+            short = StreamQueue(params.codec().stream(), max(WAITING_PIECES, held_pieces))
+            return _RatioMeter(threads, params.codec(), threads.add(short), begin_long(), held_pieces)
+
+        whole = begin(HELD_PIECES)
         sources: dict[str, _RatioMeter] = {}
-        for record in records:
-            text = canonical_text(record).encode()
-            source = record.source if record.source in sources or len(sources) < MAX_SOURCES else OTHER_SOURCES
+        for named, text in rows:
+            source = named if named in sources or len(sources) < MAX_SOURCES else OTHER_SOURCES
             if source not in sources:
                 if len(sources) == 1:
-                    sources = {first: whole.split() for first in sources}
-                sources[source] = _RatioMeter(threads, params.codec(), *start_queues()) if sources else whole
+                    sources = {first: whole.split(begin_long()) for first in sources}
+                sources[source] = begin() if sources else whole
             whole.add(text)
             if sources[source] is not whole:
                 sources[source].add(text)

@@ -11,21 +11,24 @@ from corpus.cores import count_cores
 
 # So many pieces may wait for one stream.
 WAITING_PIECES = 2
+# So many streams that get no more text may have text left, one for each core. With more cores, zstd's single stream of
+# the long window, some ten times as fast as zlib's, would set the pace.
+MAX_CLOSED = 8
 
 
 class StreamQueue:
-    """A stream and the pieces of text that wait for it. ``written``: compressed bytes so far.
+    """A stream and the pieces of text that wait for it.
 
-    A queue that is put off is left alone until more pieces wait than it has room for.
+    ``room``: so many may wait while the reader goes on. ``written``: compressed bytes so far.
     """
 
-    def __init__(self, stream: Stream, room: int = WAITING_PIECES, *, put_off: bool = False, written: int = 0) -> None:
-        self.stream, self.room, self.put_off, self.written = stream, room, put_off, written
+    def __init__(self, stream: Stream, room: int = WAITING_PIECES, written: int = 0) -> None:
+        self.stream, self.room, self.written = stream, room, written
         self.pieces: deque[bytes] = deque()
-        self.busy = False
+        self.busy = self.closed = False
 
     def is_ready(self) -> bool:
-        return bool(self.pieces) and not self.busy and not (self.put_off and len(self.pieces) <= self.room)
+        return bool(self.pieces) and not self.busy
 
     def is_done(self) -> bool:
         return not self.pieces and not self.busy
@@ -82,6 +85,12 @@ class CompressionThreads:
                 queue.pieces.append(piece)
             self._changed.notify_all()
         self._help(lambda: all(len(queue.pieces) <= queue.room for queue in self._queues))
+
+    def close(self, queue: StreamQueue) -> None:
+        """No piece is put into this queue any more; help to compress until few such queues have pieces left."""
+        queue.closed = True
+        most = min(self._cores, MAX_CLOSED)
+        self._help(lambda: sum(other.closed and not other.is_done() for other in self._queues) <= most)
 
     def finish(self, queues: Iterable[StreamQueue]) -> None:
         """Help to compress until nothing waits in these queues."""

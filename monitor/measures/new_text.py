@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import zstandard
@@ -30,18 +30,27 @@ def measure_new_text(
 ) -> RowText | None:
     """How much new text the rows bring that are not ``kept``; None where all are.
 
-    ``records``: in file order. ``kept``: shape (records,).
+    ``records``: in file order; they are gone through up to three times, and none is held. ``kept``: shape (records,).
+    Kept text that lies farther back than the long window cannot be copied from, so only its end is compressed.
     """
-    texts = [canonical_text(record).encode() for record, _ in records]
-    others = [text for text, is_kept in zip(texts, kept, strict=True) if not is_kept]
-    if not others:
+    if all(kept):
         return None
+    skipped = sum(map(len, _texts(records, kept))) - 2**params.long_window_log
     stream = params.long_codec().stream()
-    for text, is_kept in zip(texts, kept, strict=True):
-        if is_kept:
-            stream.compress(text)
+    for text in _texts(records, kept):
+        if skipped < len(text):
+            stream.compress(text[max(0, skipped) :])
+        skipped -= len(text)
     # The block is ended here, so that all bytes written from now on belong to the other rows.
     stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)  # type: ignore[call-arg]
-    new_bytes = sum(len(stream.compress(text)) for text in others) + len(stream.flush())
-    raw_bytes = sum(map(len, others))
+    raw_bytes = new_bytes = 0
+    for text in _texts(records, [not is_kept for is_kept in kept]):
+        raw_bytes += len(text)
+        new_bytes += len(stream.compress(text))
+    new_bytes += len(stream.flush())
     return RowText(raw_bytes, new_bytes, raw_bytes / new_bytes)
+
+
+def _texts(records: Sequence[HashedRecord], wanted: Sequence[bool]) -> Iterator[bytes]:
+    flagged = zip(records, wanted, strict=True)
+    return (canonical_text(record).encode() for (record, _), is_wanted in flagged if is_wanted)
