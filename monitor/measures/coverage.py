@@ -92,7 +92,7 @@ def find_present(records: Sequence[HashedRecord], split: RowSplit, sample: Sampl
     crowded = np.array(sample.crowded, dtype=np.uint64)
     found: tuple[set[int], set[int]] = (set(), set())
     for i in candidates.tolist():
-        for keys, text in zip(found, split_sides(records[i].record), strict=True):
+        for keys, text in zip(found, split_sides(records[i][0]), strict=True):
             if text:
                 keys.add(side_key(text))
     for past, keys in zip((sample.prompt, sample.answer), found, strict=True):

@@ -96,7 +96,7 @@ def score_redundancy(rows: ComparedRows) -> RowScores:
     """How much of each added row repeats the kept rows and the added rows before it (see ``conditional_ratios``)."""
     records, is_added = rows.evidence.records, rows.split.is_added
     kept = (join_messages(record) for (record, _), flag in zip(records, is_added, strict=True) if not flag)
-    added = (join_messages(records[i].record) for i in np.flatnonzero(is_added).tolist())
+    added = (join_messages(records[i][0]) for i in np.flatnonzero(is_added).tolist())
     scores = np.full(len(records), np.nan)
     scores[is_added] = conditional_ratios(kept, added, rows.compression)
     return RowScores(scores, "raw / compressed bytes")
