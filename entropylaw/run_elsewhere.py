@@ -13,7 +13,7 @@ from entropylaw.pipeline_command import started_in
 from entropylaw.standard_streams import flush_standard_streams
 
 if TYPE_CHECKING:
-    from training.launch import HeavyStage
+    from training.launch import HeavyStage, LaunchParams
 
 P = ParamSpec("P")
 
@@ -31,10 +31,9 @@ def run_elsewhere(stage: HeavyStage) -> Callable[[Callable[P, None]], Callable[P
     def wrap(command: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(command)
         def run(*arguments: P.args, **options: P.kwargs) -> None:
-            from corpus.params import read_section
-            from training.launch import LaunchParams, fill_command, is_worker
+            from training.launch import fill_command, is_worker
 
-            params = read_section(LaunchParams, "launch")
+            params = _read_launch()
             if params.command is None or stage not in params.stages or HERE in sys.argv or is_worker():
                 command(*arguments, **options)
                 return
@@ -51,3 +50,13 @@ def run_elsewhere(stage: HeavyStage) -> Callable[[Callable[P, None]], Callable[P
         return run
 
     return wrap
+
+
+def _read_launch() -> LaunchParams:
+    from corpus.params import PARAMS_FILE, read_params, read_section
+    from training.launch import LaunchParams
+
+    # A command that needs the section says itself that it is missing.
+    if os.path.exists(PARAMS_FILE) and "launch" not in read_params():
+        return LaunchParams()
+    return read_section(LaunchParams, "launch")
