@@ -8,15 +8,11 @@ they hardly change where other processes want the same cores.
 from __future__ import annotations
 
 import argparse
-import os
-import resource
 import shlex
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -24,6 +20,7 @@ import numpy as np
 
 from benchmarks.corpora import Part, parse_part, read_part
 from benchmarks.stages import MADE_ONCE, read_stages
+from benchmarks.timed_commands import Timing, time_command
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Record
 from entropylaw.repository import layout
@@ -38,35 +35,8 @@ LAST_STAGE = "gate"
 ENTROPYLAW = shlex.join([sys.executable, "-m", "entropylaw"])
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What one command took: seconds of CPU and on the clock, and the most memory it held, in MB."""
-
-    name: str
-    cpu_seconds: float
-    seconds: float
-    peak_mb: float
-
-
 # What the gate and `check` say of a version by their exit code.
 VERDICTS = (0, 1, 3)
-
-
-def time_command(name: str, command: str, folder: Path, codes: Sequence[int] = (0,)) -> Timing:
-    """Run a command in a folder. Raises EntropylawError with its last words when it ends with none of the ``codes``."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    process = subprocess.Popen(command, shell=True, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    with process.stdout as output:
-        said = output.read().decode(errors="replace")
-    # The memory of this process alone: the resources of all children together remember the largest.
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in codes:
-        raise EntropylawError(f"{command}: {said.strip()[-500:]}")
-    after, seconds = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Timing(name, cpu, seconds, used.ru_maxrss / 1024)
 
 
 def load_rows(parts: Sequence[Part], rows: int, turns: int) -> list[Record]:

@@ -1,12 +1,12 @@
 """The benchmark of the first verdict: its repository is as large as was asked for, and its table adds up."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.corpora import Part
-from benchmarks.first_verdict import Timing, load_rows, tabulate, time_command, write_shards
+from benchmarks.first_verdict import load_rows, tabulate, write_shards
+from benchmarks.timed_commands import Timing
 from corpus.errors import EntropylawError
 from corpus.files import list_files, write_rows
 from corpus.formats import read_records
@@ -34,15 +34,6 @@ def test_the_shards_hold_the_rows_that_were_asked_for(part: Part, tmp_path: Path
 def test_more_rows_than_the_data_has_are_refused(part: Part) -> None:
     with pytest.raises(EntropylawError, match="30 conversations, fewer than --rows 31"):
         load_rows([part], 31, 1)
-
-
-def test_a_command_is_timed_by_the_seconds_that_it_computes(tmp_path: Path) -> None:
-    busy = time_command("busy", f'{sys.executable} -c "sum(range(10**7))"', tmp_path)
-    idle = time_command("idle", "sleep 0.3; exit 3", tmp_path, codes=(0, 3))
-    assert busy.cpu_seconds > 0.1 > idle.cpu_seconds
-    assert idle.seconds >= 0.3 and busy.peak_mb > 1
-    with pytest.raises(EntropylawError, match="no luck"):
-        time_command("fails", "echo no luck; exit 2", tmp_path)
 
 
 def test_the_table_adds_up_what_each_version_took() -> None:
