@@ -291,14 +291,11 @@ def test_two_runs_of_a_pipeline_at_once_leave_what_one_does(team: Victim, tmp_pa
     tally("pipelines side by side", 2)
 
 
-@pytest.mark.parametrize("command", ["accept", "score"])
-def test_notes_of_dvc_that_a_kill_cut_off_do_not_stop_a_command_that_asks_dvc(
-    team: Victim, command: str, tmp_path: Path
-) -> None:
+def test_notes_of_dvc_that_a_kill_cut_off_do_not_stop_a_command_that_asks_dvc(team: Victim, tmp_path: Path) -> None:
     torn = team.copy(tmp_path / "torn", seed=0)
     (torn.folder / ".dvc" / "tmp" / "rwlock").write_text("")
     assert "JSON structure is corrupted" in torn.run("dvc status", code=1)
-    assert torn.finish(COMMANDS[command]).code == 0
+    assert torn.finish(COMMANDS["accept"]).code == 0
     assert "up to date" in torn.run("dvc status")
 
 
