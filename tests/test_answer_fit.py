@@ -140,7 +140,9 @@ def test_exchanged_answers_go_round_among_rows_that_answer_about_as_long(lengths
 
 def test_words_weigh_by_how_rare_they_are_worked_by_hand() -> None:
     prompts, responses = ("the amber", "the basil", "the cedar"), ("the amber", "the basil daisy", "the the the")
-    prompt_words, response_words = answer_fit._weigh_words(prompts, responses, np.array([0, 1]))
+    nothing = np.zeros((3, 256), dtype=np.float32)
+    words = answer_fit._find_side_words(Sides(prompts, responses, nothing, nothing))
+    prompt_words, response_words = answer_fit._weigh_words(words, np.array([0, 1]))
     overlap = np.asarray(prompt_words.multiply(response_words).sum(axis=1)).ravel()
     # Of the two kept rows one says amber, one says basil and daisy, as rare each; `the` ties nothing, cedar is unknown.
     assert overlap == pytest.approx([1.0, 1 / math.sqrt(2), 0.0])

@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from monitor.like_rows import character_model
-from monitor.like_rows.character_model import ALPHABET, ORDER, SMOOTHING, CharacterSurprisal, measure_surprisal
+from monitor.like_rows.character_model import (
+    ALPHABET,
+    ORDER,
+    SMOOTHING,
+    CharacterSurprisal,
+    measure_surprisal,
+    number_grams,
+)
 
 # So few contexts that no two of them share a cell of 2**20.
 TEXTS = [
@@ -25,14 +30,13 @@ FOLDS = [0, 1, 0, 2, 1, -1]
 
 
 def measure_texts(texts: list[str], folds: list[int]) -> CharacterSurprisal:
-    def numbers(parts: list[list[int]]) -> NDArray[np.int64]:
-        return np.array([number for part in parts for number in part], dtype=np.int64)
-
-    return measure_surprisal(
-        numbers([[ord(c) for c in text] for text in texts]).astype(np.uint64),
-        numbers([list(range(len(text))) for text in texts]),
-        numbers([[fold] * len(text) for text, fold in zip(texts, folds, strict=True)]),
-    )
+    """The surprisal of every character of the texts, shape (n,)."""
+    length = np.array([len(text) for text in texts])
+    grams = number_grams(np.array([ord(c) for text in texts for c in text], dtype=np.uint32), length)
+    fold = np.repeat(folds, length)
+    surprisal = measure_surprisal(grams, fold)
+    place = grams.number, fold
+    return CharacterSurprisal(surprisal.bits[place], surprisal.bits_alone[place])
 
 
 def count_naively(texts: list[str], folds: list[int]) -> list[float]:
@@ -125,30 +129,25 @@ def test_no_character_is_impossible_and_an_empty_input_has_no_bits() -> None:
     assert len(measure_texts([""], [0]).bits) == 0
 
 
-def random_counts(rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
-    return rng.integers(0, 64, 2000), rng.integers(-1, 3, 2000), (64, 4)
+@settings(deadline=None)
+@given(st.lists(st.text("abc", max_size=9), max_size=6), st.sampled_from([1, 40, 2_000, 300_000]))
+def test_characters_share_a_number_where_they_and_the_four_before_them_in_their_row_are_the_same(
+    texts: list[str], spread: int
+) -> None:
+    """Whether a gram of five characters fits into 64 bits, as it does with few different ones, or not."""
+    # Characters that are only there to make the numbers long. None of their grams is one of the texts'.
+    many = "".join(chr(0x10FFFF - i) for i in range(spread))
+    rows = [*texts, many]
+    grams = number_grams(
+        np.frombuffer("".join(rows).encode("utf-32-le"), dtype="<u4"), np.array([len(row) for row in rows])
+    )
+    padded = ["\0" * (ORDER - 1) + row for row in rows]
+    expected = [row[end - ORDER : end][::-1] for row in padded for end in range(ORDER, len(row) + 1)]
+    assert ["".join(map(chr, grams.characters[number].tolist())) for number in grams.number.tolist()] == expected
+    assert len(set(expected)) == len(grams.characters)
 
 
-def test_the_compiled_loop_counts_what_numpy_counts() -> None:
-    pytest.importorskip("numba")
-    cells, fold, shape = random_counts(np.random.default_rng(0))
-    results = []
-    for count in (character_model._compile_loops(), character_model._count_in_numpy):
-        counts, elsewhere = np.zeros(shape, np.int32), np.empty(len(cells), np.int64)
-        count(cells, fold, fold >= 0, counts, elsewhere)
-        results.append((counts, elsewhere))
-    (counts, elsewhere), (counts_again, elsewhere_again) = results
-    assert (counts == counts_again).all() and (elsewhere == elsewhere_again).all()
-    assert counts[:, -1].sum() == (fold >= 0).sum()
-
-
-@pytest.mark.parametrize("failure", [ImportError("no numba"), RuntimeError("cannot cache function")])
-def test_without_numba_the_bits_are_the_same(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = measure_texts(TEXTS, FOLDS)
-
-    def fail() -> None:
-        raise failure
-
-    monkeypatch.setattr(character_model, "_compile_loops", fail)
-    plain = measure_texts(TEXTS, FOLDS)
-    assert (plain.bits == compiled.bits).all() and (plain.bits_alone == compiled.bits_alone).all()
+def test_a_gram_that_does_not_occur_in_a_fold_has_no_surprisal_there() -> None:
+    grams = number_grams(np.array([97, 98], dtype=np.uint32), np.array([1, 1]))
+    bits = measure_surprisal(grams, np.array([0, 1])).bits
+    assert np.isnan(bits).tolist() == [[False, True, True], [True, False, True]]

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash
 from monitor.calibration.params import CalibrationParams
-from monitor.like_rows import row_reading
+from monitor.like_rows import phrases, row_reading
 from monitor.like_rows.answer_fit import MIN_ROWS, embed_sides
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
-from monitor.like_rows.neighbours import find_neighbours
-from monitor.like_rows.phrases import WORDS_OF_A_SIDE, _list_runs, find_phrases, list_words
+from monitor.like_rows.neighbours import Neighbours, find_neighbours
+from monitor.like_rows.numbered_words import number_words
+from monitor.like_rows.phrases import WORDS_OF_A_SIDE, find_phrases, list_phrase_runs
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
 from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
@@ -56,9 +57,9 @@ def burst(rng: np.random.Generator, kept: Sequence[str], added: Sequence[str]) -
             vectors[i, k] = sum(word in text for word in words)
     vectors += rng.normal(0, 0.05, vectors.shape)
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    found = find_phrases(
-        [*kept, *added], len(kept), find_neighbours(unit, len(kept)), np.ones(len(vectors), dtype=bool)
-    )
+    everyone = np.arange(len(vectors))
+    runs = list_phrase_runs(number_words([*kept, *added]))
+    found = find_phrases(runs, everyone, len(kept), find_neighbours(unit, len(kept)), everyone >= 0)
     return [(" ".join(phrase.words), phrase.found, phrase.p_value) for phrase in found]
 
 
@@ -113,21 +114,41 @@ def test_a_burst_phrase_says_which_rows_have_it_and_how_many_would(kept: Rows, f
 
 @given(st.lists(st.text("ab .^$\n", max_size=12), min_size=1, max_size=5))
 def test_phrases_are_runs_of_three_words_and_signs_each_once(texts: list[str]) -> None:
-    found = _list_runs(texts)
+    found = list_phrase_runs(number_words(texts))
     expected = set()
     for i, text in enumerate(texts):
         words = ["^", *re.findall("[ab]+|[.^$]", text), "$"]
         expected |= {(i, *run) for run in zip(words, words[1:], words[2:], strict=False)}
-    runs = [tuple(found.words[number] for number in run) for run in found.runs.tolist()]
+    runs = [tuple(found.words[number] for number in found.number[place : place + 3]) for place in found.place.tolist()]
     assert len(set(runs)) == len(runs)
     pairs = [(i, *runs[run]) for i, run in zip(found.text.tolist(), found.run.tolist(), strict=True)]
     assert len(pairs) == len(set(pairs)) and set(pairs) == expected
 
 
 def test_of_an_endless_text_the_start_and_the_end_are_read() -> None:
-    words = list_words("first words " + "la " * 10 * WORDS_OF_A_SIDE + "last words")
-    assert words[:3] == ["^", "first", "words"] and words[-3:] == ["last", "words", "$"]
-    assert len(words) == 2 * WORDS_OF_A_SIDE + 2
+    texts = ["short.", "first words " + "la " * 10 * WORDS_OF_A_SIDE + "last words", "short, too."]
+    runs = list_phrase_runs(number_words(texts))
+    words = [runs.words[number] for number in runs.number]
+    assert runs.count.tolist() == [4, 2 * WORDS_OF_A_SIDE + 2, 6]
+    assert words[:4] == ["^", "short", ".", "$"] and words[-6:] == ["^", "short", ",", "too", ".", "$"]
+    long = words[4:-6]
+    assert long[:3] == ["^", "first", "words"] and long[-3:] == ["last", "words", "$"]
+
+
+def test_where_many_phrases_may_burst_the_most_frequent_ones_do_and_of_equals_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(phrases, "MAX_PHRASES", 4)
+    # As the rows are compared, the one that was read last comes first.
+    texts = ["one two three four", *["five six seven"] * 6, *["three four one two three"] * 6, "two three four five"]
+    places = np.array([13, 0, *range(1, 13)])
+    like = Neighbours(np.zeros((14, 1), dtype=np.int64), np.ones(14))
+    found = find_phrases(list_phrase_runs(number_words(texts)), places, 2, like, np.ones(14, dtype=bool))
+    order = ["^", "two", "three", "four", "five", "$", "one", "six", "seven"]
+    candidates = ["^ five six", "five six seven", "six seven $", "^ three four", "three four one", "four one two"]
+    candidates += ["one two three", "two three $"]
+    first = sorted(candidates, key=lambda words: [order.index(word) for word in words.split()])[:4]
+    assert sorted(" ".join(phrase.words) for phrase in found) == sorted(first)
 
 
 # --- traces --------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from corpus.records import Conversation, Message, Preference, Record
 from corpus.row_sides import split_sides
-from monitor.like_rows.answer_fit import Sides
-from monitor.like_rows.row_features import END, _stands_elsewhere, measure_row_features
+from monitor.like_rows.answer_fit import Sides, measure_answer_mismatch
+from monitor.like_rows.row_features import _stands_elsewhere, count_answers, measure_row_features
+from monitor.like_rows.row_texts import END, WordRuns, number_texts
 from monitor.rule_params import RuleParams
 
 Features = dict[str, NDArray[np.float64]]
@@ -42,7 +43,13 @@ def measure(records: Sequence[Record], kept: int, fold: Sequence[int] | None = N
     prompts, responses = zip(*map(split_sides, records), strict=True)
     blank = np.zeros((len(records), 256), dtype=np.float32)
     sides = Sides(prompts, responses, blank, blank)
-    return measure_row_features(records, sides, is_kept, np.where(is_kept, folds, -1), RuleParams().rare_character_bits)
+    folds = np.where(is_kept, folds, -1)
+    texts = number_texts(records)
+    return {
+        **measure_row_features(texts, records, is_kept, folds, RuleParams().rare_character_bits),
+        "answer elsewhere": count_answers(texts.answer),
+        "answer mismatch": measure_answer_mismatch(sides, folds, is_kept, texts.side_words),
+    }
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -130,10 +137,10 @@ keys_and_groups = st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 3)), min
 
 @given(keys_and_groups)
 def test_a_key_stands_elsewhere_where_another_group_has_it(pairs: list[tuple[int, int]]) -> None:
-    keys = np.array([key for key, _ in pairs], dtype=np.uint64)
+    keys = np.array([key for key, _ in pairs], dtype=np.int32)
     groups = np.array([group for _, group in pairs])
     expected = [any(k == key and g not in (group, -1) for k, g in pairs) for key, group in pairs]
-    assert _stands_elsewhere(keys, groups, groups >= 0).tolist() == expected
+    assert _stands_elsewhere(WordRuns(keys, 6, keys), groups, groups >= 0).tolist() == expected
 
 
 def test_a_copy_is_marked_above_all_rows_that_are_none() -> None:

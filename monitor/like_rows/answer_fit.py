@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from corpus.embeddings import MAX_CHARACTERS
 from corpus.records import Record
 from corpus.row_sides import split_sides
+from monitor.like_rows.numbered_words import NumberedWords, lower_words, number_words
 from monitor.measures.agreement import centre_vectors
 
 if TYPE_CHECKING:
@@ -33,6 +35,20 @@ class Sides:
     response_vectors: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class SideWords:
+    """Which words, in lower case and with runs of signs among them, stand in the prompts and in the responses of rows:
+    1 where a word does, shape (rows, words), the words in alphabetical order.
+    """
+
+    prompts: csr_matrix
+    responses: csr_matrix
+
+    def take(self, places: NDArray[np.int64]) -> SideWords:
+        """The words of some of the rows, in another order."""
+        return SideWords(self.prompts[places], self.responses[places])
+
+
 def embed_sides(records: Sequence[Record]) -> Sides:
     """Take each row apart into its prompt and its response, and embed both."""
     from corpus.embeddings import embed_texts, load_embedder
@@ -40,12 +56,21 @@ def embed_sides(records: Sequence[Record]) -> Sides:
     embedder = load_embedder()
     sides = [split_sides(record) for record in records]
     prompts, responses = tuple(side.prompt for side in sides), tuple(side.answer for side in sides)
-    vectors = (embed_texts(embedder, [_SPACES.sub(" ", text) for text in texts]) for texts in (prompts, responses))
+    vectors = (embed_texts(embedder, [_unify_spaces(text) for text in texts]) for texts in (prompts, responses))
     return Sides(prompts, responses, *vectors)
 
 
+def _unify_spaces(text: str) -> str:
+    """The text with one blank for any run of white space, as far as it is embedded."""
+    start = _SPACES.sub(" ", text[: 2 * MAX_CHARACTERS])
+    return start if len(start) > MAX_CHARACTERS else _SPACES.sub(" ", text)
+
+
 def measure_answer_mismatch(
-    sides: Sides, fold: NDArray[np.int64], is_kept: NDArray[np.bool_] | None = None
+    sides: Sides,
+    fold: NDArray[np.int64],
+    is_kept: NDArray[np.bool_] | None = None,
+    words: SideWords | None = None,
 ) -> NDArray[np.float64]:
     """Log-odds that a row's answers are another row's, shape (rows,), nan where its prompts or answers are blank.
 
@@ -56,7 +81,7 @@ def measure_answer_mismatch(
     among rows (inverse document frequency); both lengths; and each cosine times each length, because long texts have
     more in common than short ones, whoever wrote them. ``fold``: 0, 1, ... for each row, which is scored by a
     regression that has not seen its fold; −1 for a row that is scored by one that has seen all kept rows. ``is_kept``:
-    shape (rows,), by default the rows with a fold.
+    shape (rows,), by default the rows with a fold. ``words``: of the same sides, where they are known.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -72,7 +97,7 @@ def measure_answer_mismatch(
     prompt_lengths, response_lengths = (
         np.log1p([len(text) for text in texts]) for texts in (sides.prompts, sides.responses)
     )
-    prompt_words, response_words = _weigh_words(sides.prompts, sides.responses, kept)
+    prompt_words, response_words = _weigh_words(words or _find_side_words(sides), kept)
 
     def look(of_prompt: NDArray[np.int64], of_response: NDArray[np.int64]) -> NDArray[np.float64]:
         """The regression's features of the pairs, shape (pairs, 8). ``of_prompt``, ``of_response``: row indices."""
@@ -107,19 +132,47 @@ def _exchange(rows: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[n
     return other
 
 
-def _weigh_words(
-    prompts: Sequence[str], responses: Sequence[str], kept: NDArray[np.int64]
-) -> tuple[csr_matrix, csr_matrix]:
+def list_side_words(prompts: NumberedWords, responses: NumberedWords) -> SideWords:
+    """Which words each side has, from its words in lower case. Both share ``words``."""
+    from scipy.sparse import csr_matrix
+
+    words = prompts.words
+    in_order = np.empty(len(words), dtype=np.int64)
+    in_order[sorted(range(len(words)), key=words.__getitem__)] = np.arange(len(words))
+
+    def mark(side: NumberedWords) -> csr_matrix:
+        text = np.repeat(np.arange(len(side.count)), side.count)
+        found = np.sort(text * len(words) + in_order[side.number])
+        found = found[np.flatnonzero(np.diff(found, prepend=-1))]
+        text, word = found // max(len(words), 1), found % max(len(words), 1)
+        ends = np.cumsum(np.bincount(text, minlength=len(side.count)))
+        return csr_matrix(
+            (np.ones(len(found)), word.astype(np.int32), np.concatenate([[0], ends]).astype(np.int32)),
+            shape=(len(side.count), len(words)),
+        )
+
+    return SideWords(mark(prompts), mark(responses))
+
+
+def _weigh_words(words: SideWords, kept: NDArray[np.int64]) -> tuple[csr_matrix, csr_matrix]:
     """A unit vector of the words of each text. A word weighs more the fewer kept rows have it (inverse document
     frequency).
     """
-    from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.preprocessing import normalize
 
-    counter = CountVectorizer(token_pattern=r"\w+|[^\w\s]+", binary=True, dtype=np.float64)
-    found = counter.fit_transform([*prompts, *responses])
-    of_prompts, of_responses = found[: len(prompts)], found[len(prompts) :]
+    of_prompts, of_responses = words.prompts, words.responses
     in_kept = np.asarray(((of_prompts[kept] + of_responses[kept]) > 0).sum(axis=0)).ravel()
     # A word that all kept rows have ties no answer to its prompt, nor does one that none of them has.
     weight = np.where(in_kept > 0, np.log((1 + len(kept)) / (1 + in_kept)), 0.0)
     return normalize(of_prompts.multiply(weight).tocsr()), normalize(of_responses.multiply(weight).tocsr())
+
+
+def _find_side_words(sides: Sides) -> SideWords:
+    texts = (*sides.prompts, *sides.responses)
+    lower = lower_words(texts, number_words(texts))
+    rows = len(sides.prompts)
+    row = np.arange(rows)
+    nothing = np.full(rows, -1)
+    return list_side_words(
+        lower.join(np.concatenate([row, nothing]), rows), lower.join(np.concatenate([nothing, row]), rows)
+    )

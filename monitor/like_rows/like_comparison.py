@@ -11,12 +11,12 @@ import numpy as np
 from corpus.records import HashedRecord, Record
 from monitor.calibration.params import CalibrationParams
 from monitor.calibration.topics import ROWS_PER_TOPIC, cluster_vectors
-from monitor.like_rows.answer_fit import Sides
+from monitor.like_rows.answer_fit import Sides, measure_answer_mismatch
 from monitor.like_rows.length_effect import take_off_length
 from monitor.like_rows.neighbours import Neighbours, find_neighbours, flag_new_kinds, rank_among
 from monitor.like_rows.phrases import Phrase, find_phrases
 from monitor.like_rows.rank_comparison import MIN_GROUP_ROWS, MIN_KEPT_ROWS
-from monitor.like_rows.row_features import measure_row_features
+from monitor.like_rows.row_features import count_answers, measure_row_features
 from monitor.like_rows.row_reading import RowReading, read_rows
 from monitor.like_rows.side_order import measure_side_order
 from monitor.like_rows.traces import TRACES
@@ -135,13 +135,18 @@ def compare_like_with_like(
     is_new = flag_new_kinds(sides.prompt_vectors, kept, by_prompt, new_source if told else ~is_kept)
     is_new |= new_source & _flag_unlike_sources(read.records, is_new)
     is_new &= ~_flag_traces(read.features)
+    in_order, fold_in_order = split.is_kept[reading.rows], np.full(len(reading.rows), -1)
+    fold_in_order[places] = fold
+    measured = measure_row_features(reading.texts, reading.records, in_order, fold_in_order, rare_bits)
     return LikeComparison(
         rows=indices,
         kept=kept,
         features={
             **read.features,
             RATIO: take_off_length(read.features[RATIO], read.features["answer length"], is_kept),
-            **measure_row_features(read.records, sides, is_kept, fold, rare_bits),
+            **{name: values[places] for name, values in measured.items()},
+            "answer elsewhere": count_answers(reading.texts.answer[places]),
+            "answer mismatch": measure_answer_mismatch(sides, fold, is_kept, reading.texts.side_words.take(places)),
             "sides exchanged": measure_side_order(sides, fold, is_kept),
             "agreement": _measure_agreement(sides, is_kept),
             "loss": losses[indices],
@@ -153,8 +158,8 @@ def compare_like_with_like(
         tie=np.array([int(records[i].hash[13:26], 16) / 16**13 for i in indices]),
         groups=_divide_into_batches(indices, kept, sides, topics),
         phrases={
-            "prompts": find_phrases(sides.prompts, kept, by_answer, ~is_new),
-            "answers": find_phrases(sides.responses, kept, by_prompt, ~is_new),
+            "prompts": find_phrases(reading.texts.prompt_runs, places, kept, by_answer, ~is_new),
+            "answers": find_phrases(reading.texts.answer_runs, places, kept, by_prompt, ~is_new),
         },
     )
 

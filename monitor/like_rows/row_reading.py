@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from corpus.row_facts import hashes_of
 from corpus.row_sides import RowSides
 from monitor.like_rows.answer_fit import Sides, embed_sides
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
+from monitor.like_rows.row_texts import RowTexts, number_texts
 from monitor.like_rows.traces import count_traces
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
@@ -41,6 +43,11 @@ class RowReading:
     records: tuple[Record, ...]
     sides: Sides
     features: dict[str, NDArray[np.float64]]
+
+    @functools.cached_property
+    def texts(self) -> RowTexts:
+        """The texts of these rows, taken apart when they are first asked for."""
+        return number_texts(self.records)
 
     def take(self, places: NDArray[np.int64]) -> RowReading:
         """The reading of some of the rows, in another order. ``places``: from 0 to m - 1."""

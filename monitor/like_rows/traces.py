@@ -52,9 +52,28 @@ REASONING_TAG = re.compile(r"</?(?:think|thinking|thought|reasoning|scratchpad)>
 HTML_TAG = re.compile(r"</?(?:[bip]|br|div|span|a|em|strong|li|[uo]l|h\d|td|tr|table|font|img)\b[^<>]*>", re.IGNORECASE)
 
 
-def _matches(pattern: str | re.Pattern[str], flags: re.RegexFlag = re.NOFLAG) -> Callable[[str], int]:
+def _matches(
+    pattern: str | re.Pattern[str], flags: re.RegexFlag = re.NOFLAG, signs: tuple[str, ...] = ("",)
+) -> Callable[[str], int]:
+    """How often a pattern stands in a text. ``signs``: one of them stands in every match; to look for them is faster.
+
+    >>> _matches("&[a-z]+;", signs=("&",))("a &lt; b &lt; c")
+    2
+    """
     compiled = re.compile(pattern, flags)
-    return lambda text: sum(1 for _ in compiled.finditer(text))
+
+    def count(text: str) -> int:
+        if not any(sign in text for sign in signs):
+            return 0
+        return sum(1 for _ in compiled.finditer(text))
+
+    return count
+
+
+def _is_all(pattern: str, flags: re.RegexFlag) -> Callable[[str], int]:
+    """1 where a pattern is the whole text, else 0."""
+    compiled = re.compile(pattern, flags)
+    return lambda text: int(compiled.fullmatch(text) is not None)
 
 
 def count_mojibake(text: str) -> int:
@@ -94,7 +113,7 @@ _NO_CHARACTER = re.compile("[\x80-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]"
 TRACES = (
     Trace(
         "control tokens",
-        _matches(CONTROL_TOKEN),
+        _matches(CONTROL_TOKEN, signs=("<", "[")),
         unmistakable=True,
     ),
     Trace(
@@ -104,17 +123,26 @@ TRACES = (
             r"^#{2,3} ?(?:instruction|response|input|system|human|assistant|user)\b"
             r"|^\W*(?:human|user|assistant|system|question|answer|prompt|response|bot|ai|gpt) ?:",
             re.MULTILINE | re.IGNORECASE,
+            ("##", ":"),
         ),
     ),
-    Trace("reasoning tags", _matches(REASONING_TAG)),
-    Trace("HTML entities", _matches(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,24});", re.I), unmistakable=True),
-    Trace("HTML tags", _matches(HTML_TAG)),
-    Trace("escape sequences", _matches(r"\\(?:[nrt\"']|u[0-9a-f]{4}|x[0-9a-f]{2})", re.IGNORECASE)),
+    Trace("reasoning tags", _matches(REASONING_TAG, signs=("<",))),
+    Trace(
+        "HTML entities",
+        _matches(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,24});", re.IGNORECASE, ("&",)),
+        unmistakable=True,
+    ),
+    Trace("HTML tags", _matches(HTML_TAG, signs=("<",))),
+    Trace("escape sequences", _matches(r"\\(?:[nrt\"']|u[0-9a-f]{4}|x[0-9a-f]{2})", re.IGNORECASE, ("\\",))),
     Trace("wrongly decoded characters", count_mojibake, unmistakable=True),
-    Trace("terminal codes", _matches(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9]{1,2}(?:;[0-9]{1,2})*m"), unmistakable=True),
+    Trace(
+        "terminal codes",
+        _matches(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9]{1,2}(?:;[0-9]{1,2})*m", signs=("[",)),
+        unmistakable=True,
+    ),
     Trace(
         "words for nothing",
-        _matches(r"\A\W*(?:nan|none|null|nil|undefined|n/?a|\[?object object\]?|todo|tbd)?\W*\Z", re.IGNORECASE),
+        _is_all(r"\W*(?:(?:nan|none|null|nil|undefined|n/?a|\[?object object\]?|todo|tbd)\W*)?", re.IGNORECASE),
     ),
 )
 

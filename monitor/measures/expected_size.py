@@ -161,7 +161,8 @@ def compare_sizes(
     for part in _split(new, max(1, round(len(new) * PARTS / len(old)))):
         measured += _compress_part(stream, part, names, known)
         known += _count_bytes(part)
-    settled = [block for block in blocks if block.known_bytes >= SETTLED_SHARE * (unknown.bytes + kept.bytes)]
+    least = SETTLED_SHARE * (unknown.bytes + kept.bytes)
+    settled = [block for block in blocks if block.known_bytes >= least]
     expected = _continue_curve(settled, measured)
     # Where not all rows were read, those that were stand for the others.
     kept_scale = (kept.total_bytes + unknown.total_bytes) / max(1, kept.bytes)

@@ -254,7 +254,7 @@ def _measure_words(prompts: Sequence[str], answers: Sequence[str]) -> dict[str, 
         if words:
             word_length[i] = sum(map(len, words)) / len(words)
         if words and asked:
-            from_prompt[i] = sum(word in asked for word in words) / len(words)
+            from_prompt[i] = sum(map(asked.__contains__, words)) / len(words)
         if asked:
             in_answer[i] = len(asked.intersection(words)) / len(asked)
     return {
