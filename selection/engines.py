@@ -1,4 +1,4 @@
-"""What runs the workers of a sharded pool: this process, several processes, or Ray actors."""
+"""What runs the workers of a sharded pool: this process, threads of it, several processes, or Ray actors."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import multiprocessing
 import os
 import pickle  # nosec B403 # see its use below
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 from corpus.cores import count_cores as count_cores
 from corpus.errors import EntropylawError
 from corpus.interrupts import hold_interrupts, leave_interrupts_to_parent
-from selection.redundancy import StateKind
+from selection.redundancy import Digests, StateKind
 from selection.shards import Engine, ShardWorker
 
-EngineName = Literal["processes", "ray"]
+EngineName = Literal["threads", "processes", "ray"]
 
 
 @contextlib.contextmanager
 def start_engine(name: EngineName, kind: StateKind, workers: int) -> Iterator[Engine]:
-    """Workers for as long as the block runs; one worker of ``processes`` needs no process of its own.
+    """Workers for as long as the block runs; a single worker of this machine works in this thread.
 
     Ray actors run on the cluster named by the environment variable RAY_ADDRESS, or on this machine.
     Raises EntropylawError on fewer than one worker, and when ray is asked for and not installed.
@@ -35,6 +36,9 @@ def start_engine(name: EngineName, kind: StateKind, workers: int) -> Iterator[En
             yield engine
     elif workers == 1:
         yield InProcess(kind)
+    elif name == "threads":
+        with _start_threads(kind, workers) as engine:
+            yield engine
     else:
         with _start_processes(kind, workers) as engine:
             yield engine
@@ -50,6 +54,38 @@ class InProcess:
 
     def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         return [getattr(self._worker, method)(*arguments[0])]
+
+
+class Threads:
+    """One worker in each of several threads, which start at once and share the texts and zstd's dictionaries.
+
+    They run at the same time because the codecs work without Python's lock. Where zlib itself has to count
+    (`selection.redundancy.DeflateState`), the copies of its state are made one after the other.
+    """
+
+    def __init__(self, executor: ThreadPoolExecutor, kind: StateKind, workers: int) -> None:
+        digests = Digests()
+        self.shards = [ShardWorker(kind, digests) for _ in range(workers)]
+        self.workers = workers
+        self._executor = executor
+
+    def ask(self, method: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        calls = [
+            self._executor.submit(getattr(shard, method), *own)
+            for shard, own in zip(self.shards, arguments, strict=True)
+        ]
+        return [call.result() for call in calls]
+
+
+@contextlib.contextmanager
+def _start_threads(kind: StateKind, workers: int) -> Iterator[Threads]:
+    with ThreadPoolExecutor(workers, "selection") as executor:
+        engine = Threads(executor, kind, workers)
+        try:
+            yield engine
+        finally:
+            for shard in engine.shards:
+                shard.stop()
 
 
 class Processes:

@@ -103,7 +103,7 @@ def select_rows(
     facts: RowFacts | None = None,
     *,
     workers: int = 1,
-    engine: EngineName = "processes",
+    engine: EngineName = "threads",
     progress: StageProgress = ignore_stages,
 ) -> Chosen:
     """Select rows of a pool of ``pool_rows`` rows by ``params.method``.

@@ -13,7 +13,9 @@ needs only the candidate's own bytes:
 from __future__ import annotations
 
 import contextlib
+import threading
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -37,8 +39,34 @@ class CodecState(Protocol):
     def size_with(self, candidate: bytes) -> int:
         """Compressed bytes of the set with ``candidate`` after its last row. The set stays as it is."""
 
+    def sizes_with(self, candidates: Sequence[bytes]) -> list[int]:
+        """The same for each of many candidates."""
+
     def add(self, row: bytes) -> None:
         """Append a row to the set."""
+
+
+class CodecRound(Protocol):
+    """A set that starts empty, and its finalists: rows that may join it, known by their indices."""
+
+    def sizes_with(self, indices: Sequence[int]) -> list[int]:
+        """Compressed bytes of the set with each of these finalists in turn after its last row."""
+
+    def add(self, row: bytes) -> None:
+        """Append a row to the set."""
+
+
+class _PlainRound:
+    """The round of a codec that gains nothing from knowing the finalists beforehand."""
+
+    def __init__(self, state: CodecState, finalists: Sequence[bytes]) -> None:
+        self._state, self._finalists = state, finalists
+
+    def sizes_with(self, indices: Sequence[int]) -> list[int]:
+        return self._state.sizes_with([self._finalists[index] for index in indices])
+
+    def add(self, row: bytes) -> None:
+        self._state.add(row)
 
 
 class DeflateState:
@@ -55,6 +83,9 @@ class DeflateState:
         self._stream = zlib.compressobj(level)
         self._emitted = len(self._stream.compress(framing.opening))
         self._empty = True
+
+    def sizes_with(self, candidates: Sequence[bytes]) -> list[int]:
+        return [self.size_with(candidate) for candidate in candidates]
 
     def size_with(self, candidate: bytes) -> int:
         stream = self._stream.copy()
@@ -74,6 +105,30 @@ class DeflateState:
         return (row,) if self._empty or not self._framing.separator else (self._framing.separator, row)
 
 
+class Digests:
+    """The last dictionary that was digested: threads that hold the same set share its tables, which are made once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[int, bytes] | None = None
+        self._dictionary: zstandard.ZstdCompressionDict | None = None
+
+    def digest(
+        self, level: int, content: bytes, parameters: zstandard.ZstdCompressionParameters
+    ) -> zstandard.ZstdCompressionDict:
+        """``content`` as a dictionary with its tables, which follow from content and level."""
+        import zstandard
+
+        with self._lock:
+            if self._dictionary is None or self._key != (level, content):
+                # The old tables go before the new ones come: they are larger than the set.
+                self._dictionary = None
+                dictionary = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+                dictionary.precompute_compress(compression_params=parameters)
+                self._key, self._dictionary = (level, content), dictionary
+            return self._dictionary
+
+
 class DictionaryState:
     """A set as dictionary of zstd: a copy of any row of the set costs a few dozen bytes.
 
@@ -89,11 +144,14 @@ class DictionaryState:
     True
     """
 
-    def __init__(self, level: int, reach_bytes: int | None) -> None:
-        self._level, self._reach_bytes = level, reach_bytes
+    def __init__(self, level: int, reach_bytes: int | None, digests: Digests | None = None) -> None:
+        self._level, self._reach_bytes, self._digests = level, reach_bytes, digests or Digests()
         self._set_bytes = 0
         self._added: list[bytes] = []
         self._digest(b"")
+
+    def sizes_with(self, candidates: Sequence[bytes]) -> list[int]:
+        return [self.size_with(candidate) for candidate in candidates]
 
     def size_with(self, candidate: bytes) -> int:
         if self._added:
@@ -125,12 +183,11 @@ class DictionaryState:
             write_content_size=False,
             write_dict_id=False,
         )
-        # The old tables go before the new ones come: they are larger than the set.
         self._dictionary: zstandard.ZstdCompressionDict | None = None
+        # Until the new one is there, so that nothing holds the old tables.
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
         if content:
-            self._dictionary = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-            self._dictionary.precompute_compress(compression_params=parameters)
+            self._dictionary = self._digests.digest(self._level, content, parameters)
             self._compressor = zstandard.ZstdCompressor(dict_data=self._dictionary, compression_params=parameters)
 
 
@@ -143,16 +200,25 @@ class StateKind:
     window: Literal["codec", "global"] = "codec"
     framing: Framing = PLAIN
 
-    def start(self) -> CodecState:
-        """The state of the empty set."""
+    def start_round(self, finalists: Sequence[bytes], digests: Digests | None = None) -> CodecRound:
+        """The state of the empty set that only ``finalists`` are asked for."""
+        state = self.start(digests)
+        if isinstance(state, DeflateState | DictionaryState):
+            return _PlainRound(state, finalists)
+        from selection.deflate_size import DeflateRound
+
+        return DeflateRound(finalists, self.framing)
+
+    def start(self, digests: Digests | None = None) -> CodecState:
+        """The state of the empty set. ``digests`` are shared by all states of this process that hold the same sets."""
         if self.codec == "zlib":
             return _start_deflate(self.level, self.framing)
         if self.window == "global":
-            return DictionaryState(self.level, reach_bytes=None)
+            return DictionaryState(self.level, None, digests)
         import zstandard
 
         own_window = zstandard.ZstdCompressionParameters.from_level(self.level).window_log
-        return DictionaryState(self.level, reach_bytes=1 << own_window)
+        return DictionaryState(self.level, 1 << own_window, digests)
 
 
 def _start_deflate(level: int, framing: Framing) -> CodecState:

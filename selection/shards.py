@@ -8,18 +8,20 @@ answers, and with them the selection, do not depend on how many workers there ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selection.redundancy import CodecState, StateKind
+from selection.redundancy import Digests, StateKind
 
 Rows = NDArray[np.int64]
 
 # Rows travel to the workers in pieces of about this many bytes, so that no process holds the pool twice.
 _CHUNK_BYTES = 4 << 20
+# Rows that a worker scores before it looks whether the selection was interrupted: some ten milliseconds.
+_SCORED_AT_ONCE = 64
 
 
 class ShardWorker:
@@ -29,12 +31,12 @@ class ShardWorker:
     numbered within the shard, from 0, and finalists within those that this worker was given.
     """
 
-    def __init__(self, kind: StateKind) -> None:
-        self._kind = kind
+    def __init__(self, kind: StateKind, digests: Digests | None = None) -> None:
+        self._kind, self._digests = kind, digests or Digests()
         self._texts: list[bytes] = []
-        self._finalists: list[bytes] = []
-        self._chosen = kind.start()
-        self._round = kind.start()
+        self._chosen = kind.start(self._digests)
+        self._round = kind.start_round([], self._digests)
+        self._is_stopped = False
 
     def hold(self, texts: Sequence[bytes]) -> None:
         """Append rows to the shard."""
@@ -46,22 +48,31 @@ class ShardWorker:
 
     def start_round(self, finalists: list[bytes]) -> None:
         """Empty the round's set and hold the rows that may join it, which need not be of this shard."""
-        self._finalists = finalists
-        self._round = self._kind.start()
+        self._round = self._kind.start_round(finalists, self._digests)
 
     def sizes_with_chosen(self, joined: Sequence[bytes], rows: Sequence[int]) -> list[int]:
         """Add ``joined`` to the chosen set; return its compressed bytes with each of ``rows`` in turn added to it."""
-        return _measure(self._chosen, joined, self._texts, rows)
+        for text in joined:
+            self._chosen.add(text)
+        return self._measure(rows, lambda some: self._chosen.sizes_with([self._texts[row] for row in some]))
 
     def sizes_with_round(self, joined: Sequence[bytes], finalists: Sequence[int]) -> list[int]:
         """The same for the round's set and its finalists."""
-        return _measure(self._round, joined, self._finalists, finalists)
+        for text in joined:
+            self._round.add(text)
+        return self._measure(finalists, self._round.sizes_with)
 
+    def stop(self) -> None:
+        """Let a question that another thread is answering end soon, with whatever answer."""
+        self._is_stopped = True
 
-def _measure(state: CodecState, joined: Sequence[bytes], texts: Sequence[bytes], indices: Sequence[int]) -> list[int]:
-    for text in joined:
-        state.add(text)
-    return [state.size_with(texts[index]) for index in indices]
+    def _measure(self, rows: Sequence[int], ask: Callable[[Sequence[int]], list[int]]) -> list[int]:
+        sizes: list[int] = []
+        for start in range(0, len(rows), _SCORED_AT_ONCE):
+            if self._is_stopped:
+                break
+            sizes += ask(rows[start : start + _SCORED_AT_ONCE])
+        return sizes
 
 
 class Engine(Protocol):

@@ -101,7 +101,7 @@ def select_zip(
     *,
     token_counts: Sequence[int] | None = None,
     workers: int = 1,
-    engine: EngineName = "processes",
+    engine: EngineName = "threads",
     progress: StageProgress = ignore_stages,
 ) -> Selection:
     """Select rows by ZIP until the budget is spent or the pool is empty.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from selection.framing import PLAIN, PYTHON_LIST, Framing, reference_text
-from selection.redundancy import DictionaryState, StateKind
+from selection.redundancy import DictionaryState, Digests, StateKind
 
 WORDS = [b"entropy", b"law", b"data", b"user: ", b"assistant: ", b"the", b"of", b"\n", b" ", b"model"]
 VOCABULARY = [bytes(Random(number).choices(range(97, 123), k=3 + number % 5)) for number in range(20_000)]
@@ -56,9 +57,77 @@ def test_deflate_state_gives_the_size_of_compressing_the_whole_set_anew(
     for count in range(len(members) + 1):
         for candidate in candidates:
             whole = framed([*members[:count], candidate], framing)
-            assert state.size_with(candidate) == len(zlib.compress(whole, level))
+            assert state.sizes_with([candidate, candidate]) == [len(zlib.compress(whole, level))] * 2
         if count < len(members):
             state.add(members[count])
+
+
+near_copies = st.builds(
+    lambda seed, cut, change: prose(seed, 6_000)[:cut] + change + prose(seed, 6_000)[cut:],
+    st.integers(0, 3),
+    st.integers(0, 6_000),
+    st.binary(max_size=3),
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(rows, near_copies), min_size=1, max_size=20), framings, st.randoms(use_true_random=False))
+# Long enough for matches to fall out of the window, one by one and all at once, and for zlib to lose its patience.
+@example([prose(seed % 5, 3_000 + seed) for seed in range(40)], PLAIN, Random(1))
+@example([text(seed, 9_000) for seed in range(12)], PYTHON_LIST, Random(2))
+@example([b"ab" * (seed * 400) + b"c" for seed in range(20)], PLAIN, Random(3))
+@example([b"", b"\0\0\0\0"], PLAIN, Random(0))
+@example([b"", b"a", b"ab", b"abc", b"abcd", b"", prose(1, 40_000), b"abcde"], PLAIN, Random(4))
+def test_a_round_gives_the_sizes_of_compressing_its_whole_set_anew(
+    finalists: list[bytes], framing: Framing, random: Random
+) -> None:
+    started = StateKind("zlib", 9, "codec", framing).start_round(finalists)
+    members: list[bytes] = []
+    left = list(range(len(finalists)))
+    while left:
+        expected = [len(zlib.compress(framed([*members, finalists[index]], framing), 9)) for index in left]
+        # Asked in two parts, as workers do.
+        cut = random.randrange(len(left) + 1)
+        assert started.sizes_with(left[:cut]) + started.sizes_with(left[cut:]) == expected
+        for _ in range(random.randrange(1, 3)):
+            if left:
+                members.append(finalists[left.pop(random.randrange(len(left)))])
+                started.add(members[-1])
+
+
+@pytest.mark.slow
+def test_a_round_is_exact_where_a_match_lies_as_far_back_as_zlib_looks() -> None:
+    # zlib takes a match 32,506 bytes back only where no nearer string shares its first three bytes.
+    needle = b"#needle-of-a-row#"
+    for gap in range(32_480, 32_530):
+        filler = random_letters(gap, gap - len(needle))
+        finalists = [b"0" + needle, filler[:16_000], filler[16_000:], needle + b"?", needle + b"?" + needle]
+        started = StateKind("zlib", 9).start_round(finalists)
+        whole = b""
+        for member in finalists[:3]:
+            assert started.sizes_with([3, 4]) == [len(zlib.compress(whole + finalists[index], 9)) for index in (3, 4)]
+            started.add(member)
+            whole += member
+        assert started.sizes_with([3, 4]) == [len(zlib.compress(whole + finalists[index], 9)) for index in (3, 4)]
+
+
+def random_letters(seed: int, size: int) -> bytes:
+    return bytes(Random(seed).choices(range(97, 123), k=size))
+
+
+@pytest.mark.slow
+def test_threads_that_hold_the_same_set_share_its_digest_and_get_the_sizes_of_one_alone() -> None:
+    digests, members = Digests(), [prose(seed, 5_000) for seed in range(6)]
+    states = [DictionaryState(7, None, digests) for _ in range(3)]
+    alone = DictionaryState(7, None)
+    for member in members:
+        for state in (*states, alone):
+            state.add(member)
+        expected = alone.sizes_with(members)
+        with ThreadPoolExecutor(3) as threads:
+            assert list(threads.map(lambda state: state.sizes_with(members), states)) == [expected] * 3
+    assert len({id(state._dictionary) for state in states}) == 1
 
 
 @pytest.mark.slow
@@ -70,7 +139,7 @@ def test_deflate_state_is_exact_across_many_block_boundaries() -> None:
     for step in range(400):
         row = text(step, random.randrange(1, 1_500))
         if step % 7 == 0:
-            assert state.size_with(row) == len(zlib.compress(whole + row, 9))
+            assert state.sizes_with([row]) == [len(zlib.compress(whole + row, 9))]
         state.add(row)
         whole += row
 

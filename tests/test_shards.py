@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -15,10 +16,10 @@ import pytest
 from corpus.errors import EntropylawError
 from corpus.interrupts import hold_interrupts
 from selection.budget import Budget
-from selection.engines import Processes, count_cores, start_engine
+from selection.engines import EngineName, Processes, count_cores, start_engine
 from selection.framing import reference_text
 from selection.redundancy import StateKind
-from selection.shards import ShardedPool
+from selection.shards import ShardedPool, ShardWorker
 from selection.zip_greedy import Selection, ZipParams, select_zip
 
 pytestmark = pytest.mark.slow
@@ -46,13 +47,15 @@ def outcome(selection: Selection) -> tuple[object, ...]:
     ],
     ids=["codec", "global", "reference"],
 )
-def test_the_selection_does_not_depend_on_the_number_of_workers(params: ZipParams) -> None:
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_the_selection_does_not_depend_on_the_workers(params: ZipParams, engine: EngineName) -> None:
     texts = pool()
     if params.compat == "reference":
         texts = [reference_text({"id": text.decode()}) for text in texts]
     alone = select_zip(texts, Budget(rows=60), params)
     assert len(alone.indices) == 60
-    assert outcome(select_zip(iter(texts), Budget(rows=60), params, workers=3)) == outcome(alone)
+    selected = select_zip(iter(texts), Budget(rows=60), params, workers=3, engine=engine)
+    assert outcome(selected) == outcome(alone)
 
 
 def test_the_selection_is_the_same_on_ray_actors() -> None:
@@ -64,12 +67,15 @@ def test_the_selection_is_the_same_on_ray_actors() -> None:
     assert not ray.is_initialized()
 
 
+@pytest.mark.parametrize("engine_name", ["threads", "processes"])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_a_sharded_pool_answers_in_the_order_asked(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sharded_pool_answers_in_the_order_asked(
+    workers: int, engine_name: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Chunks of two or three rows, so that chunks begin with rows of every worker.
     monkeypatch.setattr("selection.shards._CHUNK_BYTES", 1_000)
     texts = pool(30)
-    with start_engine("processes", KIND, workers) as engine:
+    with start_engine(engine_name, KIND, workers) as engine:
         sharded = ShardedPool(engine, iter(texts))
         rows = np.array([7, 2, 30, 11, 0, 29, 36])
         state = KIND.start()
@@ -93,7 +99,9 @@ def test_a_sharded_pool_answers_in_the_order_asked(workers: int, monkeypatch: py
 
 def test_more_workers_than_rows_do_no_harm() -> None:
     texts = [b"one", b"two"]
-    assert outcome(select_zip(texts, Budget(rows=2), workers=3)) == outcome(select_zip(texts, Budget(rows=2)))
+    alone = outcome(select_zip(texts, Budget(rows=2)))
+    for engine in ("threads", "processes"):
+        assert outcome(select_zip(texts, Budget(rows=2), workers=3, engine=engine)) == alone  # type: ignore[arg-type]
 
 
 def test_texts_are_read_once_and_not_kept_by_the_parent() -> None:
@@ -133,22 +141,25 @@ def test_a_worker_that_is_killed_is_an_error_and_leaves_no_process() -> None:
             yield b"%050d" % number * 2_000
 
     with pytest.raises(EntropylawError, match="memory ran out"):
-        select_zip(texts(), Budget(rows=5), ZipParams(5, 5, 5), workers=2)
+        select_zip(texts(), Budget(rows=5), ZipParams(5, 5, 5), workers=2, engine="processes")
     assert multiprocessing.active_children() == []
 
 
-def test_an_interrupted_selection_leaves_no_process() -> None:
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_an_interrupted_selection_leaves_no_worker(engine: EngineName) -> None:
     def interrupt(stage: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        select_zip(pool(), Budget(rows=5), ZipParams(5, 5, 5), workers=2, progress=interrupt)
+        select_zip(pool(), Budget(rows=5), ZipParams(5, 5, 5), workers=2, engine=engine, progress=interrupt)
     assert multiprocessing.active_children() == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("selection")]
 
 
-def test_an_error_inside_a_worker_is_raised_here() -> None:
-    with start_engine("processes", KIND, 2) as engine:
-        assert isinstance(engine, Processes)
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_an_error_inside_a_worker_is_raised_here(name: EngineName) -> None:
+    with start_engine(name, KIND, 2) as engine:
+        assert isinstance(engine, Processes) == (name == "processes")
         with pytest.raises(IndexError):
             engine.ask("fetch", [([5],), ([],)])
 
@@ -201,3 +212,18 @@ def test_auto_means_the_cores_this_process_may_use() -> None:
         finally:
             os.sched_setaffinity(0, cores)
     assert count_cores() >= 1
+
+
+def test_a_stopped_worker_ends_a_long_question_before_its_time() -> None:
+    worker = ShardWorker(KIND)
+    worker.hold([b"a row"] * 10_000)
+    asked: list[list[int]] = []
+
+    def stop_after_some(rows: Sequence[int]) -> list[int]:
+        worker.stop()
+        asked.append(list(rows))
+        return [0] * len(rows)
+
+    worker._chosen.sizes_with = stop_after_some  # type: ignore[assignment, method-assign]
+    worker.sizes_with_chosen([], range(10_000))
+    assert len(asked) == 1

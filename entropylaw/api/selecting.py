@@ -21,14 +21,14 @@ def select_rows(
     scores: ArrayLike | None = None,
     token_counts: Sequence[int] | None = None,
     workers: int = 1,
-    engine: EngineName = "processes",
+    engine: EngineName = "threads",
 ) -> list[HashedRecord]:
     """The rows to train on, in the order in which they were selected, by ZIP or by ``params.method``.
 
     ``params`` also says how many: ``rows``, ``tokens`` or a ``share`` of the rows. ``token_counts``, shape (rows,): for
     a budget in tokens. ``scores``, shape (rows,): what perplexity, superfiltering, deita and score rank by, such as
-    each row's loss; NaN where a row has none. ``workers`` and ``engine`` are ZIP's; with more than one worker, call it
-    from a script below ``if __name__ == "__main__":``, as every program that starts Python processes must.
+    each row's loss; NaN where a row has none. ``workers`` and ``engine`` are ZIP's; with the engine ``processes``, call
+    it from a script below ``if __name__ == "__main__":``, as every program that starts Python processes must.
 
     Raises EntropylawError when the method needs scores, or the budget token counts, and there is not one for each row.
 

@@ -170,7 +170,7 @@ def _select(
     changes: dict[str, Any] | None = None,
     scoring: dict[str, Any] | None = None,
     workers: int = 1,
-    engine: EngineName = "processes",
+    engine: EngineName = "threads",
 ) -> None:
     """Select and write; ``changes`` and ``scoring`` are options over the sections ``selection`` and ``row_scores``."""
     try:

@@ -28,6 +28,7 @@ class Compat(StrEnum):
 
 
 class EngineChoice(StrEnum):
+    threads = "threads"
     processes = "processes"
     ray = "ray"
 
@@ -79,5 +80,6 @@ class ZipOptions:
     ] = None
     workers: Annotated[str, typer.Option(help="How many, or auto: one for each core of this machine.")] = "auto"
     engine: Annotated[
-        EngineChoice, typer.Option(help="Workers are processes here, or actors of the Ray cluster at RAY_ADDRESS.")
-    ] = EngineChoice.processes
+        EngineChoice,
+        typer.Option(help="Workers are threads or processes here, or actors of the Ray cluster at RAY_ADDRESS."),
+    ] = EngineChoice.threads

@@ -161,7 +161,7 @@ def select_from_pool(
     params: SelectionParams,
     scoring: RowScoreParams,
     workers: int = 1,
-    engine: EngineName = "processes",
+    engine: EngineName = "threads",
     progress: StageProgress = ignore_stages,
 ) -> Chosen:
     """Compute what ``params.method`` ranks by, and select.
