@@ -1,6 +1,7 @@
 """The speed of ZIP's selection and how many copies it avoids, on real conversations (chitchat-dataset).
 
     python -m benchmarks.zip_speed                # about five minutes on two cores
+    python -m benchmarks.zip_speed --plain        # only the comparison with a plain program: two minutes
     python -m benchmarks.zip_speed --large        # 300,000 rows of 4 KB to 10,000, both windows: about twenty minutes
 
 Prints one line per figure and draws benchmarks/zip_speed.png. Each speed-up compares two programs within one run; the
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import multiprocessing
-import resource
 import threading
 import time
 import zlib
@@ -27,6 +27,7 @@ from corpus.records import Conversation, Message, canonical_text
 from selection.budget import Budget
 from selection.engines import count_cores
 from selection.redundancy import DeflateState, StateKind
+from selection.stored_texts import StoredTexts
 from selection.zip_greedy import Selection, ZipParams, select_zip
 
 PLOT = Path(__file__).with_suffix(".png")
@@ -252,18 +253,18 @@ def _change_word(text: bytes, random: Random) -> bytes:
 
 
 def select_large(conversations: list[bytes], rows: int, budget: int, workers: int) -> None:
-    """Print time and memory of a selection at the paper's size."""
+    """Print time and memory of a selection at the paper's size, of texts that lie in a file as a command's do."""
+    texts = StoredTexts()
+    for text in recut(conversations, rows, seed=6):
+        texts.append(text)
+    pool_bytes = sum(map(len, texts))
     for window in ("global", "codec"):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = time.process_time()
         with MemoryWatch() as watch:
             seconds, selection = timed(
-                lambda window=window: select_zip(
-                    recut(conversations, rows, seed=6), Budget(rows=budget), ZipParams(window=window), workers=workers
-                )
+                lambda window=window: select_zip(texts, Budget(rows=budget), ZipParams(window=window), workers=workers)
             )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu_seconds = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / workers
-        pool_bytes = sum(map(len, recut(conversations, rows, seed=6)))
+        cpu_seconds = (time.process_time() - before) / workers
         stages = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in selection.seconds.items())
         print(
             f"  window {window}: {seconds / 60:.1f} min, {workers} workers of {cpu_seconds:.0f} CPU s ({stages}); "
@@ -299,6 +300,7 @@ class MemoryWatch:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--large", action="store_true", help="only the run at the paper's size")
+    parser.add_argument("--plain", action="store_true", help="only the comparison with a plain program")
     parser.add_argument("--large-rows", type=int, default=300_000, help="rows of the large pool")
     parser.add_argument("--large-budget", type=int, default=10_000, help="rows to select of the large pool")
     parser.add_argument("--workers", type=int, default=count_cores())
@@ -309,6 +311,8 @@ def main() -> None:
         select_large(conversations, options.large_rows, options.large_budget, options.workers)
         return
     compare_with_plain_program(conversations, options.workers)
+    if options.plain:
+        return
     print(f"Growth, 6,000 rows of 4 KB, {options.workers} workers")
     measure_growth(conversations, options.workers)
     print("Throughput of scoring, CPU seconds of one core")

@@ -48,6 +48,7 @@ class InProcess:
     """One worker in this process. It refers to the texts it is given and copies none."""
 
     workers = 1
+    shares_memory = True
 
     def __init__(self, kind: StateKind) -> None:
         self._worker = ShardWorker(kind)
@@ -62,6 +63,8 @@ class Threads:
     They run at the same time because the codecs work without Python's lock. Where zlib itself has to count
     (`selection.redundancy.DeflateState`), the copies of its state are made one after the other.
     """
+
+    shares_memory = True
 
     def __init__(self, executor: ThreadPoolExecutor, kind: StateKind, workers: int) -> None:
         digests = Digests()
@@ -90,6 +93,8 @@ def _start_threads(kind: StateKind, workers: int) -> Iterator[Threads]:
 
 class Processes:
     """One worker in each of several processes, asked through pipes."""
+
+    shares_memory = False
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self._connections = connections
@@ -148,6 +153,8 @@ def _serve(connection: Connection, kind: StateKind) -> None:
 
 class RayActors:
     """One worker in each of several Ray actors."""
+
+    shares_memory = False
 
     def __init__(self, actors: Sequence[Any]) -> None:
         self._actors = actors

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from corpus.codecs import Codec
+from corpus.progress import Progress, ignore_progress
 from corpus.records import data_hash
 from selection.methods import Chosen, SelectionParams
+from selection.ratios import measure_ratios
 
 # So many are listed, so that a report stays readable and small enough for Git even if each row has its own source.
 LISTED_SOURCES = 1000
+# Rows between two reports of progress.
+_TOLD_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,12 @@ class SelectionReport:
     """A selection and its pool, in numbers.
 
     ``budget_rows`` or ``budget_tokens``: the budget; the other one is None. ``r`` and ``r_long``: compression ratio
-    with zlib 9 and over a long window, in the order of the pool or of the selection. ``tokens``: of the canonical
-    texts; None where they were not counted. The mean, the median and the 95th percentile of a row's tokens are also
-    None where there is no row. ``hash``: identity of the rows (``corpus.records.data_hash``), None where their hashes
-    were not given. ``pool_sources`` and ``sources``: rows of each source in the pool and in the selection, the 1,000
-    sources with most rows. How long it took stands nowhere in it: the same rows give the same bytes.
+    with zlib 9 and over a long window, in the order of the pool or of the selection (see `measure_ratios`).
+    ``tokens``: of the canonical texts; None where they were not counted. The mean, the median and the 95th percentile
+    of a row's tokens are also None where there is no row. ``hash``: their identity (``corpus.records.data_hash``),
+    None where their hashes were not given. ``pool_sources`` and ``sources``: rows of each source in the pool and in the
+    selection, the 1,000 sources with most rows. How long it took stands nowhere in it: the same rows give the same
+    bytes.
     """
 
     method: str
@@ -53,34 +57,33 @@ class SelectionReport:
 
 
 def describe_selection(
-    texts: Iterable[bytes],
+    texts: Sequence[bytes],
     sources: Sequence[str],
     chosen: Chosen,
     params: SelectionParams,
     token_counts: Sequence[int] | None = None,
     hashes: Sequence[str] | None = None,
+    measuring: Progress = ignore_progress,
 ) -> SelectionReport:
-    """Describe ``chosen`` and its pool. ``texts``: each row's canonical text, read once.
+    """Describe ``chosen`` and its pool. ``texts``: each row's canonical text.
 
-    ``hashes``: each row's content hash.
+    ``hashes``: each row's content hash. ``measuring`` hears how many rows of the pool have been measured.
 
     >>> chosen = Chosen((2, 1), seconds={})
     >>> report = describe_selection([b"one", b"two", b"three"], ["", "web", ""], chosen, SelectionParams())
     >>> report.selected_rows, report.pool_sources, report.selected_mean_tokens
     (2, {'': 2, 'web': 1}, None)
     """
-    wanted = set(chosen.positions)
-    kept: dict[int, bytes] = {}
 
-    def keep_selected() -> Iterator[bytes]:
-        for position, text in enumerate(texts):
-            if position in wanted:
-                kept[position] = text
+    def tell_measured() -> Iterator[bytes]:
+        for done, text in enumerate(texts, start=1):
             yield text
+            if done % _TOLD_ROWS == 0:
+                measuring(done, len(sources))
 
-    pool = _describe_rows(keep_selected(), sources, token_counts, hashes)
+    pool = _describe_rows(tell_measured(), sources, token_counts, hashes)
     selected = _describe_rows(
-        (kept[position] for position in chosen.positions),
+        (texts[position] for position in chosen.positions),
         [sources[position] for position in chosen.positions],
         None if token_counts is None else [token_counts[position] for position in chosen.positions],
         None if hashes is None else [hashes[position] for position in chosen.positions],
@@ -104,7 +107,7 @@ def _describe_rows(
     hashes: Sequence[str] | None,
 ) -> dict[str, Any]:
     """What the report says of a pool or a selection; the keys are names of its fields without their beginnings."""
-    r, r_long = _measure_ratios(texts)
+    r, r_long = measure_ratios(texts)
     return {
         "hash": None if hashes is None else data_hash(hashes),
         "rows": len(sources),
@@ -113,18 +116,6 @@ def _describe_rows(
         **_count_tokens(token_counts),
         "sources": _count_sources(sources),
     }
-
-
-def _measure_ratios(texts: Iterable[bytes]) -> tuple[float, float]:
-    """R and long R in one pass."""
-    streams = Codec("zlib").stream(), Codec("zstd").stream()
-    raw, compressed = 0, [0, 0]
-    for text in texts:
-        raw += len(text)
-        for i, stream in enumerate(streams):
-            compressed[i] += len(stream.compress(text))
-    r, r_long = (raw / (compressed[i] + len(stream.flush())) if raw else 1.0 for i, stream in enumerate(streams))
-    return r, r_long
 
 
 def _count_tokens(counts: Sequence[int] | None) -> dict[str, float | None]:

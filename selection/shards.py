@@ -33,14 +33,19 @@ class ShardWorker:
 
     def __init__(self, kind: StateKind, digests: Digests | None = None) -> None:
         self._kind, self._digests = kind, digests or Digests()
-        self._texts: list[bytes] = []
+        self._texts: list[bytes] | _EveryNth = []
         self._chosen = kind.start(self._digests)
         self._round = kind.start_round([], self._digests)
         self._is_stopped = False
 
     def hold(self, texts: Sequence[bytes]) -> None:
         """Append rows to the shard."""
+        assert isinstance(self._texts, list)
         self._texts.extend(texts)
+
+    def share(self, texts: Sequence[bytes], worker: int, workers: int) -> None:
+        """Refer to a pool that this worker's process holds: every ``workers``-th row from ``worker`` on is its own."""
+        self._texts = _EveryNth(texts, worker, workers)
 
     def fetch(self, rows: Sequence[int]) -> list[bytes]:
         """The texts of these rows of the shard."""
@@ -75,8 +80,20 @@ class ShardWorker:
         return sizes
 
 
+class _EveryNth:
+    """Every n-th of some texts, from ``first`` on."""
+
+    def __init__(self, texts: Sequence[bytes], first: int, step: int) -> None:
+        self._texts, self._first, self._step = texts, first, step
+
+    def __getitem__(self, row: int) -> bytes:
+        return self._texts[self._first + self._step * row]
+
+
 class Engine(Protocol):
-    """Workers that are asked all at once."""
+    """Workers that are asked all at once. ``shares_memory``: they run in this process and see its objects."""
+
+    shares_memory: bool
 
     @property
     def workers(self) -> int: ...
@@ -89,8 +106,8 @@ class ShardedPool:
     """The pool as one sequence of rows, whichever worker holds them.
 
     ``lengths``: bytes of each row. ``originals``: for each row, the index of the first row with the same bytes, which
-    is its own where no earlier row has them. ``texts`` is read once and not kept, so the rows of a generator are never
-    held twice.
+    is its own where no earlier row has them. A sequence of ``texts`` is used where it lies by workers that can see it;
+    others, and the rows of a generator, are read once and not kept, so that they are never held twice.
     """
 
     def __init__(self, engine: Engine, texts: Iterable[bytes]) -> None:
@@ -98,12 +115,17 @@ class ShardedPool:
         lengths: list[int] = []
         originals: list[int] = []
         seen: dict[bytes, int] = {}
+        is_shared = engine.shares_memory and isinstance(texts, Sequence)
+        if is_shared:
+            engine.ask("share", [(texts, worker, engine.workers) for worker in range(engine.workers)])
         for chunk in _split_chunks(texts):
             first = len(lengths)
             for row, text in enumerate(chunk, start=first):
                 lengths.append(len(text))
                 originals.append(seen.setdefault(hashlib.blake2b(text, digest_size=16).digest(), row))
             workers = engine.workers
+            if is_shared:
+                continue
             # A chunk need not start with a row of worker 0.
             engine.ask("hold", [(chunk[(worker - first) % workers :: workers],) for worker in range(workers)])
         self.lengths: Rows = np.array(lengths, dtype=np.int64)

@@ -106,7 +106,8 @@ def select_zip(
 ) -> Selection:
     """Select rows by ZIP until the budget is spent or the pool is empty.
 
-    ``texts`` are the rows' canonical texts; a generator is read once. ``token_counts``, one per row, are needed for a
+    ``texts`` are the rows' canonical texts; a generator is read once, a sequence is used where it lies.
+    ``token_counts``, one per row, are needed for a
     budget in tokens. Of rows with equal ratios the one that comes first in the pool is taken. A row without any bytes
     has no ratio and comes after all others. The result does not depend on ``workers`` or ``engine``.
 

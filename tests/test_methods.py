@@ -113,7 +113,7 @@ def test_a_report_counts_pool_and_selection() -> None:
     positions = (100, 50, 0)
     sources = ["web"] * 60 + [""] * 41
     report = describe_selection(
-        iter(texts),
+        texts,
         sources,
         Chosen(positions, {"select": 1.23456}),
         SelectionParams(method="random", rows=3),

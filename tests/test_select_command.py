@@ -457,14 +457,14 @@ def test_a_pool_that_changes_during_a_selection_is_noticed(pool: Path) -> None:
     read = read_pool(pool, PrepareParams())
     write_rows(pool, [conversation(seed) for seed in range(31)])
     with pytest.raises(EntropylawError, match=r"pool\.jsonl: changed while"):
-        next(read.stream_texts())
+        next(read.stream_records())
 
 
 def test_a_pool_is_read_again_as_it_was(pool: Path) -> None:
     read = read_pool(pool, PrepareParams())
     assert len(read) == 30 and read.numbers == list(range(1, 31)) and read.token_counts is None
     texts = [canonical(conversation(seed)) for seed in range(30)]
-    assert list(read.stream_texts()) == texts == [canonical_text(record).encode() for record in read.records]
+    assert list(read.texts) == texts == [canonical_text(record).encode() for record in read.records]
 
 
 SHIPPED = Path(__file__).parents[1]

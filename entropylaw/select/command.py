@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -220,10 +221,12 @@ def _write_selected_rows(
     _require_writable(common)
     tokenizer = common.tokenizer or (None if params.tokens is None else BASE_MODEL)
     with show_stages(_label_stages(method, "rows" if params.tokens is None else "tokens")) as progress:
-        pool = read_pool(common.pool, prepare, tokenizer, progress, reading_for(common.pool))
+        # Where the result goes there is room; the system's folder for temporary files may lie in memory.
+        folder = next(parent for parent in common.out.absolute().parents if parent.is_dir())
+        pool = read_pool(common.pool, prepare, tokenizer, progress, reading_for(common.pool), folder)
         chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
-        texts = pool.stream_texts("report", progress)
-        report = describe_selection(texts, pool.sources, chosen, params, pool.token_counts, pool.hashes)
+        measuring = functools.partial(progress, "report")
+        report = describe_selection(pool.texts, pool.sources, chosen, params, pool.token_counts, pool.hashes, measuring)
         pool.require_unchanged()
         copy_rows(common.pool, common.out, [pool.numbers[i] for i in chosen.positions], prepare.max_row_bytes)
     return report, {**pool.seconds, **chosen.seconds}
@@ -250,7 +253,6 @@ def _require_writable(common: CommonOptions) -> None:
 def _label_stages(method: Method, unit: str) -> dict[str, str]:
     return {
         "read": "reading rows",
-        "load": "loading rows",
         "score": "scoring rows",
         "embed": "embedding rows",
         "select": f"select {method}: {unit}",

@@ -1,7 +1,7 @@
 """The pool that rows are selected from, and what each method needs to know of it.
 
-A pool of 300,000 conversations is more than a gigabyte of text, and ZIP's workers hold all of it already. So a pool
-keeps what is small (row numbers, sources, token counts) and reads its file again where texts are needed.
+A pool of 300,000 conversations is more than a gigabyte of text. So a pool keeps what is small (row numbers, sources,
+token counts), and the texts in a temporary file. It reads its own file again where records are needed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
 from selection.framing import reference_text
 from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, RowFacts, SelectionParams, select_rows
+from selection.stored_texts import StoredTexts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,8 @@ class Pool:
     """A data file to select from; the sequences hold one item for each of its usable rows, in file order.
 
     ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
-    contents. ``token_counts``: tokens of the canonical texts, None where they were not counted. ``seconds``: what
-    reading and counting took.
+    contents. ``texts``: the canonical ones. ``token_counts``: their tokens, None where they were not counted.
+    ``seconds``: what reading and counting took.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Pool:
     numbers: list[int]
     hashes: list[str]
     sources: list[str]
+    texts: StoredTexts
     token_counts: list[int] | None
     seconds: dict[str, float]
     # A file that changes during a selection would have other rows at the same numbers.
@@ -78,10 +80,6 @@ class Pool:
             yield record
             if done % STREAM_STEP == 0:
                 progress(stage, done, len(self))
-
-    def stream_texts(self, stage: str = "load", progress: StageProgress = ignore_stages) -> Iterator[bytes]:
-        """The canonical texts, one at a time."""
-        return (canonical_text(record).encode() for record in self.stream_records(stage, progress))
 
     def stream_reference_texts(self) -> Iterator[bytes]:
         """The rows as the authors' program compresses them: as they stand in the file."""
@@ -113,9 +111,11 @@ def read_pool(
     tokenizer: Path | None = None,
     progress: StageProgress = ignore_stages,
     reading: Reading | None = None,
+    folder: Path | None = None,
 ) -> Pool:
     """Read a data file in any accepted format once, and count tokens where a ``tokenizer`` folder is given. The rows
-    that the stage `prepare` leaves out are left out here too. ``reading``: by default as ``prepare`` says.
+    that the stage `prepare` leaves out are left out here too. ``reading``: by default as ``prepare`` says. ``folder``:
+    where the temporary file of the texts lies.
 
     Raises DataError where that stage does, and EntropylawError when there is no such tokenizer.
     """
@@ -126,6 +126,7 @@ def read_pool(
     numbers: list[int] = []
     hashes: list[str] = []
     sources: list[str] = []
+    texts = StoredTexts(folder)
     token_counts: list[int] = []
     waiting: list[str] = []
     counting_seconds = 0.0
@@ -142,8 +143,10 @@ def read_pool(
         numbers.append(number)
         hashes.append(row_hash)
         sources.append(sys.intern(record.source))
+        text = canonical_text(record)
+        texts.append(text.encode())
         if count_tokens:
-            waiting.append(canonical_text(record))
+            waiting.append(text)
         if len(numbers) % STREAM_STEP == 0:
             count_waiting()
             progress("read", len(numbers), None)
@@ -151,9 +154,8 @@ def read_pool(
     seconds = {"read": time.perf_counter() - start - counting_seconds}
     if count_tokens:
         seconds["tokens"] = counting_seconds
-    return Pool(
-        path, prepare, reading, numbers, hashes, sources, token_counts if count_tokens else None, seconds, stamp
-    )
+    counts = token_counts if count_tokens else None
+    return Pool(path, prepare, reading, numbers, hashes, sources, texts, counts, seconds, stamp)
 
 
 def select_from_pool(
@@ -180,7 +182,7 @@ def select_from_pool(
         embeddings = _embed_rows(pool, progress)
         seconds["embed"] = time.perf_counter() - start
     chosen = select_rows(
-        pool.stream_reference_texts() if params.compat == "reference" else pool.stream_texts(progress=progress),
+        pool.stream_reference_texts() if params.compat == "reference" else pool.texts,
         len(pool),
         params,
         RowFacts(pool.token_counts, scores, embeddings),
@@ -226,7 +228,7 @@ def _read_grades(pool: Pool, progress: StageProgress) -> NDArray[np.float64]:
 
 def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
     """Unit vectors, shape (rows, 256), of the canonical texts."""
-    texts = [canonical_text(record)[:MAX_CHARACTERS] for record in pool.stream_records()]
+    texts = [text.decode()[:MAX_CHARACTERS] for text in pool.texts]
     done = 0
 
     def advance(embedded: int) -> None:
