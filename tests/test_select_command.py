@@ -542,7 +542,7 @@ def test_ctrl_c_is_one_line_in_every_command(run: Run, pool: Path, monkeypatch: 
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("monitor.measures.compression.profile_compression", interrupt)
+    monkeypatch.setattr("monitor.measures.compression.profile_texts", interrupt)
     result = CliRunner().invoke(app, ["compress", str(pool)])
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "entropylaw: stopped\n")
 
