@@ -144,5 +144,5 @@ def store_rows(rows: Iterable[HashedRecord], name: str | Path) -> StoredRows:
             handle.flush()
             return StoredRows.of_file(handle, name)
     except OSError as error:
-        cause = error.strerror or error
-        raise EntropylawError(f"{tempfile.gettempdir()}: no room for the rows of {name}: {cause}") from None
+        where = f"{tempfile.gettempdir()} (temporary rows of {name})"
+        raise EntropylawError(f"{where}: cannot be written: {error.strerror or error}") from None

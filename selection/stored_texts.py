@@ -91,7 +91,9 @@ class StoredTexts(Sequence[bytes]):
         return found
 
     def _name_cause(self, error: OSError) -> EntropylawError:
-        return EntropylawError(f"{self._folder}: no room for the texts of the pool: {error.strerror}")
+        return EntropylawError(
+            f"{self._folder} (temporary texts of the pool): cannot be written: {error.strerror or error}"
+        )
 
 
 def _close(file: IO[bytes]) -> None:

@@ -44,7 +44,11 @@ def count(strategy: str, processes: int | None, devices: int, **config: int) -> 
 
 def test_a_number_of_processes_without_a_strategy_is_refused() -> None:
     with pytest.raises(ParamsError, match="need a strategy"):
-        parse_section(LaunchParams, {"strategy": "single", "processes": 4, "config_file": None}, "launch")
+        parse_section(
+            LaunchParams,
+            {"strategy": "single", "processes": 4, "config_file": None, "command": None, "stages": []},
+            "launch",
+        )
 
 
 def test_processes_are_what_was_asked_for_or_the_devices_that_are_there() -> None:

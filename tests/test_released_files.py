@@ -236,8 +236,8 @@ def test_whoever_does_what_the_messages_say_of_params_yaml_ends_with_one_that_is
     while refusals := find_refusals(old_params):
         named += [do_what_is_said(old_params, message) for message in refusals]
     assert sorted(named) == [
-        "calibration.max_tokens", "prepare.ignore_keys", "probe.rows", "rules.coverage_loss", "rules.odd_rows",
-        "rules.odd_tails",
+        "calibration.max_tokens", "launch.command", "launch.stages", "prepare.ignore_keys", "probe.rows",
+        "rules.coverage_loss", "rules.odd_rows", "rules.odd_tails",
     ]  # fmt: skip
     assert parse_section(SECTIONS["rules"], old_params["rules"], "") == SECTIONS["rules"]()
     assert parse_section(SECTIONS["probe"], old_params["probe"], "").rows == SECTIONS["probe"]().rows

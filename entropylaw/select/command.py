@@ -222,7 +222,7 @@ def _write_selected_rows(
     tokenizer = common.tokenizer or (None if params.tokens is None else BASE_MODEL)
     with show_stages(_label_stages(method, "rows" if params.tokens is None else "tokens")) as progress:
         # Where the result goes there is room; the system's folder for temporary files may lie in memory.
-        folder = next(parent for parent in common.out.absolute().parents if parent.is_dir())
+        folder = next(parent for parent in common.out.parents if parent.is_dir())
         pool = read_pool(common.pool, prepare, tokenizer, progress, reading_for(common.pool), folder)
         chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
         measuring = functools.partial(progress, "report")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,18 +23,20 @@ WAIVE = ("waive", RULES[0], "--reason", "meant", "--owner", "ana", "--expires", 
 # Each command and the file that it is about to write.
 WRITING = [
     (("prepare", "rows.jsonl", "--out", "results/out.jsonl"), "results/out.jsonl"),
-    (("consistency", "rows.jsonl", "--rows", "results/rows.npy"), "results/rows.npy"),
+    (("consistency", "prepared.jsonl", "--rows", "results/rows.npy"), "results/rows.npy"),
+    # Rows that are not prepared go to a temporary file first.
+    (("consistency", "rows.jsonl", "--rows", "results/rows.npy"), f"{tempfile.gettempdir()} (temporary rows of rows."),
     pytest.param(
         ("compress", "rows.jsonl", "--out", "results/out.json"), "results/out.json", marks=pytest.mark.torture
     ),
     pytest.param(
         ("select", "random", "rows.jsonl", "--out", "results/some.parquet", "--rows", "900"),
-        "results/some.parquet",
+        "results (temporary texts of the pool)",
         marks=pytest.mark.torture,
     ),
     pytest.param(
         ("select", "random", "rows.jsonl", "--out", "results/some.jsonl.gz", "--rows", "900"),
-        "results/some.jsonl.gz",
+        "results (temporary texts of the pool)",
         marks=pytest.mark.torture,
     ),
     pytest.param(("report",), "results/plots/", marks=pytest.mark.torture),
@@ -51,6 +54,7 @@ def allow_no_bytes() -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     made = make_place(tmp_path_factory.mktemp("place"))
     made.run(*WAIVE)
+    made.run("prepare", "rows.jsonl", "--out", "prepared.jsonl")
     return made
 
 
