@@ -191,10 +191,9 @@ class DeflateSizeState:
     def _run(self, task: int, rows: _Rows, asked: NDArray[np.int64] = _FIRST) -> list[int]:
         """Do a task with the ``asked`` of ``rows``; their sizes where the task is counting."""
         sizes = np.zeros(len(asked), np.int64)
-        _do_task(
-            task, self._text, self._numbers, self._heads, self._links, self._counts, self._work,
-            rows.text, rows.starts, rows.own, rows.found, self._recent_heads, self._recent_links, asked, sizes,
-        )  # fmt: skip
+        state = self._text, self._numbers, self._heads, self._links, self._counts, self._work
+        known = rows.own, rows.found, self._recent_heads, self._recent_links
+        _do_task(task, state, rows.text, rows.starts, known, asked, sizes)
         return sizes.tolist()
 
 
@@ -290,49 +289,45 @@ def matches_zlib() -> bool:
 
 
 @_compiled
-def _do_task(
-    task, text, numbers, heads, links, counts, work, rows, starts, own, found, recent_heads, recent_links, asked, sizes
-):
+def _do_task(task, state, rows, starts, known, asked, sizes):
     """One entry for all, because loading compiled code takes longer than anything else at the start of a selection.
 
     ``rows``: the bytes of all rows. Row i is ``rows[starts[i] : starts[i + 1]]``; what is known of its positions
-    stands at the same indices of ``own`` and ``found``. ``asked``: the rows of the task. Their sizes are written into
-    ``sizes``.
+    stands at the same indices of the first two arrays of ``known``. ``asked``: the rows of the task. Their sizes are
+    written into ``sizes``.
     """
+    text, numbers, heads, links, counts, work = state
+    own, found, recent_heads, recent_links = known
     if task == _COUNT_KNOWN:
         _link_recent(text, numbers, heads, recent_heads, recent_links)
     if task in (_COUNT, _COUNT_KNOWN):
-        _settle(text, numbers, heads, links, counts, work, own, found, recent_heads, recent_links)
+        _settle(text, numbers, heads, links, counts, work, known)
     for i in range(len(asked)):
         first, last = starts[asked[i]], starts[asked[i] + 1]
         row = rows[first:last]
         if task == _APPEND:
-            _append(text, numbers, heads, links, counts, work, row, own, found, recent_heads, recent_links)
+            _append(text, numbers, heads, links, counts, work, row, known)
         elif task == _COUNT:
-            sizes[i] = _count_with(
-                text, heads, links, len(counts), work, row, own, found, recent_heads, recent_links, False
-            )
+            sizes[i] = _count_with(text, heads, links, len(counts), work, row, known, False)
         elif task == _LEARN:
             _learn_matches(text, numbers, heads, links, row, own[first:last])
         else:
-            sizes[i] = _count_with(
-                text, heads, links, len(counts), work, row, own[first:last], found[first:last],
-                recent_heads, recent_links, True,
-            )  # fmt: skip
+            its_own = own[first:last], found[first:last], recent_heads, recent_links
+            sizes[i] = _count_with(text, heads, links, len(counts), work, row, its_own, True)
     if task in (_COUNT, _COUNT_KNOWN):
         for position in range(work[_SETTLED_NUMBERS, _POSITION] - 1, numbers[_POSITION] - 1, -1):
             _unlink(text, position, numbers[_END], heads, links)
 
 
 @_compiled
-def _append(text, numbers, heads, links, counts, work, row, own, found, recent_heads, recent_links):
+def _append(text, numbers, heads, links, counts, work, row, known):
     """Read ``row``, at most a window of it, into the set."""
     if numbers[_END] + len(row) + _IN_PLACE > _CAPACITY:
         _drop_read_bytes(text, numbers, heads, links)
     end = numbers[_END]
     _write(row, text, end)
     numbers[_END] = end + len(row)
-    _read(text, numbers, heads, links, counts, work, _WAIT, _CAPACITY, own, found, recent_heads, recent_links)
+    _read(text, numbers, heads, links, counts, work, _WAIT, _CAPACITY, known)
 
 
 @_compiled
@@ -359,24 +354,22 @@ def _write(source, target, start):
 
 
 @_compiled
-def _settle(text, numbers, heads, links, counts, work, own, found, recent_heads, recent_links):
+def _settle(text, numbers, heads, links, counts, work, known):
     """Decide on the last positions of the set as far as no candidate can change it, so that it is done once for all."""
     settled_numbers, settled_counts = work[_SETTLED_NUMBERS], work[_SETTLED_COUNTS, : len(counts)]
     _write(numbers, settled_numbers, 0)
     _write(counts, settled_counts, 0)
-    _read(
-        text, settled_numbers, heads, links, settled_counts, work, _SETTLE, _CAPACITY, own, found,
-        recent_heads, recent_links,
-    )  # fmt: skip
+    _read(text, settled_numbers, heads, links, settled_counts, work, _SETTLE, _CAPACITY, known)
 
 
 @_compiled
-def _count_with(text, heads, links, symbols, work, row, own, found, recent_heads, recent_links, is_known):
+def _count_with(text, heads, links, symbols, work, row, known, is_known):
     """Count the bytes of the settled set with ``row`` at its end; the set stays as it is.
 
-    ``is_known``: the matches of the row's positions are in ``own`` and ``found``, so they need not be linked.
+    ``is_known``: the matches of the row's positions are in ``known``, so they need not be linked.
     """
     own_numbers, own_counts = work[_OWN_NUMBERS], work[_OWN_COUNTS, :symbols]
+    _, _, recent_heads, recent_links = known
     _write(work[_SETTLED_NUMBERS, :_NUMBERS], own_numbers, 0)
     _write(work[_SETTLED_COUNTS, :symbols], own_counts, 0)
     start, end = own_numbers[_POSITION], own_numbers[_END]
@@ -386,9 +379,7 @@ def _count_with(text, heads, links, symbols, work, row, own, found, recent_heads
     end += len(row)
     if is_known:
         _link_seam(text, own_numbers, end - len(row), end, recent_heads, recent_links)
-    _read(
-        text, own_numbers, heads, links, own_counts, work, _FINISH, known_from, own, found, recent_heads, recent_links
-    )
+    _read(text, own_numbers, heads, links, own_counts, work, _FINISH, known_from, known)
     if is_known:
         _unlink_seam(text, own_numbers, end - len(row), end, recent_heads, recent_links)
     for position in range(min(end - 3, known_from - 1), start - 1, -1):
@@ -464,11 +455,11 @@ def _unlink(text, position, end, heads, links):
 
 
 @_compiled
-def _read(text, numbers, heads, links, counts, work, until, known_from, own, found, recent_heads, recent_links):
+def _read(text, numbers, heads, links, counts, work, until, known_from, known):
     """zlib's lazy search: a match is taken unless one byte later there is a longer one.
 
-    ``until``: how far, one of _WAIT, _SETTLE and _FINISH. From ``known_from`` on, matches are in ``own`` and
-    ``found``, and no position is linked.
+    ``until``: how far, one of _WAIT, _SETTLE and _FINISH. From ``known_from`` on, matches are in ``known``, and
+    no position is linked.
     """
     position, end = numbers[_POSITION], numbers[_END]
     pending, length, match = numbers[_PENDING], numbers[_LENGTH], numbers[_MATCH]
@@ -485,10 +476,7 @@ def _read(text, numbers, heads, links, counts, work, until, known_from, own, fou
             if position < known_from:
                 length, match = _find_match(text, position, end, before, numbers[_NIL], heads, links)
             else:
-                length, match = _find_known_match(
-                    text, position, end, before, numbers, heads, links, known_from, own, found,
-                    recent_heads, recent_links,
-                )  # fmt: skip
+                length, match = _find_known_match(text, position, end, before, numbers, heads, links, known_from, known)
         if until == _SETTLE:
             # A match up to the end could be longer with more bytes, and strings up to the end cannot be linked yet.
             after = position + 1 if before < 3 or length > before else position - 1 + before
@@ -569,24 +557,18 @@ def _find_match(text, position, end, before, nil, heads, links):
 
 
 @_compiled
-def _find_known_match(
-    text, position, end, before, numbers, heads, links, start, own, found, recent_heads, recent_links
-):
+def _find_known_match(text, position, end, before, numbers, heads, links, start, known):
     """What `_find_match` finds at a position of a finalist, which begins at ``start``."""
     longest = min(_MAX_MATCH, end - position)
     if before >= longest:
         return 2, 0
-    place = position - start
+    own, place = known[0], position - start
     if numbers[_MOST_EARLIER] + own[place, _OWN_EARLIER] >= _CHAIN_AFTER_GOOD:
         slot = 2 * _hash3(text, position)
         patience = _CHAIN_AFTER_GOOD if before >= _GOOD_MATCH else _CHAIN
         if heads[0, slot + 1] + own[place, _OWN_EARLIER] >= patience:
-            return _walk_both(
-                text, position, longest, before, numbers[_NIL], heads[0, slot], patience, links, start, own
-            )
-    length, match = _search_set(
-        text, position, longest, numbers, heads, links, start, own, found, recent_heads, recent_links
-    )
+            return _walk_both(text, position, longest, before, numbers[_NIL], heads[0, slot], links, start, own)
+    length, match = _search_set(text, position, longest, numbers, heads, links, start, known)
     farthest = position - _MAX_DISTANCE
     if farthest > 0 and text[farthest] == text[position] and own[place, _OWN_LINK] == 0:
         # The farthest position of a match counts only as the head of its chain.
@@ -602,12 +584,13 @@ def _find_known_match(
 
 
 @_compiled
-def _search_set(text, position, longest, numbers, heads, links, start, own, found, recent_heads, recent_links):
+def _search_set(text, position, longest, numbers, heads, links, start, known):
     """The longest match in the set, of equals the nearest: its length (0: none) and position.
 
     A match in the finalist itself is nearer, so shorter ones than that are passed over. Matches that may reach into
     the finalist are not kept, because other bytes will follow them in the next set.
     """
+    own, found, recent_heads, recent_links = known
     place, shift = position - start, numbers[_SHIFT]
     limit = max(position - _MAX_DISTANCE, 0)
     length, match = np.int64(found[place, _SET_MATCH]), found[place, _SET_POSITION] - shift
@@ -622,8 +605,9 @@ def _search_set(text, position, longest, numbers, heads, links, start, own, foun
     least = max(np.int64(own[place, _OWN_MATCH]), length - 1, 2)
     first, tail = max(searched, limit + 1), start - _MAX_MATCH
     if searched >= numbers[_RECENT]:
+        recent = numbers[_RECENT], recent_heads, recent_links
         best, best_at, tail_best, tail_at = _search_recent(
-            text, position, longest, least, first, tail, numbers[_RECENT], heads, links, recent_heads, recent_links
+            text, position, longest, least, first, tail, heads, links, recent
         )
     else:
         best, best_at = _search_chains(text, position, longest, least, first, tail, heads, links)
@@ -677,27 +661,28 @@ def _search_chains(text, position, longest, least, first, last, heads, links):
 
 
 @_compiled
-def _search_recent(text, position, longest, least, first, tail, recent, heads, links, recent_heads, recent_links):
+def _search_recent(text, position, longest, least, first, tail, heads, links, recent):
     """The same as `_search_chains`, from ``first`` in the recent end of the set up to ``tail``, and from there on."""
+    begin, recent_heads, recent_links = recent
     best, best_at, tail_best, tail_at = 0, -1, 0, -1
     if least >= longest:
         return best, best_at, tail_best, tail_at
     if longest > 3:
         best = tail_best = max(least, 3)
         chain = 0 if best < _RECENT_SIZES[1] - 1 or longest < _RECENT_SIZES[1] else 1
-        at = recent + recent_heads[chain, _hash_recent(text, position, _RECENT_SIZES[chain])]
+        at = begin + recent_heads[chain, _hash_recent(text, position, _RECENT_SIZES[chain])]
         while at >= first and at >= tail:
             if tail_best < longest and text[at + tail_best] == text[position + tail_best]:
                 same = _count_same(text, at, position, longest)
                 if same > tail_best:
                     tail_best, tail_at = same, at
-            at = recent + recent_links[chain, at - recent]
+            at = begin + recent_links[chain, at - begin]
         while at >= first and best < longest:
             if text[at + best] == text[position + best]:
                 same = _count_same(text, at, position, longest)
                 if same > best:
                     best, best_at = same, at
-            at = recent + recent_links[chain, at - recent]
+            at = begin + recent_links[chain, at - begin]
         if best_at < 0:
             best = 0
     if least == 2 and best_at < 0:
@@ -817,8 +802,9 @@ def _walk_like_zlib(text, position, longest, before, nil, nearest, patience, lin
 
 
 @_compiled
-def _walk_both(text, position, longest, before, nil, nearest, patience, links, start, own):
+def _walk_both(text, position, longest, before, nil, nearest, links, start, own):
     """`_walk_like_zlib` along the chain of a finalist, which begins at ``start``, and then along that of the set."""
+    patience = _CHAIN_AFTER_GOOD if before >= _GOOD_MATCH else _CHAIN
     best, found = before, 0
     limit = max(position - _MAX_DISTANCE, 0)
     link = np.int64(own[position - start, _OWN_LINK])
