@@ -84,7 +84,19 @@ def list_children(process: psutil.Process) -> list[psutil.Process]:
 @pytest.fixture
 def selecting(place: Place) -> Iterator[subprocess.Popen[str]]:
     """`select` with two workers, which are there."""
-    words = ("select", "zip", "many.jsonl", "--out", "chosen.jsonl", "--rows", "30000", "--workers", "2")
+    words = (
+        "select",
+        "zip",
+        "many.jsonl",
+        "--out",
+        "chosen.jsonl",
+        "--rows",
+        "30000",
+        "--workers",
+        "2",
+        "--engine",
+        "processes",
+    )
     process = place.start(words)
     deadline = time.monotonic() + 300
     while sum("spawn_main" in " ".join(child.cmdline()) for child in list_children(psutil.Process(process.pid))) < 2:
