@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,7 @@ def read_prepared_texts(path: str | Path) -> Iterator[tuple[str, bytes]]:
                 yield row.source, text
     except (OSError, ValueError, RecursionError):
         # The reader of records says what is wrong, and where.
-        for _ in read_prepared(path):
-            pass
+        deque(read_prepared(path), maxlen=0)
         raise
     if not read:
         next(read_prepared(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -84,12 +85,10 @@ def flag_alike(keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: f
 def _choose_loops() -> tuple[_HashShingles, _SketchSets]:
     # numba is missing for new Pythons, and fails where it cannot write its cache. numpy gives the same, more slowly.
     if is_worth_compiling():
-        try:
+        with contextlib.suppress(ImportError, RuntimeError):
             from monitor.measures import sketch_loops
 
             return sketch_loops.hash_shingles, sketch_loops.sketch_sets
-        except (ImportError, RuntimeError):
-            pass
     return shingles.hash_shingles, similarity_sketch.sketch_sets
 
 
