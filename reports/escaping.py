@@ -151,3 +151,12 @@ def log_json(result: Any) -> str:
     # In JSON "##" can only be inside a string, where the escape reads back as the same character.
     text = json.dumps(json.loads(to_json(result)), indent=2).replace("##", "#\\u0023")
     return hide_credentials(text) + "\n"
+
+
+def escape_text(text: str) -> str:
+    r"""A text with its lines and blanks as they are, and everything visible, for a page that escapes markup itself.
+
+    >>> escape_text("a\n  b\x1b")
+    'a\n  b\\x1b'
+    """
+    return _escape(hide_credentials(text), kept="\n\t")

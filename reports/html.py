@@ -24,7 +24,7 @@ def render_html(data: ReportData, figures: Figures) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
-        finalize=_show,
+        finalize=show_value,
         keep_trailing_newline=True,
         lstrip_blocks=True,
         trim_blocks=True,
@@ -50,6 +50,6 @@ def render_html(data: ReportData, figures: Figures) -> str:
     )
 
 
-def _show(value: Any) -> Any:
+def show_value(value: Any) -> Any:
     """Escape invisible characters of plain strings; markup that the templates built themselves stays as it is."""
     return escape_invisible(value) if type(value) is str else value
