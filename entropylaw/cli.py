@@ -15,7 +15,9 @@ from corpus.errors import EntropylawError
 from corpus.interrupts import end_with_starter, interrupt_code, stop_interrupting
 from entropylaw import __version__, compare, evaluate, history, lint, measure, rate, train, verdict
 from entropylaw.backfill import command as backfill
+from entropylaw.blame import command as blame
 from entropylaw.demo import command as demo
+from entropylaw.diff import command as diff
 from entropylaw.doctor import command as doctor
 from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
@@ -154,6 +156,8 @@ _add(DAILY, "accept", history.accept, "Record the version; later ones are compar
 _add(DAILY, "history", history.show_history, "List the accepted versions and their numbers.")
 _add(DAILY, "waive", history.waive, "Overrule a rule for the version under test.")
 _add(DAILY, "compare", compare.compare, "Show R, L and C of two files or Git revisions.")
+_add(DAILY, "diff", diff.diff, "Show the rows that two files or revisions differ in.")
+_add(DAILY, "blame", blame.blame, "Show where the flagged rows come from, and who brought them.")
 _add(DAILY, "rate", rate.rate, "Have a judge grade the answers of some rows.")
 _add(STAGES, "prepare", measure.prepare, "Write the rows in canonical form; list those left out.")
 _add(STAGES, "compress", measure.compress, "Measure R, the compression ratio.")

@@ -82,9 +82,7 @@ def diff_rows(
     moved = flag_moved(kept.a)
 
     contents = find_contents(gone, new) if len(same.a) else {}
-    ids = RowHashes(
-        np.concatenate([hashes_a.digests, hashes_b.digests, RowHashes.of(list(contents)).digests])
-    ).number()
+    ids = RowHashes(np.concatenate([hashes_a.digests, hashes_b.digests, RowHashes.of(list(contents)).digests])).number()
     ids_a, ids_b, ids_same = np.split(ids, [len(a), len(a) + len(b)])
     count = int(ids.max()) + 1 if len(ids) else 0
     # Of each content: the number in A and B of the first row that is kept, 0 where none is.

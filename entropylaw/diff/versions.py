@@ -116,7 +116,9 @@ def read_pair(a: DataFile, b: DataFile, report: StageProgress) -> VersionPair:
         pairs = pair_copies(hashed[0][1].hashes, hashed[1][1].hashes)
         same = KeptRows(*(part.numbers[some] for (_, part), some in zip(hashed, pairs, strict=True)))
         parsed = [
-            parse_lines(file, reading, path, part.numbers, np.delete(part.numbers, some), partial(report, f"{READ} {s}"))
+            parse_lines(
+                file, reading, path, part.numbers, np.delete(part.numbers, some), partial(report, f"{READ} {s}")
+            )
             for file, reading, (path, part), some, s in zip(files, readings, hashed, pairs, SIDES, strict=True)
         ]
         totals = [len(part.numbers) for _, part in hashed]

@@ -15,6 +15,8 @@ from reports.row_diff.marked_words import shorten
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+# Sources in the table, those with most changed rows.
+MAX_SOURCES = 30
 # Characters of a text that are shown; the file has the rest.
 MAX_TEXT = 4000
 
@@ -34,7 +36,12 @@ def render_html_diff(view: DiffView, rows: Iterable[ChangedRow]) -> str:
     )
     environment.filters |= {"count": format_count, "marked": _mark}
     return environment.get_template("diff.html.j2").render(
-        view=view, groups=group_kinds(rows), kinds=CHANGE_KINDS, kind_words=KIND_WORDS, numbered=NUMBERED_FROM
+        view=view,
+        sources=list(view.sources.items())[:MAX_SOURCES],
+        groups=group_kinds(rows),
+        kinds=CHANGE_KINDS,
+        kind_words=KIND_WORDS,
+        numbered=NUMBERED_FROM,
     )
 
 
@@ -46,5 +53,5 @@ def _mark(row: ChangedRow) -> Markup:
     if row.words:
         parts = [Markup(tags[part.mark]).format(escape_text(part.text)) for part in shorten(row.words)]  # nosec B704
         return Markup("").join(parts)
-    text = row.place.text or ""
+    text = (row.place.text or "").rstrip("\n")
     return escape(escape_text(text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"))

@@ -35,7 +35,8 @@ def render_text_diff(view: DiffView, rows: Iterable[ChangedRow]) -> Iterator[str
         if row.kind != last:
             yield from _tell_more(view, last, shown)
             yield ""
-            yield f"{row.kind.upper()}: {format_count(view.kinds[row.kind].chosen)} rows"
+            count = view.kinds[row.kind].chosen
+            yield f"{row.kind.upper()}: {count:,} row{'s' if count != 1 else ''}"
             shown, last = 0, row.kind
         shown += 1
         yield from _list_row(row, view)
@@ -51,7 +52,7 @@ def _describe_side(side: SideView) -> str:
 
 def _list_sources(view: DiffView) -> Iterator[str]:
     kinds = [kind for kind in CHANGE_KINDS if kind != "moved"]
-    if len(view.sources) < 2 and "" in view.sources or not view.sources:
+    if (len(view.sources) < 2 and "" in view.sources) or not view.sources:
         return
     yield ""
     yield f"{'SOURCE':<{SOURCE_WIDTH}}" + "".join(f"{kind:>10}" for kind in kinds)
