@@ -83,8 +83,9 @@ def blame_rows(
     for row in verdict.rows:
         flagged[row.dataset][row.row].append(row)
     return tuple(
-        _blame_dataset(dataset, verdict.measurements[dataset].rows, rows, origins.get(dataset, {}))
+        _blame_dataset(dataset, measured.rows, rows, origins.get(dataset, {}))
         for dataset, rows in flagged.items()
+        if (measured := verdict.measurements.get(dataset))
     )
 
 

@@ -52,7 +52,7 @@ def _join(blocks: Iterable[str]) -> str:
 
 def _verdict(data: ReportData, level: int) -> list[str]:
     title = f"{data.words.icon} {data.words.word}: {escape_markdown(data.headline)}"
-    return [f"{'#' * level} {title}", escape_markdown(data.summary)]
+    return [f"{'#' * level} {title}", escape_markdown(data.summary), *map(escape_markdown, data.blame)]
 
 
 def _beside(data: ReportData) -> list[str]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from monitor.blame import blame_rows
 from monitor.gate import decide_gate
 from monitor.lineage import find_own
 from monitor.verdict import Forecast, Status, Verdict, Version
 from monitor.waivers import Waiver
 from reports.advice import REPAIR, Step, list_steps, write_headline
+from reports.blame import write_blame_line
 from reports.dataset_view import DatasetView, view_dataset
 from reports.excerpts import Excerpt, cut_excerpt
 from reports.law_view import LawView, view_law
@@ -35,8 +37,9 @@ class ReportData:
     ``rules``: the worst results first. ``excerpts``: texts of the shown rows, by content hash. ``files``: the data file
     of each dataset, where it is known. ``versions``: of many the latest ones. ``left_out``: a sentence on the others,
     empty where there are none. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of models
-    trained on this version, empty as long as there are none. ``notes``: what the branch changed beside its data, such
-    as thresholds; a sentence each.
+    trained on this version, empty as long as there are none. ``blame``: where the flagged rows come from, a sentence
+    for each dataset that has some. ``notes``: what the branch changed beside its data, such as thresholds; a sentence
+    each.
     """
 
     status: Status
@@ -60,6 +63,7 @@ class ReportData:
     waivers: tuple[WaiverView, ...]
     config_fingerprint: str
     tool_version: str
+    blame: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -114,6 +118,7 @@ def build_report_data(
         waivers=waiver_views,
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
+        blame=tuple(map(write_blame_line, blame_rows(verdict))),
     )
 
 
@@ -146,4 +151,5 @@ def show_stale(data: ReportData, reason: str) -> ReportData:
         datasets=(),
         forecast=None,
         waivers=(),
+        blame=(),
     )

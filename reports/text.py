@@ -22,6 +22,7 @@ def render_text(data: ReportData) -> str:
     blocks = [
         wrap(f"{data.words.icon} {data.words.word.upper()}: {data.headline}"),
         wrap(data.summary),
+        [line for sentence in data.blame for line in wrap(sentence)],
         _list_beside(data),
         _list_checks(data.rules),
         _list_measures(data),

@@ -46,7 +46,7 @@ def blame(
     from entropylaw.repository.results import load_verdict
     from entropylaw.terminal import show_stages
     from monitor.blame import blame_rows
-    from reports.blame import render_markdown_blame, render_text_blame
+    from reports.blame_tables import render_markdown_blame, render_text_blame
 
     found = load_verdict(verdict)
     origins: dict[str, Mapping[str, Origin]] = {}
