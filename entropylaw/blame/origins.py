@@ -14,7 +14,7 @@ from corpus.formats import Reading
 from corpus.progress import StageProgress
 from entropylaw.repository.committed_data import copy_data
 from entropylaw.repository.data_commits import follow_data, list_data_commits
-from entropylaw.repository.git import is_shallow, run_git
+from entropylaw.repository.git import has_parent, list_parents, run_git
 from entropylaw.repository.rows import decide_rows
 from entropylaw.terminal import count_rows
 from monitor.blame import Origin
@@ -81,11 +81,11 @@ def find_origins(past: PastRows) -> tuple[dict[str, Origin], list[str]]:
     while first > 0 and past.find(commits[first]):
         first, step = max(0, first - step), step * 2
     found = bisect_rows(commits[first:], committed, past.find)
-    if is_shallow() and commits and past.find(commits[0]):
-        oldest = {row for row, commit in found.items() if commit == commits[0]}
+    cut_off = {commit for commit in set(found.values()) if is_boundary(commit)}
+    if oldest := {row for row, commit in found.items() if commit in cut_off}:
         found = {row: commit for row, commit in found.items() if row not in oldest}
         notes.append(
-            f"{len(oldest):,} of the flagged contents are in the oldest commit of this shallow clone already: "
+            f"{len(oldest):,} of the flagged contents are in the oldest commits of this shallow clone already: "
             "`git fetch --unshallow` gets older ones."
         )
     described = {commit: describe_commit(commit) for commit in set(found.values())}
@@ -121,10 +121,15 @@ def bisect_rows(commits: Sequence[str], rows: frozenset[str], find: Callable[[st
 
 def list_branch(commit: str) -> list[str]:
     """The commits that a merge brought to the main line, oldest first; none where the commit is no merge."""
-    parents = run_git("rev-list", "--parents", "-1", commit).split()[1:]
+    parents = list_parents(commit)
     if len(parents) != 2:
         return []
     return run_git("rev-list", "--first-parent", "--reverse", f"{parents[0]}..{parents[1]}").split()
+
+
+def is_boundary(commit: str) -> bool:
+    """Whether a shallow clone leaves out what came before a commit, so that it may have brought nothing."""
+    return has_parent(commit) and not list_parents(commit)
 
 
 def describe_commit(commit: str) -> Origin:

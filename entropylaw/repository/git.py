@@ -95,6 +95,11 @@ def has_parent(commit: str) -> bool:
     return "\nparent " in head
 
 
+def list_parents(commit: str) -> list[str]:
+    """The commits before a commit that this clone has: two of a merge, none of the first."""
+    return run_git("rev-list", "--parents", "-1", commit).split()[1:]
+
+
 def find_merge_base(one: str, other: str) -> str:
     """The commit at which two branches parted; empty where this clone has none."""
     return run_git("merge-base", one, other)
