@@ -120,6 +120,21 @@ def test_rows_that_a_rule_flags_are_found_by_their_content(diff: Diff, tmp_path:
     assert "flagged: damage" in diff("a.jsonl", "b.jsonl").stdout
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_near_copy_that_is_flagged_is_shown_with_its_twin(diff: Diff, tmp_path: Path, suffix: str) -> None:
+    rows = [chat(f"Tell me about city {i}", " ".join(f"word{i * 7 + j}" for j in range(20))) for i in range(30)]
+    near = chat("Tell me about it", rows[12]["completion"] + " and more")
+    write_rows(tmp_path / f"a.{suffix}", rows)
+    write_rows(tmp_path / f"b.{suffix}", [*rows, near])
+    words = (f"a.{suffix}", f"b.{suffix}", "--format", "jsonl")
+    *_, row = read_lines(diff(*words))
+    assert "like" not in row
+    flagged = FlaggedRow(31, row["b"]["hash"], "mail", "sft", "copies", 1.0, "share of the rows")
+    write_json(tmp_path / VERDICT, replace(sample_verdict("risky"), rows=(flagged,)))
+    *_, row = read_lines(diff(*words))
+    assert row["like"] == 13 and row["like_share"] > 0.7
+
+
 def test_the_limit_says_how_many_more_there_are(diff: Diff, tmp_path: Path) -> None:
     rows = [chat(f"Question {i}", f"Answer {i}") for i in range(50)]
     write_rows(tmp_path / "a.jsonl", rows[:10])

@@ -116,7 +116,8 @@ def diff(
                 pair.same,
                 lambda gone, new: pair.find_contents(gone, new, report),
             )
-        selection = ChangeSelection(pair, changes, filters, flagged, text, shown or None)
+            selection = ChangeSelection(pair, changes, filters, flagged, text, shown or None)
+            selection.find_near_twins(partial(report, SEARCH))
         view = selection.view()
         pair.require_unchanged()
         write_diff(view, selection.list_rows(), format, out)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from corpus.files import NumberedFile, dataset_root, find_row, is_hub_name, number_files
+from corpus.progress import Progress
 from corpus.records import HashedRecord, canonical_text
 from corpus.row_facts import count_characters, hashes_of, numbers_of
 from corpus.stored_rows import StoredRows
+from entropylaw.diff.near_twins import NearTwin, find_near_twins
 from entropylaw.diff.versions import DiffedVersion, VersionPair
 from monitor.row_diff import CHANGE_KINDS, ChangeKind, RowChanges
 from reports.row_diff.changed_rows import ChangedRow, DiffView, KindCount, RowPlace, SideView
@@ -22,6 +24,10 @@ from reports.row_diff.marked_words import mark_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# The rule that flags rows for being like others.
+COPIES = "copies"
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,17 @@ class ChangeSelection:
     ) -> None:
         self.pair, self.changes, self.filters = pair, changes, filters
         self.flagged, self.with_text, self.limit = flagged, with_text, limit
+        self._near: dict[int, NearTwin] = {}
         self._files = {id(version): _number_parts(version) for version in (pair.a, pair.b)}
+
+    def find_near_twins(self, progress: Progress) -> None:
+        """Look for the rows that those flagged by the rule `copies` are most like; an exact copy has its twin."""
+        if not any(COPIES in rules for rules in self.flagged.values()):
+            return
+        rows, hashes = self.pair.b.parsed.rows, hashes_of(self.pair.b.parsed.rows)
+        changed = np.union1d(self.changes.added, self.changes.edited).tolist()
+        flagged = [rows[i] for i in changed if COPIES in self.flagged.get(hashes[i], ())]
+        self._near = find_near_twins(self.pair.b, {row.record.row: row for row in flagged}, progress)
 
     def view(self) -> DiffView:
         """The result without its rows."""
@@ -194,6 +210,7 @@ class ChangeSelection:
     ) -> ChangedRow:
         a = None if before is None else self._place(self.pair.a, before, past)
         b = None if after is None else self._place(self.pair.b, after)
+        near = self._near.get(b.row) if b and not past else None
         is_edit, is_copy = kind == "edited", kind == "copied"
         words = mark_words(a.text, b.text) if is_edit and a and b and a.text is not None and b.text is not None else ()
         return ChangedRow(
@@ -203,6 +220,8 @@ class ChangeSelection:
             changed=str(self.changes.changed[i]) if is_edit else None,
             twin=int(self.changes.twin[i]) if is_copy else None,
             twin_in_a=int(self.changes.twin_past[i]) or None if is_copy else None,
+            like=near.row if near else None,
+            like_share=near.share if near else None,
             rules=self.flagged.get(after.hash, ()) if after else (),
             words=tuple(words),
         )

@@ -100,6 +100,8 @@ class ChangedRow:
     changed: str | None = None
     twin: int | None = None
     twin_in_a: int | None = None
+    like: int | None = None
+    like_share: float | None = None
     rules: tuple[str, ...] = ()
     words: tuple[MarkedText, ...] = ()
 
@@ -112,6 +114,13 @@ class ChangedRow:
 
     def describe(self, view: DiffView) -> str:
         """What happened to it, in words, without its text."""
+        if self.like is None:
+            return self._tell_change(view)
+        return (
+            f"{self._tell_change(view)}; {self.like_share:.0%} of its runs of three words stand in row {self.like} of B"
+        )
+
+    def _tell_change(self, view: DiffView) -> str:
         here = self.place
         if self.a is not None and self.b is not None and self.kind == "edited":
             what = EDIT_WORDS.get(self.changed or "", self.changed or "")

@@ -20,6 +20,8 @@ def render_json_diff(view: DiffView, rows: Iterable[ChangedRow]) -> Iterator[str
             fields["changed"] = row.changed
         if row.kind == "copied":
             fields |= {"twin": row.twin, "twin_in_a": row.twin_in_a}
+        if row.like is not None:
+            fields |= {"like": row.like, "like_share": row.like_share}
         if row.words:
             fields["words"] = row.words
         yield _write(fields)
