@@ -17,13 +17,15 @@ def write_blame_line(blame: Blame) -> str:
     total = len(blame.rows)
     parts = []
     if blame.commits:
-        named = [
-            f"{count:,} {'of ' + format(total, ',') + ' came ' if i == 0 else ''}with commit {origin.short} "
-            f"by {origin.author}"
-            for i, (origin, count) in enumerate(blame.commits[:NAMED_COMMITS])
-        ]
+        named = [f"{count:,} with commit {origin.short} by {origin.author}" for origin, count in blame.commits]
+        (_, most), *_ = blame.commits
+        part = f"all {total:,}" if most == total else f"{most:,} of {total:,}"
+        named[0] = f"{part} came{named[0].removeprefix(f'{most:,}')}"
         more = len(blame.commits) - NAMED_COMMITS
-        parts.append(", ".join(named) + (f", others with {more:,} more commit{'s' * (more > 1)}" if more > 0 else ""))
+        parts.append(
+            ", ".join(named[:NAMED_COMMITS])
+            + (f", others with {more:,} more commit{'s' * (more > 1)}" if more > 0 else "")
+        )
     else:
         parts.append(f"{total:,} in {blame.dataset}")
     source, of_source = next(iter(blame.sources.items()))

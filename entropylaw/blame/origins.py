@@ -81,8 +81,8 @@ def find_origins(past: PastRows) -> tuple[dict[str, Origin], list[str]]:
     while first > 0 and past.find(commits[first]):
         first, step = max(0, first - step), step * 2
     found = bisect_rows(commits[first:], committed, past.find)
-    cut_off = {commit for commit in set(found.values()) if is_boundary(commit)}
-    if oldest := {row for row, commit in found.items() if commit in cut_off}:
+    boundary = {commit for commit in set(found.values()) if is_boundary(commit)}
+    if oldest := {row for row, commit in found.items() if commit in boundary}:
         found = {row: commit for row, commit in found.items() if row not in oldest}
         notes.append(
             f"{len(oldest):,} of the flagged contents are in the oldest commits of this shallow clone already: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from itertools import chain
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpus.errors import EntropylawError, NotAssessedError
-from entropylaw.options import Out
+from entropylaw.options import Out, take_options
 from entropylaw.pipeline_command import Place
 from entropylaw.printing import note, print_document, say
 from entropylaw.repository.layout import SFT, VERDICT
 
 if TYPE_CHECKING:
+    from entropylaw.diff.selection import Filters
     from monitor.row_diff import ChangeKind
     from reports.row_diff.changed_rows import ChangedRow, DiffView
 
@@ -43,14 +45,48 @@ class Kind(StrEnum):
 LIMITS = {DiffFormat.text: 20, DiffFormat.html: 200, DiffFormat.jsonl: 0}
 
 
+@dataclass(frozen=True)
+class Listing:
+    """Which of the rows that changed are listed."""
+
+    kind: Annotated[
+        list[Kind] | None, typer.Option(help="Only rows that changed in this way; may be repeated.", show_default=False)
+    ] = None
+    source: Annotated[
+        list[str] | None, typer.Option(help="Only rows of this source; may be repeated.", show_default=False)
+    ] = None
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Only rows that this rule of results/verdict.json flags, or `all` rules; may be repeated.",
+            show_default=False,
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="List so many rows of each kind; 0: all.", show_default="20; 200 in html; all in jsonl"
+        ),
+    ] = None
+
+    def filters(self) -> Filters:
+        from entropylaw.diff.selection import Filters
+
+        kinds: tuple[ChangeKind, ...] = tuple(item.value for item in self.kind or ())
+        return Filters(tuple(self.source or ()), tuple(self.rule or ()), kinds)
+
+
+@take_options
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", parser=Place, help=VERSION_HELP, show_default=False)],
     b: Annotated[
         str | None,
         typer.Argument(
-            metavar="[B]", parser=Place, help=VERSION_HELP, show_default="the data of params.yaml as it is now"
+            metavar="B", parser=Place, help=VERSION_HELP, show_default="the data of params.yaml as it is now"
         ),
     ] = None,
+    listing: Listing = Listing(),
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -61,26 +97,6 @@ def diff(
     text: Annotated[bool, typer.Option("--text", help="Show the texts, in edited rows the words marked.")] = False,
     format: Annotated[DiffFormat, typer.Option(help="How to show it.")] = DiffFormat.text,
     out: Out = None,
-    kind: Annotated[
-        list[Kind] | None, typer.Option(help="Only rows that changed in this way; may be repeated.", show_default=False)
-    ] = None,
-    source: Annotated[
-        list[str] | None, typer.Option(help="Only rows of this source; may be repeated.", show_default=False)
-    ] = None,
-    rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RULE",
-            help="Only rows that this rule of results/verdict.json flags, or `all` rules; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="List so many rows of each kind; 0: all.", show_default="20; 200 in html; all in jsonl"
-        ),
-    ] = None,
 ) -> None:
     """Show which rows were added, removed, edited, moved or copied between two data files or Git revisions.
 
@@ -89,7 +105,7 @@ def diff(
 
     Example: entropylaw diff HEAD~1 --kind edited --text
     """
-    from entropylaw.diff.selection import ChangeSelection, Filters
+    from entropylaw.diff.selection import ChangeSelection
     from entropylaw.diff.versions import HASH, READ, SEARCH, SIDES, read_pair
     from entropylaw.repository.datasets import locate_dataset, main_dataset
     from entropylaw.repository.revisions import locate_data
@@ -98,10 +114,9 @@ def diff(
 
     name = dataset or main_dataset()
     arguments = (a, b if b is not None else locate_dataset(name).as_posix())
-    flagged = read_flagged(rule or ())
-    kinds: tuple[ChangeKind, ...] = tuple(item.value for item in kind or ())
-    filters = Filters(tuple(source or ()), tuple(rule or ()), kinds)
-    shown = LIMITS[format] if limit is None else limit
+    filters = listing.filters()
+    flagged = read_flagged(filters.rules)
+    shown = LIMITS[format] if listing.limit is None else listing.limit
     stages = [f"{stage} {side}" for stage in ("fetch MiB", HASH, READ) for side in SIDES]
     with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder:
         with show_stages({stage: stage for stage in [*stages, SEARCH]}) as report:

@@ -13,9 +13,9 @@ NUMBERED_FROM = "Rows are numbered from 1 in the file of their version."
 
 # What an edit changed, by `monitor.measures.row_edits`.
 EDIT_WORDS = {
-    "form": "case, spacing or punctuation",
-    "answer": "the answer",
-    "prompt": "the prompt",
+    "form": "only case, spacing or punctuation edited",
+    "answer": "answer edited",
+    "prompt": "prompt edited",
     "exchanged": "prompt and answer exchanged",
 }
 KIND_WORDS: dict[ChangeKind, str] = {
