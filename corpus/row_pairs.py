@@ -1,4 +1,4 @@
-"""Rows of two versions that are equal, one by one: the n-th copy of a row is the n-th copy in the other version."""
+"""Rows of two versions that are equal, one by one: which copy of a row in one is which copy in the other."""
 
 from __future__ import annotations
 
@@ -26,6 +26,26 @@ def pair_copies(a: RowHashes, b: RowHashes) -> tuple[NDArray[np.int64], NDArray[
     _, in_a, in_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
     order = np.argsort(in_b, kind="stable")
     return in_a[order].astype(np.int64), in_b[order].astype(np.int64)
+
+
+def pair_rows(a: RowHashes, b: RowHashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As ``pair_copies``, but copies that follow the same row come first: a copy that was put in front of a row does
+    not take its place.
+
+    >>> a, b = RowHashes.of(["0" * 32, "1" * 32]), RowHashes.of(["1" * 32, "0" * 32, "1" * 32])
+    >>> [side.tolist() for side in pair_rows(a, b)]
+    [[0, 1], [1, 2]]
+    """
+    numbers = RowHashes(np.concatenate([a.digests, b.digests])).number().astype(np.uint64)
+    parts = numbers[: len(a)], numbers[len(a) :]
+    # What a row says, and what the row before it says; a first row follows a number that none has.
+    none = np.array([len(numbers)], dtype=np.uint64)
+    in_a, in_b = pair_copies(*(RowHashes(np.stack([p, np.append(none, p)[: len(p)]], axis=1)) for p in parts))
+    rest_a, rest_b = (np.delete(np.arange(len(p)), some) for p, some in zip(parts, (in_a, in_b), strict=True))
+    more_a, more_b = pair_copies(RowHashes(a.digests[rest_a]), RowHashes(b.digests[rest_b]))
+    in_a, in_b = np.append(in_a, rest_a[more_a]), np.append(in_b, rest_b[more_b])
+    order = np.argsort(in_b, kind="stable")
+    return in_a[order], in_b[order]
 
 
 def _number_copies(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

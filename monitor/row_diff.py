@@ -11,7 +11,7 @@ import numpy as np
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of, numbers_of
 from corpus.row_hashes import RowHashes
-from corpus.row_pairs import flag_moved, pair_copies
+from corpus.row_pairs import flag_moved, pair_copies, pair_rows
 from corpus.row_sides import split_sides
 from monitor.measures.row_edits import ANSWER, EXCHANGED, FORM, PROMPT
 from monitor.measures.row_table import NO_KEY, measure_side_keys
@@ -70,13 +70,13 @@ def diff_rows(
     ``a``, ``b``: the rows of each version, but for those that are known to be the ``same`` in both and need not be
     read. ``find_contents``: looks among those for a content.
 
-    Rows are the same by their content hash; the n-th copy of a row in A is kept as the n-th copy in B. A row was edited
-    if A had no row of its content, and a row that is gone altogether had the same prompt or the same answer, as
+    Rows are the same by their content hash; which copy of a row is which, ``pair_rows`` says. A row was edited if A had
+    no row of its content, and a row that is gone altogether had the same prompt or the same answer, as
     ``row_edits.find_edits`` has it.
     """
     hashes_a, hashes_b = hashes_of(a), hashes_of(b)
     numbers_a, numbers_b = numbers_of(a), numbers_of(b)
-    kept_a, kept_b = pair_copies(hashes_a, hashes_b)
+    kept_a, kept_b = pair_rows(hashes_a, hashes_b)
     gone, new = (_others(kept, len(rows)) for kept, rows in ((kept_a, a), (kept_b, b)))
     kept = _join_kept(same, numbers_a[kept_a], numbers_b[kept_b])
     moved = flag_moved(kept.a)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from corpus.files import write_rows
 from corpus.progress import ignore_stages
 from corpus.row_hashes import RowHashes
-from corpus.row_pairs import flag_moved, pair_copies
+from corpus.row_pairs import flag_moved, pair_copies, pair_rows
 from entropylaw.diff.versions import VersionPair, read_pair
 from entropylaw.repository.revisions import DataFile
 from monitor.row_diff import RowChanges, diff_rows
@@ -161,6 +161,23 @@ def test_the_nth_copy_is_paired_with_the_nth(a: list[int], b: list[int]) -> None
         if which < len(places):
             expected.append((places[which], j))
     assert found == expected
+
+
+@given(st.lists(st.integers(0, 4), max_size=12), st.lists(st.integers(0, 4), max_size=12))
+def test_as_many_copies_are_paired_whatever_stands_around_them(a: list[int], b: list[int]) -> None:
+    hashes = [RowHashes.of([f"{n:032x}" for n in rows]) for rows in (a, b)]
+    in_a, in_b = (side.tolist() for side in pair_rows(*hashes))
+    assert [a[i] for i in in_a] == [b[j] for j in in_b] and in_b == sorted(in_b)
+    assert len(set(in_a)) == len(in_a) == (Counter(a) & Counter(b)).total()
+
+
+def test_a_copy_put_in_front_does_not_take_the_place_of_its_row(tmp_path: Path) -> None:
+    rows = [(f"question {i}", f"answer {i}", "") for i in range(50)]
+    for suffix in ("jsonl", "parquet"):
+        later = [*rows[:10], rows[30], *rows[10:]]
+        _, changes = compare(write(tmp_path / f"a.{suffix}", rows), write(tmp_path / f"b.{suffix}", later))
+        assert (changes.kept, len(changes.moved.b), len(changes.copied)) == (50, 0, 1)
+        assert (changes.twin.tolist(), changes.twin_past.tolist()) == ([32], [31])
 
 
 @given(st.permutations(range(9)))

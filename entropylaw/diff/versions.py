@@ -17,7 +17,7 @@ from corpus.formats import Reading
 from corpus.line_hashes import LineHashes, find_lines, hash_lines, read_lines
 from corpus.progress import StageProgress, ignore_progress
 from corpus.row_facts import hashes_of
-from corpus.row_pairs import pair_copies
+from corpus.row_pairs import pair_rows
 from corpus.stored_rows import StoredRows, store_rows
 from entropylaw.diff.parsing import ParsedRows, list_strings, parse_data, parse_lines
 from entropylaw.repository.datasets import reading_for
@@ -113,7 +113,7 @@ def read_pair(a: DataFile, b: DataFile, report: StageProgress) -> VersionPair:
         ]
         totals = [len(part.rows) + sum(part.left_out.values()) for part in parsed]
     else:
-        pairs = pair_copies(hashed[0][1].hashes, hashed[1][1].hashes)
+        pairs = pair_rows(hashed[0][1].hashes, hashed[1][1].hashes)
         same = KeptRows(*(part.numbers[some] for (_, part), some in zip(hashed, pairs, strict=True)))
         parsed = [
             parse_lines(
