@@ -25,6 +25,7 @@ from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup, WritingCommand
 from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
+from entropylaw.repair import command as repair
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 from entropylaw.run_elsewhere import HERE
 from entropylaw.select import command as select
@@ -43,7 +44,7 @@ RENAMED = {"heldout": "held-out"}
 WHERE_THE_USER_IS = ("demo", "init", "lint")
 # They read a file that people add to, such as the history or waivers.yaml, and write it again. `backfill`, which may
 # run for hours, and `init`, which is about no pipeline yet, see to that themselves.
-ONE_AT_A_TIME = ("accept", "score", "waive", "export")
+ONE_AT_A_TIME = ("accept", "score", "waive", "export", "repair")
 
 
 class Commands(TyperGroup):
@@ -152,6 +153,7 @@ _add(START, "doctor", doctor.doctor, "Say what is set up, what is out of date, w
 _add(START, "lint", lint.lint, "Check data files on their own, without a repository.")
 _add(START, "backfill", backfill.backfill, "Measure the versions that are in Git already.")
 _add(DAILY, "check", verdict.check, "Show the verdict; the exit code tells it to CI.")
+_add(DAILY, "repair", repair.repair, "Find the rows that a stopped version passes without.")
 _add(DAILY, "accept", history.accept, "Record the version; later ones are compared with it.")
 _add(DAILY, "history", history.show_history, "List the accepted versions and their numbers.")
 _add(DAILY, "waive", history.waive, "Overrule a rule for the version under test.")

@@ -23,7 +23,7 @@ from monitor.measures.row_sources import compare_sources
 from monitor.measures.row_split import split_rows
 from monitor.rule_params import RuleParams
 from monitor.rules.anchor_comparison import Anchor, AnchorComparison, compare_with_anchor, find_anchor
-from monitor.rules.apply import apply_rules
+from monitor.rules.apply import AppliedRule, apply_rules
 from monitor.rules.drafts import join_words
 from monitor.rules.flagged_rows import flag_rows
 from monitor.rules.forecast import predict_version_change
@@ -58,6 +58,18 @@ class ComparedDataset:
     anchor: AnchorComparison | str
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what it was made of: the datasets that were compared, and every rule's result with its draft.
+
+    Both are empty where the version was compared with nothing.
+    """
+
+    verdict: Verdict
+    compared: tuple[ComparedDataset, ...] = ()
+    applied: tuple[AppliedRule, ...] = ()
+
+
 def assess_version(
     evidence: Sequence[Evidence],
     calibration: Calibration,
@@ -66,6 +78,18 @@ def assess_version(
     params: RuleParams,
     tool_version: str,
 ) -> Verdict:
+    """Compare a version with its parent in ``history`` and decide; see ``judge_evidence``."""
+    return judge_evidence(evidence, calibration, history, configuration, params, tool_version).verdict
+
+
+def judge_evidence(
+    evidence: Sequence[Evidence],
+    calibration: Calibration,
+    history: Sequence[HistoryEntry],
+    configuration: Configuration,
+    params: RuleParams,
+    tool_version: str,
+) -> Judgement:
     """Compare a version with its parent in ``history`` and decide.
 
     The first version is a ``baseline``. A history in which nothing is comparable gives ``not_assessed``: changing
@@ -117,14 +141,19 @@ def assess_version(
         ]
         # Who began anew without this parent in sight did not decide about it.
         known = start if start is not None and follows(history, start, parent) else None
-        return decide_version(alone, compared, parent, calibration, law, params, known)
+        anchors = {part.comparison.dataset: part.anchor for part in compared}
+        applied = apply_rules([part.comparison for part in compared], calibration, law, params, anchors)
+        verdict = decide_version(alone, compared, applied, parent, law, known)
+        return Judgement(verdict, tuple(compared), applied)
     others = [entry for entry in recorded if entry.data_hash != data_hash]
     if not others:
-        return alone
+        return Judgement(alone)
     if start is not None:
-        return replace(alone, summary=f"A new start, by decision: {tell_start(start)} Nothing was compared with it.")
+        alone = replace(alone, summary=f"A new start, by decision: {tell_start(start)} Nothing was compared with it.")
+        return Judgement(alone)
     read_anew = 0 if len(history) == len(recorded) else sum(item.rows_read_anew for item in evidence)
-    return replace(alone, status="not_assessed", summary=explain_no_parent(others, config_fingerprint, read_anew))
+    unknown = explain_no_parent(others, config_fingerprint, read_anew)
+    return Judgement(replace(alone, status="not_assessed", summary=unknown))
 
 
 def list_read_alike(history: Sequence[HistoryEntry], evidence: Sequence[Evidence]) -> list[HistoryEntry]:
@@ -175,18 +204,14 @@ def compare_dataset(
 def decide_version(
     alone: Verdict,
     compared: Sequence[ComparedDataset],
+    applied: Sequence[AppliedRule],
     parent: HistoryEntry,
-    calibration: Calibration,
     law: EntropyLaw,
-    params: RuleParams,
     start: HistoryEntry | None = None,
 ) -> Verdict:
     """The verdict on a version that has a parent. ``alone``: the same verdict before the comparison. ``start``: its own
     entry in the history, where a person began anew with it.
     """
-    comparisons = [part.comparison for part in compared]
-    anchors = {part.comparison.dataset: part.anchor for part in compared}
-    applied = apply_rules(comparisons, calibration, law, params, anchors)
     rules = (*refuse_new_datasets(alone, parent), *(rule.result for rule in applied))
     status = worst([rule.status for rule in rules])
     summary = summarise(status, rules, parent.name)
@@ -205,7 +230,7 @@ def decide_version(
         rules=rules,
         measurements=measurements,
         parent_measurements=dict(parent.measurements),
-        forecast=forecast_version(comparisons, law, parent),
+        forecast=forecast_version([part.comparison for part in compared], law, parent),
         rows=tuple(
             row
             for part in compared

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.errors import NotAssessedError
-from corpus.params import read_section
 from entropylaw.options import AsJson
 from entropylaw.printing import note
 from entropylaw.repository import layout
-from entropylaw.repository.rows import held_out_hashes
 from entropylaw.terminal import print_result, show_progress
 
 if TYPE_CHECKING:
     from entropylaw.backfill.plan import BackfilledVersion, BackfillPlan
-    from entropylaw.backfill.run import Setting
     from entropylaw.repository.data_trail import Rename
+    from entropylaw.repository.setting import Setting
     from monitor.history import HistoryEntry
     from monitor.verdict import Measurements
 
@@ -59,6 +56,7 @@ def backfill(
     from entropylaw.backfill.plan import rehearse, state_cost
     from entropylaw.backfill.run import measure_versions
     from entropylaw.repository.git import is_shallow, require_repository
+    from entropylaw.repository.setting import load_setting
     from monitor.history import read_history
 
     require_repository(Path())
@@ -103,47 +101,6 @@ def list_renames(plan: BackfillPlan) -> dict[str, tuple[Rename, ...]]:
             if data.renames:
                 renames.setdefault(dataset, data.renames)
     return renames
-
-
-def load_setting() -> Setting:
-    """Read what past versions are measured and judged by.
-
-    Raises EntropylawError naming the command to run when the base model, the calibration or a file is missing.
-    """
-    from corpus.prepare import PrepareParams
-    from entropylaw.backfill.run import Setting
-    from entropylaw.repository.datasets import read_datasets, reading_for
-    from entropylaw.repository.missing_outputs import require_here
-    from entropylaw.repository.results import load_calibration
-    from monitor.measures.compression import CompressionParams
-    from monitor.measures.consistency import ConsistencyParams
-    from monitor.measures.evidence import Configuration
-    from monitor.rule_params import RuleParams
-    from training.base_model import read_card
-    from training.probe_run import ProbeParams
-
-    datasets = {name: dataset.file for name, dataset in read_datasets().items()}
-    require_here(layout.BASE_MODEL, "base_model")
-    identity = read_card(layout.BASE_MODEL).identity
-    calibration = load_calibration()
-    if calibration.base_identity != identity:
-        raise NotAssessedError(
-            f"{layout.CALIBRATION}: made with another base model than {layout.BASE_MODEL}; run `dvc repro calibration`"
-        )
-    return Setting(
-        datasets,
-        read_section(PrepareParams, "prepare"),
-        held_out_hashes(layout.HELDOUT),
-        Configuration(
-            read_section(CompressionParams, "compression"),
-            read_section(ConsistencyParams, "consistency"),
-            read_section(ProbeParams, "probe"),
-            identity,
-        ),
-        calibration,
-        read_section(RuleParams, "rules"),
-        {name: reading_for(file, name) for name, file in datasets.items()},
-    )
 
 
 def render_backfill(result: Backfill) -> list[str]:

@@ -6,14 +6,13 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.errors import DataError, EntropylawError, NotAssessedError
-from corpus.formats import Reading
-from corpus.prepare import PrepareParams, prepare_file
+from corpus.prepare import prepare_file
 from corpus.progress import StageProgress
 from corpus.stored_rows import StoredRows
 from entropylaw import __version__
@@ -25,34 +24,20 @@ from entropylaw.repository import layout
 from entropylaw.repository.datasets import KINDS
 from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.revisions import DataFile, locate_data
+from entropylaw.repository.setting import Setting
 from entropylaw.terminal import show_progress, show_stages
 from monitor.accept import accept_version
 from monitor.assess import assess_version
-from monitor.calibration.calibrate import Calibration
 from monitor.calibration.cost import describe_duration
 from monitor.history import HistoryEntry, place_entry, write_entry
-from monitor.measures.evidence import Configuration, Evidence, version_hash
+from monitor.measures.evidence import Evidence, version_hash
 from monitor.measures.measurement import COMPRESSION, CONSISTENCY, PROBE, measure_dataset, probe_dataset
-from monitor.rule_params import RuleParams
 from monitor.verdict import Verdict
 
 if TYPE_CHECKING:
     from training.probed_model import ProbedModel
 
 FETCH, READ = "fetch MiB", "read"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Everything that the present version is measured and judged by; past versions are measured and judged alike."""
-
-    datasets: Mapping[str, Path]
-    prepare: PrepareParams
-    held_out: frozenset[str]
-    configuration: Configuration
-    calibration: Calibration
-    rules: RuleParams
-    readings: Mapping[str, Reading]
 
 
 def measure_versions(plan: BackfillPlan, setting: Setting, history: Sequence[HistoryEntry]) -> list[BackfilledVersion]:
