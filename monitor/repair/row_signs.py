@@ -1,4 +1,4 @@
-"""Signs on single rows: how far each of them lies from rows like it, in every way that a rule asks about."""
+"""Signs of harm on single rows: how far each lies from rows like it, in every way that a rule may stop it for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.rules import agreement, copies, damage, loss, style
+from monitor.rules import agreement, copies, damage, loss
 from monitor.rules.rank_shift import RankQuestion, rank_among_all
 
 if TYPE_CHECKING:
@@ -22,21 +22,18 @@ HARM: tuple[tuple[str, tuple[RankQuestion, ...]], ...] = (
     (agreement.RULE.id, (agreement.MISMATCH, agreement.COSINE)),
     (copies.RULE.id, copies.NEAR),
 )
-DIFFERENCE: tuple[tuple[str, tuple[RankQuestion, ...]], ...] = ((style.RULE.id, style.QUESTIONS),)
 
 
 @dataclass(frozen=True)
 class Sign:
     """What one question says of each row that was read, shape (rows,).
 
-    ``strength``: 0 for what is usual, more for a row further out than most of its like rows. ``is_harm``: whether more
-    of it is worse.
+    ``strength``: 0 for what is usual, more for a row further out than most of its like rows.
     """
 
     rule: str
     says: str
     strength: NDArray[np.float64]
-    is_harm: bool
 
 
 def list_signs(like: LikeComparison) -> list[Sign]:
@@ -44,12 +41,21 @@ def list_signs(like: LikeComparison) -> list[Sign]:
     all of its like rows.
     """
     return [
-        Sign(rule, question.says, strength, is_harm)
-        for is_harm, rules in ((True, HARM), (False, DIFFERENCE))
-        for rule, questions in rules
+        Sign(rule, question.says, strength)
+        for rule, questions in HARM
         for question in questions
         for strength in _measure(like, question)
     ]
+
+
+def find_traced(like: LikeComparison) -> NDArray[np.bool_]:
+    """Rows with more traces of damage than any kept row has, whatever kind of row they are, shape (rows,)."""
+    traced = np.zeros(len(like.rows), dtype=bool)
+    for question in damage.QUESTIONS:
+        values = like.features[question.feature]
+        if question.alone and not np.isnan(values[: like.kept]).all():
+            traced |= np.nan_to_num(values) > max(0.0, float(np.nanmax(values[: like.kept])))
+    return traced
 
 
 def _measure(like: LikeComparison, question: RankQuestion) -> list[NDArray[np.float64]]:
