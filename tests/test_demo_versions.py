@@ -96,20 +96,27 @@ def summary_row(name, status, z=None, trained=True):
 
 def good_story():
     rows = [summary_row("x1", "baseline", -5.3)] + [summary_row(f"x{i}", "pass", -5.2) for i in (2, 3, 4)]
-    return [*rows, summary_row("benign", "pass", trained=False), summary_row("x5", "risky", -5.4, trained=False)]
+    return [
+        *rows,
+        summary_row("benign", "pass", trained=False),
+        summary_row("x5", "risky", -5.4, trained=False),
+        summary_row("repaired", "pass", trained=False),
+    ]
 
 
 def test_the_demo_says_when_it_did_not_go_as_it_should():
     assert list_deviations(good_story()) == []
     wrong = good_story()
     wrong[4]["status"], wrong[5]["z"], wrong[5]["trained"] = "risky", -5.1, True
+    wrong[6]["status"] = "risky"
     said = " ".join(list_deviations(wrong))
     assert "benign is risky" in said and "not below" in said and "before its waiver" in said
+    assert "still risky after its repair" in said
 
 
 def test_the_table_has_a_line_for_each_version_and_columns_that_line_up():
     lines = format_table(good_story())
-    assert len(lines) == 8 and len({line.index("pass") for line in lines[3:7]}) == 1
+    assert len(lines) == 9 and len({line.index("pass") for line in lines[3:7]}) == 1
 
 
 def test_a_folder_that_is_not_a_demo_is_left_alone(tmp_path):

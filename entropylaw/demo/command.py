@@ -29,7 +29,8 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Another seed is another team's data and models.", min=0)] = 0,
 ) -> None:
-    """Five versions of real conversations; the fifth is an accident, and `dvc repro` stops before training on it.
+    """Five versions of real conversations; the fifth is an accident, `dvc repro` stops before training on it, and
+    `entropylaw repair` mends it.
 
     Example: entropylaw demo --fast --workspace /tmp/demo
     """

@@ -39,6 +39,8 @@ def list_deviations(rows: list[dict[str, Any]]) -> list[str]:
         for name, status in expected.items()
         if by_name[name]["status"] != status
     ]
+    if by_name["repaired"]["status"] not in ("pass", "warn"):
+        wrong.append(f"x5 is still {by_name['repaired']['status']} after its repair")
     if by_name["x5"]["trained"]:
         wrong.append("x5 was trained on before its waiver")
     if by_name["x5"]["z"] >= by_name["x4"]["z"]:

@@ -52,7 +52,7 @@ class DemoRepository:
         benign = self.check_benign_update(data, rows[-1])
         accident = self.stop_accident(data, rows[-1])
         self.train_in_hindsight(accident)
-        return [*rows, benign, accident]
+        return [*rows, benign, accident, self.repair_accident(rows[-1])]
 
     def accept_versions(self, data: DemoData, size: DemoSize) -> list[dict[str, Any]]:
         """x1 to x4: each is measured and accepted, and trained where the size says so."""
@@ -103,6 +103,21 @@ class DemoRepository:
         self.commit("Release x5 under a waiver, for hindsight")
         row["z"] = self.summarise("x5", trained=True)["z"]
 
+    def repair_accident(self, previous: dict[str, Any]) -> dict[str, Any]:
+        """x5 without the rows behind the alarm, measured on a branch that is left again."""
+        self.say("repair: taking out the rows behind the alarm")
+        self.run("git", "checkout", "--quiet", "-b", "repair-x5")
+        self.run("entropylaw", "repair", "--apply", "--rows", "repaired-rows.jsonl")
+        self.run("dvc", "add", "--quiet", "data/sft.jsonl")
+        self.commit("Repair x5")
+        self.run("dvc", "repro", "gate")
+        row = self.summarise("repaired", trained=False)
+        self.say(describe_version(row, previous))
+        self.commit("Measure the repaired version")
+        self.run("git", "checkout", "--quiet", "-")
+        self.run("dvc", "checkout", "--quiet")
+        return row
+
     def create(self, data: DemoData, size: DemoSize, seed: int) -> None:
         from ruamel.yaml import YAML
 
@@ -132,7 +147,7 @@ class DemoRepository:
         with (self.folder / "params.yaml").open("w", encoding="utf-8") as handle:
             yaml.dump(params, handle)
         with (self.folder / ".gitignore").open("a", encoding="utf-8") as handle:
-            handle.write("/demo.log\n/summary.json\n/export/\n/stopped-x5/\n")
+            handle.write("/demo.log\n/summary.json\n/export/\n/stopped-x5/\n/repaired-rows.jsonl\n")
         self.commit("Add the pipeline")
 
     def commit_data(self, name: str, rows: list[dict[str, Any]]) -> None:
