@@ -29,6 +29,13 @@ NOT_COMPARED = "Nothing was compared: there was no version to compare it with."
 REPAIR = Step("Repair what is named above and run the pipeline again; until then the gate is closed.", ("dvc repro",))
 RESTART = Step("Only if the rows are wanted as they are: begin anew with them.", (RESTART_COMMAND,))
 RERUN = Step("Mend or revert the data, then run the pipeline again.", ("dvc repro",))
+MEND = Step(
+    "Take the damaged rows out, or put them back to what they were; without --apply the command only says which. Then "
+    "run the pipeline again.",
+    ("entropylaw repair --apply", "dvc repro"),
+)
+# Of rows that are gone there is nothing to take out.
+NO_ROWS_TO_REPAIR = ("coverage",)
 
 
 def write_headline(status: Status, name: str, released: bool) -> str:
@@ -88,7 +95,8 @@ def list_steps(
         tuple(f'entropylaw waive {rule} --reason "…" --owner NAME --expires DATE' for rule in unwaived),
     )
     if unwaived:
-        return (*looks, RERUN, waive)
+        risky = [rule.id for rule in rules if rule.status == "risky" and not rule.waiver]
+        return (*looks, MEND if set(risky) - set(NO_ROWS_TO_REPAIR) else RERUN, waive)
     return (*looks, REPAIR, RESTART) if rules else (*looks, REPAIR)
 
 
