@@ -12,6 +12,7 @@ from corpus.errors import NotAssessedError
 from corpus.formats import READER
 from corpus.row_facts import hashes_of
 from monitor.calibration.calibrate import Calibration
+from monitor.happened import tell_what_happened
 from monitor.history import HistoryEntry, find_own, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
 from monitor.like_rows.row_reading import read_rows
@@ -220,22 +221,24 @@ def decide_version(
         status = worst([rule.status for rule in rules])
         found = "A new start, by decision:" if status == "pass" else summarise(status, rules, parent.name)
         status, summary = "baseline" if status == "pass" else status, f"{found} {tell_start(start)}"
+    rows = tuple(
+        row
+        for part in compared
+        for row in flag_rows(part.rows, applied, None if isinstance(part.anchor, str) else part.anchor.rows)
+    )
     measurements = alone.measurements | {part.comparison.dataset: part.now for part in compared}
     changes = alone.changes | {part.comparison.dataset: part.changes for part in compared}
+    happened = tell_what_happened(applied, status, rows, changes)
     return replace(
         alone,
         status=status,
-        summary=summary,
+        summary=f"{happened} {summary}".lstrip(),
         parent=Version(parent.name, parent.data_hash, parent.rows),
         rules=rules,
         measurements=measurements,
         parent_measurements=dict(parent.measurements),
         forecast=forecast_version([part.comparison for part in compared], law, parent),
-        rows=tuple(
-            row
-            for part in compared
-            for row in flag_rows(part.rows, applied, None if isinstance(part.anchor, str) else part.anchor.rows)
-        ),
+        rows=rows,
         changes={dataset: changes[dataset] for dataset in measurements},
     )
 

@@ -242,7 +242,9 @@ def test_garbled_rows_are_risky_and_named_worst_first() -> None:
     named = [row for row in verdict.rows if row.rule == "loss"]
     assert {row.row for row in named} == set(range(361, 401, 2))
     assert [row.score for row in named] == sorted((row.score for row in named), reverse=True)
-    assert verdict.summary.startswith("Stopped, against x1: loss")
+    assert verdict.summary.startswith(
+        "The added rows are harder to learn than rows like them. Stopped, against x1: loss"
+    )
 
 
 def test_rows_cut_short_are_named_and_those_of_the_gravest_rule_come_first() -> None:

@@ -107,6 +107,7 @@ def draft_rank_shift(
         alarm=f"{numbers}. {say_size(effect)}{_mention_others(answers, gravest, case, thresholds)}",
         negligible=f"{numbers}. These are too few to matter.",
         passing=f"{numbers}. An honest batch may differ as much.",
+        finding=say_finding(gravest),
         worst=worst,
         blame=lambda rows: score_ranks(gravest, like, len(rows.evidence.records)),
     )
@@ -167,6 +168,13 @@ def describe_answer(answer: RankAnswer, like: LikeComparison) -> str:
         f"On average, the {found.rows:,} added rows compared {says} than {place:.0%} of the kept rows most like them "
         f"({usual:.0%} is usual)"
     )
+
+
+def say_finding(answer: RankAnswer) -> str:
+    """What was found, without how it was told: "160 of the added rows have shorter answers than rows like them"."""
+    found = answer.found
+    rows = f"{round(found.found * found.rows):,} of the added rows" if found.beyond else "The added rows"
+    return f"{rows} {answer.question.says} than rows like them"
 
 
 def say_size(effect: float) -> str:
