@@ -37,6 +37,7 @@ class CheckFormat(StrEnum):
     junit = "junit"
     github = "github"
     gitlab = "gitlab"
+    slack = "slack"
 
 
 def assess(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:

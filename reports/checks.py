@@ -13,10 +13,11 @@ from reports.gitlab import render_gitlab
 from reports.markdown import render_markdown_check
 from reports.report_data import ReportData
 from reports.rule_view import RuleView
+from reports.slack import render_slack
 from reports.text import render_text
 from reports.words import NOTES
 
-CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab"]
+CheckFormat = Literal["text", "markdown", "json", "junit", "github", "gitlab", "slack"]
 CHECK_SCHEMA_VERSION = 1
 
 
@@ -32,6 +33,7 @@ def render_check(data: ReportData, format: CheckFormat) -> str:
         "junit": _render_junit,
         "github": _render_github,
         "gitlab": render_gitlab,
+        "slack": render_slack,
     }[format](data)
 
 

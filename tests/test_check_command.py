@@ -49,7 +49,7 @@ def test_the_exit_code_is_the_status_in_every_format_with_and_without_strict(run
             result = run(status, "--format", format, *strict)
             assert result.exit_code == code, (format, strict)
             assert result.stdout.endswith("\n") and not result.stderr
-        if format in ("json", "gitlab"):
+        if format in ("json", "gitlab", "slack"):
             json.loads(result.stdout)
         if format == "junit":
             ElementTree.fromstring(result.stdout)

@@ -29,6 +29,7 @@ SUFFIXES = {
     "junit": "xml",
     "github": "github",
     "gitlab": "gitlab.json",
+    "slack": "slack.json",
 }
 RISKY_RULES = ("redundancy", "loss", "both_rise")
 
@@ -80,6 +81,22 @@ def test_every_format_names_the_status_and_ends_its_last_line(status: str, forma
         # To GitLab, an empty list is what says that nothing is wrong.
         named["gitlab"] = "[]"
     assert named.get(format, data.words.word) in text
+
+
+def test_slack_takes_the_message_whatever_names_and_reasons_hold() -> None:
+    """The bounds of Block Kit: 50 blocks, 150 characters in a header and 3,000 in a section; no mention, no link."""
+    verdict = sample_verdict("risky")
+    hostile = "<!channel> <https://evil.example|here> *loud* " + "long " * 2000
+    rules = tuple(replace(rule, reason=hostile) for rule in verdict.rules) * 4
+    named = replace(verdict, rules=rules, summary=hostile, version=replace(verdict.version, name="n" * 400))
+    message = json.loads(render_check(build_report_data(named, history(), []), "slack"))
+    assert 0 < len(message["blocks"]) <= 50 and message["text"]
+    for block in message["blocks"]:
+        text = block["text"]["text"]
+        assert 0 < len(text) <= (150 if block["type"] == "header" else 3000)
+        assert "<" not in text and ">" not in text
+        if block["type"] == "section":
+            assert "*loud*" not in text
 
 
 @pytest.mark.parametrize("format", ["text", "markdown", "github"])
