@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -61,6 +61,14 @@ class RowHashes(Sequence[str]):
         for start in range(0, len(self), CHUNK_ROWS):
             text = self.digests[start : start + CHUNK_ROWS].astype(">u8").tobytes().hex()
             yield from (text[i : i + HEX_DIGITS] for i in range(0, len(text), HEX_DIGITS))
+
+    def find(self, hashes: Collection[str]) -> list[int]:
+        """The indices of the rows that have one of these hashes, in their order.
+
+        >>> RowHashes.of(["a" * 32, "b" * 32, "a" * 32]).find({"a" * 32})
+        [0, 2]
+        """
+        return [i for i, one in enumerate(self) if one in hashes]
 
     def order(self) -> NDArray[np.intp]:
         """Indices that sort the rows by their hashes; copies of a row stay in file order. Shape (rows,)."""

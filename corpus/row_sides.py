@@ -9,6 +9,13 @@ from typing import NamedTuple
 
 from corpus.records import Message, Preference, Record, hash_fraction
 
+# Of ASCII, each letter, digit and underscore in lower case, and a space in place of all else; other bytes stay. These
+# are the characters that `\w` matches: those that are alphanumeric, and the underscore.
+_WORDS = bytes(ord(chr(i).lower()) if chr(i).isalnum() or chr(i) == "_" else ord(" ") for i in range(128))
+_WORDS += bytes(range(128, 256))
+# What is no word and not ASCII.
+_OTHERS = re.compile(r"[^\w\x00-\x7f]+")
+
 
 class RowSides(NamedTuple):
     """What is asked, without system messages, and what a model is trained to answer. Messages are joined by "\\n"."""
@@ -42,7 +49,15 @@ def normalise_text(text: str) -> str:
     >>> normalise_text("Hello,   WORLD!")
     'hello world'
     """
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return _find_words(text).decode()
+
+
+def _find_words(text: str) -> bytes:
+    """The words in lower case, in UTF-8. It takes a third of the time of a search by a regular expression, because most
+    text is ASCII, of which bytes are translated at once.
+    """
+    raw = text.encode() if text.isascii() else _OTHERS.sub(" ", text.lower()).encode()
+    return b" ".join(raw.translate(_WORDS).split())
 
 
 def side_key(text: str) -> int:
@@ -53,8 +68,8 @@ def side_key(text: str) -> int:
     >>> side_key("Hello,  World!") == side_key("hello world")
     True
     """
-    words = normalise_text(text) or text
-    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    words = _find_words(text) or text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "big")
 
 
 def question_key(record: Record) -> int:

@@ -1,15 +1,20 @@
-"""The rows of a prepared file, read from it one by one when they are asked for: memory holds 40 bytes a row."""
+"""The rows of a prepared file, read from it one by one when they are asked for: memory holds 40 bytes a row, and 50
+more where the keys of their sides are asked for. Both are kept for the next command, by the content of the file.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, overload
+from typing import IO, TYPE_CHECKING, Any, overload
 
 import msgspec
 import numpy as np
@@ -17,22 +22,27 @@ import numpy as np
 from corpus.errors import EntropylawError, PreparedRowsError
 from corpus.prepared_rows import MAKE_IT, PreparedRow, explain_bad_row, explain_missing, write_row
 from corpus.records import HashedRecord
+from corpus.row_cache import code_edition, keep_columns, read_columns
 from corpus.row_facts import RowFacts, count_characters
 from corpus.row_hashes import RowHashes
+from corpus.row_sides import split_sides
+from corpus.side_facts import SideFacts, measure_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Rows that are read one after the other come from the disk in blocks of this size.
 BLOCK_BYTES = 2**20
+# What is known of the rows of a smaller file is not kept: it is read in 30 milliseconds.
+MIN_KEPT_BYTES = 2**22
 
 
 class StoredRows(Sequence[HashedRecord]):
     """The records of a prepared file with their content hashes, in file order, as a sequence that is not in memory.
 
-    ``facts``: see `RowFacts`. The file is read once to find where each row begins; it stays open, so that another file
-    in its place changes nothing. Raises PreparedRowsError when it is missing, is not what ``prepare_file`` wrote, or
-    changes while it is used.
+    ``facts``: see `RowFacts`. The file is read once to find where each row begins, unless that is known of its content;
+    it stays open, so that another file in its place changes nothing. Raises PreparedRowsError when it is missing, is
+    not what ``prepare_file`` wrote, or changes while it is used.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,7 +50,7 @@ class StoredRows(Sequence[HashedRecord]):
             descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise explain_missing(path, error) from None
-        self._open(path, descriptor)
+        self._open(path, descriptor, may_keep=True)
         if not len(self):
             raise PreparedRowsError(path, f"is empty; {MAKE_IT}")
 
@@ -48,26 +58,68 @@ class StoredRows(Sequence[HashedRecord]):
     def of_file(cls, handle: IO[bytes], name: str | Path) -> StoredRows:
         """The rows of an open file of prepared rows, as one that has no name any more. ``name``: what to call it."""
         rows = cls.__new__(cls)
-        rows._open(name, os.dup(handle.fileno()))
+        rows._open(name, os.dup(handle.fileno()), may_keep=False)
         return rows
 
-    def _open(self, name: str | Path, descriptor: int) -> None:
+    def _open(self, name: str | Path, descriptor: int, may_keep: bool) -> None:
         self._name, self._descriptor = name, descriptor
         weakref.finalize(self, os.close, descriptor)
         self._decoder = msgspec.json.Decoder(PreparedRow)
+        self._content = ""
+        if may_keep and code_edition() and os.fstat(descriptor).st_size >= MIN_KEPT_BYTES:
+            self._content = self._hash_content()
+        if self._content and (columns := read_columns(self._name_kept("rows"))):
+            self._offsets, digests, numbers, characters, source, names = columns
+            sources = tuple(json.loads(names.tobytes()))
+            self.facts = RowFacts(RowHashes(digests), numbers, characters, source, sources)
+            return
         self._offsets, self.facts = self._index()
+        if self._content:
+            hashes, numbers, characters, source, sources = self.facts
+            names = np.frombuffer(json.dumps(sources).encode(), dtype=np.uint8)
+            columns = [self._offsets, hashes.digests, numbers, characters, source, names]
+            keep_columns(self._name_kept("rows"), columns)
+
+    def _name_kept(self, what: str) -> str:
+        return f"{self._content}-{code_edition()}.{what}"
+
+    def _hash_content(self) -> str:
+        """SHA-256, which processors compute ten times as fast as a row is decoded."""
+        with open(os.dup(self._descriptor), "rb", buffering=0) as handle:
+            handle.seek(0)
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+
+    def read_sides(self) -> SideFacts:
+        """See `corpus.side_facts`. All rows are read for it once, unless it is known of the file's content."""
+        return self._sides
+
+    @cached_property
+    def _sides(self) -> SideFacts:
+        if self._content and (columns := read_columns(self._name_kept("sides"))):
+            prompt, answer, question, answers, words = columns
+            return SideFacts(prompt, answer, question, RowHashes(answers), words)
+        read = hashlib.sha256()
+        sides = measure_sides(split_sides(record) for record, _ in self._iterate(read))
+        # What another program did to the file in the meantime is not kept under the name of what it was.
+        if self._content and read.hexdigest() == self._content:
+            keep_columns(self._name_kept("sides"), [*sides[:3], sides.answers.digests, sides.answer_words])
+        return sides
 
     def _index(self) -> tuple[NDArray[np.int64], RowFacts]:
         offsets, digests, numbers = array("q", [0]), bytearray(), array("q")
         characters, source = array("q"), array("l")
         sources: dict[str, int] = {}
+        read = hashlib.sha256()
         for line in self._read_lines():
             row = self._decode(line, len(numbers))
+            read.update(line)
             offsets.append(offsets[-1] + len(line))
             digests += bytes.fromhex(row.hash)
             numbers.append(row.row)
             characters.append(count_characters(row.build()))
             source.append(sources.setdefault(row.source, len(sources)))
+        # Another program may have written into the file since it was hashed.
+        self._content = self._content and read.hexdigest()
         facts = RowFacts(
             RowHashes.of_bytes(digests),
             np.array(numbers, dtype=np.int64),
@@ -104,11 +156,17 @@ class StoredRows(Sequence[HashedRecord]):
         return HashedRecord(row.build(), row.hash)
 
     def __iter__(self) -> Iterator[HashedRecord]:
+        return self._iterate()
+
+    def _iterate(self, read: Any = None) -> Iterator[HashedRecord]:
+        """Each row in order. ``read``: an object of hashlib that gets all that is read."""
         # By its place and not by a position in the file: two loops may go through it at once.
         places = np.searchsorted(self._offsets, np.arange(0, self._offsets[-1], BLOCK_BYTES))
         for first, last in pairwise([*np.unique(places).tolist(), len(self)]):
             bounds = self._offsets[first : last + 1].tolist()
             block = memoryview(os.pread(self._descriptor, bounds[-1] - bounds[0], bounds[0]))
+            if read:
+                read.update(block)
             for index, (start, end) in enumerate(pairwise(bounds), start=first):
                 row = self._decode(block[start - bounds[0] : end - bounds[0]], index)  # type: ignore[arg-type]
                 yield HashedRecord(row.build(), row.hash)

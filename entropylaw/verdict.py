@@ -67,8 +67,9 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     Raises EntropylawError when one is not there: the verdict is then about other data.
     """
     from corpus.errors import EntropylawError
-    from corpus.prepare import read_prepared
     from corpus.records import canonical_text
+    from corpus.row_facts import hashes_of
+    from corpus.stored_rows import StoredRows
     from entropylaw.repository.missing_outputs import require_here
 
     hashes: dict[str, set[str]] = {}
@@ -78,7 +79,9 @@ def load_texts(rows: Iterable[FlaggedRow]) -> dict[str, str]:
     for dataset, wanted in hashes.items():
         path = layout.prepared(dataset)
         require_here(path, "prepare")
-        texts |= {row_hash: canonical_text(record) for record, row_hash in read_prepared(path) if row_hash in wanted}
+        records = StoredRows(path)
+        found = [records[i] for i in hashes_of(records).find(wanted)]
+        texts |= {row_hash: canonical_text(record) for record, row_hash in found}
         if missing := wanted - texts.keys():
             raise EntropylawError(
                 f"{path}: {len(missing)} of the rows that {layout.VERDICT} names are not in it; run `dvc repro`"

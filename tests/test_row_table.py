@@ -13,14 +13,13 @@ from corpus.artifacts import to_json
 from corpus.records import Conversation, HashedRecord, Message, content_hash
 from corpus.row_sides import side_key, split_sides
 from corpus.shapes import parse_shape
+from corpus.side_facts import NO_KEY, measure_sides
 from monitor.measures.row_table import (
     ALL_KEYS,
     MAX_SHARED_KEY,
-    NO_KEY,
     PackedTable,
     RowTable,
     content_keys,
-    measure_side_keys,
 )
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
@@ -70,7 +69,7 @@ def test_a_row_that_was_edited_on_one_side_is_covered_by_the_other_at_every_size
     # Row i with a new answer is covered by its prompt exactly where the table has the row of that prompt.
     pairs = zip(make_rows(count), fresh, strict=True)
     sides = [split_sides(old.record)._replace(answer=split_sides(new.record).answer) for old, new in pairs]
-    covered = np.flatnonzero(table.covers_key(measure_side_keys(sides)[0]))
+    covered = np.flatnonzero(table.covers_key(measure_sides(sides).prompt))
     assert covered.size
     assert set(covered.tolist()) <= kept
     assert covered.size == pytest.approx(count * table.limit / ALL_KEYS, rel=0.3)
@@ -80,7 +79,7 @@ def test_a_row_that_was_edited_on_one_side_is_covered_by_the_other_at_every_size
 def test_the_table_has_exactly_the_rows_that_it_covers(count: int) -> None:
     rows = make_rows(count)
     table = make_table(rows, max_rows=200)
-    covered = table.covers(*measure_side_keys([split_sides(row.record) for row in rows]))
+    covered = table.covers(*measure_sides(split_sides(row.record) for row in rows)[:2])
     assert np.flatnonzero(covered).tolist() == table.position.tolist()
     assert table.content.size == min(count, 200)
 

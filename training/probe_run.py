@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from corpus.errors import NotAssessedError
 from corpus.progress import Progress
 from corpus.records import HashedRecord, Record
-from corpus.row_sides import key_fraction, question_key
+from corpus.row_facts import hashes_of
+from corpus.row_sides import key_fraction
+from corpus.side_facts import side_facts_of
 from training.chat import EncodedRow
 from training.loss import collate_rows, row_token_losses
 from training.unread_rows import UnreadRows
@@ -130,8 +132,8 @@ def choose_probe_rows(records: Sequence[HashedRecord], rows: int, seed: int, tra
     """
 
     def draw() -> Iterator[tuple[bytes, str, int]]:
-        for i, (record, row_hash) in enumerate(records):
-            key = question_key(record)
+        questions = side_facts_of(records).question.tolist()
+        for i, (key, row_hash) in enumerate(zip(questions, hashes_of(records), strict=True)):
             if key_fraction(key) < trained_from:
                 # Copies of one row keep their file order.
                 yield hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest(), row_hash, i

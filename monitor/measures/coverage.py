@@ -10,7 +10,7 @@ import numpy as np
 
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of, sources_of
-from corpus.row_sides import side_key, split_sides
+from corpus.side_facts import NO_KEY, side_facts_of
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.measures.row_sources import count_sources
 
@@ -90,13 +90,9 @@ def find_present(records: Sequence[HashedRecord], split: RowSplit, sample: Sampl
     # A kept row is itself, and no edited form of another one.
     candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, sample.content))
     crowded = np.array(sample.crowded, dtype=np.uint64)
-    found: tuple[set[int], set[int]] = (set(), set())
-    for i in candidates.tolist():
-        for keys, text in zip(found, split_sides(records[i][0]), strict=True):
-            if text:
-                keys.add(side_key(text))
-    for past, keys in zip((sample.prompt, sample.answer), found, strict=True):
-        present |= np.isin(past, np.fromiter(keys, dtype=np.uint64)) & ~np.isin(past, crowded)
+    prompt, answer, *_ = side_facts_of(records, candidates)
+    for past, keys in ((sample.prompt, prompt), (sample.answer, answer)):
+        present |= np.isin(past, keys[keys != NO_KEY]) & ~np.isin(past, crowded)
     return present
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import numpy as np
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of
 from corpus.row_hashes import RowHashes
-from corpus.row_sides import split_sides
+from corpus.side_facts import side_facts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,14 +67,9 @@ def count_repeated_answers(records: Sequence[HashedRecord], split: RowSplit, kno
 
     ``known``: rows for which there is a reference; the others are left out, shape (records,).
     """
-    counts = np.zeros(len(records), dtype=bool)
-    digests = bytearray()
-    for i, (record, _) in enumerate(records):
-        answer = split_sides(record).answer.strip() if split.is_first[i] and known[i] else ""
-        counts[i] = len(answer.split(None, MIN_ANSWER_WORDS)) >= MIN_ANSWER_WORDS
-        text = answer.encode("utf-8", "surrogatepass") if counts[i] else b""
-        digests += hashlib.blake2b(text, digest_size=16).digest()
-    return _count(RowHashes.of_bytes(digests), counts, split)
+    facts = side_facts_of(records)
+    has_answer = split.is_first & known & (facts.answer_words >= MIN_ANSWER_WORDS)
+    return _count(facts.answers, has_answer, split)
 
 
 def _count(texts: RowHashes, has: NDArray[np.bool_], split: RowSplit) -> Repeats:

@@ -12,7 +12,8 @@ import numpy as np
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of
 from corpus.row_sides import split_sides
-from monitor.measures.row_table import ALL_KEYS, NO_KEY, RowTable, content_keys, measure_side_keys
+from corpus.side_facts import NO_KEY, side_facts_of
+from monitor.measures.row_table import ALL_KEYS, RowTable, content_keys
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def find_edits(
     candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, parent.content))
     if not gone.size:
         candidates = candidates[:0]
-    prompt, answer = measure_side_keys(split_sides(records[i][0]) for i in candidates.tolist())
+    prompt, answer, *_ = side_facts_of(records, candidates)
     # The table has every row with such a key: what it does not have is new. Of other rows that may not be known.
     known = split.is_added[candidates] | parent.covers(prompt, answer)
     pairs = _match(np.flatnonzero(known), prompt, answer, gone, parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ import numpy as np
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of
 from corpus.row_hashes import RowHashes
-from corpus.row_sides import RowSides, side_key, split_sides
+from corpus.row_sides import split_sides
+from corpus.side_facts import NO_KEY, side_facts_of
 from monitor.measures.row_sources import MAX_SOURCES, NAME_CHARACTERS
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 MAX_TABLE_ROWS = 1_800
 # A prompt or an answer that more rows share than this tells no row from another, and brings none into the table.
 MAX_SHARED_KEY = 100
-# Of a side that is empty. No text but one in 2**64 has it.
-NO_KEY = 2**64 - 1
 # The limit of a table that has every row.
 ALL_KEYS = 2**64
 # The number of a source that has no name in the table; MAX_SOURCES of them have one, and a byte holds their numbers.
@@ -97,7 +96,7 @@ class RowTable:
         (1, 1, [4.5])
         """
         first = np.flatnonzero(hashes_of(records).flag_first())
-        prompt, answer = measure_side_keys(split_sides(records[i][0]) for i in first.tolist())
+        prompt, answer, *_ = side_facts_of(records, first)
         crowded = _find_crowded(prompt, answer)
         limit, taken = _take_sample(prompt, answer, crowded, max_rows)
         rows = [records[i] for i in first[taken].tolist()]
@@ -202,16 +201,6 @@ _COLUMNS = (
 def content_keys(row_hashes: Sequence[str]) -> NDArray[np.uint64]:
     """The first 64 bits of each content hash, shape (rows,)."""
     return RowHashes.of(row_hashes).digests[:, 0]
-
-
-def measure_side_keys(sides: Iterable[RowSides]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The keys of the prompts and of the answers, shape (rows,) each; NO_KEY of an empty side.
-
-    ``sides`` may be a generator: the texts of a large version need not be held twice.
-    """
-    found = (side_key(text) if text else NO_KEY for side in sides for text in side)
-    keys = np.fromiter(found, dtype=np.uint64).reshape(-1, 2)
-    return keys[:, 0].copy(), keys[:, 1].copy()
 
 
 def _find_crowded(prompt: NDArray[np.uint64], answer: NDArray[np.uint64]) -> NDArray[np.uint64]:
