@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import zstandard
 
 from corpus.records import HashedRecord, canonical_text
@@ -30,27 +31,36 @@ def measure_new_text(
 ) -> RowText | None:
     """How much new text the rows bring that are not ``kept``; None where all are.
 
-    ``records``: in file order; they are gone through up to three times, and none is held. ``kept``: shape (records,).
-    Kept text that lies farther back than the long window cannot be copied from, so only its end is compressed.
+    ``records``: in file order; none is held. ``kept``: shape (records,). Kept text that lies farther back than the long
+    window cannot be copied from, so only its end is read and compressed.
     """
+    if len(records) != len(kept):
+        raise ValueError(f"{len(records)} records, and {len(kept)} flags")
     if all(kept):
         return None
-    skipped = sum(map(len, _texts(records, kept))) - 2**params.long_window_log
+    is_kept = np.array(kept, dtype=bool)
+    rows = np.flatnonzero(is_kept).tolist()
+    skipped, room = 0, 2**params.long_window_log
+    # From the end, until the window is full: what lies before that is not even read.
+    for place in reversed(range(len(rows))):
+        room -= len(_read_text(records, rows[place]))
+        if room <= 0:
+            rows, skipped = rows[place:], -room
+            break
     stream = params.long_codec().stream()
-    for text in _texts(records, kept):
-        if skipped < len(text):
-            stream.compress(text[max(0, skipped) :])
-        skipped -= len(text)
+    for row in rows:
+        stream.compress(_read_text(records, row)[skipped:])
+        skipped = 0
     # The block is ended here, so that all bytes written from now on belong to the other rows.
     stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)  # type: ignore[call-arg]
     raw_bytes = new_bytes = 0
-    for text in _texts(records, [not is_kept for is_kept in kept]):
+    for row in np.flatnonzero(~is_kept).tolist():
+        text = _read_text(records, row)
         raw_bytes += len(text)
         new_bytes += len(stream.compress(text))
     new_bytes += len(stream.flush())
     return RowText(raw_bytes, new_bytes, raw_bytes / new_bytes)
 
 
-def _texts(records: Sequence[HashedRecord], wanted: Sequence[bool]) -> Iterator[bytes]:
-    flagged = zip(records, wanted, strict=True)
-    return (canonical_text(record).encode() for (record, _), is_wanted in flagged if is_wanted)
+def _read_text(records: Sequence[HashedRecord], row: int) -> bytes:
+    return canonical_text(records[row][0]).encode()
