@@ -48,7 +48,7 @@ Columns = Sequence["NDArray[Any]"]
 
 
 class _Header(msgspec.Struct):
-    """The first line of a file: the checksum of all else in it, and of each column its dtype and shape."""
+    """The first line of a file: a checksum of its name and all else in it, and of each column its dtype and shape."""
 
     checksum: str
     columns: list[tuple[str, tuple[int, ...]]]
@@ -66,7 +66,7 @@ def read_columns(name: str) -> list[NDArray[Any]] | None:
             os.utime(handle.fileno())  # it was used
     except OSError:
         return None
-    return _unpack(content)
+    return _unpack(name, content)
 
 
 def keep_columns(name: str, columns: Columns) -> None:
@@ -77,7 +77,7 @@ def keep_columns(name: str, columns: Columns) -> None:
     parts = [np.ascontiguousarray(column) for column in columns]
     size = sum(part.nbytes for part in parts)
     described = [(part.dtype.str, part.shape) for part in parts]
-    header = msgspec.json.encode(_Header(_checksum(described, parts), described))
+    header = msgspec.json.encode(_Header(_checksum(name, described, parts), described))
     header += b" " * (-(len(header) + 1) % _ALIGNED) + b"\n"
     with contextlib.suppress(OSError, EntropylawError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,14 +118,14 @@ def _find_folder() -> Path | None:
     return place / "entropylaw" / "rows" if place.parent.is_dir() else None
 
 
-def _unpack(content: bytearray) -> list[NDArray[Any]] | None:
+def _unpack(name: str, content: bytearray) -> list[NDArray[Any]] | None:
     end = content.find(b"\n") + 1
     try:
         header = msgspec.json.decode(memoryview(content)[:end], type=_Header)
     except ValueError:
         return None
     body = memoryview(content)[end:]
-    if header.checksum != _checksum(header.columns, [body]):
+    if header.checksum != _checksum(name, header.columns, [body]):
         return None
     found = []
     for dtype, shape in header.columns:
@@ -135,8 +135,8 @@ def _unpack(content: bytearray) -> list[NDArray[Any]] | None:
     return found
 
 
-def _checksum(described: object, parts: Sequence[Any]) -> str:
-    digest = hashlib.sha256(msgspec.json.encode(described))
+def _checksum(name: str, described: object, parts: Sequence[Any]) -> str:
+    digest = hashlib.sha256(msgspec.json.encode([name, described]))
     for part in parts:
         digest.update(part)
     return digest.hexdigest()

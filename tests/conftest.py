@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text, content_hash, data_hash
+from corpus.row_cache import FOLDER_VARIABLE
 from entropylaw.demo.chitchat import ChatLog, load_chat_logs, to_conversation
 from entropylaw.repository.history_guard import GITLAB_BASE, TARGET_VARIABLES
 
@@ -25,6 +26,9 @@ settings.load_profile("unhurried")
 # Where these tests run in a pull request of our own, the repositories that they make are none of it.
 for _variable in (*TARGET_VARIABLES, GITLAB_BASE, "GITHUB_REF"):
     os.environ.pop(_variable, None)
+
+# What one run of the tests keeps of its rows must not help the next one; the tests of that name a folder of their own.
+os.environ[FOLDER_VARIABLE] = ""
 
 ROLES = {"human": "user", "gpt": "assistant"}
 # Longer conversations, half of all, hold nine tenths of the text: they would cost much time and show nothing else.

@@ -62,7 +62,7 @@ def test_no_added_rows_have_no_text() -> None:
 
 
 def test_a_flag_for_each_row_is_asked_for() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="2 records, and 1 flags"):
         measure_new_text([row(0), row(1)], [False], SMALL)
 
 

@@ -158,6 +158,42 @@ def test_every_setting_gives_the_same_bytes_without_a_model(
     tally("determinism settings", 2)
 
 
+def test_what_is_kept_of_the_rows_changes_no_result(
+    light_start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corpus.stored_rows.MIN_KEPT_BYTES", 0)
+    kept = tmp_path / "kept"
+    (folder := tmp_path / "work").mkdir()
+    shutil.copytree(light_start, folder, dirs_exist_ok=True)
+
+    def swap_contents() -> None:
+        one, other = sorted(kept.iterdir())[:2]
+        content = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+
+    def damage() -> None:
+        for file in kept.iterdir():
+            content = bytearray(file.read_bytes())
+            content[-9] ^= 1
+            file.write_bytes(content)
+
+    def run(place: str) -> dict[str, bytes]:
+        monkeypatch.setenv("ENTROPYLAW_CACHE", place)
+        with chdir(folder):
+            for words in list_commands(folder, ("compression", "consistency", "assess", "report")):
+                done = CliRunner().invoke(app, words)
+                assert done.exit_code == 0, done.output
+        return {str(file): file.read_bytes() for file in sorted((folder / "results").rglob("*")) if file.is_file()}
+
+    reference = run("")
+    assert b'"row": ' in reference[str(folder / "results" / "verdict.json")] and not kept.exists()
+    for prepare in (lambda: None, lambda: None, damage, swap_contents, lambda: shutil.rmtree(kept)):
+        prepare()
+        assert run(str(kept)) == reference
+        assert len(list(kept.iterdir())) == 2
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_gives_the_same_bytes_from_base_model_to_report(
