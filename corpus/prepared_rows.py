@@ -12,7 +12,7 @@ import msgspec
 
 from corpus.errors import PreparedRowsError
 from corpus.files import Row
-from corpus.records import Conversation, HashedRecord, Message, Preference, Record
+from corpus.records import Conversation, HashedRecord, Message, Preference, Record, Role
 
 MAKE_IT = "run `entropylaw prepare` or `dvc repro`"
 
@@ -35,6 +35,30 @@ class PreparedRow(msgspec.Struct, forbid_unknown_fields=True):
             return Conversation(self.messages, self.source, self.row, self.tools)
         sides = self.prompt, self.chosen, self.rejected
         return Preference(*sides, self.source, self.row, self.chosen_score, self.tools)
+
+
+class _LightMessage(msgspec.Struct, gc=False):
+    """A ``Message`` for those who only read: msgspec makes it in a fifth of the time."""
+
+    role: Role
+    content: str
+    reasoning: str = ""
+    tool_calls: str = ""
+    trained: bool = True
+
+    text = Message.text
+
+
+# Nothing in it refers to anything that refers back to it, so Python's search for such circles may pass it over.
+class LightRow(PreparedRow, gc=False):
+    """A ``PreparedRow`` for those who only read the texts of its messages: these have what a ``Message`` has, but are
+    of another type, and are not to be handed on.
+    """
+
+    messages: tuple[_LightMessage, ...] | None = None  # type: ignore[assignment]
+    prompt: tuple[_LightMessage, ...] = ()  # type: ignore[assignment]
+    chosen: tuple[_LightMessage, ...] = ()  # type: ignore[assignment]
+    rejected: tuple[_LightMessage, ...] = ()  # type: ignore[assignment]
 
 
 def read_prepared(path: str | Path) -> Iterator[HashedRecord]:

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from corpus.errors import EntropylawError, PreparedRowsError
-from corpus.prepared_rows import MAKE_IT, PreparedRow, explain_bad_row, explain_missing, write_row
+from corpus.prepared_rows import MAKE_IT, LightRow, PreparedRow, explain_bad_row, explain_missing, write_row
 from corpus.records import HashedRecord
 from corpus.row_cache import code_edition, keep_columns, read_columns
 from corpus.row_facts import RowFacts, count_characters
@@ -64,7 +64,7 @@ class StoredRows(Sequence[HashedRecord]):
     def _open(self, name: str | Path, descriptor: int, may_keep: bool) -> None:
         self._name, self._descriptor = name, descriptor
         weakref.finalize(self, os.close, descriptor)
-        self._decoder = msgspec.json.Decoder(PreparedRow)
+        self._decoder, self._light = msgspec.json.Decoder(PreparedRow), msgspec.json.Decoder(LightRow)
         self._content = ""
         if may_keep and code_edition() and os.fstat(descriptor).st_size >= MIN_KEPT_BYTES:
             self._content = self._hash_content()
@@ -99,7 +99,7 @@ class StoredRows(Sequence[HashedRecord]):
             prompt, answer, question, answers, words = columns
             return SideFacts(prompt, answer, question, RowHashes(answers), words)
         read = hashlib.sha256()
-        sides = measure_sides(split_sides(record) for record, _ in self._iterate(read))
+        sides = measure_sides(split_sides(record) for record, _ in self._iterate(read, is_light=True))
         # What another program did to the file in the meantime is not kept under the name of what it was.
         if self._content and read.hexdigest() == self._content:
             keep_columns(self._name_kept("sides"), [*sides[:3], sides.answers.digests, sides.answer_words])
@@ -111,7 +111,7 @@ class StoredRows(Sequence[HashedRecord]):
         sources: dict[str, int] = {}
         read = hashlib.sha256()
         for line in self._read_lines():
-            row = self._decode(line, len(numbers))
+            row = self._decode_light(line, len(numbers))
             read.update(line)
             offsets.append(offsets[-1] + len(line))
             digests += bytes.fromhex(row.hash)
@@ -134,7 +134,13 @@ class StoredRows(Sequence[HashedRecord]):
             handle.seek(0)
             yield from handle
 
-    def _decode(self, line: bytes, index: int) -> PreparedRow:
+    def _decode_light(self, line: bytes | memoryview, index: int) -> PreparedRow:
+        try:
+            return self._light.decode(line)
+        except (ValueError, RecursionError):
+            return self._decode(line, index)  # says what is wrong
+
+    def _decode(self, line: bytes | memoryview, index: int) -> PreparedRow:
         try:
             return self._decoder.decode(line)
         except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, or of another shape
@@ -158,8 +164,11 @@ class StoredRows(Sequence[HashedRecord]):
     def __iter__(self) -> Iterator[HashedRecord]:
         return self._iterate()
 
-    def _iterate(self, read: Any = None) -> Iterator[HashedRecord]:
-        """Each row in order. ``read``: an object of hashlib that gets all that is read."""
+    def _iterate(self, read: Any = None, is_light: bool = False) -> Iterator[HashedRecord]:
+        """Each row in order. ``read``: an object of hashlib that gets all that is read. ``is_light``: only the texts of
+        the messages are looked at, see `LightRow`.
+        """
+        decode = self._decode_light if is_light else self._decode
         # By its place and not by a position in the file: two loops may go through it at once.
         places = np.searchsorted(self._offsets, np.arange(0, self._offsets[-1], BLOCK_BYTES))
         for first, last in pairwise([*np.unique(places).tolist(), len(self)]):
@@ -168,7 +177,7 @@ class StoredRows(Sequence[HashedRecord]):
             if read:
                 read.update(block)
             for index, (start, end) in enumerate(pairwise(bounds), start=first):
-                row = self._decode(block[start - bounds[0] : end - bounds[0]], index)  # type: ignore[arg-type]
+                row = decode(block[start - bounds[0] : end - bounds[0]], index)
                 yield HashedRecord(row.build(), row.hash)
 
 

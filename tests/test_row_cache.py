@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus import row_cache, stored_rows
+from corpus.errors import PreparedRowsError
 from corpus.prepared_rows import read_prepared, write_row
 from corpus.records import Conversation, HashedRecord, Message, content_hash
 from corpus.row_sides import normalise_text, question_key, side_key, split_sides
@@ -248,3 +249,25 @@ def test_the_facts_of_sides_are_those_of_single_rows(pairs: list[tuple[str, str]
 def has_half_characters(pairs: list[tuple[str, str]]) -> bool:
     """Whether a text has a lone surrogate, for which there is no content hash."""
     return any(0xD800 <= ord(c) < 0xE000 for pair in pairs for text in pair for c in text)
+
+
+@given(st.integers(0, 5), st.data())
+def test_a_damaged_row_is_refused_in_the_same_words_as_by_the_reader_of_records(
+    tmp_path_factory: pytest.TempPathFactory, number: int, data: st.DataObject
+) -> None:
+    line = bytearray(write_row(*make_row(number)).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(line) - 2))
+        line[place : place + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from([b"", b"0", b'"', b"x", b"\xff"])
+        )
+    path = tmp_path_factory.getbasetemp() / "damaged.jsonl"
+    path.write_bytes(line)
+
+    def read(reader: Callable[[Path], Iterable[HashedRecord]]) -> object:
+        try:
+            return list(reader(path))
+        except PreparedRowsError as error:
+            return str(error)
+
+    assert read(StoredRows) == read(read_prepared)
