@@ -90,6 +90,11 @@ def keep_columns(name: str, columns: Columns) -> None:
         _drop_oldest(folder)
 
 
+def is_anything_kept() -> bool:
+    """Whether it is worth asking."""
+    return _find_folder() is not None and code_edition() is not None
+
+
 @cache
 def code_edition() -> str | None:
     """A number for the code that what is kept was made by, and for the Unicode tables that it used; None where the

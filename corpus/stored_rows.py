@@ -22,7 +22,7 @@ import numpy as np
 from corpus.errors import EntropylawError, PreparedRowsError
 from corpus.prepared_rows import MAKE_IT, LightRow, PreparedRow, explain_bad_row, explain_missing, write_row
 from corpus.records import HashedRecord
-from corpus.row_cache import code_edition, keep_columns, read_columns
+from corpus.row_cache import code_edition, is_anything_kept, keep_columns, read_columns
 from corpus.row_facts import RowFacts, count_characters
 from corpus.row_hashes import RowHashes
 from corpus.row_sides import split_sides
@@ -65,23 +65,21 @@ class StoredRows(Sequence[HashedRecord]):
         self._name, self._descriptor = name, descriptor
         weakref.finalize(self, os.close, descriptor)
         self._decoder, self._light = msgspec.json.Decoder(PreparedRow), msgspec.json.Decoder(LightRow)
-        self._content = ""
-        if may_keep and code_edition() and os.fstat(descriptor).st_size >= MIN_KEPT_BYTES:
-            self._content = self._hash_content()
-        if self._content and (columns := read_columns(self._name_kept("rows"))):
-            self._offsets, digests, numbers, characters, source, names = columns
-            sources = tuple(json.loads(names.tobytes()))
-            self.facts = RowFacts(RowHashes(digests), numbers, characters, source, sources)
-            return
-        self._offsets, self.facts = self._index()
-        if self._content:
-            hashes, numbers, characters, source, sources = self.facts
-            names = np.frombuffer(json.dumps(sources).encode(), dtype=np.uint8)
-            columns = [self._offsets, hashes.digests, numbers, characters, source, names]
-            keep_columns(self._name_kept("rows"), columns)
+        may_keep = may_keep and os.fstat(descriptor).st_size >= MIN_KEPT_BYTES and is_anything_kept()
+        # A hash of what is in the file; empty where nothing is kept of it.
+        self._content = self._hash_content() if may_keep else ""
+        self._offsets, self.facts = self._find_index() or self._index()
 
     def _name_kept(self, what: str) -> str:
         return f"{self._content}-{code_edition()}.{what}"
+
+    def _find_index(self) -> tuple[NDArray[np.int64], RowFacts] | None:
+        """What an earlier command learned by `_index`, where it is there."""
+        columns = read_columns(self._name_kept("rows")) if self._content else None
+        if columns is None:
+            return None
+        offsets, digests, numbers, characters, source, names = columns
+        return offsets, RowFacts(RowHashes(digests), numbers, characters, source, tuple(json.loads(names.tobytes())))
 
     def _hash_content(self) -> str:
         """SHA-256, which processors compute ten times as fast as a row is decoded."""
@@ -127,7 +125,19 @@ class StoredRows(Sequence[HashedRecord]):
             np.array(source, dtype=np.int32),
             tuple(sources),
         )
-        return np.array(offsets, dtype=np.int64), facts
+        places = np.array(offsets, dtype=np.int64)
+        if self._content:
+            names = np.frombuffer(json.dumps(facts.sources).encode(), dtype=np.uint8)
+            columns: list[NDArray[Any]] = [
+                places,
+                facts.hashes.digests,
+                facts.numbers,
+                facts.characters,
+                facts.source,
+                names,
+            ]
+            keep_columns(self._name_kept("rows"), columns)
+        return places, facts
 
     def _read_lines(self) -> Iterator[bytes]:
         with open(os.dup(self._descriptor), "rb", buffering=BLOCK_BYTES) as handle:

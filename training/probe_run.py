@@ -132,8 +132,8 @@ def choose_probe_rows(records: Sequence[HashedRecord], rows: int, seed: int, tra
     """
 
     def draw() -> Iterator[tuple[bytes, str, int]]:
-        questions = side_facts_of(records).question.tolist()
-        for i, (key, row_hash) in enumerate(zip(questions, hashes_of(records), strict=True)):
+        questions = side_facts_of(records).question
+        for i, (key, row_hash) in enumerate(zip(map(int, questions), hashes_of(records), strict=True)):
             if key_fraction(key) < trained_from:
                 # Copies of one row keep their file order.
                 yield hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest(), row_hash, i
