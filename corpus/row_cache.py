@@ -41,6 +41,8 @@ _CODE = (
     "side_facts.py",
     "stored_rows.py",
 )
+# What ends otherwise is not ours, and never deleted.
+_SUFFIXES = ".rows", ".sides"
 # Columns begin at a multiple of so many bytes, where NumPy reads them fastest.
 _ALIGNED = 64
 
@@ -55,13 +57,18 @@ class _Header(msgspec.Struct):
 
 
 def read_columns(name: str) -> list[NDArray[Any]] | None:
-    """The columns that were kept under a name; None where there are none, or where they are damaged."""
+    """The columns that were kept under a name, which ends with one of _SUFFIXES; None where there are none, or where
+    they are damaged.
+    """
     folder = _find_folder()
     if folder is None:
         return None
     try:
         with open(folder / name, "rb", buffering=0) as handle:
-            content = bytearray(os.fstat(handle.fileno()).st_size)
+            size = os.fstat(handle.fileno()).st_size
+            if size > 2 * MOST_BYTES:  # never written by us, and no memory may hold it
+                return None
+            content = bytearray(size)
             handle.readinto(content)
             os.utime(handle.fileno())  # it was used
     except OSError:
@@ -113,14 +120,14 @@ def _find_folder() -> Path | None:
     """Where columns are kept; None where they are not. The folder need not be there yet."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named is not None:
-        return Path(named) if os.path.isabs(named) else None
+        return Path(named) / "rows" if os.path.isabs(named) else None
     general = os.environ.get("XDG_CACHE_HOME", "")
     try:
         place = Path(general) if os.path.isabs(general) else Path.home() / ".cache"
     except RuntimeError:  # nobody's home
         return None
     # A home that is not there is not made.
-    return place / "entropylaw" / "rows" if place.parent.is_dir() else None
+    return place / "entropylaw" / "rows" if os.path.isdir(place.parent) else None
 
 
 def _unpack(name: str, content: bytearray) -> list[NDArray[Any]] | None:
@@ -151,8 +158,11 @@ def _drop_oldest(folder: Path) -> None:
     """Delete what was not used for longest, until the rest takes no more than MOST_BYTES."""
     found = []
     for path in folder.iterdir():
+        if path.suffix not in _SUFFIXES:
+            continue
         with contextlib.suppress(FileNotFoundError):
-            found.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+            status = path.stat()
+            found.append((status.st_mtime_ns, status.st_size, path))
     total = 0
     for _, size, path in sorted(found, reverse=True):
         total += size

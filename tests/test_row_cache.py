@@ -56,7 +56,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where things are kept, of files of any size."""
     monkeypatch.setattr(stored_rows, "MIN_KEPT_BYTES", 0)
     monkeypatch.setenv(row_cache.FOLDER_VARIABLE, str(tmp_path / "kept"))
-    return tmp_path / "kept"
+    return tmp_path / "kept" / "rows"
 
 
 def describe(rows: StoredRows) -> list[object]:
@@ -166,12 +166,12 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv(row_cache.FOLDER_VARIABLE)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
-    row_cache.keep_columns("name", [np.arange(3)])
+    row_cache.keep_columns("name.rows", [np.arange(3)])
     assert not list(tmp_path.iterdir())
     (tmp_path / "nobody").mkdir()
-    row_cache.keep_columns("name", [np.arange(3)])
-    assert [path.name for path in (tmp_path / "nobody/.cache/entropylaw/rows").iterdir()] == ["name"]
-    found = row_cache.read_columns("name")
+    row_cache.keep_columns("name.rows", [np.arange(3)])
+    assert [path.name for path in (tmp_path / "nobody/.cache/entropylaw/rows").iterdir()] == ["name.rows"]
+    found = row_cache.read_columns("name.rows")
     assert found is not None and found[0].tolist() == [0, 1, 2] and found[0].flags.writeable
 
 
@@ -193,14 +193,23 @@ def test_the_files_of_code_that_an_edition_names_are_there() -> None:
 def test_what_was_not_used_for_longest_goes_first(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     column = [np.zeros(1000, dtype=np.uint8)]
     monkeypatch.setattr(row_cache, "MOST_BYTES", 3500)
-    for age, name in enumerate(["a", "b", "c"]):
+    kept.mkdir(parents=True)
+    (kept / "diary.txt").write_bytes(bytes(9000))
+    os.utime(kept / "diary.txt", (0, 0))
+    for age, name in enumerate(["a.rows", "b.rows", "c.sides"]):
         row_cache.keep_columns(name, column)
         os.utime(kept / name, (age, age))
-    assert row_cache.read_columns("a") is not None  # so that "b" is the oldest now
-    row_cache.keep_columns("d", column)
-    assert sorted(file.name for file in kept.iterdir()) == ["a", "c", "d"]
-    row_cache.keep_columns("e", [np.zeros(10_000, dtype=np.uint8)])
-    assert sorted(file.name for file in kept.iterdir()) == ["a", "c", "d"]
+    assert row_cache.read_columns("a.rows") is not None  # so that "b" is the oldest now
+    for name, size in (("d.rows", 1000), ("too large.rows", 10_000)):
+        row_cache.keep_columns(name, [np.zeros(size, dtype=np.uint8)])
+        assert sorted(file.name for file in kept.iterdir()) == ["a.rows", "c.sides", "d.rows", "diary.txt"]
+
+
+def test_a_file_that_is_larger_than_all_that_is_kept_is_not_even_read(kept: Path) -> None:
+    kept.mkdir(parents=True)
+    with (kept / "name.rows").open("wb") as handle:
+        handle.truncate(2**42)
+    assert row_cache.read_columns("name.rows") is None
 
 
 def test_many_that_open_one_file_at_once_find_the_same(kept: Path, tmp_path: Path) -> None:

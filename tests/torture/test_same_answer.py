@@ -162,7 +162,7 @@ def test_what_is_kept_of_the_rows_changes_no_result(
     light_start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("corpus.stored_rows.MIN_KEPT_BYTES", 0)
-    kept = tmp_path / "kept"
+    kept = tmp_path / "kept" / "rows"
     (folder := tmp_path / "work").mkdir()
     shutil.copytree(light_start, folder, dirs_exist_ok=True)
 
@@ -190,7 +190,7 @@ def test_what_is_kept_of_the_rows_changes_no_result(
     assert b'"row": ' in reference[str(folder / "results" / "verdict.json")] and not kept.exists()
     for prepare in (lambda: None, lambda: None, damage, swap_contents, lambda: shutil.rmtree(kept)):
         prepare()
-        assert run(str(kept)) == reference
+        assert run(str(kept.parent)) == reference
         assert len(list(kept.iterdir())) == 2
 
 
