@@ -230,6 +230,7 @@ def test_the_words_of_a_text_are_those_of_a_regular_expression(text: str) -> Non
     assert normalise_text(text) == words_of(text)
 
 
+@pytest.mark.slow
 def test_every_character_is_a_part_of_a_word_as_for_a_regular_expression() -> None:
     for start in range(0, 0x110000, 64):
         characters = list(map(chr, range(start, start + 64)))
