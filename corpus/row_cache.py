@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Names another folder; where it is empty, nothing is kept.
 FOLDER_VARIABLE = "ENTROPYLAW_CACHE"
-# Of a million rows 85 MB are kept, so this is room for twelve versions of them. What was not used for longest goes first.
+# Of a million rows 85 MB are kept: room for twelve versions of them. What was not used for longest goes first.
 MOST_BYTES = 2**30
 # So that results always find room on the disk: what would take a larger share of what is free is not kept.
 FREE_SHARE = 0.1
