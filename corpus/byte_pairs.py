@@ -16,6 +16,7 @@ and of no other.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,9 +46,10 @@ _SPREAD_32, _SPREAD_64 = 0x9E3779B1, np.uint64(0x9E3779B97F4A7C15)
 # The rank of a pair that no merge joins.
 _NEVER = np.int32(2**31 - 1)
 
-# Without numba's reference counts, as in selection/deflate_size.py; nothing below allocates. What only other compiled
-# functions call is compiled sooner without a way in from Python.
-_compiled = njit(cache=True, _nrt=False, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+# Without numba's reference counts, as in selection/deflate_size.py; nothing below allocates. Without Python's lock,
+# several threads run these at once. What only other compiled functions call is compiled sooner without a way in from
+# Python.
+_compiled = njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 _inner = njit(cache=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)  # type: ignore[call-overload]
 
 
@@ -109,24 +111,35 @@ class BytePairs:
             *_find_seams({(symbols[ord(left[-1])], symbols[ord(right[0])]) for left, right in model["merges"]}),
             _hash_merges(pairs),
             np.array([vocabulary[left + right] for left, right in model["merges"]], dtype=np.int32),
-            np.zeros((_KNOWN_PIECES, 2 + 2 * _KNOWN_CHARACTERS), dtype=np.uint16),
+            np.zeros((0, 2 + 2 * _KNOWN_CHARACTERS), dtype=np.uint16),
             np.zeros(0, dtype=np.int32),
             np.zeros(0, dtype=np.int32),
         )
+        self._own = threading.local()
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The tokens of all texts, one text after the other, and their number in each, shape (texts,)."""
         characters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         lengths = [len(text) for text in texts]
-        longest = max(lengths, default=0) + 1
-        if longest > len(self._tables.piece):
-            room = np.zeros((2, longest), dtype=np.int32)
-            self._tables = self._tables._replace(piece=room[0], ranks=room[1])
+        tables = self._own_tables(max(lengths, default=0) + 1)
         counts = np.zeros(len(texts), dtype=np.int64)
         # A character has at most four tokens, one for each of its bytes.
         tokens = np.empty(4 * len(characters) + len(texts), dtype=np.int32)
-        count = _tokenise(characters, np.cumsum([0, *lengths]), self._tables, tokens, counts)
+        count = _tokenise(characters, np.cumsum([0, *lengths]), tables, tokens, counts)
         return tokens[:count].copy(), counts
+
+    def _own_tables(self, longest: int) -> _Tables:
+        """The tables, of which each thread has its own remembered pieces, and room for a piece of this length."""
+        tables: _Tables | None = getattr(self._own, "tables", None)
+        if tables is None:
+            tables = self._tables._replace(
+                known=np.zeros((_KNOWN_PIECES, self._tables.known.shape[1]), dtype=np.uint16)
+            )
+        if longest > len(tables.piece):
+            room = np.zeros((2, longest), dtype=np.int32)
+            tables = tables._replace(piece=room[0], ranks=room[1])
+        self._own.tables = tables
+        return tables
 
 
 def add_vectors(

@@ -19,6 +19,12 @@ def announce_text(characters: int) -> None:
     _read_characters += characters
 
 
+def announce_share(characters: int) -> None:
+    """Say that this process has a part in reading so much text; to say so for every part counts once."""
+    global _read_characters
+    _read_characters = max(_read_characters, characters)
+
+
 def is_worth_compiling() -> bool:
     """Whether this process has read so much text, or is about to, that compiled loops pay."""
     return _read_characters >= COMPILED_FROM_CHARACTERS

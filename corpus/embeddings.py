@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,18 @@ MAX_CHARACTERS = 2000
 CHUNK_TEXTS = 1024
 
 
-@functools.cache
+# Several threads may need what is loaded once.
+_LOADING = threading.RLock()
+
+
 def load_embedder() -> Any:
     """The 256-dimensional model inside the wordllama wheel (about 0.3 s, once in a process, which then holds it)."""
+    with _LOADING:
+        return _load_embedder()
+
+
+@functools.cache
+def _load_embedder() -> Any:
     from pathlib import Path
 
     import wordllama
@@ -61,7 +71,9 @@ def _mean_over_tokens(embedder: Any, texts: list[str]) -> NDArray[np.float32]:
     That one writes the vector of every token, and of the padding, to memory before it adds them up. Here they are added
     up at once, in a third of the time.
     """
-    tokens, counts = _read_tokens(embedder).encode(texts)
+    with _LOADING:
+        reader = _read_tokens(embedder)
+    tokens, counts = reader.encode(texts)
     # As in ``embed``, a token without a vector has that of the last one.
     tokens = np.minimum(tokens, np.int32(len(embedder.embedding) - 1))
     add_vectors = (_compile_sum() if is_worth_compiling() else None) or _add_in_scipy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ class PieceTokens:
         self._tokenizer.no_padding()
         # An added token, such as </s>, cuts a text in a way of its own.
         self._added = tuple(token.content for token in tokenizer.get_added_tokens_decoder().values())
+        # Only one thread at a time looks up pieces and learns new ones.
+        self._lock = threading.RLock()
         self._forget()
 
     def _forget(self) -> None:
@@ -54,7 +57,7 @@ class PieceTokens:
 
     def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The tokens of all texts, one text after the other, and their number in each, shape (texts,)."""
-        byte_pairs = self._byte_pairs if is_worth_compiling() else None
+        byte_pairs = self._find_byte_pairs() if is_worth_compiling() else None
         if byte_pairs is None:
             return self._encode_pieces(texts)
         added = [i for i, text in enumerate(texts) if any(token in text for token in self._added)]
@@ -67,6 +70,10 @@ class PieceTokens:
         order = np.array([*others, *added])
         owners = np.repeat(order, counts)
         return tokens[np.argsort(owners, kind="stable")], counts[np.argsort(order)]
+
+    def _find_byte_pairs(self) -> BytePairs | None:
+        with self._lock:
+            return self._byte_pairs
 
     @functools.cached_property
     def _byte_pairs(self) -> BytePairs | None:
@@ -97,6 +104,10 @@ class PieceTokens:
         return found[0] if len(found) == 1 else None
 
     def _encode_pieces(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        with self._lock:
+            return self._look_up(texts)
+
+    def _look_up(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         cut = [self._cut(text) for text in texts]
         pieces = list(itertools.chain.from_iterable(cut))
         self._learn(set(pieces))

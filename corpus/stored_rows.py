@@ -139,6 +139,21 @@ class StoredRows(Sequence[HashedRecord]):
             keep_columns(self._name_kept("rows"), columns)
         return places, facts
 
+    @property
+    def name(self) -> str:
+        """What the file is called in an error."""
+        return str(self._name)
+
+    def line_bytes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The length of each of these rows' lines in the file, shape (n,)."""
+        return self._offsets[rows + 1] - self._offsets[rows]
+
+    def read_lines(self, rows: NDArray[np.int64]) -> bytes:
+        """The lines of these rows, in order, as they stand in the file: neighbours are read together."""
+        parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
+        bounds = [self._offsets[[part[0], part[-1] + 1]].tolist() for part in parts]
+        return b"".join([os.pread(self._descriptor, end - start, start) for start, end in bounds])
+
     def _read_lines(self) -> Iterator[bytes]:
         with open(os.dup(self._descriptor), "rb", buffering=BLOCK_BYTES) as handle:
             handle.seek(0)

@@ -10,7 +10,7 @@ import typer
 
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
-from entropylaw.options import AsJson, Data, HeldOut, Out
+from entropylaw.options import AsJson, Data, Engine, EngineChoice, HeldOut, Out, WorkerCount, count_workers
 from entropylaw.pipeline_command import Place
 from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
@@ -81,6 +81,8 @@ def consistency(
     rows: Annotated[
         Path | None, typer.Option(help="Write each row's agreement to this NumPy file.", show_default=False)
     ] = None,
+    workers: WorkerCount = "auto",
+    engine: Engine = EngineChoice.threads,
     json: AsJson = False,
 ) -> None:
     """Measure C, whether answers belong to their prompts; also count duplicates and contradictions.
@@ -89,12 +91,13 @@ def consistency(
     """
     import numpy as np
 
+    from corpus.workers import start_workers
     from monitor.measures.consistency import ConsistencyParams, profile_consistency
 
-    params = read_section(ConsistencyParams, "consistency")
-    with show_progress("consistency") as progress:
+    params, count = read_section(ConsistencyParams, "consistency"), count_workers(workers)
+    with show_progress("consistency") as progress, start_workers(engine.value, count) as started:
         records = open_rows(data)
-        result, agreement = profile_consistency(records, params, progress)
+        result, agreement = profile_consistency(records, params, progress, started)
     if rows:
         # Six decimals: the last bits of a sum differ between processors and must not make another file. By way of
         # memory, because NumPy writes to a file behind Python's back and does not say why it cannot.

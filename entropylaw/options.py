@@ -6,10 +6,14 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from corpus.cores import count_cores
+from corpus.errors import EntropylawError
 
 Data = Annotated[
     Path,
@@ -20,7 +24,35 @@ Data = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Write the result to this file.", show_default=False)]
 HeldOut = Annotated[Path | None, typer.Option("--held-out", help="Rows of this file are left out.", show_default=False)]
+
+
+class EngineChoice(StrEnum):
+    threads = "threads"
+    processes = "processes"
+    ray = "ray"
+
+
+WorkerCount = Annotated[
+    str, typer.Option("--workers", help="How many, or auto: one for each core of this machine.", metavar="N|auto")
+]
+Engine = Annotated[
+    EngineChoice,
+    typer.Option("--engine", help="Workers are threads or processes here, or on the Ray cluster at RAY_ADDRESS."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def count_workers(workers: str) -> int:
+    """How many workers ``--workers`` asks for. Raises EntropylawError for what is neither auto nor a number.
+
+    >>> count_workers("3")
+    3
+    """
+    if workers == "auto":
+        return count_cores()
+    if not (workers.isdecimal() and int(workers) > 0):
+        raise EntropylawError(f"--workers {workers}: expected auto or a number of workers")
+    return int(workers)
 
 
 def take_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import multiprocessing
-import os
 import pickle  # nosec B403 # see its use below
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any
 
 from corpus.cores import count_cores as count_cores
 from corpus.errors import EntropylawError
 from corpus.interrupts import hold_interrupts, leave_interrupts_to_parent
+from corpus.ray_cluster import connect_ray
+from corpus.workers import EngineName as EngineName
 from selection.redundancy import Digests, StateKind
 from selection.shards import Engine, ShardWorker
-
-EngineName = Literal["threads", "processes", "ray"]
 
 
 @contextlib.contextmanager
@@ -173,25 +171,11 @@ class RayActors:
 
 @contextlib.contextmanager
 def _start_ray(kind: StateKind, workers: int) -> Iterator[RayActors]:
-    try:
+    with connect_ray(workers):
         import ray
-    except ImportError:
-        raise EntropylawError("engine ray is not installed; run `pip install 'entropylaw[ray]'`") from None
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        _connect_ray(workers)
-    try:
-        # Ray would wait for the missing cores without a word.
-        cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
-        if cores < workers:
-            raise EntropylawError(
-                f"{workers} workers need a core each, and the Ray cluster has {cores}; use fewer workers or add nodes"
-            )
+
         actor: Any = ray.remote(_make_actor_class()).options(num_cpus=1)
         yield RayActors([actor.remote(pickle.dumps(kind)) for _ in range(workers)])
-    finally:
-        if is_ours:
-            ray.shutdown()
 
 
 def _make_actor_class() -> type:
@@ -213,16 +197,3 @@ def _make_actor_class() -> type:
             return getattr(self._worker, method)(*arguments)
 
     return Actor
-
-
-def _connect_ray(workers: int) -> None:
-    import ray
-
-    address = os.environ.get("RAY_ADDRESS")
-    # "local" starts a cluster of its own even where another one runs on this machine.
-    local: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **({} if address else local))
-    except (ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-        cause = str(error).partition("\n")[0]
-        raise EntropylawError(f"Ray cluster at {address or 'this machine'}: cannot be used: {cause}") from None

@@ -8,7 +8,7 @@ import pytest
 import monitor.measures.consistency
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
 from corpus.row_sides import normalise_text
-from monitor.measures.agreement import prompt_and_response, row_agreement
+from monitor.measures.agreement import row_agreement
 from monitor.measures.consistency import (
     ConsistencyParams,
     flag_contradictions,
@@ -17,6 +17,7 @@ from monitor.measures.consistency import (
     profile_consistency,
 )
 from monitor.measures.near_duplicates import flag_near_duplicates
+from monitor.measures.row_findings import prompt_and_response
 
 Rows = list[HashedRecord]
 PARAMS = ConsistencyParams()

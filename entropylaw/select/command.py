@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from corpus.errors import EntropylawError
-from entropylaw.options import take_options
+from entropylaw.options import count_workers, take_options
 from entropylaw.pipeline_command import Place
 from entropylaw.select.options import CodecChoice, CommonOptions, Compat, Window, ZipOptions
 
@@ -61,11 +61,7 @@ def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
 
     Example: entropylaw select zip pool.jsonl --out chosen.jsonl --rows 10000 --window global
     """
-    from selection.engines import count_cores
-
-    workers = zip.workers
-    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
-        raise EntropylawError(f"--workers {workers}: expected auto or a number of workers")
+    workers = count_workers(zip.workers)
     window = zip.window
     if window is None and (zip.codec is CodecChoice.zlib or zip.compat is Compat.reference):
         window = Window.codec  # zlib has no other
@@ -74,8 +70,7 @@ def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
         **{"k1": zip.k1, "k2": zip.k2, "k3": zip.k3, "level": zip.level},
         **{name: choice.value for name, choice in choices.items() if choice},
     }
-    cores = count_cores() if workers == "auto" else int(workers)
-    _select("zip", common, changes, workers=cores, engine=zip.engine.value)
+    _select("zip", common, changes, workers=workers, engine=zip.engine.value)
 
 
 @app.command("random")

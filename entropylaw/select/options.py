@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from entropylaw.options import Data
+from entropylaw.options import Data, Engine, EngineChoice, WorkerCount
 
 
 class Window(StrEnum):
@@ -25,12 +25,6 @@ class CodecChoice(StrEnum):
 class Compat(StrEnum):
     algorithm = "algorithm"
     reference = "reference"
-
-
-class EngineChoice(StrEnum):
-    threads = "threads"
-    processes = "processes"
-    ray = "ray"
 
 
 @dataclass(frozen=True)
@@ -78,8 +72,5 @@ class ZipOptions:
         Compat | None,
         typer.Option(help="The paper's Algorithm 1, or its authors' program on ShareGPT rows.", show_default=False),
     ] = None
-    workers: Annotated[str, typer.Option(help="How many, or auto: one for each core of this machine.")] = "auto"
-    engine: Annotated[
-        EngineChoice,
-        typer.Option(help="Workers are threads or processes here, or actors of the Ray cluster at RAY_ADDRESS."),
-    ] = EngineChoice.threads
+    workers: WorkerCount = "auto"
+    engine: Engine = EngineChoice.threads

@@ -5,19 +5,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.compiled_loops import announce_text
 from corpus.progress import Advance, Progress, ignore_progress
 from corpus.records import HashedRecord, Message, Preference, Record
 from corpus.row_facts import characters_of, hashes_of, numbers_of
-from corpus.row_sides import normalise_text, side_key
-from monitor.measures.agreement import CHUNK_ROWS, AgreementMeter, prompt_and_rejected, prompt_and_response
-from monitor.measures.near_duplicates import flag_alike, join_turns, sketch_texts
+from corpus.row_pieces import cut_rows
+from corpus.row_sides import normalise_text
+from corpus.workers import IN_THIS_THREAD, Workers
+from monitor.measures.agreement import MEAN_ROWS, AgreementMeter, join_vectors
+from monitor.measures.near_duplicates import flag_alike
+from monitor.measures.row_findings import FindInRows, RowFindings, SideVectors, prompt_and_rejected
 
 # So many rows of each kind are named; the counts are of all.
 NAMED_ROWS = 50
@@ -25,6 +27,9 @@ NAMED_ROWS = 50
 COMPARED_ROWS = 256
 # And with so many rows at most, in 4 MB: a prompt with a million answers would take a million times a million products.
 MOST_ANSWERS = 4096
+
+# The answers of so many rows are embedded together.
+EMBEDDED_ROWS = 1024
 
 # Gives the unit response embeddings of rows, by their indices; shape (n, 256).
 EmbedResponses = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -115,7 +120,7 @@ def _embed_groups(
     waiting: list[NDArray[np.int64]] = []
     for i, group in enumerate(groups, start=1):
         waiting.append(group)
-        if sum(map(len, waiting)) < CHUNK_ROWS and i < len(groups):
+        if sum(map(len, waiting)) < EMBEDDED_ROWS and i < len(groups):
             continue
         compared = [members[:MOST_ANSWERS] for members in waiting]
         ends = np.cumsum([len(members) for members in compared])
@@ -169,12 +174,14 @@ def profile_consistency(
     records: Sequence[HashedRecord],
     params: ConsistencyParams,
     progress: Progress = ignore_progress,
+    workers: Workers = IN_THIS_THREAD,
 ) -> tuple[ConsistencyProfile, NDArray[np.float64]]:
     """The profile of a version, and the agreement of each row, nan where it has none. Shape (rows,), of preferences
     (rows, 2): the first column is of the chosen answer, or of the rejected one in an unpaired row without a chosen
     answer; the second is of the rejected answer, nan in a row with only one answer.
 
     ``progress`` counts each row three times: for its prompt, its response, and the search for near-duplicates.
+    ``workers``: they share out the pieces of the file. The result is the same to the bit, whoever they are.
     """
     done = 0
 
@@ -183,10 +190,7 @@ def profile_consistency(
         done += more
         progress(done, 3 * len(records))
 
-    # Each character is embedded and sketched.
-    announce_text(2 * int(characters_of(records).sum()))
-    meter = AgreementMeter(records, advance=advance)
-    found = _read_once(records, meter, params.near_duplicate_jaccard, advance)
+    found, meter = _read_once(records, params.near_duplicate_jaccard, workers, advance)
     known = found.agreement[~np.isnan(found.agreement)]
     contradictions = flag_contradictions(
         found.prompts, found.is_answer, meter.embed_responses, params.contradiction_cosine
@@ -203,7 +207,7 @@ def profile_consistency(
     )
     if not found.has_pairs:
         return profile, found.agreement
-    agreement = np.column_stack([found.agreement, _measure_rejected(records)])
+    agreement = np.column_stack([found.agreement, _measure_rejected(records, workers)])
     margins = agreement[:, 0] - agreement[:, 1]
     margins = margins[~np.isnan(margins)]
     flipped = flag_flipped_pairs(record for record, _ in records)
@@ -229,31 +233,38 @@ class _Found(NamedTuple):
     has_pairs: bool
 
 
-def _read_once(records: Sequence[HashedRecord], meter: AgreementMeter, jaccard: float, advance: Advance) -> _Found:
-    rows = len(records)
-    agreement, prompts = np.empty(rows), np.empty(rows, dtype=np.uint64)
-    is_answer = np.empty(rows, dtype=bool)
-    found: list[tuple[NDArray[np.uint64], NDArray[np.uint8]]] = []
-    has_pairs = False
-    stream = (record for record, _ in records)
-    for start in range(0, rows, CHUNK_ROWS):
-        chunk = list(islice(stream, CHUNK_ROWS))
-        part = slice(start, start + len(chunk))
-        agreement[part], responses = meter.measure(part.start, part.stop)
-        texts = [prompt_and_response(record)[0] for record in chunk]
-        prompts[part] = [side_key(text) for text in texts]
-        is_answer[part] = responses.any(axis=1) & np.array([bool(text.strip()) for text in texts], dtype=bool)
-        has_pairs = has_pairs or any(isinstance(record, Preference) for record in chunk)
-        found.append(sketch_texts(map(join_turns, chunk), jaccard))
-        advance(len(chunk))
-    keys, sketches = map(np.concatenate, zip(*found, strict=True))
-    return _Found(agreement, prompts, is_answer, flag_alike(keys, sketches, jaccard), has_pairs)
+def _read_once(
+    records: Sequence[HashedRecord], jaccard: float, workers: Workers, advance: Advance
+) -> tuple[_Found, AgreementMeter]:
+    """One pass over the rows. Where the means are those of a sample, it is embedded first."""
+    # Each character is embedded and sketched.
+    job, meter = FindInRows(jaccard, 2 * int(characters_of(records).sum())), None
+    if len(records) > MEAN_ROWS:
+        meter = AgreementMeter.of_sample(records, workers=workers, advance=advance)
+        job = replace(job, means=meter.means)
+    is_kept = None if meter is None else meter.is_kept
+    tasks = ((piece, None if is_kept is None else is_kept[piece.rows]) for piece in cut_rows(records))
+    found: list[RowFindings] = []
+    vectors: list[SideVectors] = []
+    for findings in workers.map(job, tasks):
+        advance(2 * len(findings.embedded) + len(findings.prompts))
+        if findings.vectors is not None:
+            vectors.append(findings.vectors)
+        found.append(findings._replace(vectors=None))
+    meter = meter or AgreementMeter(records, join_vectors(vectors), workers=workers)
+    agreement, is_answer = np.empty(len(records)), np.empty(len(records), dtype=bool)
+    if is_kept is not None:
+        for part in found:
+            agreement[part.embedded], is_answer[part.embedded] = part.agreement, part.answered
+    agreement[meter.rows], is_answer[meter.rows] = meter.agreement, meter.responses.any(axis=1)
+    prompts, has_prompt, keys, sketches = (np.concatenate(parts) for parts in zip(*(f[:4] for f in found), strict=True))
+    is_near_duplicate = flag_alike(keys, sketches, jaccard)
+    has_pairs = any(part.has_pairs for part in found)
+    return _Found(agreement, prompts, is_answer & has_prompt, is_near_duplicate, has_pairs), meter
 
 
-def _measure_rejected(records: Sequence[HashedRecord]) -> NDArray[np.float64]:
-    meter = AgreementMeter(records, prompt_and_rejected)
-    parts = [meter.measure(i, min(i + CHUNK_ROWS, len(records)))[0] for i in range(0, len(records), CHUNK_ROWS)]
-    return np.concatenate(parts)
+def _measure_rejected(records: Sequence[HashedRecord], workers: Workers) -> NDArray[np.float64]:
+    return AgreementMeter.of_sample(records, prompt_and_rejected, workers).measure_all()
 
 
 def _name_rows(records: Sequence[HashedRecord], flags: Sequence[bool]) -> tuple[int, ...]:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _BASE, _FIRST, _SECOND, _STEP, _EMPTY = (np.uint64(value) for value in (BASE, FIRST, SECOND, STEP, EMPTY))
 
-# Without numba's reference counts, as in selection/deflate_size.py; nothing below allocates.
-_compiled = njit(cache=True, _nrt=False, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+# Without numba's reference counts, as in selection/deflate_size.py; nothing below allocates. Without Python's lock,
+# several threads run these at once.
+_compiled = njit(cache=True, nogil=True, _nrt=False, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 _inner = njit(cache=True, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=True)  # type: ignore[call-overload]
 
 
