@@ -11,10 +11,12 @@ import importlib
 import itertools
 import multiprocessing
 import pickle  # nosec B403 # see its use below
+import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol, TypeVar
 
 from corpus.errors import EntropylawError
@@ -77,7 +79,7 @@ def start_workers(engine: EngineName, count: int) -> Iterator[Workers]:
     elif count == 1:
         yield IN_THIS_THREAD
     else:
-        with _Pool(engine, count) as pool:
+        with (_Threads if engine == "threads" else _Processes)(count) as pool:
             yield pool
 
 
@@ -101,49 +103,89 @@ def _map_in_order(
         yield waiting.popleft()()
 
 
-class _Pool:
-    """Threads or processes of this machine, which start with the first tasks."""
+class _Threads:
+    """Threads of this process, which start with the first tasks."""
 
-    def __init__(self, engine: EngineName, count: int) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
-        self._is_threads = engine == "threads"
-        self._executor: Executor = (
-            ThreadPoolExecutor(count, "worker")
-            if self._is_threads
-            # Not fork: the parent may run threads of numpy or pyarrow, which a forked child inherits half-alive.
-            else ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), leave_interrupts_to_parent)
-        )
+        self._executor = ThreadPoolExecutor(count, "worker")
 
     def map(self, job: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
-        try:
-            yield from _map_in_order(self._begin, self.count, job, tasks)
-        except BrokenProcessPool:
-            raise EntropylawError(
-                "a worker process was stopped from outside, most often because memory ran out; use fewer workers"
-            ) from None
+        return _map_in_order(self._begin, self.count, job, tasks)
 
     def _begin(self, job: Callable[[Task], Answer], task: Task) -> _Waiting:
-        if self._is_threads:
-            return self._executor.submit(job, task).result
-        with hold_interrupts():  # this may start a process
-            return self._executor.submit(job, task).result
+        return self._executor.submit(job, task).result
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> _Threads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the workers. A thread ends its task first, a fraction of a second's; a process holds nothing but memory,
-        so it can be ended at any point.
-        """
-        if isinstance(self._executor, ProcessPoolExecutor):
-            processes = list((self._executor._processes or {}).values())
-            self._executor.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join()
-        else:
-            self._executor.shutdown(cancel_futures=True)
+        """End the threads. Each ends its task first, a fraction of a second's."""
+        self._executor.shutdown(cancel_futures=True)
+
+
+class _Processes(_Threads):
+    """Processes of this machine. Threads of this one talk to them through pipes and wait for their answers.
+
+    A ProcessPoolExecutor would do, but where a process is ended in the middle of a task, it writes tracebacks, and in
+    some versions of Python it waits for ever.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        # Not fork: the parent may run threads of numpy or pyarrow, which a forked child inherits half-alive.
+        self._context = multiprocessing.get_context("spawn")
+        self._processes: list[BaseProcess] = []
+        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+
+    def _begin(self, job: Callable[[Task], Answer], task: Task) -> _Waiting:
+        if len(self._processes) < self.count:
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+            with hold_interrupts():
+                process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._idle.put(ours)
+        return self._executor.submit(self._ask, job, task).result
+
+    def _ask(self, job: Callable[[Task], Answer], task: Task) -> Answer:
+        connection = self._idle.get()
+        try:
+            connection.send((job, task))
+            answer: Answer | BaseException = connection.recv()
+        except (EOFError, OSError):
+            raise EntropylawError(
+                "a worker process was stopped from outside, most often because memory ran out; use fewer workers"
+            ) from None
+        finally:
+            self._idle.put(connection)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def __exit__(self, *error: object) -> None:
+        """End the processes. They hold nothing but memory, so they can be ended at any point."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+        super().__exit__(*error)
+
+
+def _serve(connection: Connection) -> None:
+    """Do task after task until the other end closes its pipe."""
+    leave_interrupts_to_parent()
+    with contextlib.suppress(EOFError, OSError):  # OSError: it died in the middle of a task
+        while True:
+            packed = connection.recv_bytes()
+            answer: object
+            try:
+                job, task = pickle.loads(packed)  # nosec B301 # of the process that started this one, and no file
+                answer = job(task)
+            except Exception as error:
+                answer = error
+            connection.send(answer)
 
 
 class _OnRay:
@@ -167,9 +209,14 @@ class _OnRay:
 
         try:
             answer = pickle.loads(ray.get(reference))  # nosec B301 # bytes of a worker of ours, and no file
+        except ray.exceptions.RayTaskError as error:  # before or behind the job, whose own errors are answers
+            raise EntropylawError(
+                f"a worker on the Ray cluster cannot do its task: {error.cause!r}; install the same version of the "
+                "tool on every node"
+            ) from None
         except ray.exceptions.RayError as error:
             cause = str(error).partition("\n")[0]
-            raise EntropylawError(f"a worker on the Ray cluster failed {1 + RAY_RETRIES} times: {cause}") from None
+            raise EntropylawError(f"a worker on the Ray cluster died {1 + RAY_RETRIES} times: {cause}") from None
         if isinstance(answer, BaseException):
             raise answer
         return answer

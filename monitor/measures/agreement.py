@@ -73,9 +73,7 @@ class AgreementMeter:
         advance: Advance = ignore_advance,
     ) -> AgreementMeter:
         """With the means over MEAN_ROWS rows, which are embedded now."""
-        sample = None
-        if len(records) > MEAN_ROWS:
-            sample = np.sort(hashes_of(records).order()[:MEAN_ROWS])
+        sample = np.sort(hashes_of(records).order()[:MEAN_ROWS]) if is_sampled(records) else None
         embed = EmbedSides(read, 2 * int(characters_of(records).sum()))
         found = []
         for vectors in workers.map(embed, cut_rows(records, sample)):
@@ -87,7 +85,7 @@ class AgreementMeter:
         """The agreement of each row, nan where a text is blank or the row is not looked at, shape (rows,)."""
         agreement = np.full(len(self._records), np.nan)
         agreement[self.rows] = self.agreement
-        if len(self._records) > MEAN_ROWS:
+        if is_sampled(self._records):
             others = cut_rows(self._records, np.flatnonzero(~self.is_kept))
             for rows, found in self._workers.map(MeasureAgreement(self._embed, self.means), others):
                 agreement[rows] = found
@@ -103,6 +101,11 @@ class AgreementMeter:
             vectors = join_vectors(self._workers.map(self._embed, cut_rows(self._records, rows[others])))
             found[others] = self.means.centre(vectors)[1]
         return found
+
+
+def is_sampled(records: Sequence[HashedRecord]) -> bool:
+    """Whether the means are those of a sample, and not of all rows."""
+    return len(records) > MEAN_ROWS
 
 
 def join_vectors(parts: Iterable[SideVectors]) -> SideVectors:

@@ -17,7 +17,7 @@ from corpus.row_facts import characters_of, hashes_of, numbers_of
 from corpus.row_pieces import cut_rows
 from corpus.row_sides import normalise_text
 from corpus.workers import IN_THIS_THREAD, Workers
-from monitor.measures.agreement import MEAN_ROWS, AgreementMeter, join_vectors
+from monitor.measures.agreement import AgreementMeter, is_sampled, join_vectors
 from monitor.measures.near_duplicates import flag_alike
 from monitor.measures.row_findings import FindInRows, RowFindings, SideVectors, prompt_and_rejected
 
@@ -239,7 +239,7 @@ def _read_once(
     """One pass over the rows. Where the means are those of a sample, it is embedded first."""
     # Each character is embedded and sketched.
     job, meter = FindInRows(jaccard, 2 * int(characters_of(records).sum())), None
-    if len(records) > MEAN_ROWS:
+    if is_sampled(records):
         meter = AgreementMeter.of_sample(records, workers=workers, advance=advance)
         job = replace(job, means=meter.means)
     is_kept = None if meter is None else meter.is_kept

@@ -81,23 +81,16 @@ def list_children(process: psutil.Process) -> list[psutil.Process]:
     return [child for child in process.children(recursive=True) if child.is_running()]
 
 
-@pytest.fixture
-def selecting(place: Place) -> Iterator[subprocess.Popen[str]]:
-    """`select` with two workers, which are there."""
-    words = (
-        "select",
-        "zip",
-        "many.jsonl",
-        "--out",
-        "chosen.jsonl",
-        "--rows",
-        "30000",
-        "--workers",
-        "2",
-        "--engine",
-        "processes",
-    )
-    process = place.start(words)
+TWO_PROCESSES = ("--workers", "2", "--engine", "processes")
+
+
+@pytest.fixture(
+    params=["select zip many.jsonl --out chosen.jsonl --rows 30000", "consistency many.jsonl"],
+    ids=["select", "consistency"],
+)
+def sharing_out(place: Place, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A command with two workers, which are there."""
+    process = place.start((*request.param.split(), *TWO_PROCESSES))
     deadline = time.monotonic() + 300
     while sum("spawn_main" in " ".join(child.cmdline()) for child in list_children(psutil.Process(process.pid))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
@@ -110,11 +103,11 @@ def selecting(place: Place) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.torture)]
 )
-def test_no_worker_of_select_outlives_it(selecting: subprocess.Popen[str], number: int, code: int) -> None:
-    children = list_children(psutil.Process(selecting.pid))
-    selecting.send_signal(number)
-    selecting.communicate(timeout=300)
-    assert selecting.returncode == code
+def test_no_worker_outlives_its_command(sharing_out: subprocess.Popen[str], number: int, code: int) -> None:
+    children = list_children(psutil.Process(sharing_out.pid))
+    sharing_out.send_signal(number)
+    _, errors = sharing_out.communicate(timeout=300)
+    assert sharing_out.returncode == code and "Traceback" not in errors
     _, alive = psutil.wait_procs(children, timeout=120)
     assert not alive
 
