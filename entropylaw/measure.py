@@ -92,9 +92,10 @@ def consistency(
     import numpy as np
 
     from corpus.workers import start_workers
-    from monitor.measures.consistency import ConsistencyParams, profile_consistency
+    from monitor.measures.consistency import MOST_THREADS, ConsistencyParams, profile_consistency
 
-    params, count = read_section(ConsistencyParams, "consistency"), count_workers(workers)
+    params = read_section(ConsistencyParams, "consistency")
+    count = count_workers(workers, MOST_THREADS if engine is EngineChoice.threads else None)
     with show_progress("consistency") as progress, start_workers(engine.value, count) as started:
         records = open_rows(data)
         result, agreement = profile_consistency(records, params, progress, started)

@@ -42,14 +42,16 @@ Engine = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def count_workers(workers: str) -> int:
+def count_workers(workers: str, most: int | None = None) -> int:
     """How many workers ``--workers`` asks for. Raises EntropylawError for what is neither auto nor a number.
+
+    ``most``: auto means no more than so many.
 
     >>> count_workers("3")
     3
     """
     if workers == "auto":
-        return count_cores()
+        return min(count_cores(), most or count_cores())
     if not (workers.isdecimal() and int(workers) > 0):
         raise EntropylawError(f"--workers {workers}: expected auto or a number of workers")
     return int(workers)

@@ -19,6 +19,7 @@ from entropylaw.own_packages import NAMES
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+HAS_RAY = importlib.util.find_spec("ray") is not None
 
 
 class UsersRepository:
@@ -124,7 +125,7 @@ def test_the_workers_of_a_selection_find_our_packages_too(theirs: UsersRepositor
     assert (theirs.folder / "1.jsonl").read_bytes() == (theirs.folder / "2.jsonl").read_bytes()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+@pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
 def test_ray_workers_find_our_packages_too(theirs: UsersRepository) -> None:
     """Ray puts the current folder first on their path."""
     select = ["entropylaw", "select", "zip", "pool.jsonl", "--rows", "10", "--k1", "20", "--k2", "8", "--k3", "2"]
@@ -132,6 +133,19 @@ def test_ray_workers_find_our_packages_too(theirs: UsersRepository) -> None:
         done = theirs.run(*select, "--out", f"{engine}.jsonl", "--workers", "2", "--engine", engine)
         assert done.returncode == 0, done.stderr
     assert (theirs.folder / "processes.jsonl").read_bytes() == (theirs.folder / "ray.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["processes", pytest.param("ray", marks=pytest.mark.skipif(not HAS_RAY, reason="ray is not installed"))],
+)
+def test_the_workers_of_consistency_find_our_packages_too(theirs: UsersRepository, engine: str) -> None:
+    """A piece has at most 4,096 rows, and for a single piece no worker is started."""
+    theirs.write("large.jsonl", (theirs.folder / "pool.jsonl").read_text() * 110)
+    for name, options in (("alone", ["--workers", "1"]), (engine, ["--workers", "2", "--engine", engine])):
+        done = theirs.run("entropylaw", "consistency", "large.jsonl", "--out", f"{name}.json", *options)
+        assert done.returncode == 0, done.stderr
+    assert (theirs.folder / "alone.json").read_bytes() == (theirs.folder / f"{engine}.json").read_bytes()
 
 
 def test_the_workers_that_train_together_find_our_packages_too(theirs: UsersRepository) -> None:

@@ -28,6 +28,8 @@ COMPARED_ROWS = 256
 # And with so many rows at most, in 4 MB: a prompt with a million answers would take a million times a million products.
 MOST_ANSWERS = 4096
 
+# So many threads are worth their while: half of the work holds Python's lock, so further ones would wait for it.
+MOST_THREADS = 4
 # The answers of so many rows are embedded together.
 EMBEDDED_ROWS = 1024
 
