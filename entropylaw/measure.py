@@ -59,16 +59,16 @@ def prepare(
     print_result(result, json, [f"{data}: {result.format}, {kept} (left out: {dropped})"])
 
 
-def compress(data: Data, out: Out = None, json: AsJson = False) -> None:
+def compress(data: Data, out: Out = None, workers: WorkerCount = "auto", json: AsJson = False) -> None:
     """Measure R, the compression ratio: as in the paper, and over a long window.
 
     Example: entropylaw compress data/sft.jsonl --json
     """
     from monitor.measures.compression import CompressionParams, profile_texts
 
-    params = read_section(CompressionParams, "compression")
+    params, cores = read_section(CompressionParams, "compression"), count_workers(workers)
     with show_progress("compress") as progress:
-        result = profile_texts(count_rows(stream_texts(data), progress), params)
+        result = profile_texts(count_rows(stream_texts(data), progress), params, cores)
     if out:
         write_json(out, result)
     ratios = f"R {result.r:.3f}, long R {result.r_long:.3f}"

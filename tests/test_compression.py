@@ -24,8 +24,10 @@ from corpus.codecs import Codec
 from corpus.errors import DataError
 from corpus.files import write_rows
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text
+from entropylaw.measure import compress
 from monitor.measures import compression, compression_threads
 from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
+from monitor.measures.compression_threads import CompressionThreads, StreamQueue
 
 Rows = list[HashedRecord]
 PARAMS = CompressionParams()
@@ -254,6 +256,32 @@ def test_the_number_of_cores_changes_no_ratio(monkeypatch: pytest.MonkeyPatch, c
         name: measure_row_by_row([row for row in records if row.source == name], SMALL_WINDOW)
         for name in profile.sources
     }
+
+
+def test_the_number_of_workers_that_is_asked_for_is_the_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three sources are six streams and more, so no thread is left out for want of work."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compression, "PIECE_BYTES", 5000)
+    rows = [{"prompt": f"say {i}", "response": noise(i, 2000), "source": f"s{i % 3}"} for i in range(60)]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    at_once: list[int] = []
+    add = CompressionThreads.add
+
+    def count(self: CompressionThreads, stream: StreamQueue) -> StreamQueue:
+        added = add(self, stream)
+        at_once.append(1 + len(self._threads))  # the reader compresses too
+        return added
+
+    monkeypatch.setattr(CompressionThreads, "add", count)
+    results = []
+    for workers in (1, 2, 4):
+        at_once.clear()
+        compress(tmp_path / "rows.jsonl", tmp_path / "out.json", str(workers))
+        results.append((tmp_path / "out.json").read_bytes())
+        assert max(at_once) == workers
+    assert results[0] == results[1] == results[2]
 
 
 def test_a_single_source_is_compressed_once_by_each_codec_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,9 +186,11 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
     return profile_texts(((record.source, canonical_text(record).encode()) for record in records), params)
 
 
-def profile_texts(rows: Iterable[tuple[str, bytes]], params: CompressionParams) -> CompressionProfile:
-    """The same, from the source and the canonical text of each row."""
-    with CompressionThreads() as threads:
+def profile_texts(
+    rows: Iterable[tuple[str, bytes]], params: CompressionParams, cores: int | None = None
+) -> CompressionProfile:
+    """The same, from the source and the canonical text of each row, and on so many ``cores``, by default all."""
+    with CompressionThreads(cores) as threads:
 
         def begin_long() -> StreamQueue:
             return threads.add(StreamQueue(params.long_codec().stream()))

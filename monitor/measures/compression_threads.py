@@ -42,12 +42,13 @@ class CompressionThreads:
     when all queues have room, so memory does not grow with the text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cores: int | None = None) -> None:
+        """``cores``: so many threads compress; by default one for each core that this process may use."""
         self._queues: list[StreamQueue] = []
         self._changed = threading.Condition()
         self._over = False
         self._error: Exception | None = None
-        self._cores = count_cores()
+        self._cores = cores or count_cores()
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> CompressionThreads:
