@@ -96,9 +96,10 @@ def consistency(
 
     params = read_section(ConsistencyParams, "consistency")
     count = count_workers(workers, MOST_THREADS if engine is EngineChoice.threads else None)
-    with show_progress("consistency") as progress, start_workers(engine.value, count) as started:
+    with show_progress("consistency") as progress:
         records = open_rows(data)
-        result, agreement = profile_consistency(records, params, progress, started)
+        with start_workers(engine.value, count) as started:
+            result, agreement = profile_consistency(records, params, progress, started)
     if rows:
         # Six decimals: the last bits of a sum differ between processors and must not make another file. By way of
         # memory, because NumPy writes to a file behind Python's back and does not say why it cannot.

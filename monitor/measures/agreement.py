@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from monitor.measures.row_findings import (
     ReadSides,
     SideMeans,
     SideVectors,
-    embed_sides,
+    VectorStore,
     mean_vector,
     prompt_and_response,
     subtract_mean,
@@ -75,11 +75,11 @@ class AgreementMeter:
         """With the means over MEAN_ROWS rows, which are embedded now."""
         sample = np.sort(hashes_of(records).order()[:MEAN_ROWS]) if is_sampled(records) else None
         embed = EmbedSides(read, 2 * int(characters_of(records).sum()))
-        found = []
+        store = VectorStore(len(records) if sample is None else len(sample))
         for vectors in workers.map(embed, cut_rows(records, sample)):
-            found.append(vectors)
+            store.add(vectors)
             advance(2 * len(vectors.rows))
-        return cls(records, join_vectors(found), read, workers)
+        return cls(records, store.join(), read, workers)
 
     def measure_all(self) -> NDArray[np.float64]:
         """The agreement of each row, nan where a text is blank or the row is not looked at, shape (rows,)."""
@@ -98,21 +98,16 @@ class AgreementMeter:
         found[is_kept] = self.responses[np.searchsorted(self.rows, rows[is_kept])]
         others = np.flatnonzero(~is_kept)
         if len(others):
-            vectors = join_vectors(self._workers.map(self._embed, cut_rows(self._records, rows[others])))
-            found[others] = self.means.centre(vectors)[1]
+            store = VectorStore(len(others))
+            for vectors in self._workers.map(self._embed, cut_rows(self._records, rows[others])):
+                store.add(vectors)
+            found[others] = self.means.centre(store.join())[1]
         return found
 
 
 def is_sampled(records: Sequence[HashedRecord]) -> bool:
     """Whether the means are those of a sample, and not of all rows."""
     return len(records) > MEAN_ROWS
-
-
-def join_vectors(parts: Iterable[SideVectors]) -> SideVectors:
-    """The embeddings of several pieces, one after the other; of no piece, those of no row."""
-    none = embed_sides(np.empty(0, dtype=np.int64), [])
-    rows, prompts, responses = map(np.concatenate, zip(none, *parts, strict=True))
-    return SideVectors(rows, prompts, responses)
 
 
 def row_agreement(records: Sequence[Record]) -> NDArray[np.float64]:

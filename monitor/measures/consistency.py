@@ -17,9 +17,9 @@ from corpus.row_facts import characters_of, hashes_of, numbers_of
 from corpus.row_pieces import cut_rows
 from corpus.row_sides import normalise_text
 from corpus.workers import IN_THIS_THREAD, Workers
-from monitor.measures.agreement import AgreementMeter, is_sampled, join_vectors
+from monitor.measures.agreement import AgreementMeter, is_sampled
 from monitor.measures.near_duplicates import flag_alike
-from monitor.measures.row_findings import FindInRows, RowFindings, SideVectors, prompt_and_rejected
+from monitor.measures.row_findings import FindInRows, RowFindings, VectorStore, prompt_and_rejected
 
 # So many rows of each kind are named; the counts are of all.
 NAMED_ROWS = 50
@@ -247,13 +247,13 @@ def _read_once(
     is_kept = None if meter is None else meter.is_kept
     tasks = ((piece, None if is_kept is None else is_kept[piece.rows]) for piece in cut_rows(records))
     found: list[RowFindings] = []
-    vectors: list[SideVectors] = []
+    store = VectorStore(len(records) if meter is None else 0)
     for findings in workers.map(job, tasks):
         advance(2 * len(findings.embedded) + len(findings.prompts))
         if findings.vectors is not None:
-            vectors.append(findings.vectors)
+            store.add(findings.vectors)
         found.append(findings._replace(vectors=None))
-    meter = meter or AgreementMeter(records, join_vectors(vectors), workers=workers)
+    meter = meter or AgreementMeter(records, store.join(), workers=workers)
     agreement, is_answer = np.empty(len(records)), np.empty(len(records), dtype=bool)
     if is_kept is not None:
         for part in found:

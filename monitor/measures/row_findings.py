@@ -56,6 +56,26 @@ class SideVectors(NamedTuple):
     responses: Vectors
 
 
+class VectorStore:
+    """Takes up the embeddings of piece after piece, of at most so many rows, and holds each of them once."""
+
+    def __init__(self, most: int) -> None:
+        none = embed_sides(np.empty(0, dtype=np.int64), [])
+        # Memory is taken when it is written to.
+        self._store = SideVectors._make(np.empty((most, *part.shape[1:]), dtype=part.dtype) for part in none)
+        self._count = 0
+
+    def add(self, found: SideVectors) -> None:
+        span = slice(self._count, self._count + len(found.rows))
+        rows, prompts, responses = self._store
+        rows[span], prompts[span], responses[span] = found
+        self._count = span.stop
+
+    def join(self) -> SideVectors:
+        """Those of all pieces, one after the other."""
+        return SideVectors._make(store[: self._count] for store in self._store)
+
+
 class SideMeans(NamedTuple):
     """What all prompts, and all responses, have in common, shape (256,); None where no row has both."""
 
