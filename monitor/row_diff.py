@@ -13,8 +13,8 @@ from corpus.row_facts import hashes_of, numbers_of
 from corpus.row_hashes import RowHashes
 from corpus.row_pairs import flag_moved, pair_copies, pair_rows
 from corpus.row_sides import split_sides
+from corpus.side_facts import NO_KEY, measure_sides
 from monitor.measures.row_edits import ANSWER, EXCHANGED, FORM, PROMPT
-from monitor.measures.row_table import NO_KEY, measure_side_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,8 +132,9 @@ def _find_edits(
     if not (gone.size and new.size):
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, np.empty(0, dtype=np.str_)
-    sides = [measure_side_keys(split_sides(rows[i][0]) for i in some.tolist()) for rows, some in ((a, gone), (b, new))]
-    (past_prompt, past_answer), (prompt, answer) = sides
+    # Of the changed rows alone: where nearly all rows stayed, the sides of these need not be known.
+    past_prompt, past_answer, *_ = measure_sides(split_sides(a[i][0]) for i in gone.tolist())
+    prompt, answer, *_ = measure_sides(split_sides(b[i][0]) for i in new.tolist())
     keys = {
         FORM: ((past_prompt, past_answer), (prompt, answer)),
         EXCHANGED: ((past_prompt, past_answer), (answer, prompt)),

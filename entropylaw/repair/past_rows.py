@@ -14,7 +14,7 @@ from corpus.prepare import PrepareParams, prepare_file
 from corpus.progress import Progress
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of
-from corpus.row_sides import split_sides
+from corpus.side_facts import side_facts_of
 from corpus.stored_rows import StoredRows
 from entropylaw.backfill.past_versions import PastVersion, list_past_versions, number_main_line
 from entropylaw.repository.datasets import KINDS
@@ -22,7 +22,7 @@ from entropylaw.repository.git import find_root
 from entropylaw.repository.revisions import locate_data
 from monitor.measures.row_edits import find_edits
 from monitor.measures.row_split import RowSplit
-from monitor.measures.row_table import ALL_KEYS, RowTable, content_keys, measure_side_keys
+from monitor.measures.row_table import ALL_KEYS, RowTable, content_keys
 
 if TYPE_CHECKING:
     from corpus.files import Source
@@ -102,7 +102,7 @@ def _prepare(
 def _make_table(records: StoredRows) -> RowTable:
     """A row table of every row, without what only the history needs: losses and features."""
     rows = len(records)
-    prompt, answer = measure_side_keys(split_sides(record) for record, _ in records)
+    sides = side_facts_of(records)
     return RowTable(
         rows=rows,
         limit=ALL_KEYS,
@@ -110,8 +110,8 @@ def _make_table(records: StoredRows) -> RowTable:
         sources=(),
         features=(),
         content=content_keys(hashes_of(records)),
-        prompt=prompt,
-        answer=answer,
+        prompt=sides.prompt,
+        answer=sides.answer,
         position=np.arange(rows, dtype=np.uint32),
         source=np.zeros(rows, dtype=np.uint8),
         loss=np.full(rows, np.nan, dtype=np.float32),
