@@ -54,7 +54,7 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     corpus.errors.ParamsError: params.yaml: compression.level: missing key; add `level: 9` to the section compression
 
     A key that has got another name is refused with the new one where the dataclass lists it in ``RENAMED``. One that is
-    no longer used is refused with the reason in ``RETIRED``.
+    no longer used is refused with the reason in ``RETIRED``. One in ``ADDED`` may be missing, and then has its default.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class WindowParams:
@@ -67,6 +67,7 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     if not isinstance(mapping, Mapping):
         raise ParamsError(f"{where}: expected a section of keys, found {show_value(mapping)}")
     hints = typing.get_type_hints(cls)
+    added: tuple[str, ...] = getattr(cls, "ADDED", ())
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     renamed: dict[str, str] = getattr(cls, "RENAMED", {})
     retired: dict[str, str] = getattr(cls, "RETIRED", {})
@@ -80,6 +81,8 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
             raise ParamsError(f"{shown}: unknown key; known are {', '.join(names)}")
     values = {}
     for name in names:
+        if name not in mapping and name in added:
+            continue
         if name not in mapping:
             raise ParamsError(f"{where}.{name}: missing key{_advise_default(cls, name, where)}")
         values[name] = _convert(hints[name], mapping[name], f"{where}.{name}")
@@ -206,11 +209,14 @@ def _load_checked(text: str, kind: Literal["safe", "base"]) -> Any:
 def read_section(cls: type[T], name: str, path: str | Path = PARAMS_FILE) -> T:
     """One section of params.yaml as its dataclass; the dataclass's own defaults where there is no params.yaml.
 
-    The defaults serve commands run on a plain file outside a repository; inside one, every key must be there.
+    The defaults serve commands run on a plain file outside a repository; inside one, every key must be there, and every
+    section but those whose dataclass is ``OPTIONAL``.
     """
     if not Path(path).exists():
         return cls()
     sections = read_params(path)
+    if name not in sections and getattr(cls, "OPTIONAL", False):
+        return cls()
     if name not in sections:
         hint = ""
         if name in STAGES_THAT_READ:

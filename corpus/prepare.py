@@ -15,6 +15,7 @@ from corpus.dropped_rows import LISTED, DroppedRow, DroppedRows, require_usable
 from corpus.errors import EntropylawError
 from corpus.files import MAX_ROW_BYTES, NumberedFile, belongs_to, read_rows
 from corpus.formats import Format, FormatChoice, Kind, Reading, kind_of, parse_rows
+from corpus.leaked_rows import LeakReport
 from corpus.prepared_rows import read_prepared, to_row, write_row
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Conversation, Preference, Record, chosen_conversation, content_hash, data_hash
@@ -82,6 +83,7 @@ class PrepareReport:
     with the number of its first row; rows are numbered through all of them. ``columns``: our name of a column, and the
     file's, where they differ. ``unread_keys``: rows by the name of a key that holds something and was not read.
     ``rows_read_anew``: kept rows of which earlier versions of the tool passed over a part that is read now.
+    ``leaks``: kept rows that are near copies of rows kept for evaluation; None where there were none to compare with.
     """
 
     kind: Kind
@@ -97,6 +99,7 @@ class PrepareReport:
     columns: dict[str, str] = field(default_factory=dict)
     unread_keys: dict[str, int] = field(default_factory=dict)
     rows_read_anew: int = 0
+    leaks: LeakReport | None = None
 
 
 def prepare_records(

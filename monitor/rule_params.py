@@ -30,7 +30,8 @@ class RuleParams:
 
     - ``ratio_rise``: relative change of R. ``loss_rise``: in nats per token. ``agreement_fall``: in cosine.
       ``forecast_fall``: in units of Z. ``flipped_share``: of the rows of preferences. ``outlier_share``: of all rows.
-      ``coverage_loss``: of the parent's rows.
+      ``coverage_loss``: of the parent's rows. ``leak_share``: of the rows, or of those of an evaluation set, whichever
+      is larger.
 
     Of single rows:
 
@@ -47,8 +48,11 @@ class RuleParams:
     flipped_share: Thresholds = Thresholds(0.01, 0.03)
     outlier_share: Thresholds = Thresholds(0.01, 0.02)
     coverage_loss: Thresholds = Thresholds(0.02, 0.05)
+    leak_share: Thresholds = Thresholds(0.002, 0.005)
     rare_character_bits: float = 16.0
 
+    # Files of releases up to 0.2.0 lack these.
+    ADDED: ClassVar[tuple[str, ...]] = ("leak_share",)
     RENAMED: ClassVar[dict[str, str]] = {"odd_rows": "outlier_share"}
     RETIRED: ClassVar[dict[str, str]] = dict.fromkeys(
         ("outlier_quantiles", "odd_tails"), "every row is compared with kept rows like it"

@@ -63,6 +63,7 @@ def load_evidence(dataset: str) -> Evidence:
         read_share=summary.tokens_read_share,
         unread=summary.unread,
         rows_read_anew=prepare.rows_read_anew,
+        leaks=prepare.leaks,
     )
 
 

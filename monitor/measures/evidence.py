@@ -11,6 +11,7 @@ import numpy as np
 
 from corpus.artifacts import fingerprint
 from corpus.errors import NotAssessedError
+from corpus.leaked_rows import LeakReport
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of, numbers_of
 from monitor.measures.compression import CompressionParams, CompressionProfile
@@ -36,6 +37,7 @@ class Evidence:
       trained on the row, so that it counts for ``l``. Both of shape (probed,).
     - ``read_share``: the share of the probed rows' response tokens that were read; ``unread``: of how many rows
       something was not read. None where that is not known.
+    - ``leaks``: near copies of held-out rows and benchmarks; None where nothing was looked for.
     - ``rows_read_anew``: rows of which earlier editions of `corpus.formats` passed over a part that is read now.
     """
 
@@ -54,6 +56,7 @@ class Evidence:
     read_share: float | None = None
     unread: UnreadRows | None = None
     rows_read_anew: int = 0
+    leaks: LeakReport | None = None
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:

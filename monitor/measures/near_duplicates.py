@@ -82,6 +82,12 @@ def flag_alike(keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: f
     return flags
 
 
+def hash_runs(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The runs of three words of some texts, as `shingles.hash_shingles` gives them, by compiled loops where it pays."""
+    announce_text(sum(map(len, texts)))
+    return _choose_loops()[0](texts)
+
+
 def _choose_loops() -> tuple[_HashShingles, _SketchSets]:
     # numba is missing for new Pythons, and fails where it cannot write its cache. numpy gives the same, more slowly.
     if is_worth_compiling():

@@ -19,6 +19,7 @@ from monitor.like_rows.row_reading import RowReading
 from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import locate_probe_rows
 from monitor.measures.expected_size import join_messages
+from monitor.measures.leak_counts import LeakCounts, count_leaks
 from monitor.measures.loss_parts import LossParts, measure_loss_parts
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_edits import RowEdits, find_edits
@@ -62,6 +63,7 @@ class ParentComparison:
       ``added_known``: how many added rows are of sources that the parent had. ``r_long_said``: long R without system
       messages, measured where ``additions`` is None. Both are None where nothing was measured.
     - ``repeated_rows``, ``repeated_answers``: how often texts stand in the version more than once.
+    - ``leaks``: near copies of held-out rows and benchmarks; None where nothing was looked for.
     - ``coverage``: which rows of the parent are still there.
     - ``loss_parts``: how much the added rows, and those of new sources and kinds, raise L.
     - ``batches``: in how many batches of equal size the added rows came: 1 against the parent, more against an anchor.
@@ -79,6 +81,7 @@ class ParentComparison:
     r_long_said: float | None = None
     repeated_rows: Repeats | None = None
     repeated_answers: Repeats | None = None
+    leaks: LeakCounts | None = None
     coverage: Coverage | None = None
     loss_parts: LossParts = field(default_factory=LossParts)
     batches: float = 1.0
@@ -134,6 +137,7 @@ def compare_with_parent(
         r_long_said=_measure_said(rows) if additions is None else None,
         repeated_rows=count_repeated_rows(item.records, split),
         repeated_answers=count_repeated_answers(item.records, split, known),
+        leaks=None if item.leaks is None else count_leaks(item.records, split, item.leaks),
         coverage=measure_coverage(item.records, split, before.rows, now.removed or 0, reference.sources, table),
         loss_parts=measure_loss_parts(item, split.is_added, is_new),
     )

@@ -1,0 +1,74 @@
+"""Rule `leak`: do the added rows hold what models are evaluated on?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from monitor.rules.drafts import Draft, RowScores, join_words
+from monitor.rules.rule import Rule, RuleInput
+from monitor.verdict import RuleResult
+
+# Honest rows of real corpora are taken for near copies less than once in a thousand rows (docs/benchmarks.md). So the
+# kept rows count as if there were so many more of them, one of which leaks: where few are kept, one row is no alarm.
+USUAL_ROWS, USUAL_LEAKS = 1000, 1
+
+
+def draft(case: RuleInput) -> Draft:
+    """Test whether more of the added rows than of the kept ones are near copies of held-out rows or of benchmarks
+    (Fisher's exact test). Kept rows that leak were accepted, or are what this data has by nature.
+
+    A near copy has most of the question and of the answer of a row of the set, in runs of three words: case, spacing,
+    punctuation and a few words do not matter. The question alone counts only where the set's row has no answer. The
+    effect is the share of the version's rows, or the share of the set's rows that the added rows hold, whichever is
+    larger: a version of a million rows may hold a whole benchmark.
+    """
+    from scipy import stats
+
+    comparison = case.comparison
+    (thresholds,) = case.thresholds
+    result = RuleResult("leak", comparison.dataset, "skipped", "", unit="share of the added rows")
+    found = comparison.leaks
+    if found is None:
+        reason = "Near copies of held-out rows were not looked for: `prepare` was given no held-out rows and no sets."
+        return Draft(replace(result, reason=reason))
+    if not found.added:
+        return Draft(replace(result, reason=f"No row was added.{say_accepted(found.leaked_kept)}"))
+    share, usual = found.leaked_added / found.added, found.leaked_kept / found.kept if found.kept else 0.0
+    leaked = found.leaked_added + found.leaked_kept + USUAL_LEAKS
+    rows = found.added + found.kept + USUAL_ROWS
+    p_value = float(stats.hypergeom.sf(found.leaked_added - 1, rows, leaked, found.added))
+    surplus = max(0.0, share - usual)
+    of_rows = surplus * comparison.share_added
+    of_set = max((hit / size for hit, size in found.hit.values() if size), default=0.0)
+    effect = max(of_rows, of_set * (surplus / share if share else 0.0))
+    sets = [f"{hit:,} of the {size:,} rows of {name}" for name, (hit, size) in found.hit.items() if hit]
+    numbers = f"{found.leaked_added:,} of {found.added:,} added rows ({share:.1%}) are near copies of held-out rows"
+    if sets:
+        numbers = f"{found.leaked_added:,} of {found.added:,} added rows ({share:.1%}) say again {join_words(sets)}"
+    accepted = say_accepted(found.leaked_kept)
+    return Draft(
+        replace(result, status="pass", statistic=share, threshold=usual, p_value=p_value),
+        effect=effect,
+        thresholds=thresholds,
+        alarm=f"{numbers}. What is trained on cannot be evaluated with.{accepted}",
+        negligible=f"{numbers}. These are too few to matter.{accepted}",
+        passing=f"{numbers}. That is no more than usual.{accepted}",
+        blame=lambda rows: RowScores(found.shares, "share of a held-out row"),
+    )
+
+
+def say_accepted(kept: int) -> str:
+    """What is said of rows that leak and that the parent had; nothing where there are none."""
+    return f" So are {kept:,} of the kept rows, which the parent had." if kept else ""
+
+
+RULE = Rule(
+    id="leak",
+    order=62,
+    title="Contamination",
+    question="Do the added rows hold what models are evaluated on?",
+    advice="Look for benchmarks that were merged in, and for rows that were held out of an earlier export.",
+    thresholds=("leak_share",),
+    draft=draft,
+    over_versions=True,
+)
