@@ -1,4 +1,4 @@
-"""Rows said again in other words, as they leak from a benchmark: other case, spacing and punctuation, and other words."""
+"""Rows said again, as they leak from a benchmark: in other case, spacing and punctuation, and with other words."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ class LeakReport:
     - ``rows``: that were looked at. ``leaked``: that are near copies. ``asked_only``: that have the question of a row
       of a set, and another answer than it; no rule counts these.
     - ``sets``: by name, in the order in which they are named.
-    - ``listed``: the leaked rows, those with the lowest hashes where there are more than LISTED_LEAKS, by their numbers.
+    - ``listed``: the leaked rows by their numbers; where there are more than LISTED_LEAKS,
+      those with the lowest hashes.
     """
 
     rows: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def prepare(
     from corpus.files import describe_left_out, describe_other_shards
     from corpus.prepare import PrepareParams, prepare_file
     from entropylaw.repository.datasets import KINDS, locate_dataset, reading_for
+    from entropylaw.repository.evaluation_sets import measure_leaks, tell_leaks
 
     if data is None:
         data = locate_dataset(dataset)
@@ -49,6 +51,10 @@ def prepare(
     reading = reading_for(data, dataset)
     with show_progress("prepare") as progress:
         result = prepare_file(data, out, params, hashes, KINDS.get(dataset or ""), progress, reading)
+    if report:
+        with show_progress("prepare: near copies of held-out rows") as progress:
+            result = replace(result, leaks=measure_leaks(out, held_out, progress))
+        tell_leaks(data, result.leaks)
     note(*filter(None, (describe_other_shards(data), describe_left_out(data))))
     tell_unread(data, result.unread_keys)
     if report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from corpus.prepare import PrepareParams
 from entropylaw.release.scores import ReleaseParams
+from entropylaw.repository.evaluation_sets import ContaminationParams
 from entropylaw.repository.signatures import HistoryParams
 from monitor.calibration.params import CalibrationParams
 from monitor.measures.compression import CompressionParams
@@ -23,6 +24,7 @@ from training.sft import SftParams
 # All but `datasets`, which is a mapping of names to sections of their own.
 SECTIONS: dict[str, type] = {
     "prepare": PrepareParams,
+    "contamination": ContaminationParams,
     "compression": CompressionParams,
     "consistency": ConsistencyParams,
     "base_model": BaseModelParams,

@@ -113,7 +113,7 @@ def judge_evidence(
     # The verdict on a version without a parent. With one, what the comparison finds replaces these fields.
     alone = Verdict(
         status="baseline",
-        summary="First version: measured, nothing to compare it with yet.",
+        summary=f"First version: measured, nothing to compare it with yet.{tell_leaks(evidence)}",
         version=Version(data_hash[:8], data_hash, sum(len(item.records) for item in evidence)),
         parent=None,
         rules=(),
@@ -155,6 +155,15 @@ def judge_evidence(
     read_anew = 0 if len(history) == len(recorded) else sum(item.rows_read_anew for item in evidence)
     unknown = explain_no_parent(others, config_fingerprint, read_anew)
     return Judgement(replace(alone, status="not_assessed", summary=unknown))
+
+
+def tell_leaks(evidence: Sequence[Evidence]) -> str:
+    """What the verdict on a first version says of near copies of held-out rows; no rule asks about it."""
+    found = [(item.dataset, item.leaks) for item in evidence if item.leaks is not None and item.leaks.leaked]
+    return "".join(
+        f" In {dataset}, {leaks.leaked:,} of {leaks.rows:,} rows are near copies of rows that models are evaluated on."
+        for dataset, leaks in found
+    )
 
 
 def list_read_alike(history: Sequence[HistoryEntry], evidence: Sequence[Evidence]) -> list[HistoryEntry]:

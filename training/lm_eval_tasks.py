@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,40 @@ def open_tasks(params: LmEvalParams) -> Any:
                 "evaluation.lm_eval.include_path names a folder with yours"
             )
     return manager
+
+
+def read_documents(task: str, include_path: str | None = None) -> list[tuple[str, str]]:
+    """What each document of a task asks, and its right answer, as lm-eval shows them to a model.
+
+    Raises EntropylawError where lm-eval or the task is not to be had, and NotAssessedError where its data is not.
+    """
+    manager = open_tasks(LmEvalParams((task,), include_path))
+    try:
+        loaded = manager.load_task_or_group([task])
+        return [pair for one in _list_tasks(loaded) for pair in _read_pairs(one)]
+    except Exception as error:  # tasks are programs of many authors, and raise errors of any kind
+        cause = next(iter(str(error).strip().splitlines()), "")
+        raise NotAssessedError(f"lm-eval could not read {task}: {type(error).__name__}: {cause}") from None
+
+
+def _list_tasks(loaded: Mapping[Any, Any]) -> Iterator[Any]:
+    """The tasks of a group, however deep they lie in it."""
+    for one in loaded.values():
+        if isinstance(one, Mapping):
+            yield from _list_tasks(one)
+        else:
+            yield one
+
+
+def _read_pairs(task: Any) -> Iterator[tuple[str, str]]:
+    for document in task.test_docs() if task.has_test_docs() else task.validation_docs():
+        question, answer = task.doc_to_text(document), task.doc_to_target(document)
+        choices = task.doc_to_choice(document) if task.config.doc_to_choice is not None else None
+        if choices and isinstance(answer, int) and 0 <= answer < len(choices):
+            answer = choices[answer]
+        if isinstance(question, int) and choices:  # tasks that differ in what is asked, such as winogrande
+            question = choices[question]
+        yield str(question), str(answer)
 
 
 def score_tasks(model_folder: str | Path, manager: Any, params: LmEvalParams, batch_rows: int) -> dict[str, TaskScore]:

@@ -20,7 +20,10 @@ from entropylaw.repository.history_guard import Base, list_entries, read_facts
 from entropylaw.repository.lockfile import PIPELINE_FILE
 
 # The sections of params.yaml that a verdict depends on: what is read, how it is measured, and what is too much.
-JUDGED_BY = ("prepare", "compression", "consistency", "base_model", "probe", "calibration", "rules", "history")
+JUDGED_BY = (
+    *("prepare", "contamination", "compression", "consistency", "base_model", "probe", "calibration", "rules"),
+    "history",
+)
 # The stages of our pipeline up to the gate.
 JUDGES = ("prepare", "compression", "consistency", "base_model", "probe", "calibration", "assess", "report", "gate")
 # How a stage runs a command of ours, with whatever starts it, such as `uv run entropylaw assess`.

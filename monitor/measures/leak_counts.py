@@ -38,12 +38,20 @@ class LeakCounts:
     hit: dict[str, tuple[int, int]]
     leaked: int
 
+    @property
+    def share_added(self) -> float:
+        return self.leaked_added / self.added if self.added else 0.0
+
+    @property
+    def share_kept(self) -> float:
+        return self.leaked_kept / self.kept if self.kept else 0.0
+
 
 def count_leaks(records: Sequence[HashedRecord], split: RowSplit, report: LeakReport) -> LeakCounts:
     """Find the listed rows among the records.
 
-    Where more rows leak than are listed, only rows with hashes up to that of the last listed one are looked at: of these
-    all are listed. Raises NotAssessedError where a listed row is not among the records.
+    Where more rows leak than are listed, only rows with hashes up to that of the last listed one are looked at: of
+    these all are listed. Raises NotAssessedError where a listed row is not among the records.
     """
     listed = sorted(report.listed, key=lambda found: (found.hash, found.row))
     hashes, numbers = hashes_of(records), numbers_of(records)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from monitor.measures.near_duplicates import hash_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Number = TypeVar("Number", np.uint64, np.int64)
 
 # A row of a set with fewer different runs than this, some ten words, cannot be told from small talk.
 MIN_RUNS = 8
@@ -63,7 +65,8 @@ class LeakIndex:
       are, and how many are not looked for.
     - ``runs``: ascending, shape (runs,). ``starts``, shape (runs + 1,), and ``places``: the sides that have each run, a
       side as 2 · row + QUESTION or ANSWER.
-    - ``sides``: for each side, the positions of its runs in ``runs``.
+    - ``sides``: for each side, the positions of its runs in ``runs``; ``side_runs``: how many they are.
+    - ``table``, ``shift``: whether a run whose upper bits, behind ``shift`` lower ones, are these may be there.
     """
 
     sets: tuple[str, ...]
@@ -74,16 +77,12 @@ class LeakIndex:
     starts: NDArray[np.int64]
     places: NDArray[np.int64]
     sides: tuple[NDArray[np.int64], ...]
+    side_runs: NDArray[np.int64]
     table: NDArray[np.bool_]
     shift: int
 
-    @property
-    def side_runs(self) -> NDArray[np.int64]:
-        """How many runs each side has, shape (2 · rows,)."""
-        return np.array([len(side) for side in self.sides], dtype=np.int64)
-
     def look_up(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which of some runs are in the index: their positions among ``hashes``, and in ``runs``; shape (found,) each."""
+        """Which of some runs are in the index: their positions in ``hashes``, and in ``runs``; shape (found,) each."""
         maybe = np.flatnonzero(self.table[hashes >> np.uint64(self.shift)])
         at = np.searchsorted(self.runs, hashes[maybe])
         at[at == len(self.runs)] = 0
@@ -93,63 +92,87 @@ class LeakIndex:
 
 def build_index(sets: Sequence[EvaluationSet]) -> LeakIndex | None:
     """The index of some sets; None where no row of them can be looked for. A row that comes again counts once."""
-    kept: list[IndexedRow] = []
-    sides: list[NDArray[np.uint64]] = []
-    distinct, too_short = [0] * len(sets), [0] * len(sets)
-    seen: set[bytes] = set()
-    for place, evaluation in enumerate(sets):
-        found = []
-        for row in evaluation.rows:
-            both = hash_messages(row.question), hash_messages(row.answer)
-            key = b"|".join(side.tobytes() for side in both)
-            if key not in seen:
-                seen.add(key)
-                distinct[place] += 1
-                is_short = len(both[ANSWER]) < MIN_ANSWER_RUNS
-                short_answer = normalise_text(" ".join(row.answer)) if is_short else ""
-                found.append((IndexedRow(place, row.number, short_answer), both))
-        common = _find_templates([np.union1d(*both) for _, both in found])
-        for indexed, both in found:
-            rare = [np.setdiff1d(side, common) for side in both]
-            if sum(map(len, rare)) < MIN_RUNS:
-                too_short[place] += 1
-            else:
-                kept.append(indexed)
-                sides += rare
-    if not kept:
+    found = _read_sets(sets)
+    rows = [row for row, _ in found]
+    of_set = np.array([row.set for row in rows], dtype=np.int64)
+    sizes = np.array([len(side) for _, both in found for side in both], dtype=np.int64)
+    sides = [side for _, both in found for side in both]
+    if not sizes.sum():
         return None
-    sizes = np.array([len(side) for side in sides])
     runs, where = np.unique(np.concatenate(sides), return_inverse=True)
     owner = np.repeat(np.arange(len(sides)), sizes)
-    order = np.lexsort((owner, where))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(where, minlength=len(runs)))])
+    is_rare = ~_flag_templates(where, owner // 2, of_set)
+    of_row = np.bincount(owner[is_rare] // 2, minlength=len(rows))
+    is_kept = of_row >= MIN_RUNS
+    too_short = np.bincount(of_set[~is_kept], minlength=len(sets))
+    is_used = is_rare & is_kept[owner // 2]
+    if not is_used.any():
+        return None
+    used, where = np.unique(where[is_used], return_inverse=True)
+    runs = runs[used]
+    # Rows are numbered anew, without those that are too short.
+    number = np.cumsum(is_kept) - 1
+    owner = 2 * number[owner[is_used] // 2] + owner[is_used] % 2
+    side_runs = np.bincount(owner, minlength=2 * int(np.count_nonzero(is_kept)))
+    order = np.argsort(where, kind="stable")
     bits = min(TABLE_BITS, int(SLOTS_PER_RUN * len(runs)).bit_length())
     table = np.zeros(2**bits, dtype=bool)
     table[runs >> np.uint64(64 - bits)] = True
     return LeakIndex(
         tuple(evaluation.name for evaluation in sets),
-        tuple(kept),
-        tuple(distinct),
-        tuple(too_short),
+        tuple(row for row, keep in zip(rows, is_kept.tolist(), strict=True) if keep),
+        tuple(np.bincount(of_set, minlength=len(sets)).tolist()),
+        tuple(too_short.tolist()),
         runs,
-        starts,
+        np.concatenate([[0], np.cumsum(np.bincount(where, minlength=len(runs)))]),
         owner[order],
-        tuple(np.split(where, np.cumsum(sizes)[:-1])),
+        tuple(np.split(where, np.cumsum(side_runs)[:-1])),
+        side_runs,
         table,
         64 - bits,
     )
 
 
+def _read_sets(sets: Sequence[EvaluationSet]) -> list[tuple[IndexedRow, tuple[NDArray[np.uint64], NDArray[np.uint64]]]]:
+    """Each distinct row of some sets, with the runs of its sides."""
+    found = []
+    seen: set[bytes] = set()
+    for place, evaluation in enumerate(sets):
+        for row in evaluation.rows:
+            both = hash_messages(row.question), hash_messages(row.answer)
+            key = b"|".join([side.tobytes() for side in both])
+            if key not in seen:
+                seen.add(key)
+                is_short = len(both[ANSWER]) < MIN_ANSWER_RUNS
+                short_answer = normalise_text(" ".join(row.answer)) if is_short else ""
+                found.append((IndexedRow(place, row.number, short_answer), both))
+    return found
+
+
 def hash_messages(messages: Sequence[str]) -> NDArray[np.uint64]:
-    """The different runs of three words within single messages, ascending. Case, spacing and punctuation do not count."""
+    """The different runs of three words within single messages, ascending; whatever their case and punctuation."""
     said = [message.lower() for message in messages if message.strip()]
-    return np.unique(hash_runs(said)[0]) if said else np.empty(0, dtype=np.uint64)
+    return sort_once(hash_runs(said)[0]) if said else np.empty(0, dtype=np.uint64)
 
 
-def _find_templates(rows: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
-    """The runs that too many of the rows have; ``rows``: the runs of each."""
-    if not rows:
-        return np.empty(0, dtype=np.uint64)
-    runs, counts = np.unique(np.concatenate(rows), return_counts=True)
-    common: NDArray[np.uint64] = runs[counts > max(TEMPLATE_ROWS, TEMPLATE_SHARE * len(rows))]
-    return common
+def sort_once(numbers: NDArray[Number]) -> NDArray[Number]:
+    """The different numbers, ascending. `np.unique` gives the same; its table of hashes takes ten times as long."""
+    ordered = np.sort(numbers)
+    once: NDArray[Number] = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return once
+
+
+def _flag_templates(run: NDArray[np.int64], row: NDArray[np.int64], of_set: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which runs of rows are of their set's template, because too many of its rows have them.
+
+    ``run``, ``row``: positions, ``row`` ascending; shape (found,) each. ``of_set``: the set of each row.
+    """
+    rows = len(of_set)
+    # A row that asks what it answers has the run once.
+    pairs = sort_once(run * rows + row)
+    key = (pairs // rows) * (int(of_set.max()) + 1) + of_set[pairs % rows]
+    keys, counts = np.unique(key, return_counts=True)
+    most = np.maximum(TEMPLATE_ROWS, TEMPLATE_SHARE * np.bincount(of_set))
+    common = keys[counts > most[keys % (int(of_set.max()) + 1)]]
+    flags: NDArray[np.bool_] = np.isin(run * (int(of_set.max()) + 1) + of_set[row], common)
+    return flags

@@ -8,18 +8,28 @@ counts how common the runs are; the second one reads the few that may leak again
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from corpus.compiled_loops import is_worth_compiling
 from corpus.leaked_rows import LISTED_LEAKS, LeakedRow, LeakReport, SetLeaks
-from corpus.progress import Advance, ignore_advance
+from corpus.progress import Progress, ignore_progress
 from corpus.records import Conversation, HashedRecord, Message, Record
 from corpus.row_sides import normalise_text
-from monitor.measures.leak_index import ANSWER, MIN_ANSWER_RUNS, QUESTION, EvaluationSet, LeakIndex, build_index
+from monitor.measures.leak_index import (
+    ANSWER,
+    MIN_ANSWER_RUNS,
+    QUESTION,
+    EvaluationSet,
+    LeakIndex,
+    build_index,
+    sort_once,
+)
 from monitor.measures.near_duplicates import CHUNK_CHARACTERS, hash_runs
 
 if TYPE_CHECKING:
@@ -48,9 +58,10 @@ Finding = Literal["leaked", "asked", ""]
 class Match(NamedTuple):
     """What a row has of one row of a set.
 
-    ``question``, ``answer``: the weight of the runs that it has, and that of all of them, for each side. One run that no
-    other row has weighs 1. ``answer_runs``: of the set row. ``covered``: the share of what the row asks that stands in
-    the set row. ``cosine``: of the embeddings of both; nan where they were not needed.
+    ``question``, ``answer``: the weight of the runs that it has, and that of all of them, for each side. One run that
+    no other row has weighs 1. ``answer_runs``: of the set row. ``covered``: the share of what the row asks that stands
+    in the set row. ``says_answer``: whether it has the set row's short answer; true where there is none. ``cosine``: of
+    the embeddings of both; nan where they were not needed.
     """
 
     question: tuple[float, float]
@@ -99,27 +110,27 @@ def needs_cosine(match: Match) -> bool:
 
 
 def find_leaks(
-    rows: Iterable[HashedRecord], sets: Sequence[EvaluationSet], advance: Advance = ignore_advance
+    rows: Iterable[HashedRecord], sets: Sequence[EvaluationSet], progress: Progress = ignore_progress
 ) -> LeakReport:
-    """The rows that are near copies of rows of the ``sets``. ``rows`` are read twice; ``advance`` is told how many more
-    are done.
+    """The rows that are near copies of rows of the ``sets``. ``rows`` are read twice: to the end, and
+    once more as far as the last one that may be such a copy.
 
     >>> from corpus.records import Conversation, Message
     >>> from monitor.measures.leak_index import EvaluationRow
     >>> question, answer = "How many eggs lie in three boxes of six eggs each?", "Three times six is eighteen eggs."
     >>> row = Conversation((Message("user", question), Message("assistant", answer.upper())), row=7)
-    >>> found = find_leaks([HashedRecord(row, "0" * 32)], [EvaluationSet("test", [EvaluationRow(1, (question,), (answer,))])])
+    >>> test = EvaluationSet("test", [EvaluationRow(1, (question,), (answer,))])
+    >>> found = find_leaks([HashedRecord(row, "0" * 32)], [test])
     >>> found.leaked, found.listed[0].row, found.sets
     (1, 7, {'test': SetLeaks(rows=1, too_short=0, leaked=1)})
     """
     index = build_index(sets)
     if index is None:
         count = sum(1 for _ in rows)
-        advance(count)
         sizes = [len({(row.question, row.answer) for row in evaluation.rows}) for evaluation in sets]
         named = {evaluation.name: SetLeaks(size, size, 0) for evaluation, size in zip(sets, sizes, strict=True)}
         return LeakReport(count, 0, 0, named)
-    candidates = _find_candidates(rows, index, advance)
+    candidates = _find_candidates(rows, index, progress)
     texts = _read_set_texts(sets, index, candidates.set_row) if len(candidates.row) else {}
     leaked: list[LeakedRow] = []
     hits: list[int] = []
@@ -163,22 +174,24 @@ class _Candidates:
     weights: NDArray[np.float64]
 
 
-def _find_candidates(rows: Iterable[HashedRecord], index: LeakIndex, advance: Advance) -> _Candidates:
+def _find_candidates(rows: Iterable[HashedRecord], index: LeakIndex, progress: Progress) -> _Candidates:
     common = np.zeros(len(index.runs), dtype=np.int64)
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    found: list[NDArray[np.int64]] = [np.zeros((0, 2), dtype=np.int64)]
     done = 0
     for portion in _cut(rows):
         row, run = _look_up(portion, index)
-        common += np.bincount(run, minlength=len(common))
-        some, set_rows = _choose(row, run, index)
-        found.append((some + done, set_rows))
+        pairs = sort_once(row * len(index.runs) + run)
+        common += np.bincount(pairs % len(index.runs), minlength=len(common))
+        best = _choose_loops()(row, run, len(portion), index, CANDIDATE_SHARE, ASKED_SHARE)
+        # A pair once, where one set row is the best in both ways.
+        which, way = np.nonzero((best >= 0) & (np.array([True, False]) | (best != best[:, :1])))
+        found.append(np.column_stack([which + done, best[which, way]]))
         done += len(portion)
-        advance(len(portion))
+        progress(done, None)
     # No row at all, and one alone, still need a logarithm above 0.
     weights = np.log((done + 2) / np.maximum(common, 1)) / np.log(done + 2)
-    nothing = np.zeros(0, dtype=np.int64)
-    which, set_rows = (np.concatenate([nothing, *parts]) for parts in zip(*found, strict=True)) if found else (nothing,) * 2
-    return _Candidates(done, which, set_rows, weights)
+    pairs = np.concatenate(found)
+    return _Candidates(done, pairs[:, 0], pairs[:, 1], weights)
 
 
 def _cut(rows: Iterable[HashedRecord]) -> Iterator[list[Record]]:
@@ -201,7 +214,9 @@ def _messages(record: Record) -> list[Message]:
 
 
 def _look_up(records: Sequence[Record], index: LeakIndex) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which runs of the index each record has: positions of records and of runs, each pair once, shape (found,)."""
+    """The runs of the index in some records: positions of records, ascending, and of runs, shape (found,). A run that a
+    record says twice may come twice.
+    """
     texts: list[str] = []
     owners: list[int] = []
     for number, record in enumerate(records):
@@ -213,44 +228,49 @@ def _look_up(records: Sequence[Record], index: LeakIndex) -> tuple[NDArray[np.in
     hashes, offsets = hash_runs(texts)
     at, run = index.look_up(hashes)
     text = np.searchsorted(offsets, at, side="right") - 1
-    pairs = np.unique(np.array(owners, dtype=np.int64)[text] * len(index.runs) + run)
-    return pairs // len(index.runs), pairs % len(index.runs)
+    return np.array(owners, dtype=np.int64)[text], run
 
 
-def _choose(
-    row: NDArray[np.int64], run: NDArray[np.int64], index: LeakIndex
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The records that have enough of a set row, ascending, and the set row: that of which a record has the largest
-    share, and that of which it has most runs.
+def choose_in_numpy(
+    row: NDArray[np.int64], run: NDArray[np.int64], rows: int, index: LeakIndex, least: float, asked: float
+) -> NDArray[np.int64]:
+    """For each record the set row of which it has the largest share, and that of which it has most runs, shape
+    (rows, 2); -1 where it has less than the share ``least`` of each, and of no side the share ``asked``.
+
+    ``row``, ``run``: what each record has, from ``_look_up``. Of equal set rows the first counts.
     """
+    best = np.full((rows, 2), -1, dtype=np.int64)
     if not len(row):
-        return row, row
+        return best
+    row, run = np.divmod(sort_once(row * len(index.runs) + run), len(index.runs))
     lengths = index.starts[run + 1] - index.starts[run]
     ends = np.cumsum(lengths)
     place = index.places[np.repeat(index.starts[run] - (ends - lengths), lengths) + np.arange(ends[-1])]
-    sides = len(index.sides)
+    sides = len(index.side_runs)
     pairs, counts = np.unique(np.repeat(row, lengths) * sides + place, return_counts=True)
     side_share = counts / index.side_runs[pairs % sides]
     # The two sides of a set row stand beside each other.
     first = np.flatnonzero(np.append(True, np.diff(pairs // 2) > 0))
-    of_both = index.side_runs.reshape(-1, 2).sum(axis=1)
-    pair = pairs[first] // 2
-    share = np.add.reduceat(counts, first) / of_both[pair % (sides // 2)]
-    share = np.where(np.maximum.reduceat(side_share, first) >= ASKED_SHARE, np.maximum(share, CANDIDATE_SHARE), share)
-    record = pair // (sides // 2)
-    # A long row has all of many a short set row, so that the one with most runs counts as well.
-    runs = np.add.reduceat(counts, first)
-    best = np.unique(np.concatenate([_first_of_each(record, pair, -share), _first_of_each(record, pair, -runs)]))
-    best = best[share[best] >= CANDIDATE_SHARE]
-    return record[best], pair[best] % (sides // 2)
+    record, set_row = np.divmod(pairs[first] // 2, sides // 2)
+    found = np.add.reduceat(counts, first)
+    share = found / index.side_runs.reshape(-1, 2).sum(axis=1)[set_row]
+    share = np.where(np.maximum.reduceat(side_share, first) >= asked, np.maximum(share, least), share)
+    for way, by in enumerate((share, found)):
+        # Backwards, so that the best one is written last.
+        order = np.lexsort((set_row, -by, record))[::-1]
+        order = order[share[order] >= least]
+        best[record[order], way] = set_row[order]
+    return best
 
 
-def _first_of_each(
-    record: NDArray[np.int64], pair: NDArray[np.int64], by: NDArray[np.float64] | NDArray[np.int64]
-) -> NDArray[np.intp]:
-    """Positions, one for each record: where ``by`` is lowest. All of shape (pairs,)."""
-    order = np.lexsort((pair, by, record))
-    return order[np.append(True, np.diff(record[order]) > 0)]
+def _choose_loops() -> Callable[..., NDArray[np.int64]]:
+    # numba is missing for new Pythons, and fails where it cannot write its cache. numpy gives the same, more slowly.
+    if is_worth_compiling():
+        with contextlib.suppress(ImportError, RuntimeError):
+            from monitor.measures import leak_loops
+
+            return leak_loops.choose
+    return choose_in_numpy
 
 
 def _read_again(rows: Iterable[HashedRecord], candidates: _Candidates) -> Iterator[tuple[HashedRecord, list[int]]]:
@@ -294,14 +314,13 @@ def _match(record: Record, index: LeakIndex, set_row: int, weights: NDArray[np.f
     found = [float(weights[side[np.isin(side, has)]].sum()) for side in sides]
     whole = [float(weights[side].sum()) for side in sides]
     asked = [message.text.lower() for message in _messages(record) if message.role != "assistant"]
-    own = np.unique(hash_runs(asked)[0]) if asked else np.empty(0, dtype=np.uint64)
+    own = sort_once(hash_runs(asked)[0]) if asked else np.empty(0, dtype=np.uint64)
     ours = index.runs[np.concatenate(sides)]
     covered = float(np.isin(own, ours).mean()) if len(own) else 0.0
     short, says = index.rows[set_row].short_answer, True
     if short:
         answered = " ".join(message.text for message in _messages(record) if message.role == "assistant")
         says = f" {short} " in f" {normalise_text(answered)} "
-    # Without the runs of a template, an answer may have fewer than it had.
     return Match((found[0], whole[0]), (found[1], whole[1]), len(sides[1]), covered, says)
 
 

@@ -83,7 +83,7 @@ def flag_alike(keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: f
 
 
 def hash_runs(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The runs of three words of some texts, as `shingles.hash_shingles` gives them, by compiled loops where it pays."""
+    """The runs of three words of some texts: `shingles.hash_shingles`, by compiled loops where it pays."""
     announce_text(sum(map(len, texts)))
     return _choose_loops()[0](texts)
 

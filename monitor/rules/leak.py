@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from monitor.measures.leak_counts import LeakCounts
 from monitor.rules.drafts import Draft, RowScores, join_words
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import RuleResult
@@ -22,8 +23,6 @@ def draft(case: RuleInput) -> Draft:
     effect is the share of the version's rows, or the share of the set's rows that the added rows hold, whichever is
     larger: a version of a million rows may hold a whole benchmark.
     """
-    from scipy import stats
-
     comparison = case.comparison
     (thresholds,) = case.thresholds
     result = RuleResult("leak", comparison.dataset, "skipped", "", unit="share of the added rows")
@@ -33,14 +32,8 @@ def draft(case: RuleInput) -> Draft:
         return Draft(replace(result, reason=reason))
     if not found.added:
         return Draft(replace(result, reason=f"No row was added.{say_accepted(found.leaked_kept)}"))
-    share, usual = found.leaked_added / found.added, found.leaked_kept / found.kept if found.kept else 0.0
-    leaked = found.leaked_added + found.leaked_kept + USUAL_LEAKS
-    rows = found.added + found.kept + USUAL_ROWS
-    p_value = float(stats.hypergeom.sf(found.leaked_added - 1, rows, leaked, found.added))
-    surplus = max(0.0, share - usual)
-    of_rows = surplus * comparison.share_added
-    of_set = max((hit / size for hit, size in found.hit.values() if size), default=0.0)
-    effect = max(of_rows, of_set * (surplus / share if share else 0.0))
+    share, usual = found.share_added, found.share_kept
+    p_value, effect = judge_counts(found, comparison.share_added)
     sets = [f"{hit:,} of the {size:,} rows of {name}" for name, (hit, size) in found.hit.items() if hit]
     numbers = f"{found.leaked_added:,} of {found.added:,} added rows ({share:.1%}) are near copies of held-out rows"
     if sets:
@@ -55,6 +48,20 @@ def draft(case: RuleInput) -> Draft:
         passing=f"{numbers}. That is no more than usual.{accepted}",
         blame=lambda rows: RowScores(found.shares, "share of a held-out row"),
     )
+
+
+def judge_counts(found: LeakCounts, share_added: float) -> tuple[float, float]:
+    """The p-value and the effect. ``share_added``: the share of the version's rows that were added; at least one was."""
+    from scipy import stats
+
+    leaked = found.leaked_added + found.leaked_kept + USUAL_LEAKS
+    rows = found.added + found.kept + USUAL_ROWS
+    p_value = float(stats.hypergeom.sf(found.leaked_added - 1, rows, leaked, found.added))
+    surplus = max(0.0, found.share_added - found.share_kept)
+    if not surplus:
+        return p_value, 0.0
+    of_set = max((hit / size for hit, size in found.hit.values() if size), default=0.0)
+    return p_value, max(surplus * share_added, of_set * surplus / found.share_added)
 
 
 def say_accepted(kept: int) -> str:

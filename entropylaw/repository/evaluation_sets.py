@@ -1,0 +1,139 @@
+"""The rows that must not be trained on: those that are held out, and the benchmarks that params.yaml names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from corpus.params import read_section
+from corpus.records import HashedRecord, Preference, Record
+from entropylaw.printing import note
+
+if TYPE_CHECKING:
+    from corpus.files import Row
+    from corpus.leaked_rows import LeakReport
+    from corpus.progress import Progress
+    from monitor.measures.leak_index import EvaluationRow, EvaluationSet
+
+# How contamination.sets names a task of lm-eval, as the history does.
+TASK = "lm_eval/"
+
+
+@dataclass(frozen=True)
+class ContaminationParams:
+    """The section ``contamination`` of params.yaml: what must not be trained on, beside the held-out rows.
+
+    ``sets``: files, folders or patterns in any accepted format, question files of MT-bench, and ``lm_eval/TASK`` for a
+    task of lm-eval.
+    """
+
+    # Files of releases up to 0.2.0 have no such section.
+    OPTIONAL: ClassVar[bool] = True
+    sets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.sets)) < len(self.sets) or not all(self.sets):
+            raise ValueError("sets must name each set once")
+
+
+class PreparedFile(Iterable[HashedRecord]):
+    """The rows of a prepared file, to be read as often as they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[HashedRecord]:
+        from corpus.prepared_rows import read_prepared
+
+        return read_prepared(self._path)
+
+
+def measure_leaks(prepared: Path, held_out: Path | None, progress: Progress) -> LeakReport | None:
+    """Near copies, among the rows of a prepared file, of held-out rows and of the sets that params.yaml names; None
+    where there are neither. Raises EntropylawError where a set cannot be read.
+    """
+    from monitor.measures.leaks import find_leaks
+
+    sets = read_sets(held_out, read_section(ContaminationParams, "contamination").sets)
+    return find_leaks(PreparedFile(prepared), sets, progress) if sets else None
+
+
+def tell_leaks(data: object, leaks: LeakReport | None) -> None:
+    """Say on stderr, in one line, how many rows are near copies, and of what; nothing where none is."""
+    if leaks is None or not leaks.leaked:
+        return
+    from monitor.rules.drafts import join_words
+
+    of = join_words(
+        [f"{one.leaked:,} of the {one.rows:,} rows of {name}" for name, one in leaks.sets.items() if one.leaked]
+    )
+    note(f"{data}: {leaks.leaked:,} of {leaks.rows:,} rows are near copies of {of}")
+
+
+def read_sets(held_out: Path | None, named: Iterable[str]) -> list[EvaluationSet]:
+    """The held-out rows, and each set by its name."""
+    from monitor.measures.leak_index import EvaluationSet
+
+    paths = [] if held_out is None else [held_out.as_posix()]
+    return [EvaluationSet(name, tuple(_read_set(name))) for name in dict.fromkeys([*paths, *named])]
+
+
+def _read_set(name: str) -> Iterator[EvaluationRow]:
+    if name.startswith(TASK):
+        return _read_task(name.removeprefix(TASK))
+    return _read_file(Path(name))
+
+
+def _read_file(path: Path) -> Iterator[EvaluationRow]:
+    """The rows of a file. One that cannot be read cannot be found either."""
+    from corpus.files import read_rows
+    from corpus.formats import parse_rows
+    from corpus.prepare import PrepareParams
+    from entropylaw.repository.datasets import held_out_reading
+
+    reading = held_out_reading(path)
+    limit = read_section(PrepareParams, "prepare").max_row_bytes
+    rows = read_rows(path, limit, bad_rows=lambda row: None)
+    first = list(islice(rows, 1))
+    if first and is_question(first[0][1]):
+        yield from (_read_question(row, number) for number, row in chain(first, rows) if is_question(row))
+    elif first:
+        parsed = parse_rows(chain(first, rows), path, reading, None, lambda row: None)
+        yield from (to_evaluation_row(row.record, row.number) for row in parsed.rows)
+
+
+def is_question(row: Row) -> bool:
+    """Whether a row is a question of MT-bench, in FastChat's format."""
+    turns = row.get("turns")
+    return "question_id" in row and isinstance(turns, list) and all(isinstance(turn, str) for turn in turns)
+
+
+def _read_question(row: Row, number: int) -> EvaluationRow:
+    from monitor.measures.leak_index import EvaluationRow
+
+    reference: Any = row.get("reference")
+    answers = reference if isinstance(reference, list) else ()
+    return EvaluationRow(number, tuple(row["turns"]), tuple(answer for answer in answers if isinstance(answer, str)))
+
+
+def _read_task(task: str) -> Iterator[EvaluationRow]:
+    from monitor.measures.leak_index import EvaluationRow
+    from training.evaluation_params import EvaluationParams
+    from training.lm_eval_tasks import read_documents
+
+    params = read_section(EvaluationParams, "evaluation").lm_eval
+    for number, (question, answer) in enumerate(read_documents(task, params.include_path), start=1):
+        yield EvaluationRow(number, (question,), (answer,) if answer.strip() else ())
+
+
+def to_evaluation_row(record: Record, number: int) -> EvaluationRow:
+    """What a record asks, and what it answers: of a preference both answers."""
+    from monitor.measures.leak_index import EvaluationRow
+
+    sides = (record.prompt, record.chosen, record.rejected) if isinstance(record, Preference) else (record.messages,)
+    said = [message for side in sides for message in side]
+    asked = tuple(message.text for message in said if message.role not in ("system", "assistant"))
+    return EvaluationRow(number, asked, tuple(message.text for message in said if message.role == "assistant"))
