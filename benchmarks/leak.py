@@ -1,7 +1,7 @@
 """What the rule `leak` finds and what it takes for a leak by mistake, on real data, as a table.
 
-Found: a version with a hundredth of its rows leaked from the held-out rows, said again in one of several ways. Mistaken:
-honest updates of the same corpus, whose held-out rows are other rows of it.
+Found: a version with a hundredth of its rows leaked from the held-out rows, said again in one of several ways.
+Mistaken: honest updates of the same corpus, whose held-out rows are other rows of it.
 
     python -m benchmarks.leak --data chit-chat --data gsm8k_train.jsonl.gz
 """

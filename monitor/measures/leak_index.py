@@ -134,12 +134,14 @@ def build_index(sets: Sequence[EvaluationSet]) -> LeakIndex | None:
 
 
 def _read_sets(sets: Sequence[EvaluationSet]) -> list[tuple[IndexedRow, tuple[NDArray[np.uint64], NDArray[np.uint64]]]]:
-    """Each distinct row of some sets, with the runs of its sides."""
+    """Each distinct row of some sets, with the runs of its question, and those that the answer has beside them."""
     found = []
     seen: set[bytes] = set()
     for place, evaluation in enumerate(sets):
         for row in evaluation.rows:
-            both = hash_messages(row.question), hash_messages(row.answer)
+            question = hash_messages(row.question)
+            # What an answer says again of its question is no evidence that a row has the answer.
+            both = question, np.setdiff1d(hash_messages(row.answer), question, assume_unique=True)
             key = b"|".join([side.tobytes() for side in both])
             if key not in seen:
                 seen.add(key)
@@ -168,8 +170,7 @@ def _flag_templates(run: NDArray[np.int64], row: NDArray[np.int64], of_set: NDAr
     ``run``, ``row``: positions, ``row`` ascending; shape (found,) each. ``of_set``: the set of each row.
     """
     rows = len(of_set)
-    # A row that asks what it answers has the run once.
-    pairs = sort_once(run * rows + row)
+    pairs = run * rows + row
     key = (pairs // rows) * (int(of_set.max()) + 1) + of_set[pairs % rows]
     keys, counts = np.unique(key, return_counts=True)
     most = np.maximum(TEMPLATE_ROWS, TEMPLATE_SHARE * np.bincount(of_set))

@@ -51,7 +51,7 @@ def draft(case: RuleInput) -> Draft:
 
 
 def judge_counts(found: LeakCounts, share_added: float) -> tuple[float, float]:
-    """The p-value and the effect. ``share_added``: the share of the version's rows that were added; at least one was."""
+    """The p-value and the effect. ``share_added``: the share of the version's rows that were added, above 0."""
     from scipy import stats
 
     leaked = found.leaked_added + found.leaked_kept + USUAL_LEAKS

@@ -1,0 +1,103 @@
+"""Rule `leak`: added rows that hold what models are evaluated on, against the kept rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from corpus.errors import NotAssessedError
+from corpus.leaked_rows import LeakedRow, LeakReport, SetLeaks
+from corpus.params import parse_section
+from corpus.records import Conversation, HashedRecord
+from monitor.calibration.calibrate import Calibration
+from monitor.calibration.params import CalibrationParams
+from monitor.law.entropy_law import fit_entropy_law
+from monitor.measures.leak_counts import LeakCounts, count_leaks
+from monitor.measures.row_sketch import RowSketch
+from monitor.measures.row_split import split_rows
+from monitor.rule_params import RuleParams
+from monitor.rules import leak
+from monitor.rules.parent_comparison import ParentComparison
+from monitor.rules.rule import RuleInput
+from monitor.verdict import Measurements, RuleResult
+
+CALIBRATION = Calibration(400, (), (), (), "", CalibrationParams())
+HASHES = [f"{i:032x}" for i in range(1, 2001)]
+ROWS = [HashedRecord(Conversation((), row=i), row_hash) for i, row_hash in enumerate(HASHES, start=1)]
+SPLIT = split_rows(HASHES, RowSketch.of(HASHES[:1800]))
+
+
+def report(*rows: int, of: int = 100) -> LeakReport:
+    """The rows with these numbers leak, each from another row of the set."""
+    listed = tuple(LeakedRow(row, HASHES[row - 1], "test", place, 0.9) for place, row in enumerate(rows, start=1))
+    return LeakReport(2000, len(rows), 0, {"test": SetLeaks(of, 0, len(rows))}, listed)
+
+
+def judge(found: LeakReport | None) -> RuleResult:
+    counts = None if found is None else count_leaks(ROWS, SPLIT, found)
+    now = Measurements(2000, 2.0, 2.0, 1.0, 0.3, added=200, removed=0, kept=1800)
+    comparison = ParentComparison("sft", now, replace(now, rows=1800), leaks=counts)
+    draft = leak.RULE.ask(RuleInput(comparison, CALIBRATION, fit_entropy_law([]), RuleParams()))
+    if draft.result.p_value is None:
+        return draft.result
+    return draft.decide(min(1.0, 20 * draft.result.p_value), 20, RuleParams())
+
+
+def test_a_hundredth_of_the_rows_that_leaks_is_risky_and_its_rows_are_blamed() -> None:
+    found = judge(report(*range(1801, 1821)))
+    assert (
+        found.status == "risky"
+        and "20 of 200 added rows (10.0%)" in found.reason
+        and "100 rows of test" in found.reason
+    )
+    counts = count_leaks(ROWS, SPLIT, report(*range(1801, 1821)))
+    assert np.flatnonzero(~np.isnan(counts.shares)).tolist() == list(range(1800, 1820))
+
+
+def test_a_leak_that_was_accepted_is_no_alarm_again_and_is_still_said() -> None:
+    found = judge(report(*range(1, 41)))
+    assert found.status == "pass" and "40 of the kept rows" in found.reason
+
+
+def test_rows_that_leak_as_often_as_kept_rows_do_are_what_the_data_is_like() -> None:
+    assert judge(report(*range(1, 73), *range(1801, 1809))).status == "pass"
+
+
+def test_one_row_is_no_alarm() -> None:
+    assert judge(report(1801)).status == "pass"
+
+
+def test_nothing_to_compare_with_is_skipped() -> None:
+    assert judge(None).status == "skipped"
+
+
+def test_few_rows_that_hold_most_of_a_small_set_matter() -> None:
+    rows = [HashedRecord(Conversation((), row=i), f"{i:032x}") for i in range(1, 12001)]
+    split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in rows[:11800]]))
+    listed = tuple(LeakedRow(row, f"{row:032x}", "test", row - 11800, 1.0) for row in range(11801, 11813))
+    counts = count_leaks(rows, split, LeakReport(12000, 12, 0, {"test": SetLeaks(15, 0, 12)}, listed))
+    p_value, effect = leak.judge_counts(counts, 200 / 12000)
+    assert p_value < 1e-6 and effect == pytest.approx(12 / 15)
+
+
+def test_the_p_value_is_that_of_draws_without_replacement() -> None:
+    counts = LeakCounts(200, 1800, 6, 2, np.zeros(0), {"test": (6, 100)}, 8)
+    rng = np.random.default_rng(4)
+    drawn = rng.hypergeometric(6 + 2 + 1, 200 + 1800 + 1000 - 9, 200, size=400_000)
+    p_value, _ = leak.judge_counts(counts, 0.1)
+    assert p_value == pytest.approx(np.mean(drawn >= 6), abs=2e-5)
+
+
+def test_a_listed_row_that_is_not_there_is_not_assessed() -> None:
+    other = replace(report(1801), listed=(LeakedRow(1801, "f" * 32, "test", 1, 1.0),))
+    with pytest.raises(NotAssessedError, match="force prepare"):
+        count_leaks(ROWS, SPLIT, other)
+
+
+def test_a_file_of_an_earlier_release_has_the_default_thresholds() -> None:
+    from dataclasses import asdict
+
+    section = {key: value for key, value in asdict(RuleParams()).items() if key != "leak_share"}
+    assert parse_section(RuleParams, section, "params.yaml: rules") == RuleParams()
