@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +25,10 @@ from monitor.rules.rule import RuleInput
 from monitor.verdict import Measurements, RuleResult
 
 CALIBRATION = Calibration(400, (), (), (), "", CalibrationParams())
-HASHES = [f"{i:032x}" for i in range(1, 2001)]
-ROWS = [HashedRecord(Conversation((), row=i), row_hash) for i, row_hash in enumerate(HASHES, start=1)]
-SPLIT = split_rows(HASHES, RowSketch.of(HASHES[:1800]))
+HASHES = [hashlib.blake2b(str(i).encode(), digest_size=16).hexdigest() for i in range(1, 12001)]
+ALL_ROWS = [HashedRecord(Conversation((), row=i), row_hash) for i, row_hash in enumerate(HASHES, start=1)]
+ROWS = ALL_ROWS[:2000]
+SPLIT = split_rows(HASHES[:2000], RowSketch.of(HASHES[:1800]))
 
 
 def report(*rows: int, of: int = 100) -> LeakReport:
@@ -74,10 +76,9 @@ def test_nothing_to_compare_with_is_skipped() -> None:
 
 
 def test_few_rows_that_hold_most_of_a_small_set_matter() -> None:
-    rows = [HashedRecord(Conversation((), row=i), f"{i:032x}") for i in range(1, 12001)]
-    split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in rows[:11800]]))
-    listed = tuple(LeakedRow(row, f"{row:032x}", "test", row - 11800, 1.0) for row in range(11801, 11813))
-    counts = count_leaks(rows, split, LeakReport(12000, 12, 0, {"test": SetLeaks(15, 0, 12)}, listed))
+    split = split_rows(HASHES, RowSketch.of(HASHES[:11800]))
+    listed = tuple(LeakedRow(row, HASHES[row - 1], "test", row - 11800, 1.0) for row in range(11801, 11813))
+    counts = count_leaks(ALL_ROWS, split, LeakReport(12000, 12, 0, {"test": SetLeaks(15, 0, 12)}, listed))
     p_value, effect = leak.judge_counts(counts, 200 / 12000)
     assert p_value < 1e-6 and effect == pytest.approx(12 / 15)
 

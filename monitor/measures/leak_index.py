@@ -20,14 +20,16 @@ Number = TypeVar("Number", np.uint64, np.int64)
 MIN_RUNS = 8
 # An answer of fewer runs, such as a letter, a number or a greeting, is found by its words.
 MIN_ANSWER_RUNS = 5
-# A run that more rows of a set have is their template, such as "choose the right answer", and tells none of them; so is
-# one that more than this share of them has.
+# A run that more rows of a set have is their template, such as "choose the right answer", and tells none of them.
 TEMPLATE_ROWS = 8
+# In a large set it is so many of them.
 TEMPLATE_SHARE = 0.02
 # Slots of the table by which most runs are known at once not to be in the index, for each run that is: one in so many
-# gets through by chance. At most 2 to the power of TABLE_BITS slots of a byte.
+# gets through by chance.
 SLOTS_PER_RUN = 32
+# The table has at most 2 to this power of slots, of a byte each: 16 MB.
 TABLE_BITS = 24
+# The sides of a row of a set.
 QUESTION, ANSWER = 0, 1
 
 

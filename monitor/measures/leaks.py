@@ -44,12 +44,13 @@ CANDIDATE_SHARE = 0.3
 LEAKED_SHARE = 0.5
 # From this share on it does where the embeddings of both are as good as equal as well.
 NEAR_SHARE = 0.35
+# So much is the cosine of a text and of itself with a tenth of its words changed.
 NEAR_COSINE = 0.95
 # A question alone, without an answer to tell by, must be there with so much of its runs.
 ASKED_SHARE = 0.6
-# So many runs that no other row has, or more where others have them too, must be found of an answer, and of a question
-# alone: some six and ten words.
+# So many runs that no other row has, or more where others have them too, must be found of an answer: some six words.
 ANSWER_EVIDENCE = 4.0
+# As many of a question alone: some ten words.
 QUESTION_EVIDENCE = 8.0
 
 Finding = Literal["leaked", "asked", ""]
