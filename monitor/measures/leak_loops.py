@@ -24,15 +24,18 @@ def choose(
 ) -> NDArray[np.int64]:
     """As `leaks.choose_in_numpy`. ``row`` is ascending."""
     best = np.full((rows, 2), -1, dtype=np.int64)
-    sides = len(index.side_runs)
-    scratch = np.zeros(sides, dtype=np.int64), np.zeros(sides // 2, dtype=np.int64)
+    # Of each side how many runs the record has, and which set rows it has any of.
+    scratch = np.zeros((2, len(index.side_runs)), dtype=np.int64)
     last = np.full(len(index.runs), -1, dtype=np.int64)
-    _choose(row, run, index.starts, index.places, index.side_runs, best, last, *scratch, least, asked)
+    shares = np.array([least, asked])
+    _choose(row, run, index.starts, index.places, index.side_runs, best, last, scratch, shares)
     return best
 
 
 @_compiled
-def _choose(row, run, starts, places, side_runs, best, last, counts, touched, least, asked):
+def _choose(row, run, starts, places, side_runs, best, last, scratch, shares):
+    counts, touched = scratch[0], scratch[1]
+    least, asked = shares[0], shares[1]
     at = 0
     while at < len(row):
         own, used = row[at], 0
