@@ -47,8 +47,8 @@ def render_repair(repair: Repair, changes: Sequence[RowChange], parent: str) -> 
         f"the verdict is then: {WORDS[repair.after.status].word.lower()}" if repair.mends else "that is not enough"
     )
     lines += ["", *wrap(f"{say_actions(changes, parent)}: {outcome}.")]
-    lines += _count("reason", (f"{change.row.rule}: they {change.row.says}" for change in changes))
-    lines += _count("source", (f"source {change.row.source!r}" if change.row.source else "" for change in changes))
+    lines += _count("reason", (f", rule {change.row.rule}: they {change.row.says}" for change in changes))
+    lines += _count("source", (f" of source {change.row.source!r}" if change.row.source else "" for change in changes))
     honest = round(repair.honest)
     guess = "hardly any" if not honest else f"about {format_count(honest)}"
     lines += wrap(f"Honest among these rows, by estimate: {guess}.", first="  ", rest="    ")
@@ -78,10 +78,11 @@ def _count(what: str, values: Iterable[str]) -> list[str]:
         return []
     lines: list[str] = []
     for value, count in found.most_common(NAMED):
-        lines += wrap(f"{format_count(count):>7}  {value or 'rows without a source'}", first="  ", rest=" " * 11)
+        rows = f"{format_count(count)} {'row' if count == 1 else 'rows'}"
+        lines += wrap(f"{rows}{value or ' without a source'}", first="  ", rest="    ")
     if len(found) > NAMED:
         rest = sum(found.values()) - sum(count for _, count in found.most_common(NAMED))
-        lines.append(f"  {format_count(rest):>7}  for {len(found) - NAMED} other {what}s")
+        lines.append(f"  {format_count(rest)} rows for {len(found) - NAMED} other {what}s")
     return lines
 
 

@@ -210,7 +210,9 @@ def test_a_pipeline_of_an_older_version_goes_on_with_paths(repository):
     """There `foreach` hands each dataset's path itself to the stage."""
     assert init("--dataset", "sft=data/sft.jsonl").exit_code == 0
     pipeline, params = repository / "dvc.yaml", repository / "params.yaml"
-    pipeline.write_text(pipeline.read_text().replace("${item.path}", "${item}").replace("        - datasets.${key}\n", ""))
+    pipeline.write_text(
+        pipeline.read_text().replace("${item.path}", "${item}").replace("        - datasets.${key}\n", "")
+    )
     text = params.read_text()
     before, _, after = text.partition("  sft: # conversations\n")
     params.write_text(f"{before}  sft: data/sft.jsonl\n" + after.partition("\n")[2])
