@@ -88,6 +88,11 @@ def _count(what: str, values: Iterable[str]) -> list[str]:
 
 def _explain_failure(repair: Repair) -> list[str]:
     """Why no removal of rows lets the version pass."""
+    if repair.is_too_much:
+        return wrap(
+            "More than half of the rows would have to go, which is no repair. Revert the commit, or get the parent's "
+            "data with `dvc fetch`, so that edited rows can be put back to what they were."
+        )
     if repair.missing:
         rule = repair.missing[0]
         return wrap(

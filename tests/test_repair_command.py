@@ -123,6 +123,23 @@ def test_a_copy_leaves_the_data_alone_and_json_says_it_all(stopped: Path) -> Non
     assert 0 < dropped <= len(found["rows"])
 
 
+def test_where_every_row_was_damaged_the_commit_is_undone(accepted: Path, chats: Rows, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(accepted, tmp_path / "team"))
+    old = [to_row(record) for record, _ in chats[:ROWS]]
+    write_rows(folder / "data" / "sft.jsonl", map(damage, old))
+    assert measure(folder)["status"] == "risky"
+    done = call(folder, "repair", "--apply")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    repaired = read_data(folder)
+    assert sum(row in old for row in repaired) >= 0.85 * ROWS
+    # Without the parent's data there is nothing to put back, and nothing would be left.
+    shutil.rmtree(folder / ".dvc" / "cache")
+    write_rows(folder / "data" / "sft.jsonl", map(damage, old))
+    measure(folder)
+    done = call(folder, "repair")
+    assert done.exit_code == 1 and "More than half" in done.stdout
+
+
 def test_rows_that_are_gone_cannot_be_repaired(accepted: Path, chats: Rows, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(accepted, tmp_path / "team"))
     write_version(folder / "data" / "sft.jsonl", chats[: ROWS // 2])

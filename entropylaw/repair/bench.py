@@ -23,6 +23,9 @@ from monitor.measures.measurement import measure_dataset, probe_dataset
 from monitor.measures.row_split import RowSplit
 from training.probed_model import ProbedModel, load_probed_model
 
+# Where more of the rows would be dropped, the commit is to be undone, and not its rows.
+MOST_DROPPED = 0.5
+
 
 class Bench:
     """Judges the version that was measured last, as it is and with changes. The data itself is not touched.
@@ -39,6 +42,8 @@ class Bench:
         self._past: dict[str, PastRows | None] = {}
         # By dataset: the row of the parent that each edited row was, by the edited row's number.
         self._before: dict[str, dict[int, int]] = {}
+        # Of the rows that were judged last, by dataset.
+        self.data_hashes: dict[str, str] = {}
 
     def judge(self) -> Judgement:
         """The version as it is."""
@@ -85,11 +90,16 @@ class Bench:
         split = part.rows.split
         return split if past is None else past.split(part.rows.evidence.records, split)
 
-    def judge_without(self, rows: Mapping[str, frozenset[int]]) -> Judgement:
+    def judge_without(self, rows: Mapping[str, frozenset[int]]) -> Judgement | None:
         """The version with the rows of these numbers put back to what they were, or taken out where that is not known.
 
-        All is measured and judged anew, as the stages of the pipeline would.
+        All is measured and judged anew, as the stages of the pipeline would. None where more than MOST_DROPPED of
+        the rows of a dataset would go.
         """
+        for dataset, changed in rows.items():
+            back = sum(number in self._before.get(dataset, {}) for number in changed)
+            if len(changed) - back > MOST_DROPPED * len(self._evidence[dataset].records):
+                return None
         return self._judge(
             [
                 self._measure(dataset, rows[dataset]) if rows.get(dataset) else evidence
@@ -118,6 +128,7 @@ class Bench:
 
     def _judge(self, evidence: list[Evidence]) -> Judgement:
         setting = self._setting
+        self.data_hashes = {item.dataset: item.data_hash for item in evidence}
         return judge_evidence(
             evidence, setting.calibration, self._history, setting.configuration, setting.rules, __version__
         )

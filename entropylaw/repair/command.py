@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +74,7 @@ def repair(
         found = find_repair(judged, bench.judge_without, bench.split, setting.calibration.params, setting.rules)
         changes = list(describe_changes(found, bench, setting))
         if found.mends:
-            write_repaired(changes, found, setting, out, apply, Path(folder))
+            write_repaired(changes, bench.data_hashes, setting, out, apply, Path(folder))
     write_lists(changes, rows, patch)
     parent = found.before.parent.name if found.before.parent else "no parent"
     lines = render_repair(found, changes, parent)
@@ -145,11 +145,17 @@ def require_files(source: Path) -> None:
 
 
 def write_repaired(
-    changes: Sequence[RowChange], found: Repair, setting: Setting, out: Path | None, apply: bool, folder: Path
+    changes: Sequence[RowChange],
+    data_hashes: Mapping[str, str],
+    setting: Setting,
+    out: Path | None,
+    apply: bool,
+    folder: Path,
 ) -> None:
     """Write the repaired files to ``out``, and over the data itself where that is wanted.
 
-    Raises EntropylawError, and changes nothing, where what was written would not be read as the rows that were judged.
+    ``data_hashes``: by dataset, of the rows that were judged. Raises EntropylawError, and changes nothing, where what
+    was written would not be read as these rows.
     """
     from corpus.files import dataset_root, list_files
     from corpus.files.changing import write_changed
@@ -171,7 +177,9 @@ def write_repaired(
             replaced = {change.line: change.new.encode() for change in here if change.new is not None}
             write_changed(file, target, dropped, replaced, setting.prepare.max_row_bytes)
             written.append((target, file))
-        require_same_rows(copies if len(files) > 1 or root.is_dir() else target, dataset, found, setting, folder)
+        require_same_rows(
+            copies if len(files) > 1 or root.is_dir() else target, dataset, data_hashes[dataset], setting, folder
+        )
     several = len(written) > 1
     for copy, file in written:
         if out is not None:
@@ -180,7 +188,7 @@ def write_repaired(
             put(copy, file)
 
 
-def require_same_rows(copy: Path, dataset: str, found: Repair, setting: Setting, folder: Path) -> None:
+def require_same_rows(copy: Path, dataset: str, data_hash: str, setting: Setting, folder: Path) -> None:
     """Raise EntropylawError unless the written data is read as the rows that the new verdict is about."""
     from corpus.prepare import prepare_file
     from entropylaw.repository.datasets import KINDS
@@ -193,7 +201,7 @@ def require_same_rows(copy: Path, dataset: str, found: Repair, setting: Setting,
         KINDS[dataset],
         reading=setting.readings[dataset],
     )
-    if report.data_hash != found.data_hashes[dataset]:
+    if report.data_hash != data_hash:
         raise EntropylawError(
             f"{dataset}: the repaired file is read as other rows than were judged; nothing is written"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +30,9 @@ MAX_ROUNDS = 6
 # Where nothing tells rows apart, so much of what a rule blames is taken out at a time, and at least so many rows.
 BLAMED_SHARE, BLAMED_ROWS = 0.1, 10
 
-# Judges the version without these rows, by the numbers that they have in their datasets.
-JudgeWithout = Callable[[Mapping[str, frozenset[int]]], "Judgement"]
+# Judges the version without these rows, by the numbers that they have in their datasets; None where too few
+# rows would be left.
+JudgeWithout = Callable[[Mapping[str, frozenset[int]]], "Judgement | None"]
 # The exact split of a dataset's rows, where the parent's rows are at hand; else the split itself.
 SplitRows = Callable[["ComparedDataset"], "RowSplit"]
 
@@ -57,16 +58,16 @@ class SuspectedRow:
 class Repair:
     """Rows to take out, in their order, and the verdict ``after`` that. ``before``: the verdict on the version.
 
-    ``rounds``: how often it was judged again. ``data_hashes``: by dataset, of the rows that ``after`` is about.
-    ``missing``: what stops the version and no removal of rows can mend.
+    ``rounds``: how often it was judged again. ``missing``: what stops the version and no removal of rows can mend.
+    ``is_too_much``: there is no repair, because most rows of a dataset would have to go.
     """
 
     before: Verdict
     after: Verdict
     rows: tuple[SuspectedRow, ...]
     rounds: int
-    data_hashes: dict[str, str] = field(default_factory=dict)
     missing: tuple[RuleResult, ...] = ()
+    is_too_much: bool = False
 
     @property
     def mends(self) -> bool:
@@ -106,12 +107,14 @@ def find_repair(
         numbers: dict[str, set[int]] = {}
         for dataset, number in taken:
             numbers.setdefault(dataset, set()).add(number)
-        state = judge_without({dataset: frozenset(rows) for dataset, rows in numbers.items()})
+        judged = judge_without({dataset: frozenset(rows) for dataset, rows in numbers.items()})
+        if judged is None:
+            return Repair(first.verdict, first.verdict, (), rounds, is_too_much=True)
+        state = judged
         rounds += 1
     missing = tuple(rule for rule in state.verdict.risky_rules() if rule.id == coverage.RULE.id)
     rows = tuple(taken[key] for key in sorted(taken))
-    hashes = {part.comparison.dataset: part.rows.evidence.data_hash for part in state.compared}
-    return Repair(first.verdict, state.verdict, rows, rounds, hashes, missing)
+    return Repair(first.verdict, state.verdict, rows, rounds, missing)
 
 
 def _suspect(
