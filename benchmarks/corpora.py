@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.accidents import is_usable
-from benchmarks.pools import Pool, split_chat_logs, split_mixture, split_ratings, split_records
+from benchmarks.pools import split_chat_logs, split_mixture, split_ratings, split_records
 from corpus.errors import EntropylawError
 from corpus.files import file_suffix
 from corpus.formats import parse_row, read_records
 from corpus.records import Record
 from entropylaw.demo.chitchat import load_chat_logs, to_conversation
 from entropylaw.repository import layout
+from monitor.power.accidents import is_usable
+from monitor.power.pool import Pool
 
 CHIT_CHAT = "chit-chat"
 PREFERENCE_ROWS = 1000

@@ -22,19 +22,19 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.accidents import ACCIDENTS, LOSSES, can_happen, sources_to_lose
 from benchmarks.corpora import load_pools, name_corpus, parse_part
 from benchmarks.detection_tables import tabulate_goals, tabulate_kinds, tabulate_runs
 from benchmarks.evidently_check import ask_evidently
 from benchmarks.many_versions import DRIFT, DRIFT_SHARE, HONEST, run_kinds
-from benchmarks.pools import Pool
 from benchmarks.trials import CACHE, Outcome, Setup, Trial, make_setup, run_trial
-from benchmarks.updates import honest_updates
 from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from corpus.formats import Kind
 from entropylaw.repository import layout
 from entropylaw.terminal import show_progress
+from monitor.power.accidents import ACCIDENTS, LOSSES, can_happen, sources_to_lose
+from monitor.power.pool import Pool
+from monitor.power.updates import honest_updates
 
 KINDS: dict[str, Kind] = {layout.SFT: "conversations", layout.PREFERENCES: "preferences"}
 SHARES = (0.02, 0.05, 0.1)

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.accidents import ACCIDENTS, LOSSES
 from benchmarks.evidently_check import EVIDENTLY
 from benchmarks.many_versions import DRIFT, HONEST
 from benchmarks.rival_checks import RIVALS
 from benchmarks.trials import Outcome
+from monitor.power.accidents import ACCIDENTS, LOSSES
+from monitor.power.rates import wilson_interval
 
-# Two-sided 95%.
-Z_95 = 1.959964
 # So many draws put the ends of a percentile interval within a percentage point.
 BOOTSTRAP_DRAWS = 4000
 # A drift has to be stopped before this share of the rows is damaged.
 DRIFT_LIMIT = 0.05
 
 Event = Callable[[Outcome], bool]
-
-
-def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a rate of independent trials (Wilson, 1927).
-
-    >>> [round(bound, 3) for bound in wilson_interval(10, 10)]
-    [0.722, 1.0]
-    """
-    rate, z2 = hits / trials, Z_95**2
-    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z_95 / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def bootstrap_interval(clusters: Sequence[tuple[int, int]]) -> tuple[float, float]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.accidents import ACCIDENTS, Accident, can_happen, inject
-from benchmarks.pools import Pool, replace_rows
 from corpus.errors import EntropylawError
 from corpus.records import Record
+from monitor.power.accidents import ACCIDENTS, Accident, can_happen, inject
+from monitor.power.pool import Pool, replace_rows
 
 DRIFT, HONEST = "drift", "ten honest versions"
 VERSIONS = 10

@@ -6,18 +6,15 @@ The rows of a corpus are split once. What is done with them stands in `updates` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.formats import parse_row
-from corpus.records import Record, canonical_text, content_hash
+from corpus.records import Record, content_hash
 from entropylaw.demo.chitchat import ChatLog, pair_by_rating, to_conversation
+from monitor.power.pool import Pool, group_by_topic, keep_distinct
 
-# An ordinary update replaces this share of the rows; every accident happens on top of one.
-UPDATED_SHARE = 0.1
 # As many fresh rows as this share of the baseline are kept out of it, at least: for growth, and for the fresh rows of
 # an update and of an accident.
 SPARE_SHARE = 0.3
@@ -31,30 +28,10 @@ LOOKED_AT = 3.2
 # Of chit-chat, the baseline has no row of these months, nor of so many opening prompts.
 LATER_MONTHS = ("2018-10", "2018-11")
 NEW_OPENINGS = 6
-# Of any other file, the topics are clusters of its texts.
-TOPICS = 12
+# Of any other file, so many of its topics.
 NEW_TOPICS = 2
 # Rows that are in no version, for the pipeline's held-out file.
 HELD_OUT_ROWS = 100
-
-# A record, or a record and what is known of it.
-Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Rows to make versions from.
-
-    ``baseline``: the first version, in file order. ``fresh``: other rows like those of the baseline. ``novel``: rows
-    that differ from both, by what is new about them. ``held_out``: rows for the held-out file. ``new_source``: rows of
-    a source that no other row has; none where the user named no file of them.
-    """
-
-    baseline: tuple[Record, ...]
-    fresh: tuple[Record, ...]
-    novel: dict[str, tuple[Record, ...]]
-    held_out: tuple[Record, ...]
-    new_source: tuple[Record, ...] = ()
 
 
 def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
@@ -81,13 +58,13 @@ def split_chat_logs(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
 def split_ratings(logs: Sequence[ChatLog], rows: int, team: int) -> Pool:
     """Split preference pairs of chit-chat: a higher and a lower rated answer to the same opening prompt."""
     pairs = [parse_row(row, "preference", 1, "chit-chat") for row in pair_by_rating(list(logs), len(logs))]
-    return _split(_distinct(pairs), {}, rows, np.random.default_rng([team, 1]))
+    return _split(keep_distinct(pairs), {}, rows, np.random.default_rng([team, 1]))
 
 
 def split_records(records: Sequence[Record], rows: int, team: int) -> Pool:
     """Split any data, in file order. The novel rows are those of a few topics, found by K-means on their words."""
     rng = np.random.default_rng([team, 2])
-    records = _distinct(records)
+    records = keep_distinct(records)
     is_new = _draw_new_topics(records, team, rng)
     novel = {"new topics": [record for record, new in zip(records, is_new, strict=True) if new]}
     return _split([record for record, new in zip(records, is_new, strict=True) if not new], novel, rows, rng)
@@ -103,7 +80,7 @@ def split_mixture(parts: Sequence[Sequence[Record]], sizes: Sequence[int], team:
     owner: dict[str, int] = {}
     records: list[Record] = []
     for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
-        found = [record for record in _distinct(part) if content_hash(record) not in owner]
+        found = [record for record in keep_distinct(part) if content_hash(record) not in owner]
         drawn = sorted(rng.permutation(len(found))[: round(LOOKED_AT * size)].tolist())
         owner.update((content_hash(found[i]), number) for i in drawn)
         records += [found[i] for i in drawn]
@@ -142,16 +119,6 @@ def _draw_new_topics(records: Sequence[Record], team: int, rng: np.random.Genera
     return is_new
 
 
-def group_by_topic(records: Sequence[Record], seed: int) -> list[int]:
-    """The topic of each row: one of at most TOPICS clusters of its words."""
-    from sklearn.cluster import KMeans
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    words = TfidfVectorizer(sublinear_tf=True, max_features=5000).fit_transform(map(canonical_text, records))
-    found: list[int] = KMeans(min(TOPICS, len(records)), n_init=1, random_state=seed).fit_predict(words).tolist()
-    return found
-
-
 def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, rng: np.random.Generator) -> Pool:
     drawn = rng.permutation(len(usual))
     held_out = min(HELD_OUT_ROWS, len(usual) // 20)
@@ -162,26 +129,3 @@ def _split(usual: Sequence[Record], novel: dict[str, list[Record]], rows: int, r
     cuts = [sorted(part.tolist()) for part in np.split(drawn, [rows, len(drawn) - held_out])]
     baseline, fresh, rest = (tuple(usual[i] for i in cut) for cut in cuts)
     return Pool(baseline, fresh, {name: tuple(found) for name, found in novel.items()}, rest)
-
-
-def _distinct(records: Sequence[Record]) -> list[Record]:
-    found: dict[str, Record] = {}
-    for record in records:
-        found.setdefault(content_hash(record), record)
-    return list(found.values())
-
-
-def replace_rows(
-    records: Sequence[Row], fresh: Sequence[Row], share: float, rng: np.random.Generator
-) -> tuple[list[Row], list[Row]]:
-    """The ordinary update: a share of the rows is removed, and as many fresh ones are added at the end.
-
-    Returns the new version, and the fresh rows that are left.
-    """
-    count = round(share * len(records))
-    if count > len(fresh):
-        raise EntropylawError(f"{count} fresh rows are needed, there are {len(fresh)}")
-    gone = set(rng.permutation(len(records))[:count].tolist())
-    order = rng.permutation(len(fresh)).tolist()
-    kept = [record for i, record in enumerate(records) if i not in gone]
-    return kept + [fresh[i] for i in order[:count]], [fresh[i] for i in order[count:]]

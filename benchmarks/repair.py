@@ -20,7 +20,6 @@ from pathlib import Path
 
 from benchmarks.corpora import load_pools, name_corpus, parse_part
 from benchmarks.detection import plan_trials, say
-from benchmarks.detection_tables import wilson_interval
 from benchmarks.stages import inside
 from benchmarks.trials import Setup, Trial, assess_version, count_cpu_seconds, link_setup, make_setup, make_version
 from corpus.artifacts import read_json, write_json
@@ -30,6 +29,7 @@ from entropylaw.repair.bench import Bench
 from entropylaw.repository import layout
 from entropylaw.repository.setting import load_setting
 from monitor.history import read_history
+from monitor.power.rates import wilson_interval
 from monitor.repair.search import Repair, find_repair
 
 ROWS = 1600

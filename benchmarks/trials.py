@@ -21,18 +21,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.accidents import ACCIDENTS, LOSSES, inject
 from benchmarks.many_versions import DRIFT, HONEST, make_steps
-from benchmarks.pools import UPDATED_SHARE, Pool, replace_rows
 from benchmarks.rival_checks import Profile, Reference, ask_rivals, measure_reference
 from benchmarks.stages import MADE_ONCE, REPOSITORY, inside, read_stages, run_command
-from benchmarks.updates import make_honest
 from corpus.artifacts import fingerprint, read_json, write_json
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.files import write_rows
 from corpus.prepare import to_row
 from corpus.records import Record, content_hash
 from entropylaw.repository import layout
+from monitor.power.accidents import ACCIDENTS, LOSSES, inject
+from monitor.power.pool import UPDATED_SHARE, Pool, replace_rows
+from monitor.power.updates import make_honest
 
 CACHE = REPOSITORY / ".entropylaw" / "benchmarks" / "detection"
 # The code that the results of a set-up depend on; those of a trial depend on the accidents and updates too.
@@ -47,10 +47,7 @@ SETUP_CODE = (
     ),
     *("dvc.yaml", "params.yaml", "benchmarks/pools.py", "benchmarks/rival_checks.py", "benchmarks/trials.py"),
 )
-TRIAL_CODE = tuple(
-    f"benchmarks/{name}.py"
-    for name in ("accidents", "damaged_rows", "damaged_texts", "updates", "edited_texts", "many_versions")
-)
+TRIAL_CODE = ("monitor/power", "benchmarks/many_versions.py")
 
 # From so many benign updates the rivals learn what is usual; no trial has the same seeds.
 REFERENCE_UPDATES = 20

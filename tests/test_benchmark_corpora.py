@@ -8,12 +8,13 @@ import pytest
 
 from benchmarks.corpora import CHIT_CHAT, Part, load_pools, name_corpus, parse_part, read_part
 from benchmarks.many_versions import DRIFT, DRIFT_SHARE, HONEST, STEP_SHARE, VERSIONS, make_steps, run_kinds
-from benchmarks.pools import Pool, split_mixture
+from benchmarks.pools import split_mixture
 from benchmarks.trials import hash_rows
-from benchmarks.updates import honest_updates
 from corpus.errors import EntropylawError
 from corpus.files import write_rows
 from corpus.records import Conversation, Message, Record, content_hash
+from monitor.power.pool import Pool
+from monitor.power.updates import honest_updates
 
 TOPICS = ("rivers", "stones", "markets", "windows", "gardens", "papers", "islands", "bridges", "winters", "letters")
 

@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 
 from benchmarks import trials
-from benchmarks.accidents import ACCIDENTS, LOSSES, Accident, can_happen, inject
-from benchmarks.damaged_rows import LEAKED_TEMPLATES
 from benchmarks.detection import plan_trials
 from benchmarks.many_versions import DRIFT, HONEST
-from benchmarks.pools import Pool, split_chat_logs, split_ratings, split_records
+from benchmarks.pools import split_chat_logs, split_ratings, split_records
 from benchmarks.rival_checks import ask_rivals, measure_drift, measure_reference
 from benchmarks.stages import ASSESS, MADE_ONCE, REPOSITORY, read_stages
 from benchmarks.trials import (
@@ -28,13 +26,16 @@ from benchmarks.trials import (
     write_params,
     write_version,
 )
-from benchmarks.updates import change_texts, honest_updates, make_honest
 from corpus.errors import EntropylawError
 from corpus.formats import Kind, read_records
 from corpus.prepare import PrepareParams, prepare_records
 from corpus.records import Conversation, Message, Preference, Record, canonical_text, content_hash
 from entropylaw.demo.chitchat import ChatLog
 from entropylaw.repository.pipeline_folder import find_pipeline
+from monitor.power.accidents import ACCIDENTS, LOSSES, Accident, can_happen, inject
+from monitor.power.damaged_rows import LEAKED_TEMPLATES
+from monitor.power.pool import Pool
+from monitor.power.updates import change_texts, honest_updates, make_honest
 
 pytestmark = pytest.mark.slow
 
@@ -499,8 +500,8 @@ def test_versions_of_one_seed_share_their_benign_update(conversations: Pool) -> 
 
 def test_accidents_share_no_code_with_the_rules() -> None:
     program = (
-        "import sys, benchmarks.accidents, benchmarks.updates, benchmarks.pools, benchmarks.rival_checks; "
-        "print([name for name in sys.modules if name.split('.')[0] == 'monitor'])"
+        "import sys, monitor.power.accidents, monitor.power.updates, benchmarks.pools, benchmarks.rival_checks; "
+        "print([name for name in sys.modules if name.startswith('monitor.') and 'monitor.power' not in name])"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (0, "[]"), result.stderr

@@ -20,12 +20,12 @@ from benchmarks.detection_tables import (
 )
 from benchmarks.evidently_check import EVIDENTLY, ask_evidently, read_table
 from benchmarks.many_versions import DRIFT, DRIFT_SHARE, HONEST
-from benchmarks.pools import Pool
 from benchmarks.rival_checks import RIVALS
 from benchmarks.trials import Outcome, Setup, Trial, keep_answers, write_version
 from corpus.artifacts import write_json
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Preference
+from monitor.power.pool import Pool
 
 
 def outcome(trial: Trial, status: str, team: int = 0, steps: tuple[tuple[str, float], ...] = ()) -> Outcome:

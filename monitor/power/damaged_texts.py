@@ -27,8 +27,10 @@ TYPOGRAPHY = {"'": "’", '"': "”", "...": "…", " - ": " — "}
 ONSETS = ("b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "st", "tr", "br", "kl", "")
 NUCLEI = ("a", "e", "i", "o", "u", "ai", "ei", "ou")
 CODAS = ("", "", "", "n", "r", "s", "l", "t")
+# English has about so many letters a syllable.
 SYLLABLE_LETTERS = 2.5
 NO_BREAK_SPACE = "\u00a0"
+# What a limit of tokens leaves of an answer that is too long for it, for example.
 CUT_SHARE = 0.6
 
 

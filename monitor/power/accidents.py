@@ -1,9 +1,9 @@
 """Accidents of training data, injected into a version on purpose, so that it is known which rows are damaged.
 
-They were written without looking at the rules that are to find them: nothing here comes from `monitor`. An accident
-either *replaces* rows in the data, like a job that processes part of it again, or *adds* rows, like a job that is
-retried; a loss takes rows away. Each says which verdict is right for it: `risky` where the rows are worse than before,
-`warn` where they differ and a person has to say whether that was meant.
+They were written without looking at the rules that are to find them: nothing here comes from the rest of `monitor`.
+An accident either *replaces* rows in the data, like a job that processes part of it again, or *adds* rows, like a job
+that is retried; a loss takes rows away. Each says which verdict is right for it: `risky` where the rows are worse than
+before, `warn` where they differ and a person has to say whether that was meant.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks import damaged_rows as rows_after
-from benchmarks import damaged_texts as texts
-from benchmarks.damaged_rows import Damage, TextChange, change_answers_by_prompt, change_contents
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Record
+from monitor.power import damaged_rows as rows_after
+from monitor.power import damaged_texts as texts
+from monitor.power.damaged_rows import Damage, TextChange, change_answers_by_prompt, change_contents
 
 # The smallest share of the rows that a source has whose loss somebody should be told of.
 MIN_LOST_SOURCE = 0.03

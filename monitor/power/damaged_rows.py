@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.damaged_texts import BOILERPLATE
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Preference, Record, Role
+from monitor.power.damaged_texts import BOILERPLATE
 
 # Damages rows: one damaged row for each. The last argument holds rows that the version does not have.
 Damage = Callable[[Sequence[Record], np.random.Generator, Sequence[Record]], list[Record]]
@@ -50,6 +50,7 @@ SECOND_THOUGHTS = (
     "Let me put that together step by step.",
     "That seems right, so I can write the answer now.",
 )
+# A model that thinks aloud begins with what it was asked, of a long prompt with its beginning.
 THOUGHT_WORDS = 25
 FIRST_NAMES = ("Maria", "John", "Aisha", "Peter", "Linda", "Tomasz", "Wei", "Carla", "Omar", "Julia", "Kofi", "Anna")
 LAST_NAMES = ("Miller", "Okafor", "Schmidt", "Garcia", "Chen", "Novak", "Rossi", "Haddad", "Larsen", "Brown", "Singh")

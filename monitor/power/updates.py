@@ -12,17 +12,23 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.edited_texts import mend_typos, normalise_space, replace_names
-from benchmarks.pools import UPDATED_SHARE, Pool, group_by_topic, replace_rows
 from corpus.formats import Kind
 from corpus.records import Conversation, Message, Preference, Record, canonical_text
+from monitor.power.edited_texts import mend_typos, normalise_space, replace_names
+from monitor.power.pool import UPDATED_SHARE, Pool, group_by_topic, replace_rows
 
+# Of the rows there were: a quarter more, half as many again, twice as many.
 GROWN_SHARES = (0.25, 0.5, 1.0)
+# A clean-up removes so many of the rows, a deduplication so many.
 CLEANED_SHARE = 0.1
 DEDUPLICATED_SHARE = 0.05
+# Typos are mended in so many of the rows.
 MENDED_SHARE = 0.1
+# So many rows get a system prompt, where not all of them do.
 PROMPTED_SHARE = 0.1
+# A new source has so many of the rows: a first try, and a larger purchase.
 NEW_SOURCE_SHARES = (0.05, 0.15)
+# So many rows of one source alone are added.
 ONE_KIND_SHARE = 0.15
 # A source that grows has this share of the rows at least: one that is hardly there would not be the one to grow.
 MIN_GROWING_SOURCE = 0.05
