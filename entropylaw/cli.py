@@ -23,6 +23,7 @@ from entropylaw.export import command as export
 from entropylaw.extras import explain_missing
 from entropylaw.init import command as init
 from entropylaw.pipeline_command import PipelineCommand, PipelineGroup, WritingCommand
+from entropylaw.power import command as power
 from entropylaw.printing import guard_streams, guarded_streams, note, say
 from entropylaw.release import command as release
 from entropylaw.repair import command as repair
@@ -160,6 +161,7 @@ _add(DAILY, "waive", history.waive, "Overrule a rule for the version under test.
 _add(DAILY, "compare", compare.compare, "Show R, L and C of two files or Git revisions.")
 _add(DAILY, "diff", diff.diff, "Show the rows that two files or revisions differ in.")
 _add(DAILY, "blame", blame.blame, "Show where the flagged rows come from, and who brought them.")
+_add(DAILY, "power", power.power, "Say which accidents the gate would miss on this data.")
 _add(DAILY, "rate", rate.rate, "Have a judge grade the answers of some rows.")
 _add(STAGES, "prepare", measure.prepare, "Write the rows in canonical form; list those left out.")
 _add(STAGES, "compress", measure.compress, "Measure R, the compression ratio.")

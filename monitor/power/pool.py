@@ -12,9 +12,12 @@ import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.records import Record, canonical_text, content_hash
+from corpus.row_sides import question_key
 
 # An ordinary update replaces this share of the rows; every accident happens on top of one.
 UPDATED_SHARE = 0.1
+# So much of a version is held back as fresh rows: enough for the rest to grow by a quarter.
+HELD_BACK_SHARE = 0.2
 # Topics are so many clusters of the rows' words.
 TOPICS = 12
 
@@ -36,6 +39,32 @@ class Pool:
     novel: dict[str, tuple[Record, ...]]
     held_out: tuple[Record, ...]
     new_source: tuple[Record, ...] = ()
+
+
+def hold_back(records: Sequence[Record], rng: np.random.Generator) -> Pool:
+    """Split one version, in file order, into the version that others follow and fresh rows that no version had yet.
+
+    Rows that ask the same are held back together, as far as that goes: a fresh row beside another one with its prompt
+    would look like an edit of it, which an ordinary update is not.
+    """
+    wanted = round(HELD_BACK_SHARE * len(records))
+    alike: dict[int, list[int]] = {}
+    for i, record in enumerate(records):
+        alike.setdefault(question_key(record), []).append(i)
+    groups = list(alike.values())
+    held: set[int] = set()
+    for k in rng.permutation(len(groups)).tolist():
+        if len(held) + len(groups[k]) <= wanted:
+            held.update(groups[k])
+    # Where few prompts have most of the rows, there are not enough others.
+    others = [i for i in rng.permutation(len(records)).tolist() if i not in held]
+    held.update(others[: wanted - len(held)])
+    return Pool(
+        tuple(record for i, record in enumerate(records) if i not in held),
+        tuple(record for i, record in enumerate(records) if i in held),
+        {},
+        (),
+    )
 
 
 def group_by_topic(records: Sequence[Record], seed: int) -> list[int]:
