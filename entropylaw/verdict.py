@@ -107,12 +107,13 @@ def load_training_curves(data_hash: str) -> list[TrainingCurve]:
 def report() -> None:
     """Write results/report.html, report.md and plots/ from the verdict and the history.
 
-    Run again after training, it shows the training curves too.
+    Run again after training, it shows the training curves too; after `entropylaw power`, what this gate would miss.
 
     Example: entropylaw report && open results/report.html
     """
     from corpus.artifacts import write_text
     from corpus.params import read_section
+    from entropylaw.repository.power_results import load_power
     from entropylaw.repository.results import load_verdict, load_waivers
     from monitor.history import read_history
     from reports.figures import draw_figures
@@ -124,7 +125,8 @@ def report() -> None:
     verdict = load_verdict()
     texts = load_texts(verdict.rows) if read_section(ReportParams, "report").show_text else {}
     curves = load_training_curves(verdict.version.data_hash)
-    data = build_report_data(verdict, read_history(layout.HISTORY), load_waivers(), texts=texts, training=curves)
+    history, waivers, power = read_history(layout.HISTORY), load_waivers(), load_power(verdict)
+    data = build_report_data(verdict, history, waivers, texts=texts, training=curves, power=power)
     figures = draw_figures(data)
     for chart in figures.charts():
         write_text(layout.PLOTS / f"{chart.name}.svg", chart.svg)

@@ -10,6 +10,7 @@ from reports.figures import Figures
 from reports.law_figure import LINE_LEGEND
 from reports.lengths import GROUP_WORDS
 from reports.numbers import format_change, format_count, format_number, format_p_value, format_share
+from reports.power import NAMED, OTHERS_HEAD, TITLE, TOTALS_HEAD
 from reports.report_data import ReportData
 from reports.rule_view import count_statuses
 from reports.words import ALARMS, MEASURES
@@ -47,6 +48,10 @@ def render_html(data: ReportData, figures: Figures) -> str:
         group_words=GROUP_WORDS,
         measures=MEASURES,
         line_legend=LINE_LEGEND,
+        power_title=TITLE,
+        power_named=NAMED,
+        power_others=OTHERS_HEAD,
+        power_totals=TOTALS_HEAD,
     )
 
 

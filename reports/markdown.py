@@ -11,6 +11,7 @@ from reports.excerpts import Excerpt
 from reports.markdown_changes import list_changed_rows, list_training
 from reports.markdown_table import table
 from reports.numbers import MISSING, format_change, format_count, format_number, format_p_value
+from reports.power import list_power
 from reports.report_data import ReportData
 from reports.rule_view import RuleView, count_statuses
 from reports.words import ALARMS, MEASURES, NOTES
@@ -42,6 +43,7 @@ def render_markdown_report(data: ReportData) -> str:
     blocks += ["## Rows to look at", *(_rows(data.rules, data.excerpts) or ["No rows were singled out."])]
     blocks += ["## Entropy law", escape_markdown(data.law.sentence), *_law(data)]
     blocks += list_training(data.training)
+    blocks += list_power(data.power)
     blocks += ["## How to reproduce", _identity(data), "```sh\ndvc pull\ndvc repro report\n```"]
     return _join(blocks)
 

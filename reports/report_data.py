@@ -20,6 +20,7 @@ from reports.dataset_view import DatasetView, view_dataset
 from reports.excerpts import Excerpt, cut_excerpt
 from reports.law_view import LawView, view_law
 from reports.numbers import format_signs
+from reports.power import PowerView, view_power
 from reports.rule_view import RuleView, WaiverView, view_rules, view_waivers
 from reports.training_curves import TrainingCurve
 from reports.versions import VersionRow, choose_benchmark, choose_shown, list_versions
@@ -27,6 +28,7 @@ from reports.words import WORDS, Words
 
 if TYPE_CHECKING:
     from monitor.history import HistoryEntry
+    from monitor.power.outcomes import PowerResult
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class ReportData:
     of each dataset, where it is known. ``versions``: of many the latest ones. ``left_out``: a sentence on the others,
     empty where there are none. ``benchmark``: the scale of every Z shown. ``training``: the loss curves of models
     trained on this version, empty as long as there are none. ``blame``: where the flagged rows come from, a sentence
-    for each dataset that has some. ``notes``: what the branch changed beside its data, such as thresholds; a sentence
-    each.
+    for each dataset that has some. ``power``: which accidents this gate would miss, where that was measured. ``notes``:
+    what the branch changed beside its data, such as thresholds; a sentence each.
     """
 
     status: Status
@@ -64,6 +66,7 @@ class ReportData:
     config_fingerprint: str
     tool_version: str
     blame: tuple[str, ...] = ()
+    power: PowerView | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -76,13 +79,14 @@ def build_report_data(
     files: Mapping[str, Path] = MappingProxyType({}),
     training: Sequence[TrainingCurve] = (),
     strict: bool = False,
+    power: PowerResult | None = None,
 ) -> ReportData:
     """Gather what the reports of a verdict show.
 
     ``texts``: the flagged rows' texts by content hash; pass none where they must not be shown. ``files``: each
     dataset's data file, for reports that point at rows. Without ``today`` no waiver counts as expired: a report that is
     an output of the pipeline must be the same bytes for the same inputs, so it shows the date of expiry and leaves it
-    to the gate to look at the calendar. ``strict``: a warning blocks too.
+    to the gate to look at the calendar. ``strict``: a warning blocks too. ``power``: of this gate.
     """
     day = today or datetime.date.min
     gate = decide_gate(verdict, waivers, day, strict)
@@ -118,6 +122,7 @@ def build_report_data(
         waivers=waiver_views,
         config_fingerprint=verdict.config_fingerprint,
         tool_version=verdict.tool_version,
+        power=view_power(power) if power else None,
         blame=tuple(map(write_blame_line, blame_rows(verdict))),
     )
 

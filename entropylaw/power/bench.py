@@ -62,7 +62,7 @@ def split_version(dataset: str, options: BenchOptions) -> Pool:
     if len(pool.baseline) < MIN_ROWS:
         needed = round(MIN_ROWS / (1 - HELD_BACK_SHARE))
         raise NotAssessedError(
-            f"{layout.prepared(dataset)}: too few rows to damage a share of them: {len(records)}, and {needed} are needed"
+            f"{layout.prepared(dataset)}: {len(records)} rows are too few to damage a share of; {needed} are needed"
         )
     return pool
 

@@ -140,7 +140,7 @@ def gather(
 ) -> PowerResult:
     """All outcomes with their rates, and what they mean in words."""
     from entropylaw import __version__
-    from entropylaw.power.kept import gate_fingerprint
+    from entropylaw.repository.power_results import fingerprint_gate
     from monitor.history import find_own, read_history
     from monitor.power.outcomes import PowerDataset, PowerResult, count_rates, summarise_outcomes
 
@@ -156,7 +156,7 @@ def gather(
         },
         seed=seed,
         config_fingerprint=configuration,
-        gate_fingerprint=gate_fingerprint(setting),
+        gate_fingerprint=fingerprint_gate(setting.calibration, setting.rules),
         tool_version=__version__,
         summary=summarise_outcomes(outcomes),
         rates=count_rates(outcomes),

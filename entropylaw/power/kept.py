@@ -25,11 +25,6 @@ def kept_folder(setting: Setting, data_hash: str, seed: int, most: int) -> Path:
     return KEPT / fingerprint([data_hash, *judged_by, held_out, seed, most, __version__, hash_program()])
 
 
-def gate_fingerprint(setting: Setting) -> str:
-    """Of what a version is judged by, beside the configuration that it is measured with."""
-    return fingerprint([setting.calibration, setting.rules])
-
-
 def hash_program() -> str:
     """BLAKE2b of the program files that make, measure and judge a version: a checkout may change without its number."""
     digest = hashlib.blake2b(digest_size=8)
