@@ -22,7 +22,7 @@ class PowerView:
     """What is shown of results/power.json, with every word chosen.
 
     ``about``: on which version. ``shares``: the heads of the columns of ``accidents``, whose rows begin with the kind.
-    ``others``: lost rows and honest updates, each with the gate's answer and its rules. ``totals``: under
+    ``others``: lost rows and benign updates, each with the gate's answer and its rules. ``totals``: under
     ``TOTALS_HEAD``.
     """
 
@@ -34,7 +34,7 @@ class PowerView:
     totals: tuple[tuple[str, ...], ...]
 
 
-OTHERS_HEAD = ("Rows lost, honest updates", "Gate", "Checks")
+OTHERS_HEAD = ("Rows lost, benign updates", "Gate", "Checks")
 TOTALS_HEAD = ("", "Versions", "Stopped (95%)", "At least warned of (95%)", "Named rows damaged")
 
 
@@ -77,7 +77,7 @@ def show_answer(outcome: Outcome) -> str:
 
 
 def _show_rate(rate: Rate) -> tuple[str, ...]:
-    labels = {"loss": "rows lost", "benign": "honest updates"}
+    labels = {"loss": "rows lost", "benign": "benign updates"}
     accidents = "accidents to every row" if rate.share == 1 else f"accidents at {100 * rate.share:g}%"
     named = f"{rate.named_damaged / rate.named:.0%}" if rate.named and rate.group == "accident" else _NOTHING
     return (

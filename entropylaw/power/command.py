@@ -41,7 +41,7 @@ def power(
 
     It takes the version that was prepared last, best the one that was accepted last, and holds back a fifth of its rows
     as fresh ones. Each accident damages a share of the rows on top of an ordinary update, and is judged against the
-    rest by the base model, calibration and rules that are here; so are honest updates. The data is not touched. A run
+    rest by the base model, calibration and rules that are here; so are benign updates. The data is not touched. A run
     that was stopped goes on where it was; results/power.json holds every outcome, and `entropylaw report` shows it.
 
     Example: entropylaw power --workers 2
