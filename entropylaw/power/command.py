@@ -113,18 +113,21 @@ def measure_power(
     trials = plan_trials(bench.pools, shares, seed, everything, only)
     kept = {trial: find_outcome(options.folder, trial) for trial in trials}
     waiting = [trial for trial in trials if kept[trial] is None]
+    done = len(trials) - len(waiting)
     if waiting:
         processes = choose_workers(workers, len(waiting))
-        before = f", {len(trials) - len(waiting)} of them before" if len(waiting) < len(trials) else ""
+        before = f", {done} of them before" if done else ""
         note(f"power: {len(trials)} versions to judge{before}; {processes} at a time")
-        with show_progress("power") as progress:
-            progress(len(trials) - len(waiting), len(trials))
-            bench.prepare_parent()
-            done = len(trials) - len(waiting)
-            for trial, outcome in run_trials(waiting, bench, setting, options, processes):
-                keep_outcome(options.folder, trial, outcome)
-                kept[trial] = outcome
-                progress(done := done + 1, len(trials))
+        try:
+            with show_progress("power") as progress:
+                progress(done, len(trials))
+                bench.prepare_parent()
+                for trial, outcome in run_trials(waiting, bench, setting, options, processes):
+                    keep_outcome(options.folder, trial, outcome)
+                    kept[trial] = outcome
+                    progress(done := done + 1, len(trials))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped; {done} of {len(trials)} versions are judged and kept") from None
     outcomes = tuple(outcome for outcome in kept.values() if outcome is not None)
     sizes = {dataset: len(rows) for dataset, rows in stored.items()}
     return gather(setting, bench, version, sizes, seed, outcomes)

@@ -19,8 +19,9 @@ from monitor.power.pool import UPDATED_SHARE, Pool, group_by_topic, replace_rows
 
 # Of the rows there were: a quarter more, half as many again, twice as many.
 GROWN_SHARES = (0.25, 0.5, 1.0)
-# A clean-up removes so many of the rows, a deduplication so many.
+# A clean-up removes so many of the rows.
 CLEANED_SHARE = 0.1
+# A deduplication removes so many.
 DEDUPLICATED_SHARE = 0.05
 # Typos are mended in so many of the rows.
 MENDED_SHARE = 0.1
