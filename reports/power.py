@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from monitor.power.outcomes import Outcome, PowerResult, Rate
 
 TITLE = "What this gate would miss"
-NAMED = "48/50: of the first 50 rows that the verdict names, 48 are damaged."
+NAMED = "A cell such as 48/50: of the first 50 rows that the verdict names, 48 are damaged."
 _NOTHING = "–"
 
 
@@ -101,8 +101,8 @@ def tell_about(result: PowerResult) -> str:
         )
     accepted = "" if result.accepted else ", which was not accepted"
     return (
-        f"Found on {result.version}{accepted} ({'; '.join(parts)}). On the whole version a gate sees no less, for it "
-        "has more rows; one draw of each kind, so a single cell may be chance."
+        f"Found on {result.version}{accepted} ({'; '.join(parts)}). With more rows a gate "
+        "sees more, so on the whole version it misses less; one draw of each kind, so a single cell may be chance."
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from test_backfill import TINY, call, set_params, write_version
 from test_repair_command import measure
 
+from corpus.files import write_rows
 from corpus.records import HashedRecord
 from entropylaw.init.pipeline import render_pipeline
 from entropylaw.repository import layout
@@ -111,6 +112,22 @@ def test_the_reports_show_it_as_long_as_it_is_about_this_gate(copy: Path) -> Non
     set_params(copy, {"rules": {"false_alarm_rate": 0.06}})
     assert call(copy, "report").exit_code == 0
     assert [(copy / name).read_bytes() for name in ("results/report.html", "results/report.md")] == without
+
+
+def test_pairs_are_damaged_beside_conversations_that_stay_as_they_are(copy: Path, chats: Rows) -> None:
+    pairs = []
+    for (one, _), (other, _) in zip(chats[:ROWS], chats[ROWS : 2 * ROWS], strict=True):
+        asked, good, bad = one.turns()[0][1], one.turns()[1][1], other.turns()[1][1]
+        sides = (("prompt", asked), ("chosen", good), ("rejected", bad))
+        pairs.append({name: [{"role": m.role, "content": m.content}] for name, m in sides})
+    write_rows(copy / "data/preferences.jsonl", pairs)
+    set_params(copy, {"datasets": {"preferences": "data/preferences.jsonl"}})
+    where = ("--out", "data/prepared/preferences.jsonl", "--report", "results/preferences/prepare.json")
+    done = call(copy, "prepare", "--dataset", "preferences", "--held-out", "data/heldout.jsonl", *where)
+    assert done.exit_code == 0, done.stderr
+    found = run(copy, "--only", "flipped preferences", "--only", "preferences: shuffled", "--shares", "10")
+    assert answers(found) == {"flipped preferences": "risky", "preferences: shuffled": "pass"}
+    assert set(found["datasets"]) == {"sft", "preferences"} and not found["accepted"]
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ def measure_power(
     done = len(trials) - len(waiting)
     if waiting:
         processes = choose_workers(workers, len(waiting))
-        before = f", {done} of them before" if done else ""
-        note(f"power: {len(trials)} versions to judge{before}; {processes} at a time")
+        before = f", {done} of them judged before," if done else ""
+        note(f"power: {len(trials)} versions{before} to judge; {processes} at a time")
         try:
             with show_progress("power") as progress:
                 progress(done, len(trials))
