@@ -32,7 +32,9 @@ def tell_what_happened(
     if status not in ("warn", "risky"):
         return ""
     telling = [
-        rule for rule in applied if rule.result.status == status and rule.draft.finding and rule.result.id in BEST_FIRST
+        rule
+        for rule in applied
+        if rule.result.status == status and rule.draft.happened and rule.result.id in BEST_FIRST
     ]
     if not telling:
         return ""
@@ -42,4 +44,4 @@ def tell_what_happened(
     source, count = sources.most_common(1)[0] if sources else ("", 0)
     several = best.result.dataset in changes and len(changes[best.result.dataset].sources) > 1
     named = source and several and count >= MOST * sources.total()
-    return f"{best.draft.finding}{f', nearly all of source {source!r}' if named else ''}."
+    return f"{best.draft.happened}{f', nearly all of source {source!r}' if named else ''}."

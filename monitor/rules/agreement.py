@@ -80,7 +80,7 @@ def _draft_cosine(case: RuleInput, result: RuleResult) -> Draft:
         alarm=f"{numbers}: C moves by {-effect:+.3f}.",
         negligible=f"{numbers}: C moves by {-effect:+.4f} only, too little to matter.",
         passing=f"{numbers}. An honest batch may differ as much.",
-        finding="The answers of the added rows fit their prompts less than those of rows like them",
+        happened="The answers of the added rows fit their prompts less than those of rows like them",
         worst=like.worst_of_graded(),
         blame=lambda rows: _score_answers(case, len(rows.evidence.records)),
     )

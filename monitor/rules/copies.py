@@ -88,7 +88,7 @@ def draft_repeats(case: RuleInput, found: Repeats, words: RepeatWords) -> Draft:
         alarm=f"{numbers}. {say_size(effect)}",
         negligible=f"{numbers}. These are too few to matter.",
         passing=f"{numbers}. That is no more than kept rows do.",
-        finding=f"{found.surplus:,} of the added rows {words.says}",
+        happened=f"{found.surplus:,} of the added rows {words.says}",
         blame=lambda rows: RowScores(np.where(found.is_repeat, 1.0, np.nan), words.unit),
     )
 

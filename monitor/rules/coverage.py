@@ -81,7 +81,7 @@ def draft(case: RuleInput) -> Draft:
         thresholds=loss.thresholds,
         alarm=f"{loss.what}.{unknown}",
         negligible=f"{loss.what}, too few to matter.{unknown}",
-        finding=loss.what,
+        happened=loss.what,
         passing=f"About {found.lost:,.0f} of the parent's {found.rows:,} rows are gone, no source or end of the file "
         f"more than the rest.{unknown}",
     )

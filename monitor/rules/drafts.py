@@ -41,7 +41,7 @@ class Draft:
     - ``effect``, ``thresholds``: how large the change is, and from which size it matters.
     - ``alarm``, ``negligible``, ``passing``: the reason for each outcome. A negligible change is real but too small to
       matter; a passing one cannot be told from noise.
-    - ``finding``: what happened to which rows, in one clause that begins a sentence; it says no statistic.
+    - ``happened``: what happened to which rows, in one clause that begins a sentence; it says no statistic.
     - ``worst``: the gravest status that this rule may give: "warn" where a change is known to be one, but not to be
       harm.
     - ``blame``: scores the rows behind an alarm. It is called only where there is an alarm, and is None where the rule
@@ -56,7 +56,7 @@ class Draft:
     alarm: str = ""
     negligible: str = ""
     passing: str = ""
-    finding: str = ""
+    happened: str = ""
     worst: RuleStatus = "risky"
     blame: Callable[[ComparedRows], RowScores] | None = None
     asks_again: str = ""

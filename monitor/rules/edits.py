@@ -68,7 +68,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{rows}: {said}.",
         negligible=f"{rows}: {said}. This is {effect:.1%} of all rows, too few to matter.",
         passing=f"{rows}, and not in one direction.",
-        finding=f"{rows}: {chosen.words}",
+        happened=f"{rows}: {chosen.words}",
         worst="risky" if chosen.worse else "warn",
         blame=lambda compared: score_edits(compared, edits, chosen),
     )

@@ -53,7 +53,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{numbers}: {effect:.1%} of the version's preferences were reversed.",
         negligible=f"{numbers}, too few to matter.",
         passing=f"{numbers}, no more than chance allows.",
-        finding=f"{pairs.added_reversed:,} of the added pairs prefer the answer that the parent rejected",
+        happened=f"{pairs.added_reversed:,} of the added pairs prefer the answer that the parent rejected",
         blame=lambda rows: RowScores(np.where(pairs.is_reversed, 1.0, np.nan), "pair reversed"),
     )
 

@@ -68,7 +68,7 @@ def draft(case: RuleInput) -> Draft:
             f"were removed were easier.{read}"
         ),
         passing=f"{numbers}. {usual}.{read}",
-        finding="The data is harder to learn than the version before it",
+        happened="The data is harder to learn than the version before it",
         blame=score_losses,
     )
 

@@ -57,7 +57,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{numbers}: L moves by {effect:+.3f}.",
         negligible=f"{numbers}: L moves by {effect:+.4f} only, too little to matter.",
         passing=f"{numbers}. An honest batch may differ as much.",
-        finding="The added rows are harder to learn than rows like them",
+        happened="The added rows are harder to learn than rows like them",
         worst=like.worst_of_graded(),
         blame=lambda rows: _score_beside_like_rows(case, rows),
     )

@@ -50,7 +50,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{numbers}: the opposite (limit {limit:+.2f}), as if {effect:.1%} of all pairs were flipped.",
         negligible=f"{numbers}: the opposite, but in too few pairs to matter.",
         passing=f"{numbers}: not the opposite.",
-        finding="The added pairs prefer the opposite of what the other pairs prefer",
+        happened="The added pairs prefer the opposite of what the other pairs prefer",
         blame=lambda rows: RowScores(pairs.scores, result.unit, highest=False),
     )
 

@@ -42,7 +42,7 @@ def draft(case: RuleInput) -> Draft:
         ),
         negligible=f"{numbers}. These are too few to matter.",
         passing=f"{numbers}. An honest batch may have as many." if new else "All added rows are like kept rows.",
-        finding=numbers,
+        happened=numbers,
         worst="warn",
         blame=lambda rows: _name_new(like, len(rows.evidence.records)),
     )

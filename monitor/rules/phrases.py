@@ -53,7 +53,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{numbers}. {say_size(effect)} All rows that are named have the phrase.",
         negligible=f"{numbers}. These are too few to matter.",
         passing=f"{numbers}. An honest batch may differ as much.",
-        finding=f"The same phrase stands in the {side} of {phrase.found:,} of the added rows",
+        happened=f"The same phrase stands in the {side} of {phrase.found:,} of the added rows",
         worst="warn",
         blame=lambda rows: blame_rows(len(rows.evidence.records)),
     )

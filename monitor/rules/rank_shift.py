@@ -107,7 +107,7 @@ def draft_rank_shift(
         alarm=f"{numbers}. {say_size(effect)}{_mention_others(answers, gravest, case, thresholds)}",
         negligible=f"{numbers}. These are too few to matter.",
         passing=f"{numbers}. An honest batch may differ as much.",
-        finding=say_finding(gravest),
+        happened=say_what_happened(gravest),
         worst=worst,
         blame=lambda rows: score_ranks(gravest, like, len(rows.evidence.records)),
     )
@@ -170,7 +170,7 @@ def describe_answer(answer: RankAnswer, like: LikeComparison) -> str:
     )
 
 
-def say_finding(answer: RankAnswer) -> str:
+def say_what_happened(answer: RankAnswer) -> str:
     """What was found, without how it was told: "160 of the added rows have shorter answers than rows like them"."""
     found = answer.found
     rows = f"{round(found.found * found.rows):,} of the added rows" if found.beyond else "The added rows"

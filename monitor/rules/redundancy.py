@@ -88,7 +88,7 @@ def _finish(case: RuleInput, result: RuleResult, change: float, normal: NormalCh
         alarm=f"{moved}; {bound}. The added rows repeat what the data already says, or each other.",
         negligible=f"{moved}; {bound}. So small a change does not matter.",
         passing=f"{moved}; {bound}.",
-        finding="The added rows repeat what the data already says, or each other",
+        happened="The added rows repeat what the data already says, or each other",
         blame=score_redundancy,
     )
 
