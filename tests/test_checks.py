@@ -117,10 +117,11 @@ def test_numbers_of_the_terminal_are_those_of_the_json() -> None:
 def test_junit_counts_its_cases() -> None:
     suite = ElementTree.fromstring(render_check(build("risky"), "junit")).find("testsuite")
     kinds = [[part.tag for part in case] for case in suite]
-    assert suite.attrib["tests"] == str(len(kinds)) == "30"
+    assert suite.attrib["tests"] == str(len(kinds)) == str(len(build("risky").rules))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         assert int(suite.attrib[attribute]) == sum(tag in kind for kind in kinds)
-    assert suite.attrib["failures"] == "3" and suite.attrib["skipped"] == "19"
+    skipped = sum(rule.status == "skipped" for rule in build("risky").rules)
+    assert suite.attrib["failures"] == "3" and suite.attrib["skipped"] == str(skipped)
 
 
 def test_junit_of_an_unassessed_version_without_rules_is_an_error_and_never_empty() -> None:
