@@ -39,6 +39,15 @@ class DroppedRows:
         if self.counts[reason] <= LISTED:
             self.listed.append(DroppedRow(row, reason, detail))
 
+    def add_all(self, later: DroppedRows) -> None:
+        """Add rows that stand after these in the file, as if each had been added here."""
+        room = {reason: LISTED - self.counts[reason] for reason in later.counts}
+        for row in later.listed:
+            if room[row.reason] > 0:
+                self.listed.append(row)
+            room[row.reason] -= 1
+        self.counts.update(later.counts)
+
     def add_bad_row(self, row: BadRow) -> None:
         self.add(row.number, row.reason, row.detail)
 

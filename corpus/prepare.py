@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 from corpus.artifacts import atomic_writer
-from corpus.dropped_rows import LISTED, DroppedRow, DroppedRows, require_usable
+from corpus.dropped_rows import LISTED, DroppedRow, require_usable
 from corpus.errors import EntropylawError
-from corpus.files import MAX_ROW_BYTES, NumberedFile, belongs_to, read_rows
-from corpus.formats import Format, FormatChoice, Kind, Reading, kind_of, parse_rows
+from corpus.files import LinePiece, NumberedFile, belongs_to
+from corpus.formats import Format, Kind, Parsed, Reading, kind_of, parse_rows
 from corpus.leaked_rows import LeakReport
-from corpus.prepared_rows import read_prepared, to_row, write_row
+from corpus.prepared_pieces import KeptRows, Preparation
+from corpus.prepared_rows import read_prepared, to_row
 from corpus.progress import Progress, ignore_progress
-from corpus.records import Conversation, Preference, Record, chosen_conversation, content_hash, data_hash
-from corpus.row_facts import count_characters
+from corpus.records import data_hash
+from corpus.row_decisions import Decision, PrepareParams, Reason, decide_record, prepare_records
+from corpus.row_stream import RowStream
+from corpus.workers import IN_THIS_THREAD, Workers
 
 __all__ = [
     "Decision",
@@ -34,43 +37,6 @@ __all__ = [
     "require_usable",
     "to_row",
 ]
-
-Reason = Literal["empty answer", "too long", "held out"]
-
-# Rows between two reports of progress; the total is not known before the last row.
-PROGRESS_STEP = 1000
-
-
-@dataclass(frozen=True)
-class PrepareParams:
-    """The section ``prepare`` of params.yaml: which rows are left out, and when a file is refused.
-
-    ``format``: of all files that hold what this format holds; "auto" tells it from the rows. ``ignore_keys``: keys of
-    rows, messages and parts that are passed over as if they were not there. ``max_characters``: in all messages of a
-    row together; a longer row is left out. ``max_dropped_share``: the largest share of the rows read that may be left
-    out; held-out rows do not count. ``max_row_bytes``: the size of one row in the file, checked before it is parsed.
-    """
-
-    format: FormatChoice = "auto"
-    ignore_keys: tuple[str, ...] = ()
-    max_characters: int = 1_000_000
-    max_dropped_share: float = 0.05
-    max_row_bytes: int = MAX_ROW_BYTES
-
-    def __post_init__(self) -> None:
-        if self.max_characters < 1 or self.max_row_bytes < 1:
-            raise ValueError("max_characters and max_row_bytes must be at least 1")
-        if not 0 <= self.max_dropped_share <= 1:
-            raise ValueError(f"max_dropped_share must lie between 0 and 1, found {self.max_dropped_share}")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A record with its content hash, and the ``reason`` it is left out for; None for a record that is kept."""
-
-    record: Record
-    hash: str
-    reason: Reason | None
 
 
 @dataclass(frozen=True)
@@ -102,39 +68,6 @@ class PrepareReport:
     leaks: LeakReport | None = None
 
 
-def prepare_records(
-    records: Iterable[Record], params: PrepareParams, held_out: frozenset[str] = frozenset()
-) -> Iterator[Decision]:
-    """Decide row by row what is kept. ``held_out``: content hashes of rows that must not be trained on.
-
-    >>> from corpus.records import Message
-    >>> messages = (Message("user", "Hi"), Message("assistant", " "))
-    >>> [decision.reason for decision in prepare_records([Conversation(messages)], PrepareParams())]
-    ['empty answer']
-    """
-    return (decide_record(record, params, held_out) for record in records)
-
-
-def decide_record(record: Record, params: PrepareParams, held_out: frozenset[str] = frozenset()) -> Decision:
-    """Decide on one record, as ``prepare_records`` does on many."""
-    digest = content_hash(record)
-    reason: Reason | None = None
-    if digest in held_out or (held_out and _chosen_is_held_out(record, held_out)):
-        reason = "held out"
-    elif not all([answer.strip() for answer in _final_answers(record)]):
-        reason = "empty answer"
-    elif count_characters(record) > params.max_characters:
-        reason = "too long"
-    return Decision(record, digest, reason)
-
-
-def _chosen_is_held_out(record: Record, held_out: frozenset[str]) -> bool:
-    """Whether a preference would teach an answer that is kept for evaluation: held-out rows are conversations."""
-    if not isinstance(record, Preference) or not record.chosen:
-        return False
-    return content_hash(chosen_conversation(record)) in held_out
-
-
 def prepare_file(
     source: str | Path,
     target: str | Path,
@@ -143,12 +76,13 @@ def prepare_file(
     kind: Kind | None = None,
     progress: Progress = ignore_progress,
     reading: Reading | None = None,
+    workers: Workers = IN_THIS_THREAD,
 ) -> PrepareReport:
     """Write the canonical rows of a data file, in file order and one at a time, and report on all of them.
 
-    ``reading``: how the rows are read; by default as ``params`` says. Raises DataError for a file that cannot be read
-    as a whole, when more than ``max_dropped_share`` of the rows are unusable, and when no row is left; ``target`` is
-    then untouched.
+    ``reading``: how the rows are read; by default as ``params`` says. ``workers``: they share JSON lines; the files are
+    the same bytes whoever they are. Raises DataError for a file that cannot be read as a whole, when more than
+    ``max_dropped_share`` of the rows are unusable, and when no row is left; ``target`` is then untouched.
     """
     if os.path.realpath(source) == os.path.realpath(target):
         raise EntropylawError(
@@ -156,29 +90,30 @@ def prepare_file(
         )
     if belongs_to(Path(source).absolute(), Path(target).absolute().as_posix()):
         raise EntropylawError(f"{target}: the prepared rows would be part of the dataset {source}; name another file")
-    files: list[NumberedFile] = []
-    dropped = DroppedRows()
-    sources: Counter[str] = Counter()
+    kept = KeptRows()
+    dropped = kept.dropped
     reading = reading or Reading(params.format, {}, params.ignore_keys)
-    rows = read_rows(source, params.max_row_bytes, bad_rows=dropped.add_bad_row, begin_file=files.append)
-    first = list(islice(rows, 1))
+    is_shared = workers is not IN_THIS_THREAD
+    stream = RowStream(source, params.max_row_bytes, dropped.add_bad_row, is_shared)
+    first = list(islice(stream.rows(), 1))
     if not first:
         require_usable(source, dropped.counts.total(), dropped.counts, dropped.in_order(), params.max_dropped_share)
-    parsed = parse_rows(chain(first, rows), source, reading, kind, dropped.add_bad_row)
-    decisions = prepare_records((row.record for row in parsed.rows), params, held_out)
-    with atomic_writer(target) as handle:
-        version = data_hash(_write_kept(handle, decisions, sources, dropped, progress))
+    parsed = parse_rows(chain(first, stream.rows()), source, reading, kind, dropped.add_bad_row)
+    stream.begin_pieces()
+    job = Preparation(parsed.way, params, held_out)
+    with atomic_writer(target, "wb") as handle:
+        version = data_hash(_write_all(handle, source, stream, parsed, job, kept, workers, progress))
         report = PrepareReport(
             kind=kind_of(parsed.format),
             format=parsed.format,
-            rows_read=sources.total() + dropped.counts.total(),
-            rows_kept=sources.total(),
+            rows_read=kept.rows_read,
+            rows_kept=kept.sources.total(),
             data_hash=version,
             dropped_counts=dropped.sorted_counts(),
             dropped=dropped.in_order(),
-            distinct_sources=len(sources),
-            sources=_most_first(sources),
-            files=tuple(files) if len(files) > 1 else (),
+            distinct_sources=len(kept.sources),
+            sources=_most_first(kept.sources),
+            files=tuple(stream.files) if len(stream.files) > 1 else (),
             columns=dict(parsed.columns),
             unread_keys=_most_first(parsed.keys.unread),
             rows_read_anew=parsed.keys.rows_read_anew,
@@ -191,27 +126,35 @@ def _most_first(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:LISTED])
 
 
-def _write_kept(
-    handle: IO[str], decisions: Iterable[Decision], sources: Counter[str], dropped: DroppedRows, progress: Progress
+def _write_all(
+    handle: IO[bytes],
+    source: str | Path,
+    stream: RowStream,
+    parsed: Parsed,
+    job: Preparation,
+    kept: KeptRows,
+    workers: Workers,
+    progress: Progress,
 ) -> Iterator[str]:
-    """Write and count, yielding the kept rows' hashes."""
-    for done, decision in enumerate(decisions, start=1):
-        if done % PROGRESS_STEP == 0:
-            progress(done, None)
-        if decision.reason is not None:
-            dropped.add(decision.record.row, decision.reason)
-            continue
-        sources[decision.record.source] += 1
-        handle.write(write_row(decision.record, decision.hash))
-        yield decision.hash
+    """Write and count all rows, yielding the kept ones' hashes."""
+    yield from job.write_rows(handle, parsed.rows, kept, progress)
+    while stream.is_open:
+        asked: deque[LinePiece] = deque()
+        for answer in workers.map(job, _note(stream.pieces(), asked)):
+            piece = asked.popleft()
+            # Where a worker met an error it does not answer: here, where the files are, the error is raised.
+            done = answer or job.prepare(piece, source)
+            handle.write(done.lines)
+            kept.add(done.kept)
+            parsed.keys.add(done.keys)
+            progress(kept.rows_read, None)
+            yield from done.hashes
+        rows, keys = parsed.way.parse(stream.rows(), source, kept.dropped.add_bad_row)
+        yield from job.write_rows(handle, rows, kept, progress)
+        parsed.keys.add(keys)
 
 
-def _final_answers(record: Record) -> list[str]:
-    sides = (record.messages,) if isinstance(record, Conversation) else (record.chosen, record.rejected)
-    return [
-        side[-1].text
-        if side[-1].role == "assistant"
-        else next(message.text for message in reversed(side) if message.role == "assistant")
-        for side in sides
-        if side
-    ]
+def _note(pieces: Iterable[LinePiece], asked: deque[LinePiece]) -> Iterator[LinePiece]:
+    for piece in pieces:
+        asked.append(piece)
+        yield piece

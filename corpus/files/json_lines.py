@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from pathlib import Path
 from typing import IO
@@ -18,8 +19,12 @@ _TEXT_MARK = BYTE_ORDER_MARK.decode()
 
 def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> NumberedRows:
     """The rows by their line numbers. Blank lines are skipped, yet counted. One line is held at a time."""
-    number = last = 0
-    decode = JSON_DECODER.decode
+    return (yield from decode_lines(number_lines(handle, path, max_row_bytes), path, max_row_bytes, bad_rows))
+
+
+def number_lines(handle: IO[bytes], path: Path, max_row_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, by their numbers; of one that is too long, only the beginning."""
+    number = 0
     try:
         # One byte more than the limit and the line break: an endless line is noticed without being read whole.
         while line := handle.readline(max_row_bytes + 2):
@@ -27,44 +32,64 @@ def read_lines(handle: IO[bytes], path: Path, max_row_bytes: int, bad_rows: BadR
             if line.isspace():
                 number += skip_line_breaks(handle)
                 continue
-            if len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes:
-                cause = f"longer than {max_row_bytes:,} bytes; are line breaks missing?"
-                report_bad_row(path, "line", BadRow(number, TOO_LONG, cause), bad_rows)
+            yield number, line
+            if _is_too_long(line, max_row_bytes):
                 _skip_line(handle, line, max_row_bytes)
-                last = number
-                continue
-            try:
-                text = line.decode()
-            except UnicodeDecodeError as error:
-                if not _holds_half_character(line):
-                    raise encoding_error(path, error, number) from None
-                last = number
-                report_bad_row(path, "line", BadRow(number, HALF_CHARACTER, _RAW_HALF), bad_rows)
-                continue
-            # A mark also stands in the middle of a file, where `cat` put two files together.
-            if text[0] == _TEXT_MARK:
-                text = text.lstrip(_TEXT_MARK)
-            if is_crowded(text):
-                last = number
-                report_bad_row(path, "line", BadRow(number, TOO_LONG, CROWDED), bad_rows)
-                continue
-            try:
-                value = decode(text)
-                fault = find_fault(value, text)
-            except RecursionError:
-                fault = TOO_DEEP, DEEP
-            except ValueError as error:
-                if not text.strip():
-                    continue
-                raise _syntax_error(path, text, error, number) from None
-            last = number
-            if fault:
-                report_bad_row(path, "line", BadRow(number, *fault), bad_rows)
-            else:
-                yield number, value
     except READING_ERRORS as error:
         raise reading_error(path, error, number + 1) from None
+
+
+def decode_lines(
+    lines: Iterable[tuple[int, bytes]], path: Path, max_row_bytes: int, bad_rows: BadRows | None
+) -> NumberedRows:
+    """The rows of some of a file's lines, as ``number_lines`` has them."""
+    last = 0
+    decode = JSON_DECODER.decode
+    for number, line in lines:
+        if _is_too_long(line, max_row_bytes):
+            cause = f"longer than {max_row_bytes:,} bytes; are line breaks missing?"
+            report_bad_row(path, "line", BadRow(number, TOO_LONG, cause), bad_rows)
+            last = number
+            continue
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            if not _holds_half_character(line):
+                raise encoding_error(path, error, number) from None
+            last = number
+            report_bad_row(path, "line", BadRow(number, HALF_CHARACTER, _RAW_HALF), bad_rows)
+            continue
+        # A mark also stands in the middle of a file, where `cat` put two files together.
+        if text[0] == _TEXT_MARK:
+            text = text.lstrip(_TEXT_MARK)
+        if is_crowded(text):
+            last = number
+            report_bad_row(path, "line", BadRow(number, TOO_LONG, CROWDED), bad_rows)
+            continue
+        try:
+            value = decode(text)
+            fault = find_fault(value, text)
+        except RecursionError:
+            fault = TOO_DEEP, DEEP
+        except ValueError as error:
+            if not text.strip():
+                continue
+            raise _syntax_error(path, text, error, number) from None
+        last = number
+        if fault:
+            report_bad_row(path, "line", BadRow(number, *fault), bad_rows)
+        else:
+            yield number, value
     return last
+
+
+def is_blank(line: bytes) -> bool:
+    """Whether a line is passed over as empty by ``decode_lines``: it holds nothing but spaces of any script."""
+    return not line.decode(errors="replace").lstrip(_TEXT_MARK).strip()
+
+
+def _is_too_long(line: bytes, max_row_bytes: int) -> bool:
+    return len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes
 
 
 def skip_line_breaks(handle: IO[bytes]) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from corpus.errors import BadRow, DataError
 from corpus.files.arrow_tables import read_arrow, read_parquet
@@ -14,6 +15,7 @@ from corpus.files.hub import hub_name, is_hub_name, read_hub
 from corpus.files.json_lines import read_lines
 from corpus.files.json_stream import read_array, read_objects, read_wrapper
 from corpus.files.kinds import tell_kind
+from corpus.files.line_pieces import LinePiece, cut_lines
 from corpus.files.row import MAX_ROW_BYTES, BadRows, NumberedRows, Row
 from corpus.files.several import Source, list_files, stamp_files
 
@@ -53,11 +55,32 @@ def read_rows(
     that is missing, empty, damaged or no data file. After the last row it raises one where a file was changed or
     replaced meanwhile.
     """
+    # Without `wants_pieces` there are none.
+    return cast(Iterator[tuple[int, Row]], read_rows_or_pieces(source, max_row_bytes, bad_rows, begin_file))
+
+
+def read_rows_or_pieces(
+    source: Source,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    bad_rows: BadRows | None = None,
+    begin_file: Callable[[NumberedFile], None] | None = None,
+    wants_pieces: Callable[[], bool] | None = None,
+) -> Iterator[tuple[int, Row] | LinePiece]:
+    """As ``read_rows``, but from when on ``wants_pieces`` says so, the lines of JSON lines come unread, in pieces.
+
+    Rows of other kinds of files go on coming one by one, and pieces of a dataset on the Hub are not made.
+    """
     before, stamp = 0, stamp_files(source)
     for file in [hub_name(source)] if is_hub_name(source) else list_files(source):
         if begin_file:
             begin_file(NumberedFile(str(file) if isinstance(file, str) else file.as_posix(), before + 1))
-        before = yield from _number_rows(file, before, max_row_bytes, bad_rows)
+        if wants_pieces and isinstance(file, Path) and tell_kind(file).form == "json lines":
+            last = yield from _cut_file(file, before, max_row_bytes, bad_rows, wants_pieces)
+        else:
+            last = yield from _number_rows(file, before, max_row_bytes, bad_rows)
+        if last == 0:
+            raise DataError(file, "holds no rows")
+        before += last
     if stamp_files(source) != stamp:
         # Rows of both would be measured, and recorded as those of the new data.
         raise DataError(_name(source), "changed while it was read; run the command again")
@@ -81,8 +104,23 @@ def read_file(path: Path, max_row_bytes: int, bad_rows: BadRows | None) -> Numbe
         return (yield from _JSON_READERS[kind.form](handle, path, max_row_bytes, bad_rows))
 
 
+def _cut_file(
+    file: Path, before: int, max_row_bytes: int, bad_rows: BadRows | None, wants_pieces: Callable[[], bool]
+) -> Generator[tuple[int, Row] | LinePiece, None, int]:
+    """The rows of a file of JSON lines, then what is left of it in pieces; returns the number of its last row."""
+    last = 0
+    with open_contents(file, tell_kind(file).compression) as handle:
+        for piece in cut_lines(handle, file, before, max_row_bytes):
+            last = piece.find_last() or last
+            if wants_pieces():
+                yield piece
+            else:
+                yield from piece.read(max_row_bytes, bad_rows)
+    return last
+
+
 def _number_rows(file: str | Path, before: int, max_row_bytes: int, bad_rows: BadRows | None) -> NumberedRows:
-    """The rows of one file, numbered after ``before``."""
+    """The rows of one file, numbered after ``before``; returns the number of the last one in the file."""
 
     def number_on(bad: BadRow) -> None:
         if bad_rows:
@@ -90,10 +128,7 @@ def _number_rows(file: str | Path, before: int, max_row_bytes: int, bad_rows: Ba
 
     told = number_on if bad_rows else None
     rows = read_hub(file, max_row_bytes, told) if isinstance(file, str) else read_file(file, max_row_bytes, told)
-    last = yield from (_add_to_numbers(rows, before) if before else rows)
-    if last == 0:
-        raise DataError(file, "holds no rows")
-    return before + last
+    return (yield from (_add_to_numbers(rows, before) if before else rows))
 
 
 def _add_to_numbers(rows: NumberedRows, before: int) -> NumberedRows:

@@ -8,9 +8,9 @@ rows that `corpus.prepare` writes.
 
 from corpus.formats.detection import detect_format
 from corpus.formats.dialects import DIALECTS, Dialect
-from corpus.formats.keys import SCORE_KEYS
+from corpus.formats.keys import SCORE_KEYS, KeyLedger
 from corpus.formats.kinds import READER, Format, FormatChoice, Kind, kind_of
-from corpus.formats.parsing import BadRows, Parsed, ParsedRow, parse_row, parse_rows, read_records
+from corpus.formats.parsing import BadRows, Parsed, ParsedRow, ReadingWay, parse_row, parse_rows, read_records
 from corpus.formats.reading import Reading
 from corpus.formats.roles import ROLE_NAMES
 
@@ -23,10 +23,12 @@ __all__ = [
     "Dialect",
     "Format",
     "FormatChoice",
+    "KeyLedger",
     "Kind",
     "Parsed",
     "ParsedRow",
     "Reading",
+    "ReadingWay",
     "detect_format",
     "kind_of",
     "parse_row",

@@ -147,10 +147,20 @@ class KeyLedger:
     def end_row(self, kept: bool = True) -> None:
         """Count what was said of the present row."""
         if self._names:
-            for name in self._names:
-                known = name in self.unread or len(self.unread) < MAX_NAMES
-                self.unread[name if known else OTHER_NAMES] += 1
+            # In order, so that a row at the limit of names counts the same in every process.
+            for name in sorted(self._names):
+                self._count(name, 1)
             self._names.clear()
         if self._anew:
             self.rows_read_anew += kept
             self._anew = False
+
+    def add(self, later: KeyLedger) -> None:
+        """Count what was said of rows that come after these, as if it had been said here."""
+        for name, rows in later.unread.items():
+            self._count(name, rows)
+        self.rows_read_anew += later.rows_read_anew
+
+    def _count(self, name: str, rows: int) -> None:
+        known = name in self.unread or len(self.unread) < MAX_NAMES
+        self.unread[name if known else OTHER_NAMES] += rows

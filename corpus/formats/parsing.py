@@ -38,12 +38,32 @@ class Parsed:
     """The records of a file, to be gone through once, and what is known of the file when that is done.
 
     ``columns``: our name of a column, and the file's, where they differ. ``keys``: which keys were not read.
+    ``way``: how more rows of the file are read.
     """
 
     format: Format
     columns: Mapping[str, str]
     keys: KeyLedger
+    way: ReadingWay
     rows: Iterator[ParsedRow] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ReadingWay:
+    """How all rows of a file are read, once its first rows have told. It can travel to other processes.
+
+    ``plan``: of the first rows.
+    """
+
+    reading: Reading
+    plan: RowPlan
+
+    def parse(
+        self, rows: Iterable[tuple[int, Row]], path: str | Path, bad_rows: BadRows | None = None
+    ) -> tuple[Iterator[ParsedRow], KeyLedger]:
+        """The records of later rows, and their keys that were not read; raises and reports as ``parse_rows`` does."""
+        reader = RowReader(self.reading)
+        return _parse(rows, path, reader, self.plan, bad_rows), reader.keys
 
 
 def parse_row(row: Row, format: Format, row_number: int, path: str | Path, reading: Reading | None = None) -> Record:
@@ -88,7 +108,7 @@ def parse_rows(
         raise DataError(path, f"holds {kind_of(format)} (format {format}); {kind} are expected here{_hint(format)}")
     columns = {**reader.reading.columns, **plan.renamed}
     parsed = _parse(chain(first, rows), path, reader, plan, bad_rows)
-    return Parsed(format, columns, reader.keys, parsed)
+    return Parsed(format, columns, reader.keys, ReadingWay(reader.reading, plan), parsed)
 
 
 def _take_first(rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
