@@ -149,9 +149,8 @@ def _write_all(
             parsed.keys.add(done.keys)
             progress(kept.rows_read, None)
             yield from done.hashes
-        rows, keys = parsed.way.parse(stream.rows(), source, kept.dropped.add_bad_row)
+        rows = parsed.way.parse(stream.rows(), source, parsed.keys, kept.dropped.add_bad_row)
         yield from job.write_rows(handle, rows, kept, progress)
-        parsed.keys.add(keys)
 
 
 def _note(pieces: Iterable[LinePiece], asked: deque[LinePiece]) -> Iterator[LinePiece]:

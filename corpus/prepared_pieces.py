@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from corpus.row_decisions import PrepareParams, prepare_records
 PROGRESS_STEP = 1000
 # TODO
 MIN_SHARED_BYTES = 2**26
+# TODO
+MOST_PROCESSES = 4
 
 
 @dataclass
@@ -70,9 +73,10 @@ class Preparation:
         """Read, decide and write its rows. Raises DataError, naming the row of ``source``, at the first that cannot be
         passed over.
         """
-        handle, kept = io.BytesIO(), KeptRows()
+        # A piece cannot have more names than it has bytes.
+        handle, kept, keys = io.BytesIO(), KeptRows(), KeyLedger(self.way.reading.ignore_keys, math.inf)
         bad_rows = kept.dropped.add_bad_row
-        rows, keys = self.way.parse(piece.read(self.params.max_row_bytes, bad_rows), source, bad_rows)
+        rows = self.way.parse(piece.read(self.params.max_row_bytes, bad_rows), source, keys, bad_rows)
         hashes = list(self.write_rows(handle, rows, kept))
         return PreparedPiece(handle.getvalue(), hashes, kept, keys)
 

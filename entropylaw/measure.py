@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,8 @@ def prepare(
         str | None, typer.Option(help=f"{SFT}: only conversations; {PREFERENCES}: only preferences.")
     ] = None,
     held_out: HeldOut = None,
+    workers: WorkerCount = "auto",
+    engine: Engine = EngineChoice.processes,
     json: AsJson = False,
 ) -> None:
     """Write the rows of a data file in canonical form; list every row that is left out, with its reason.
@@ -42,15 +45,19 @@ def prepare(
     """
     from corpus.files import describe_left_out, describe_other_shards
     from corpus.prepare import PrepareParams, prepare_file
+    from corpus.prepared_pieces import MOST_PROCESSES, is_worth_sharing
+    from corpus.workers import IN_THIS_THREAD, start_workers
     from entropylaw.repository.datasets import KINDS, locate_dataset, reading_for
     from entropylaw.repository.evaluation_sets import measure_leaks, tell_leaks
 
     if data is None:
         data = locate_dataset(dataset)
     params, hashes = read_section(PrepareParams, "prepare"), held_out_hashes(held_out)
-    reading = reading_for(data, dataset)
-    with show_progress("prepare") as progress:
-        result = prepare_file(data, out, params, hashes, KINDS.get(dataset or ""), progress, reading)
+    reading, kind = reading_for(data, dataset), KINDS.get(dataset or "")
+    count = count_workers(workers, None if engine is EngineChoice.ray else MOST_PROCESSES)
+    starting = start_workers(engine.value, count) if is_worth_sharing(data) else nullcontext(IN_THIS_THREAD)
+    with show_progress("prepare") as progress, starting as started:
+        result = prepare_file(data, out, params, hashes, kind, progress, reading, started)
     if report:
         with show_progress("prepare: near copies of held-out rows") as progress:
             result = replace(result, leaks=measure_leaks(out, held_out, progress))

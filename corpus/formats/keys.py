@@ -117,11 +117,13 @@ class KeyLedger:
     ``ignored``: names of keys and parts that are to be treated as if they were not there. ``unread``: rows by the name
     of a key that was not read and holds something; a key inside a message is called `message.KEY`, one inside a call of
     a tool `tool_call.KEY`. ``rows_read_anew``: rows of which earlier versions of the tool passed over a part that is
-    read now, so that their hash is not what it was.
+    read now, so that their hash is not what it was. ``most_names``: so many names are counted one by one, MAX_NAMES by
+    default, and all others together.
     """
 
-    def __init__(self, ignored: Iterable[str] = ()) -> None:
+    def __init__(self, ignored: Iterable[str] = (), most_names: float | None = None) -> None:
         self.ignored = frozenset(ignored)
+        self._most_names = MAX_NAMES if most_names is None else most_names
         self.unread: Counter[str] = Counter()
         self.rows_read_anew = 0
         self._names: set[str] = set()
@@ -156,11 +158,13 @@ class KeyLedger:
             self._anew = False
 
     def add(self, later: KeyLedger) -> None:
-        """Count what was said of rows that come after these, as if it had been said here."""
+        """Count what was said of rows that come after these, as if it had been said here: ``later`` has to count every
+        name by itself, since it does not know which are counted here.
+        """
         for name, rows in later.unread.items():
             self._count(name, rows)
         self.rows_read_anew += later.rows_read_anew
 
     def _count(self, name: str, rows: int) -> None:
-        known = name in self.unread or len(self.unread) < MAX_NAMES
+        known = name in self.unread or len(self.unread) < self._most_names
         self.unread[name if known else OTHER_NAMES] += rows

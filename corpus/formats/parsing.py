@@ -59,11 +59,12 @@ class ReadingWay:
     plan: RowPlan
 
     def parse(
-        self, rows: Iterable[tuple[int, Row]], path: str | Path, bad_rows: BadRows | None = None
-    ) -> tuple[Iterator[ParsedRow], KeyLedger]:
-        """The records of later rows, and their keys that were not read; raises and reports as ``parse_rows`` does."""
-        reader = RowReader(self.reading)
-        return _parse(rows, path, reader, self.plan, bad_rows), reader.keys
+        self, rows: Iterable[tuple[int, Row]], path: str | Path, keys: KeyLedger, bad_rows: BadRows | None = None
+    ) -> Iterator[ParsedRow]:
+        """The records of later rows; ``keys`` hears of those that are not read. Raises and reports as ``parse_rows``
+        does.
+        """
+        return _parse(rows, path, RowReader(self.reading, keys), self.plan, bad_rows)
 
 
 def parse_row(row: Row, format: Format, row_number: int, path: str | Path, reading: Reading | None = None) -> Record:

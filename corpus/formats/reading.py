@@ -59,9 +59,9 @@ class Reading:
 class RowReader:
     """Reads the rows of one file, and keeps count of the keys that are not read."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, keys: KeyLedger | None = None) -> None:
         self.reading = reading
-        self.keys = KeyLedger(reading.ignore_keys)
+        self.keys = keys or KeyLedger(reading.ignore_keys)
         self._ours = {theirs: ours for ours, theirs in reading.columns.items()}
         self._plans: dict[tuple[object, ...], RowPlan] = {}
 
