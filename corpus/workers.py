@@ -15,6 +15,7 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, Protocol, TypeVar
@@ -27,8 +28,6 @@ EngineName = Literal["threads", "processes", "ray"]
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
-# What waits for the answer to one task.
-_Waiting = Callable[[], Any]
 
 # So many tasks for each worker are under way, and their answers: one at work, one ready when it is done. Memory grows
 # with this and not with the number of tasks.
@@ -53,9 +52,20 @@ class Workers(Protocol):
         [3, 0, 4]
         """
 
+    def begin(self, job: Callable[[Task], Answer], task: Task) -> Callable[[], Answer]:
+        """Begin one task; what comes back waits for its answer and raises as ``map`` does. TASKS_AHEAD tasks for each
+        worker keep all of them busy.
+
+        >>> IN_THIS_THREAD.begin(len, "tea")()
+        3
+        """
+
 
 class _InThisThread:
     count = 1
+
+    def begin(self, job: Callable[[Task], Answer], task: Task) -> Callable[[], Answer]:
+        return partial(job, task)
 
     def map(self, job: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
         return map(job, tasks)
@@ -84,7 +94,7 @@ def start_workers(engine: EngineName, count: int) -> Iterator[Workers]:
 
 
 def _map_in_order(
-    begin: Callable[[Callable[[Task], Answer], Task], _Waiting],
+    begin: Callable[[Callable[[Task], Answer], Task], Callable[[], Answer]],
     count: int,
     job: Callable[[Task], Answer],
     tasks: Iterable[Task],
@@ -94,7 +104,7 @@ def _map_in_order(
     if len(first) < 2:
         yield from map(job, first)
         return
-    waiting: deque[_Waiting] = deque()
+    waiting: deque[Callable[[], Answer]] = deque()
     for task in itertools.chain(first, todo):
         waiting.append(begin(job, task))
         if len(waiting) >= TASKS_AHEAD * count:
@@ -111,9 +121,9 @@ class _Threads:
         self._executor = ThreadPoolExecutor(count, "worker")
 
     def map(self, job: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
-        return _map_in_order(self._begin, self.count, job, tasks)
+        return _map_in_order(self.begin, self.count, job, tasks)
 
-    def _begin(self, job: Callable[[Task], Answer], task: Task) -> _Waiting:
+    def begin(self, job: Callable[[Task], Answer], task: Task) -> Callable[[], Answer]:
         return self._executor.submit(job, task).result
 
     def __enter__(self) -> _Threads:
@@ -138,7 +148,7 @@ class _Processes(_Threads):
         self._processes: list[BaseProcess] = []
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
 
-    def _begin(self, job: Callable[[Task], Answer], task: Task) -> _Waiting:
+    def begin(self, job: Callable[[Task], Answer], task: Task) -> Callable[[], Answer]:
         if len(self._processes) < self.count:
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -198,9 +208,9 @@ class _OnRay:
         self._answer: Any = ray.remote(_make_remote_function()).options(num_cpus=1, max_retries=RAY_RETRIES)
 
     def map(self, job: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
-        return _map_in_order(self._begin, self.count, job, tasks)
+        return _map_in_order(self.begin, self.count, job, tasks)
 
-    def _begin(self, job: Callable[[Task], Answer], task: Task) -> _Waiting:
+    def begin(self, job: Callable[[Task], Answer], task: Task) -> Callable[[], Answer]:
         reference = self._answer.remote(pickle.dumps((job, task)))
         return lambda: self._fetch(reference)
 

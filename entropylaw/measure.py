@@ -72,16 +72,27 @@ def prepare(
     print_result(result, json, [f"{data}: {result.format}, {kept} (left out: {dropped})"])
 
 
-def compress(data: Data, out: Out = None, workers: WorkerCount = "auto", json: AsJson = False) -> None:
+def compress(
+    data: Data,
+    out: Out = None,
+    workers: WorkerCount = "auto",
+    engine: Engine = EngineChoice.threads,
+    json: AsJson = False,
+) -> None:
     """Measure R, the compression ratio: as in the paper, and over a long window.
 
     Example: entropylaw compress data/sft.jsonl --json
     """
+    from corpus.workers import start_workers
     from monitor.measures.compression import CompressionParams, profile_texts
 
-    params, cores = read_section(CompressionParams, "compression"), count_workers(workers)
+    params, count = read_section(CompressionParams, "compression"), count_workers(workers)
     with show_progress("compress") as progress:
-        result = profile_texts(count_rows(stream_texts(data), progress), params, cores)
+        texts = count_rows(stream_texts(data), progress)
+        with start_workers(engine.value, count) as started:
+            # Without workers, R has threads of its own, which compress the long window too.
+            has_threads = engine is EngineChoice.threads
+            result = profile_texts(texts, params, count if has_threads else None, None if has_threads else started)
     if out:
         write_json(out, result)
     ratios = f"R {result.r:.3f}, long R {result.r_long:.3f}"

@@ -10,6 +10,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 
@@ -24,9 +25,17 @@ from corpus.codecs import Codec
 from corpus.errors import DataError
 from corpus.files import write_rows
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text
+from corpus.workers import EngineName, start_workers
 from entropylaw.measure import compress
 from monitor.measures import compression, compression_threads
-from monitor.measures.compression import MAX_SOURCES, OTHER_SOURCES, Compressed, CompressionParams, profile_compression
+from monitor.measures.compression import (
+    MAX_SOURCES,
+    OTHER_SOURCES,
+    Compressed,
+    CompressionParams,
+    profile_compression,
+    profile_texts,
+)
 from monitor.measures.compression_threads import CompressionThreads, StreamQueue
 
 Rows = list[HashedRecord]
@@ -157,18 +166,26 @@ def compress_in_parts(texts: list[bytes], params: CompressionParams, one_stream:
     return len(raw) / size
 
 
-@pytest.mark.parametrize("cores", [1, 3])
+WORKERS: list[tuple[EngineName | None, int]] = [(None, 1), (None, 3), ("threads", 1), ("threads", 2)]
+SLOW_WORKERS = [pytest.param(engine, 2, marks=pytest.mark.slow) for engine in ("processes", "ray")]
+
+
+@pytest.mark.parametrize(("engine", "count"), [*WORKERS, *SLOW_WORKERS])
 def test_a_large_version_is_compressed_in_parts_that_know_what_is_before_them(
-    monkeypatch: pytest.MonkeyPatch, cores: int
+    monkeypatch: pytest.MonkeyPatch, engine: EngineName | None, count: int
 ) -> None:
-    monkeypatch.setattr(compression_threads, "count_cores", lambda: cores)
+    if engine == "ray":
+        pytest.importorskip("ray")
+    monkeypatch.setattr(compression_threads, "count_cores", lambda: count)
     small = {"PIECE_BYTES": 5_000, "ONE_STREAM_BYTES": 120_000, "PART_BYTES": 50_000}
     for name, value in small.items():
         monkeypatch.setattr(compression, name, value)
     # The second source begins in the third part; texts come again within 32 KiB.
     records = [from_source("first" if i < 80 or i % 2 else "second", noise(i % 7, 3_000)) for i in range(110)]
-    profile = profile_compression(records, SMALL_WINDOW)
     texts = [canonical_text(record).encode() for record in records]
+    rows = [(record.source, text) for record, text in zip(records, texts, strict=True)]
+    with start_workers(engine, count) if engine else nullcontext() as workers:
+        profile = profile_texts(rows, SMALL_WINDOW, workers=workers)
     whole = compress_in_parts(texts, SMALL_WINDOW, small["ONE_STREAM_BYTES"], small["PART_BYTES"])
     assert profile.r == pytest.approx(whole, rel=1e-12)
     assert profile.r == pytest.approx(measure_row_by_row(records, SMALL_WINDOW).r, rel=0.05)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from corpus.codecs import LONG_WINDOW_LOG, ZLIB_LEVEL, ZLIB_WINDOW_BYTES, Codec
 from corpus.records import Record, canonical_text
+from corpus.workers import Workers
+from monitor.measures.compression_parts import Part, SharedParts
 from monitor.measures.compression_threads import WAITING_PIECES, CompressionThreads, StreamQueue
 
 # Each source keeps two compressors open. Further sources share one entry, so that memory stays constant.
@@ -86,14 +88,22 @@ class _RatioMeter:
     """
 
     def __init__(
-        self, threads: CompressionThreads, codec: Codec, short: StreamQueue, long: StreamQueue, held_pieces: int = 0
+        self,
+        threads: CompressionThreads,
+        shared: SharedParts | None,
+        codec: Codec,
+        short: StreamQueue | None,
+        long: StreamQueue,
+        held_pieces: int = 0,
     ) -> None:
-        self._threads, self._codec, self._short, self._long = threads, codec, short, long
+        self._threads, self._shared, self._codec, self._short, self._long = threads, shared, codec, short, long
         self._held: deque[bytes] = deque(maxlen=held_pieces)
-        # Of the parts before the one that `short` compresses: those at work, and the bytes of those that are done.
+        # Of the parts before the present one: those at work in the threads, and the bytes of those that are done.
         self._parts: list[StreamQueue] = []
         self._parts_bytes = 0
         self._part_left, self._tail = ONE_STREAM_BYTES, b""
+        # The present part, where `shared` will have it: what stands before it, and its pieces. Else it is in `short`.
+        self._before, self._pieces = b"", list[bytes]()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self.rows = self.raw_bytes = 0
@@ -113,11 +123,13 @@ class _RatioMeter:
         the new stream ``long`` reads what the old one still has in its window, and goes on from its size.
         """
         self._fill(long)
-        self._threads.finish([self._short, self._long, long, *self._parts])
-        self._end_parts()
+        self._finish([long])
         long.written = self._long.written
-        short = self._threads.add(StreamQueue(copy.copy(self._short.stream), written=self._short.written))
-        first = _RatioMeter(self._threads, self._codec, short, long)
+        short = None
+        if self._short:
+            short = self._threads.add(StreamQueue(copy.copy(self._short.stream), written=self._short.written))
+        first = _RatioMeter(self._threads, self._shared, self._codec, short, long)
+        first._before, first._pieces = self._before, self._pieces[:]
         first._parts_bytes, first._part_left, first._tail = self._parts_bytes, self._part_left, self._tail
         first._pending, first._pending_bytes = self._pending[:], self._pending_bytes
         first.rows, first.raw_bytes = self.rows, self.raw_bytes
@@ -135,9 +147,8 @@ class _RatioMeter:
         self._held = deque(maxlen=0)
 
     def measure(self) -> Compressed:
-        self._parts.append(self._short)
-        self._threads.finish([self._long, *self._parts])
-        self._end_parts()
+        self._end_part()
+        self._finish([])
         long_bytes = self._long.written + len(self._long.stream.flush())
         # Of no text at all the ratio is 1, as in `Codec.ratio`.
         r, r_long = (self.raw_bytes / size if self.raw_bytes else 1.0 for size in (self._parts_bytes, long_bytes))
@@ -151,7 +162,9 @@ class _RatioMeter:
             # A single row may be longer than a piece.
             piece = text[start : start + min(PIECE_BYTES, self._part_left)]
             self._held.append(piece)
-            self._threads.compress(piece, [self._short, self._long])
+            self._threads.compress(piece, [self._short, self._long] if self._short else [self._long])
+            if not self._short:
+                self._pieces.append(piece)
             self._tail = (self._tail + piece)[-ZLIB_WINDOW_BYTES:]
             self._part_left -= len(piece)
             if not self._part_left:
@@ -160,14 +173,37 @@ class _RatioMeter:
         self._pending, self._pending_bytes = [], 0
 
     def _begin_part(self) -> None:
-        self._parts.append(self._short)
-        self._threads.close(self._short)
-        self._end_parts()
+        self._end_part()
+        self._part_left = PART_BYTES
+        if self._shared:
+            self._before = self._tail
+            return
         stream = self._codec.stream_after(self._tail)
         self._short = self._threads.add(StreamQueue(stream, max(WAITING_PIECES, PART_BYTES // PIECE_BYTES)))
-        self._part_left = PART_BYTES
 
-    def _end_parts(self) -> None:
+    def _end_part(self) -> None:
+        """Let the present part be compressed to its end by whoever has it."""
+        if self._short:
+            self._parts.append(self._short)
+            self._threads.close(self._short)
+            self._short = None
+        elif self._shared:
+            self._shared.compress(Part(self._codec, self._before, self._pieces), self._add_part)
+            self._pieces = []
+        self._count_parts()
+
+    def _finish(self, others: Sequence[StreamQueue]) -> None:
+        """Wait for all that was handed over, and for other queues."""
+        present = [self._short] if self._short else []
+        self._threads.finish([*present, self._long, *self._parts, *others])
+        self._count_parts()
+        if self._shared:
+            self._shared.finish()
+
+    def _add_part(self, size: int) -> None:
+        self._parts_bytes += size
+
+    def _count_parts(self) -> None:
         """Count the bytes of the parts that are compressed, and let their streams go."""
         for part in self._threads.take_done(self._parts):
             self._parts_bytes += part.written + len(part.stream.flush())
@@ -187,9 +223,16 @@ def profile_compression(records: Iterable[Record], params: CompressionParams) ->
 
 
 def profile_texts(
-    rows: Iterable[tuple[str, bytes]], params: CompressionParams, cores: int | None = None
+    rows: Iterable[tuple[str, bytes]],
+    params: CompressionParams,
+    cores: int | None = None,
+    workers: Workers | None = None,
 ) -> CompressionProfile:
-    """The same, from the source and the canonical text of each row, and on so many ``cores``, by default all."""
+    """The same, from the source and the canonical text of each row, and on so many ``cores``, by default all.
+
+    ``workers``: they compress the parts above ONE_STREAM_BYTES, in place of threads of this process.
+    """
+    shared = SharedParts(workers) if workers else None
     with CompressionThreads(cores) as threads:
 
         def begin_long() -> StreamQueue:
@@ -197,7 +240,7 @@ def profile_texts(
 
         def begin(held_pieces: int = 0) -> _RatioMeter:
             short = StreamQueue(params.codec().stream(), max(WAITING_PIECES, held_pieces))
-            return _RatioMeter(threads, params.codec(), threads.add(short), begin_long(), held_pieces)
+            return _RatioMeter(threads, shared, params.codec(), threads.add(short), begin_long(), held_pieces)
 
         whole = begin(HELD_PIECES)
         sources: dict[str, _RatioMeter] = {}
