@@ -20,9 +20,9 @@ from corpus.row_decisions import PrepareParams, prepare_records
 
 # Rows between two reports of progress; the total is not known before the last row.
 PROGRESS_STEP = 1000
-# TODO
+# A smaller dataset takes one process some two seconds. Two workers need a second of CPU to start, and memory.
 MIN_SHARED_BYTES = 2**26
-# TODO
+# Workers of this machine at most, unless a number is asked for: with these, all processes together hold some 350 MB.
 MOST_PROCESSES = 4
 
 

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import corpus.dropped_rows
 import corpus.files.line_pieces
@@ -31,6 +32,7 @@ from corpus.prepared_pieces import Preparation, PreparedPiece, is_worth_sharing
 from corpus.prepared_rows import write_row
 from corpus.records import HashedRecord, content_hash
 from corpus.workers import IN_THIS_THREAD, EngineName, Workers, start_workers
+from entropylaw.cli import app
 
 # Of all rows but the first hundred, which tell the format, some always go to workers.
 PIECE = 300
@@ -288,3 +290,16 @@ def test_a_small_file_is_not_worth_sharing(tmp_path: Path, monkeypatch: pytest.M
     assert not is_worth_sharing(tmp_path / "missing.jsonl")
     monkeypatch.setattr(corpus.prepared_pieces, "MIN_SHARED_BYTES", len(GOOD))
     assert is_worth_sharing(tmp_path / "in.jsonl") and is_worth_sharing(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_command_shares_out_a_large_file_and_says_the_same(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus.prepared_pieces, "MIN_SHARED_BYTES", 100_000)
+    monkeypatch.chdir(many.parent)
+    seen: set[tuple[str, bytes, str]] = set()
+    for options in (["--workers", "1"], ["--workers", "2"], ["--workers", "2", "--engine", "threads"]):
+        done = CliRunner().invoke(app, ["prepare", "in.jsonl", "--out", "out.jsonl", "--report", "out.json", *options])
+        assert done.exit_code == 0
+        seen.add((done.output, Path("out.jsonl").read_bytes(), Path("out.json").read_text()))
+    assert len(seen) == 1
+    assert CliRunner().invoke(app, ["prepare", "in.jsonl", "--out", "out.jsonl", "--workers", "0"]).exit_code == 2
