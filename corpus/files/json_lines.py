@@ -33,7 +33,7 @@ def number_lines(handle: IO[bytes], path: Path, max_row_bytes: int) -> Iterator[
                 number += skip_line_breaks(handle)
                 continue
             yield number, line
-            if _is_too_long(line, max_row_bytes):
+            if len(line) > max_row_bytes and _is_too_long(line, max_row_bytes):
                 _skip_line(handle, line, max_row_bytes)
     except READING_ERRORS as error:
         raise reading_error(path, error, number + 1) from None
@@ -46,7 +46,7 @@ def decode_lines(
     last = 0
     decode = JSON_DECODER.decode
     for number, line in lines:
-        if _is_too_long(line, max_row_bytes):
+        if len(line) > max_row_bytes and _is_too_long(line, max_row_bytes):
             cause = f"longer than {max_row_bytes:,} bytes; are line breaks missing?"
             report_bad_row(path, "line", BadRow(number, TOO_LONG, cause), bad_rows)
             last = number
@@ -89,7 +89,7 @@ def is_blank(line: bytes) -> bool:
 
 
 def _is_too_long(line: bytes, max_row_bytes: int) -> bool:
-    return len(line) > max_row_bytes and len(line.rstrip(b"\r\n")) > max_row_bytes
+    return len(line.rstrip(b"\r\n")) > max_row_bytes
 
 
 def skip_line_breaks(handle: IO[bytes]) -> int:
