@@ -83,12 +83,20 @@ def test_few_rows_that_hold_most_of_a_small_set_matter() -> None:
     assert p_value < 1e-6 and effect == pytest.approx(12 / 15)
 
 
-def test_the_p_value_is_that_of_draws_without_replacement() -> None:
-    counts = LeakCounts(200, 1800, 6, 2, np.zeros(0), {"test": (6, 100)}, 8)
+def test_the_p_value_is_that_of_draws_without_replacement_the_larger_of_two() -> None:
     rng = np.random.default_rng(4)
-    drawn = rng.hypergeometric(6 + 2 + 1, 200 + 1800 + 1000 - 9, 200, size=400_000)
-    p_value, _ = leak.judge_counts(counts, 0.1)
-    assert p_value == pytest.approx(np.mean(drawn >= 6), abs=2e-5)
+
+    def draw(leaks: int, rows: int, found: int) -> float:
+        return float(np.mean(rng.hypergeometric(leaks, rows - leaks, 200, size=400_000) >= found))
+
+    def p_value(added: int, kept: int) -> float:
+        return leak.judge_counts(LeakCounts(200, 1800, added, kept, np.zeros(0), {"test": (added, 100)}, 8), 0.1)[0]
+
+    assert p_value(6, 2) == pytest.approx(max(draw(8, 2000, 6), draw(9, 3000, 6)), abs=5e-5)
+    assert p_value(2, 0) == pytest.approx(max(draw(2, 2000, 2), draw(3, 3000, 2)), abs=5e-4)
+    # Data that is like itself: more kept rows of another kind would make its own rate seem too high.
+    assert p_value(12, 41) == pytest.approx(draw(53, 2000, 12), abs=5e-4)
+    assert p_value(12, 41) > 10 * draw(54, 3000, 12)
 
 
 def test_a_listed_row_that_is_not_there_is_not_assessed() -> None:

@@ -9,14 +9,16 @@ from monitor.rules.drafts import Draft, RowScores, join_words
 from monitor.rules.rule import Rule, RuleInput
 from monitor.verdict import RuleResult
 
-# Honest rows of real corpora are taken for near copies less than once in a thousand rows (docs/benchmarks.md). So the
-# kept rows count as if there were so many more of them, one of which leaks: where few are kept, one row is no alarm.
+# Of few kept rows none may leak by luck alone. So the added rows are also held against so many more kept ones, one of
+# which leaks: about as often as honest chit-chat does (24 in 40,000), and more than other prose (docs/benchmarks.md).
+# Where data is like itself by nature, such as programming exercises (1 in 27), its own kept rows say so.
 USUAL_ROWS, USUAL_LEAKS = 1000, 1
 
 
 def draft(case: RuleInput) -> Draft:
     """Test whether more of the added rows than of the kept ones are near copies of held-out rows or of benchmarks
-    (Fisher's exact test). Kept rows that leak were accepted, or are what this data has by nature.
+    (Fisher's exact test, with the kept rows as they are and with 1,000 more of them, one of which leaks; the larger p
+    counts). Kept rows that leak were accepted, or are what this data has by nature.
 
     A near copy has most of the question and of the answer of a row of the set, in runs of three words: case, spacing,
     punctuation and a few words do not matter. The question alone counts only where the set's row has no answer. The
@@ -54,9 +56,17 @@ def judge_counts(found: LeakCounts, share_added: float) -> tuple[float, float]:
     """The p-value and the effect. ``share_added``: the share of the version's rows that were added, above 0."""
     from scipy import stats
 
-    leaked = found.leaked_added + found.leaked_kept + USUAL_LEAKS
-    rows = found.added + found.kept + USUAL_ROWS
-    p_value = float(stats.hypergeom.sf(found.leaked_added - 1, rows, leaked, found.added))
+    p_value = max(
+        float(
+            stats.hypergeom.sf(
+                found.leaked_added - 1,
+                found.added + found.kept + more,
+                found.leaked_added + found.leaked_kept + leaks,
+                found.added,
+            )
+        )
+        for more, leaks in ((0, 0), (USUAL_ROWS, USUAL_LEAKS))
+    )
     surplus = max(0.0, found.share_added - found.share_kept)
     if not surplus:
         return p_value, 0.0
