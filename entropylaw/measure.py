@@ -48,7 +48,7 @@ def prepare(
     from corpus.prepared_pieces import MOST_PROCESSES, is_worth_sharing
     from corpus.workers import IN_THIS_THREAD, start_workers
     from entropylaw.repository.datasets import KINDS, locate_dataset, reading_for
-    from entropylaw.repository.evaluation_sets import measure_leaks, tell_leaks
+    from entropylaw.repository.evaluation_sets import LEAKS, LeakSearch, PreparedFile, list_sets, tell_leaks
 
     if data is None:
         data = locate_dataset(dataset)
@@ -59,8 +59,8 @@ def prepare(
     with show_progress("prepare") as progress, starting as started:
         result = prepare_file(data, out, params, hashes, kind, progress, reading, started)
     if report:
-        with show_progress("prepare: near copies of held-out rows") as progress:
-            result = replace(result, leaks=measure_leaks(out, held_out, progress))
+        with show_progress(f"prepare: {LEAKS}") as progress:
+            result = replace(result, leaks=LeakSearch(list_sets(held_out)).find(PreparedFile(out), progress))
         tell_leaks(data, result.leaks)
     note(*filter(None, (describe_other_shards(data), describe_left_out(data))))
     tell_unread(data, result.unread_keys)

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpus.errors import NotAssessedError
+from corpus.leaked_rows import LISTED_LEAKS
 from corpus.records import data_hash
 from corpus.row_facts import hashes_of
 from monitor.measures.evidence import locate_probe_rows
 
 if TYPE_CHECKING:
+    from corpus.leaked_rows import LeakReport
     from monitor.calibration.calibrate import Calibration
     from monitor.history import HistoryEntry
     from monitor.measures.evidence import Evidence
@@ -61,6 +63,8 @@ def require_sound(item: Evidence) -> None:
     if not _are_positive(item.compression.r, item.compression.r_long):
         raise NotAssessedError(f"{where}: R is not above 0; run `dvc repro --force compression`")
     _require_same_agreement(item)
+    if item.leaks is not None:
+        _require_whole_leaks(item.leaks, len(item.records), where)
     lengths = {len(item.probe_rows), len(item.probe_hashes), len(item.probe_losses)}
     if len(lengths) != 1:
         raise NotAssessedError(f"{where}: the probe's rows have no loss each; run `dvc repro --force probe`")
@@ -113,6 +117,18 @@ def require_plausible(calibration: Calibration, where: str = "calibration") -> N
                 f"{where}: half of the updates have a {name} of {statistics.median(changes):g} or more, and a benign "
                 f"update changes {most:.2g} at most{again}"
             )
+
+
+def _require_whole_leaks(leaks: LeakReport, rows: int, where: str) -> None:
+    """The counts of near copies must be those of these rows, and of the rows that are listed."""
+    again = "run `dvc repro --force prepare`"
+    if leaks.rows != rows:
+        found = f"near copies were looked for among {leaks.rows:,} rows, and {rows:,} are prepared"
+        raise NotAssessedError(f"{where}: {found}; {again}")
+    counts = (leaks.asked_only, *(count for one in leaks.sets.values() for count in (one.rows, one.too_short)))
+    whole = len(leaks.listed) == min(leaks.leaked, LISTED_LEAKS) and leaks.leaked <= rows and min(counts) >= 0
+    if not whole or any(row.set not in leaks.sets for row in leaks.listed):
+        raise NotAssessedError(f"{where}: the near copies that prepare.json counts are not those it lists; {again}")
 
 
 def _require_same_agreement(item: Evidence) -> None:

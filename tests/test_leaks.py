@@ -16,10 +16,11 @@ from benchmarks.rephrased_rows import REPHRASINGS, list_words, rephrase
 from corpus.leaked_rows import LISTED_LEAKS
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
 from entropylaw.repository.evaluation_sets import to_evaluation_row
-from monitor.measures import leaks
+from monitor.measures import leak_candidates
+from monitor.measures.leak_candidates import ASKED_SHARE, CANDIDATE_SHARE, choose_in_numpy, look_up
 from monitor.measures.leak_counts import count_leaks
 from monitor.measures.leak_index import TEMPLATE_ROWS, EvaluationRow, EvaluationSet, build_index, hash_messages
-from monitor.measures.leaks import Match, choose_in_numpy, decide, find_leaks
+from monitor.measures.leaks import Match, decide, find_leaks
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_split import split_rows
 
@@ -148,8 +149,8 @@ def test_the_candidates_have_the_shares_that_words_compared_one_by_one_have() ->
     rows, held = chats()[200:300], chats()[:60]
     index = build_index([as_set(held)])
     assert index is not None
-    row, run = leaks._look_up(rows, index)
-    best = choose_in_numpy(row, run, len(rows), index, leaks.CANDIDATE_SHARE, leaks.ASKED_SHARE)
+    row, run = look_up(rows, index)
+    best = choose_in_numpy(row, run, len(rows), index, CANDIDATE_SHARE, ASKED_SHARE)
     # What a set row has without the runs that are its set's template.
     both = [[three_words(side) for side in to_evaluation_row(record, 0)[1:]] for record in held]
     sides = [(question, answer - question) for question, answer in both]
@@ -163,10 +164,10 @@ def test_the_candidates_have_the_shares_that_words_compared_one_by_one_have() ->
         for parts in kept:
             whole = len(parts[0]) + len(parts[1])
             share = sum(len(part & said) for part in parts) / whole
-            is_side = any(part and len(part & said) / len(part) >= leaks.ASKED_SHARE for part in parts)
-            shares.append(max(share, leaks.CANDIDATE_SHARE) if is_side else share)
+            is_side = any(part and len(part & said) / len(part) >= ASKED_SHARE for part in parts)
+            shares.append(max(share, CANDIDATE_SHARE) if is_side else share)
         top = max(shares)
-        assert chosen[0] == (shares.index(top) if top >= leaks.CANDIDATE_SHARE else -1)
+        assert chosen[0] == (shares.index(top) if top >= CANDIDATE_SHARE else -1)
 
 
 def test_compiled_loops_choose_what_numpy_chooses() -> None:
@@ -174,7 +175,13 @@ def test_compiled_loops_choose_what_numpy_chooses() -> None:
     rows, held = chats()[500:900], chats()[:500]
     index = build_index([as_set(held[:250], "a"), as_set(held[250:], "b")])
     assert index is not None
-    read = (*leaks._look_up(rows, index), len(rows), index, leaks.CANDIDATE_SHARE, leaks.ASKED_SHARE)
+    read = (
+        *look_up(rows, index),
+        len(rows),
+        index,
+        CANDIDATE_SHARE,
+        ASKED_SHARE,
+    )
     expected = choose_in_numpy(*read)
     assert (expected >= 0).any() and np.array_equal(leak_loops.choose(*read), expected)
 
@@ -189,7 +196,7 @@ def test_the_order_of_the_rows_and_of_the_sets_changes_no_finding() -> None:
 def test_portions_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, held = hashed(chats()[:300]), [as_set(chats()[280:340])]
     whole = find_leaks(rows, held)
-    monkeypatch.setattr(leaks, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(leak_candidates, "CHUNK_ROWS", 7)
     assert find_leaks(rows, held) == whole
 
 

@@ -162,3 +162,25 @@ def test_a_verdict_on_other_rows_is_refused(stopped: Path, chats: Rows) -> None:
         call(stopped, *words)
     done = call(stopped, "repair")
     assert done.exit_code == 3 and "dvc repro" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_near_copies_of_a_benchmark_are_dropped_and_looked_for_again(
+    accepted: Path, chats: Rows, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(accepted, tmp_path / "team"))
+    benchmark = [row for row in map(to_row, (record for record, _ in chats[1000:1200])) if len(str(row)) > 500][:40]
+    write_rows(folder / "data" / "benchmark.jsonl", benchmark)
+    set_params(folder, {"contamination": {"sets": ["data/benchmark.jsonl"]}})
+    said_again = [{"messages": [{**m, "content": m["content"].upper()} for m in row["messages"]]} for row in benchmark]
+    old, new = ([to_row(record) for record, _ in chats[part]] for part in (slice(ROWS), slice(ROWS, ROWS + ADDED)))
+    write_rows(folder / "data" / "sft.jsonl", [*old, *new, *said_again])
+    status = {rule["id"]: rule["status"] for rule in measure(folder)["rules"]}
+    assert status["leak"] == "risky"
+    done = call(folder, "repair", "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    leaked = range(ROWS + ADDED + 1, ROWS + ADDED + len(benchmark) + 1)
+    dropped = {row["row"] for row in found["rows"]}
+    assert len(dropped & set(leaked)) >= 0.85 * len(dropped)
+    left = {rule["id"]: rule for rule in found["after"]["rules"]}["leak"]
+    assert left["status"] == "pass", left

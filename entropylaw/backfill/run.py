@@ -22,6 +22,7 @@ from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import KINDS
+from entropylaw.repository.evaluation_sets import LEAKS, LeakSearch, list_sets
 from entropylaw.repository.locking import one_at_a_time
 from entropylaw.repository.revisions import DataFile, locate_data
 from entropylaw.repository.setting import Setting
@@ -54,7 +55,7 @@ def measure_versions(plan: BackfillPlan, setting: Setting, history: Sequence[His
     labels = {
         f"{versions[i].commit} {stage}": f"{planned[i].name} ({count} of {len(todo)}): {stage}"
         for count, i in enumerate(todo, start=1)
-        for stage in (FETCH, READ, COMPRESSION, CONSISTENCY, PROBE)
+        for stage in (FETCH, READ, COMPRESSION, CONSISTENCY, LEAKS, PROBE)
     }
     started = time.monotonic()
     try:
@@ -82,6 +83,11 @@ class Recorder:
         quiet_libraries()
         self.base: ProbedModel = load_probed_model(layout.BASE_MODEL)
         self.setting = setting
+        # A past version is held against what must not be trained on today, as it is prepared without today's held-out
+        # rows.
+        self.leaks = LeakSearch(list_sets(layout.HELDOUT))
+        # A set that cannot be read is no fault of any version: it is said before the first one.
+        self.leaks.read()
         self.history = list(history)
         self.references = [entry for entry in references if not entry.waived]
         # By dataset, of the version that was prepared last.
@@ -197,7 +203,8 @@ class Recorder:
         rows = StoredRows(prepared_file(folder, dataset))
         configuration = self.setting.configuration
         evidence = measure_dataset(dataset, rows, configuration.compression, configuration.consistency, report)
-        evidence = replace(evidence, rows_read_anew=self.rows_read_anew[dataset])
+        leaks = self.leaks.find(rows, partial(report, LEAKS))
+        evidence = replace(evidence, rows_read_anew=self.rows_read_anew[dataset], leaks=leaks)
         evidence = probe_dataset(evidence, self.base, configuration.probe, report)
         measured = (("R", evidence.compression.r), ("L", evidence.l), ("C", evidence.consistency.agreement))
         for name, value in measured:

@@ -14,6 +14,7 @@ from entropylaw import __version__
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repair.past_rows import PastRows, find_past_rows
 from entropylaw.repository import layout
+from entropylaw.repository.evaluation_sets import LEAKS, LeakSearch
 from entropylaw.repository.results import load_evidence
 from entropylaw.repository.setting import Setting
 from monitor.assess import ComparedDataset, Judgement, judge_evidence
@@ -39,6 +40,11 @@ class Bench:
         self._setting, self._history, self._folder, self._progress = setting, history, folder, progress
         self._evidence = {dataset: load_evidence(dataset) for dataset in setting.datasets}
         self._base: ProbedModel | None = None
+        # What `prepare` looked for near copies of, by dataset.
+        self._leaks = {
+            dataset: LeakSearch(item.leaks.sets if item.leaks is not None else ())
+            for dataset, item in self._evidence.items()
+        }
         self._past: dict[str, PastRows | None] = {}
         # By dataset: the row of the parent that each edited row was, by the edited row's number.
         self._before: dict[str, dict[int, int]] = {}
@@ -114,7 +120,8 @@ class Bench:
         measured = measure_dataset(
             dataset, records, configuration.compression, configuration.consistency, self._progress
         )
-        measured = replace(measured, rows_read_anew=before.rows_read_anew)
+        leaks = self._leaks[dataset].find(records, lambda done, total: self._progress(LEAKS, done, total))
+        measured = replace(measured, rows_read_anew=before.rows_read_anew, leaks=leaks)
         with explain_probe_memory("repair", configuration.probe):
             self._base = self._base or load_probed_model(layout.BASE_MODEL)
             return probe_dataset(measured, self._base, configuration.probe, self._progress)

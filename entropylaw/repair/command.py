@@ -52,6 +52,7 @@ def repair(
     Example: entropylaw repair --apply && dvc repro
     """
     from entropylaw.repair.bench import Bench
+    from entropylaw.repository.evaluation_sets import LEAKS
     from entropylaw.repository.results import load_verdict
     from entropylaw.repository.setting import load_setting
     from monitor.history import read_history
@@ -62,7 +63,7 @@ def repair(
 
     setting = load_setting()
     quiet_libraries()
-    stages = {name: f"repair: {name}" for name in (PAST, COMPRESSION, CONSISTENCY, PROBE)}
+    stages = {name: f"repair: {name}" for name in (PAST, COMPRESSION, CONSISTENCY, LEAKS, PROBE)}
     with tempfile.TemporaryDirectory(prefix="entropylaw-") as folder, show_stages(stages) as report:
         bench = Bench(setting, read_history(layout.HISTORY), Path(folder), report)
         judged = bench.judge()

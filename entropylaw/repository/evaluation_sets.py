@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from corpus.params import read_section
+from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Preference, Record
 from entropylaw.printing import note
 
 if TYPE_CHECKING:
     from corpus.files import Row
     from corpus.leaked_rows import LeakReport
-    from corpus.progress import Progress
     from monitor.measures.leak_index import EvaluationRow, EvaluationSet
 
+# The stage of progress in which near copies are looked for.
+LEAKS = "near copies of held-out rows"
 # How contamination.sets names a task of lm-eval, as the history does.
 TASK = "lm_eval/"
 
@@ -51,14 +53,33 @@ class PreparedFile(Iterable[HashedRecord]):
         return read_prepared(self._path)
 
 
-def measure_leaks(prepared: Path, held_out: Path | None, progress: Progress) -> LeakReport | None:
-    """Near copies, among the rows of a prepared file, of held-out rows and of the sets that params.yaml names; None
-    where there are neither. Raises EntropylawError where a set cannot be read.
-    """
-    from monitor.measures.leaks import find_leaks
+class LeakSearch:
+    """Finds near copies of evaluation sets, in one version after another. The sets are read once, when first needed.
 
-    sets = read_sets(held_out, read_section(ContaminationParams, "contamination").sets)
-    return find_leaks(PreparedFile(prepared), sets, progress) if sets else None
+    ``names``: of the sets, as ``list_sets`` gives them.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._sets: list[EvaluationSet] | None = None
+
+    def read(self) -> list[EvaluationSet]:
+        """The sets. Raises EntropylawError where one cannot be read."""
+        if self._sets is None:
+            self._sets = read_sets(self.names)
+        return self._sets
+
+    def find(self, rows: Iterable[HashedRecord], progress: Progress = ignore_progress) -> LeakReport | None:
+        """The near copies among some rows, which are read twice; None where there are no sets."""
+        from monitor.measures.leaks import find_leaks
+
+        return find_leaks(rows, self.read(), progress) if self.names else None
+
+
+def list_sets(held_out: Path | None) -> tuple[str, ...]:
+    """The names of all sets that must not be trained on: the held-out file, and those that params.yaml names."""
+    paths = () if held_out is None else (held_out.as_posix(),)
+    return tuple(dict.fromkeys([*paths, *read_section(ContaminationParams, "contamination").sets]))
 
 
 def tell_leaks(data: object, leaks: LeakReport | None) -> None:
@@ -73,12 +94,11 @@ def tell_leaks(data: object, leaks: LeakReport | None) -> None:
     note(f"{data}: {leaks.leaked:,} of {leaks.rows:,} rows are near copies of {of}")
 
 
-def read_sets(held_out: Path | None, named: Iterable[str]) -> list[EvaluationSet]:
-    """The held-out rows, and each set by its name."""
+def read_sets(names: Iterable[str]) -> list[EvaluationSet]:
+    """Each set by its name."""
     from monitor.measures.leak_index import EvaluationSet
 
-    paths = [] if held_out is None else [held_out.as_posix()]
-    return [EvaluationSet(name, tuple(_read_set(name))) for name in dict.fromkeys([*paths, *named])]
+    return [EvaluationSet(name, tuple(_read_set(name))) for name in names]
 
 
 def _read_set(name: str) -> Iterator[EvaluationRow]:

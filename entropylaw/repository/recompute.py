@@ -16,8 +16,10 @@ from typing import Any
 from corpus.artifacts import read_json, to_json
 from corpus.errors import EntropylawError, NotAssessedError
 from corpus.formats import READER
+from corpus.params import read_section
 from entropylaw.repository import layout
 from entropylaw.repository.datasets import read_datasets
+from entropylaw.repository.evaluation_sets import ContaminationParams
 from entropylaw.repository.lockfile import LOCK_FILE, read_lock
 from entropylaw.repository.pipeline_folder import is_pipeline
 from entropylaw.repository.results import load_calibration, load_configuration
@@ -88,6 +90,9 @@ def list_differences(path: Path, verdict: Verdict, history: tuple[HistoryEntry, 
             if name == "prepare.json":
                 hashes[dataset] = str(result.get("data_hash"))
                 read_anew += result.get("rows_read_anew", 0)
+                if unasked := list_unasked_sets(result):
+                    cause = f"no near copies of {', '.join(unasked)} were looked for"
+                    yield Difference(file, cause, "run `dvc repro --force prepare`")
             measured = verdict.measurements[dataset]
             if other := [key for key, named in keys.items() if not _is_same(getattr(measured, key), result.get(named))]:
                 yield Difference(path, f"{', '.join(other)} of {dataset} are not what {file} says")
@@ -108,6 +113,13 @@ def list_differences(path: Path, verdict: Verdict, history: tuple[HistoryEntry, 
             yield Difference(layout.HISTORY, cause, "restore it from Git")
     if problem := find_other_parent(verdict, history, read_anew > 0):
         yield Difference(path, problem)
+
+
+def list_unasked_sets(prepared: Mapping[str, Any]) -> list[str]:
+    """The sets that params.yaml names and of which prepare.json, as JSON has it, knows nothing."""
+    leaks = prepared.get("leaks")
+    looked_for = leaks.get("sets", {}) if isinstance(leaks, dict) else {}
+    return [name for name in read_section(ContaminationParams, "contamination").sets if name not in looked_for]
 
 
 def find_other_parent(verdict: Verdict, history: tuple[HistoryEntry, ...], read_anew: bool) -> str | None:

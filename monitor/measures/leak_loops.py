@@ -1,4 +1,4 @@
-"""The first pass over the rows of a version by compiled loops: the results of `leaks.choose_in_numpy`, sooner.
+"""The first pass over the rows of a version by compiled loops: what numpy does in leak_candidates.py, sooner.
 
 All compiled functions of one file stand together, because numba's cache notices changes of that file only.
 """
@@ -22,7 +22,7 @@ _compiled = njit(cache=True, _nrt=False, no_cfunc_wrapper=True)  # type: ignore[
 def choose(
     row: NDArray[np.int64], run: NDArray[np.int64], rows: int, index: LeakIndex, least: float, asked: float
 ) -> NDArray[np.int64]:
-    """As `leaks.choose_in_numpy`. ``row`` is ascending."""
+    """As `leak_candidates.choose_in_numpy`. ``row`` is ascending."""
     best = np.full((rows, 2), -1, dtype=np.int64)
     # Of each side how many runs the record has, and which set rows it has any of.
     scratch = np.zeros((2, len(index.side_runs)), dtype=np.int64)
