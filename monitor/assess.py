@@ -16,8 +16,9 @@ from monitor.happened import tell_what_happened
 from monitor.history import HistoryEntry, find_own, parent_of
 from monitor.law.entropy_law import EntropyLaw, fit_with_versions, summarise_law
 from monitor.like_rows.row_reading import read_rows
-from monitor.lineage import follows
+from monitor.lineage import follows, list_line
 from monitor.measures.evidence import Configuration, Evidence, version_hash
+from monitor.measures.mixture import list_shifts
 from monitor.measures.new_text import measure_new_text
 from monitor.measures.row_lengths import measure_lengths
 from monitor.measures.row_sources import compare_sources
@@ -43,6 +44,9 @@ from monitor.verdict import (
     Version,
     worst,
 )
+
+# So many steps from version to version, the last ones, say how far the mixture of sources moves here.
+PAST_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,12 @@ def judge_evidence(
         anchor = find_anchor(history, parent, data_hash)
         if not isinstance(anchor, str):
             require_sound_entry(anchor.entry)
+        line = list_line(history, parent, data_hash)[-PAST_STEPS - 1 :]
+        shifts = {
+            item.dataset: list_shifts([entry.rows_by_source(item.dataset) for entry in line]) for item in evidence
+        }
         compared = [
-            compare_dataset(item, parent, anchor, calibration, configuration, params)
+            compare_dataset(item, parent, anchor, calibration, configuration, params, shifts[item.dataset])
             for item in evidence
             if item.dataset in parent.datasets
         ]
@@ -184,8 +192,11 @@ def compare_dataset(
     calibration: Calibration,
     configuration: Configuration,
     params: RuleParams,
+    past_shifts: tuple[float, ...] = (),
 ) -> ComparedDataset:
-    """Compare one dataset with the parent's dataset of the same name, which must exist."""
+    """Compare one dataset with the parent's dataset of the same name, which must exist. ``past_shifts``: how far the
+    sources' shares moved from each accepted version to the next.
+    """
     reference = parent.datasets[item.dataset]
     hashes = hashes_of(item.records)
     difference = reference.sketch.difference(hashes)
@@ -202,6 +213,7 @@ def compare_dataset(
     rows = ComparedRows(item, split, configuration.compression, read_rows(item.records, split.is_kept, split.is_added))
     before = parent.measurements[item.dataset]
     comparison = compare_with_parent(rows, now, before, reference, calibration.params, params)
+    comparison = replace(comparison, past_shifts=past_shifts)
     changes = DatasetChanges(
         compare_sources(item.records, split.is_kept, split.is_added, reference.sources),
         measure_lengths(item.records, {"kept": split.is_kept, "added": split.is_added}),

@@ -12,7 +12,7 @@ from monitor.verdict import DatasetChanges, FlaggedRow, Status
 # in the rows, what they repeat, what they are like to a model. Rules that are not here say nothing in one clause.
 BEST_FIRST = (
     *("coverage", "flipped", "damage", "edits", "copies", "agreement", "loss", "redundancy", "level", "margin"),
-    *("novelty", "phrases", "style"),
+    *("novelty", "mixture", "phrases", "style"),
 )
 # A source is named if it has this share of the rows that are named.
 MOST = 0.8

@@ -95,6 +95,12 @@ class HistoryEntry:
         stored: Mapping[str, Any] = getattr(self.datasets, "stored", self.datasets)
         return {name: reference.data_hash for name, reference in stored.items()}
 
+    def rows_by_source(self, dataset: str) -> dict[str, int] | None:
+        """See ``DatasetReference.sources``; None also without this dataset. Nothing is unpacked for it either."""
+        stored: Mapping[str, Any] = getattr(self.datasets, "stored", self.datasets)
+        found: dict[str, int] | None = stored[dataset].sources if dataset in stored else None
+        return found
+
     @property
     def is_confirmed(self) -> bool:
         """Whether it can be an anchor: a start, or confirmed by a person, and not released under a waiver."""

@@ -172,3 +172,10 @@ def accepted_since(
     lineage = Lineage(history)
     usable = lineage.mask_comparable(anchor.config_fingerprint, data_hash)
     return lineage.select(usable & lineage.mask_line(parent) & ~lineage.mask_line(anchor))
+
+
+def list_line(history: Sequence[HistoryEntry], parent: HistoryEntry, data_hash: str) -> tuple[HistoryEntry, ...]:
+    """The parent and the versions that it follows, in the history's order, as far as they are comparable with it."""
+    lineage = Lineage(history)
+    usable = lineage.mask_comparable(parent.config_fingerprint, data_hash)
+    return lineage.select(usable & lineage.mask_line(parent))

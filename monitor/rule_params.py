@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import ClassVar
+
+# Weights such as three times 0.3333333 and 0.0000001 add up to a little more than 1 in binary.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,21 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class WarningThreshold:
+    """The smallest change of a whole version that is worth a warning. None is worth stopping for."""
+
+    warn: float
+
+    def __post_init__(self) -> None:
+        if not self.warn >= 0:
+            raise ValueError("warn must be at least 0")
+
+    @property
+    def risky(self) -> float:
+        return math.inf
+
+
+@dataclass(frozen=True)
 class RuleParams:
     """When a rule warns, and when it stops a version.
 
@@ -31,7 +50,12 @@ class RuleParams:
     - ``ratio_rise``: relative change of R. ``loss_rise``: in nats per token. ``agreement_fall``: in cosine.
       ``forecast_fall``: in units of Z. ``flipped_share``: of the rows of preferences. ``outlier_share``: of all rows.
       ``coverage_loss``: of the parent's rows. ``leak_share``: of the rows, or of those of an evaluation set, whichever
-      is larger.
+      is larger. ``mixture_shift``: of the rows.
+
+    Of the mixture of sources:
+
+    - ``mixture_weights``: the intended share of the rows by source; empty where the history says what is normal. Other
+      sources share what is left of 1.
 
     Of single rows:
 
@@ -49,10 +73,12 @@ class RuleParams:
     outlier_share: Thresholds = Thresholds(0.01, 0.02)
     coverage_loss: Thresholds = Thresholds(0.02, 0.05)
     leak_share: Thresholds = Thresholds(0.002, 0.005)
+    mixture_shift: WarningThreshold = WarningThreshold(0.1)
+    mixture_weights: dict[str, float] = field(default_factory=dict)
     rare_character_bits: float = 16.0
 
     # Files of releases up to 0.2.0 lack these.
-    ADDED: ClassVar[tuple[str, ...]] = ("leak_share",)
+    ADDED: ClassVar[tuple[str, ...]] = ("leak_share", "mixture_shift", "mixture_weights")
     RENAMED: ClassVar[dict[str, str]] = {"odd_rows": "outlier_share"}
     RETIRED: ClassVar[dict[str, str]] = dict.fromkeys(
         ("outlier_quantiles", "odd_tails"), "every row is compared with kept rows like it"
@@ -61,3 +87,6 @@ class RuleParams:
     def __post_init__(self) -> None:
         if not 0 < self.risky_rate <= self.false_alarm_rate < 1:
             raise ValueError("risky_rate must lie between 0 and false_alarm_rate, and both below 1")
+        weights = self.mixture_weights.values()
+        if not all(0 <= weight <= 1 for weight in weights) or math.fsum(weights) > 1 + ROUNDING:
+            raise ValueError("mixture_weights must be shares of at least 0, of 1 in all at most")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.measures.coverage import Coverage
+from monitor.measures.mixture import LOST_SHARE
 from monitor.rule_params import Thresholds
 from monitor.rules.drafts import Draft, decide_status
 from monitor.rules.rule import Rule, RuleInput
@@ -18,8 +19,6 @@ from monitor.verdict import SEVERITY, RuleResult
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A source is lost when so much of it is gone: most of its rows.
-LOST_SHARE = 0.5
 # Fewer rows at an end of the file are no part of it.
 MIN_RUN = 5
 # So much of a missing part must be gone. A row that stays, or seems to because another has the same answer, does not

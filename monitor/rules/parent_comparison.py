@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from monitor.measures.leak_counts import LeakCounts, count_leaks
 from monitor.measures.loss_parts import LossParts, measure_loss_parts
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
 from monitor.measures.row_edits import RowEdits, find_edits
+from monitor.measures.row_sources import count_sources
 from monitor.measures.row_split import RowSplit
 from monitor.rules.pairs import PairComparison, compare_pairs
 from monitor.verdict import Measurements
@@ -64,6 +65,8 @@ class ParentComparison:
       messages, measured where ``additions`` is None. Both are None where nothing was measured.
     - ``repeated_rows``, ``repeated_answers``: how often texts stand in the version more than once.
     - ``leaks``: near copies of held-out rows and benchmarks; None where nothing was looked for.
+    - ``sources_before``, ``sources_now``: rows by source, of the parent and of the version; None where that was not
+      recorded. ``past_shifts``: how far the accepted versions before it moved, see ``monitor.measures.mixture``.
     - ``coverage``: which rows of the parent are still there.
     - ``loss_parts``: how much the added rows, and those of new sources and kinds, raise L.
     - ``batches``: in how many batches of equal size the added rows came: 1 against the parent, more against an anchor.
@@ -82,6 +85,9 @@ class ParentComparison:
     repeated_rows: Repeats | None = None
     repeated_answers: Repeats | None = None
     leaks: LeakCounts | None = None
+    sources_before: Mapping[str, int] | None = None
+    sources_now: Mapping[str, int] | None = None
+    past_shifts: tuple[float, ...] = ()
     coverage: Coverage | None = None
     loss_parts: LossParts = field(default_factory=LossParts)
     batches: float = 1.0
@@ -138,6 +144,8 @@ def compare_with_parent(
         repeated_rows=count_repeated_rows(item.records, split),
         repeated_answers=count_repeated_answers(item.records, split, known),
         leaks=None if item.leaks is None else count_leaks(item.records, split, item.leaks),
+        sources_before=reference.sources,
+        sources_now=count_sources(sources_of(item.records)),
         coverage=measure_coverage(item.records, split, before.rows, now.removed or 0, reference.sources, table),
         loss_parts=measure_loss_parts(item, split.is_added, is_new),
     )
