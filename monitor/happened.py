@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from monitor.rules.apply import AppliedRule
 from monitor.verdict import DatasetChanges, FlaggedRow, Status
 
-# Of rules that say the same of a version, the one that says it best comes first: what is gone or reversed, what stands
-# in the rows, what they repeat, what they are like to a model. Rules that are not here say nothing in one clause.
+# Of rules that say the same of a version, the one that says it best comes first: what is gone or reversed, what must
+# not be there, what stands in the rows, what they repeat, what they are like to a model. Rules that are not here say
+# nothing in one clause.
 BEST_FIRST = (
-    *("coverage", "flipped", "damage", "edits", "copies", "agreement", "loss", "redundancy", "level", "margin"),
+    *("coverage", "flipped", "leak", "damage", "edits", "copies", "agreement", "loss", "redundancy", "level", "margin"),
     *("novelty", "mixture", "phrases", "style"),
 )
 # A source is named if it has this share of the rows that are named.

@@ -25,7 +25,7 @@ RETIRED = {
     r"\becho\b(?= \||`|:)|\"echo\"": "repetition",
     r"\bsurprises?\b": "surprisal",
     r"\b(?:warn|risky)`? bands?\b|\bBand\(|: Band\b": "threshold",
-    r"\bdraft\.(?:finding|slight|calm)\b|\b(?:slight|calm)=": "alarm, negligible, passing",
+    r"\bdraft\.(?:slight|calm)\b|\b(?:slight|calm)=": "alarm, negligible, passing",
     r"\brule `?consistency\b|\bconsistency`? rule\b|`consistency` (?:asks|compares|raises|tests)": "rule loss",
 }
 # These say what an old key is called now, or are a decision that another has replaced.

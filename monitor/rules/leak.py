@@ -37,9 +37,9 @@ def draft(case: RuleInput) -> Draft:
     share, usual = found.share_added, found.share_kept
     p_value, effect = judge_counts(found, comparison.share_added)
     sets = [f"{hit:,} of the {size:,} rows of {name}" for name, (hit, size) in found.hit.items() if hit]
-    numbers = f"{found.leaked_added:,} of {found.added:,} added rows ({share:.1%}) are near copies of held-out rows"
-    if sets:
-        numbers = f"{found.leaked_added:,} of {found.added:,} added rows ({share:.1%}) say again {join_words(sets)}"
+    said = f"say again {join_words(sets)}" if sets else "are near copies of held-out rows"
+    count = f"{found.leaked_added:,} of {found.added:,} added rows"
+    numbers = f"{count} ({share:.1%}) {said}"
     accepted = say_accepted(found.leaked_kept)
     return Draft(
         replace(result, status="pass", statistic=share, threshold=usual, p_value=p_value),
@@ -48,6 +48,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{numbers}. What is trained on cannot be evaluated with.{accepted}",
         negligible=f"{numbers}. These are too few to matter.{accepted}",
         passing=f"{numbers}. That is no more than usual.{accepted}",
+        finding=f"{count} {said}",
         blame=lambda rows: RowScores(found.shares, "share of a held-out row"),
     )
 

@@ -40,9 +40,14 @@ def draft(case: RuleInput) -> Draft:
         return Draft(replace(result, reason=reason))
     p_value = find_chance(found)
     habit = 0.0 if weights else find_habit(comparison.past_shifts)
-    limit = max(case.params.mixture_shift.warn, habit)
+    # Only what goes further than a habit is an alarm; any that goes as far as the parameter is.
+    limit = max(case.params.mixture_shift.warn, math.nextafter(habit, 1.0))
     moved = tell_moves(found)
-    usual = f" Accepted versions have moved by {habit:.0%} more than once." if habit >= limit else ""
+    usual = (
+        f" Accepted versions have moved by {habit:.0%} more than once."
+        if habit >= case.params.mixture_shift.warn
+        else ""
+    )
     size = f"{found.moved:.1%} of the rows would have to be of other sources for the mixture to be "
     size += "the intended one" if weights else "as before"
     return Draft(
