@@ -68,10 +68,16 @@ class Scores:
         return {
             "data_hash": data_hash,
             "z": z,
-            "models": self.heldout,
+            "models": {name: document_heldout(result) for name, result in self.heldout.items()},
             **({"mt_bench": self.mt_bench} if self.mt_bench is not None else {}),
             **({"lm_eval": self.lm_eval} if self.lm_eval else {}),
         }
+
+
+def document_heldout(result: HeldoutResult) -> dict[str, Any]:
+    """A model's result as results/evaluation.json has it: by source only where there are several."""
+    found = vars(result)
+    return found if result.sources else {key: value for key, value in found.items() if key != "sources"}
 
 
 @run_elsewhere("evaluate")
@@ -181,11 +187,16 @@ def read_approved_hash() -> str | None:
 
 def describe_scores(scores: Scores) -> list[str]:
     """The scores for a person, a line for each model and each benchmark."""
-    lines = [
-        f"{name}: Z {result.z:.4f} ({result.loss_nats:.4f} nats per token, {result.bits_per_byte:.4f} bits per byte "
-        f"on {result.rows} held-out rows)"
-        for name, result in scores.heldout.items()
-    ]
+    lines = []
+    for name, result in scores.heldout.items():
+        lines.append(
+            f"{name}: Z {result.z:.4f} ({result.loss_nats:.4f} nats per token, {result.bits_per_byte:.4f} bits per "
+            f"byte on {result.rows} held-out rows)"
+        )
+        lines += [
+            f"{name}: source {source!r}: Z {score.z:.4f} on {score.rows} held-out rows"
+            for source, score in result.sources.items()
+        ]
     if (mt_bench := scores.mt_bench) is not None:
         lines.append(
             f"{mt_bench.model}: MT-bench {mt_bench.z:.2f}{_plus_minus(mt_bench.standard_error)} by {mt_bench.judge} "

@@ -31,6 +31,7 @@ def render_release(release: Mapping[str, Any]) -> str:
             _checks(release),
             "## Scores",
             _scores(release),
+            *_sources(release),
             "## Waivers",
             _waivers(release),
             "## What this release binds together",
@@ -100,6 +101,15 @@ def _scores(release: Mapping[str, Any]) -> str:
     before_name = markdown_code(previous["name"]) if previous["name"] else "no earlier release"
     header = ["Benchmark (higher is better)", before_name, markdown_code(release["version"]["name"]), "Change"]
     return table(header, rows, "lrrr")
+
+
+def _sources(release: Mapping[str, Any]) -> list[str]:
+    """The held-out score by source, where there are several."""
+    rows = [
+        [escape_markdown(source) or MISSING, format_count(score["rows"]), format_number(finite(score["z"]))]
+        for source, score in release.get("sources", {}).items()
+    ]
+    return [table(["Held-out rows of source", "Rows", "Z"], rows, "lrr")] if rows else []
 
 
 def _waivers(release: Mapping[str, Any]) -> str:

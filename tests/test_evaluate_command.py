@@ -129,6 +129,21 @@ def test_without_benchmarks_z_is_that_of_the_held_out_rows_alone(run: Run, chats
     assert not Path("results/mt_bench").exists() and not Path(".entropylaw").exists()
 
 
+def test_where_rows_are_of_several_sources_each_has_its_z(run: Run, chats: Rows) -> None:
+    rows = [{"messages": [vars_of(m) for m in record.messages]} for record, _ in chats[900:915]]
+    assert run().exit_code == 0
+    alone = evaluation()
+    assert "sources" not in alone["models"]["base"]
+    write_lines(Path("data/heldout.jsonl"), *[row | {"source": "ab"[i % 2]} for i, row in enumerate(rows)])
+    result = run()
+    assert result.exit_code == 0, result.output
+    document = evaluation()
+    sources = document["models"]["base"].pop("sources")
+    assert document == alone
+    assert {name: score["rows"] for name, score in sources.items()} == {"a": 6, "b": 6}  # the first 12 rows count
+    assert f"base: source 'b': Z {sources['b']['z']:.4f} on 6 held-out rows" in result.stdout
+
+
 def test_full_memory_is_told_as_the_setting_to_lower() -> None:
     import torch
 

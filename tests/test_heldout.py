@@ -10,8 +10,8 @@ from corpus.errors import NotAssessedError
 from corpus.records import Conversation, HashedRecord, Message
 from training.chat import encode_conversation, training_messages
 from training.evaluation_params import EvaluationParams
-from training.heldout import count_response_bytes, evaluate_heldout
-from training.loss import collate_rows
+from training.heldout import MAX_SOURCES, count_response_bytes, evaluate_heldout, score_sources
+from training.loss import TokenLosses, collate_rows
 from training.model_loading import load_pretrained
 
 Rows = list[HashedRecord]
@@ -88,3 +88,34 @@ def test_held_out_rows_without_a_response_in_reach_cannot_be_scored(chats: Rows,
 def test_sizes_that_evaluate_nothing_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         EvaluationParams(**{name: 0})
+
+
+def test_the_score_of_a_source_is_that_of_its_rows_alone_and_the_whole_is_their_mean(
+    chats: Rows, base_folder: Path
+) -> None:
+    names = ("forum", "mail", "", "forum")
+    records = [replace(record, source=names[i % 4]) for i, (record, _) in enumerate(chats[900:920])]
+    result = evaluate_heldout(base_folder, records, PARAMS)
+    assert list(result.sources) == ["forum", "", "mail"]
+    for source, score in result.sources.items():
+        alone = evaluate_heldout(base_folder, [record for record in records if record.source == source], PARAMS)
+        assert (score.rows, score.tokens) == (alone.rows, alone.tokens)
+        assert score.loss_nats == pytest.approx(alone.loss_nats, rel=1e-5) and score.z == -score.loss_nats
+    whole = sum(score.tokens * score.loss_nats for score in result.sources.values())
+    assert whole / result.tokens == pytest.approx(result.loss_nats, rel=1e-6)
+
+
+def test_sources_change_no_number_of_the_whole_and_one_source_is_not_told_apart(chats: Rows, base_folder: Path) -> None:
+    records = [record for record, _ in chats[900:920]]
+    mixed = [replace(record, source=str(i % 3)) for i, record in enumerate(records)]
+    same = [replace(record, source="mail") for record in records]
+    results = [evaluate_heldout(base_folder, rows, PARAMS) for rows in (records, mixed, same)]
+    assert results[1].sources and not results[2].sources
+    assert replace(results[1], sources={}) == results[2]
+
+
+def test_of_very_many_sources_those_with_most_rows_are_scored() -> None:
+    sources = ["large"] * 3 + [f"user{i:03}" for i in range(200)]
+    losses = TokenLosses(406.0, 203, (2.0,) * 203, (1,) * 203)
+    found = score_sources(sources, losses)
+    assert len(found) == MAX_SOURCES and next(iter(found)) == "large" and found["large"].loss_nats == 2.0

@@ -56,6 +56,13 @@ def test_the_release_is_the_reviewed_one() -> None:
     assert_golden("release.md", render_release(waived()))
 
 
+def test_scores_by_source_stand_below_the_scores_where_there_are_several() -> None:
+    sources = {"forum|x": {"rows": 1300, "z": -4.25}, "": {"rows": 9, "z": None}}
+    text = render_release(release(sources=sources))
+    assert "| forum\\|x | 1,300 | −4.250 |\n| – | 9 | – |" in text
+    assert "of source" not in render_release(release())
+
+
 def test_every_hash_that_is_bound_is_written_out() -> None:
     text = render_release(release())
     for digest in (data_hash(4), FINGERPRINT, data_hash(41), data_hash(42), data_hash(51), data_hash(52)):

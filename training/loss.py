@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.chat import EncodedRow
@@ -73,17 +74,47 @@ def row_token_losses(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[tor
     return sums, counts
 
 
-def mean_token_loss(model: PreTrainedModel, rows: Sequence[EncodedRow], padding_id: int, batch_rows: int) -> float:
-    """Mean loss in nats per response token over all rows, without training; NaN without a response token."""
+@dataclass(frozen=True)
+class TokenLosses:
+    """The losses of some rows without training.
+
+    ``total``: in nats, of all ``tokens``. ``nats``, ``counts``: summed loss and number of response tokens of each row,
+    in the order of the rows.
+    """
+
+    total: float
+    tokens: int
+    nats: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """In nats per response token; NaN without a response token."""
+        return self.total / self.tokens if self.tokens else float("nan")
+
+
+def sum_token_losses(
+    model: PreTrainedModel, rows: Sequence[EncodedRow], padding_id: int, batch_rows: int
+) -> TokenLosses:
+    """The losses of all rows, without training."""
     import torch
 
     # Similar lengths together: less padding. The mean does not depend on the order.
-    ordered = sorted(rows, key=lambda row: len(row.ids))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     total, tokens = 0.0, 0
+    nats, of_row = [0.0] * len(rows), [0] * len(rows)
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(ordered), batch_rows):
-            sums, counts = row_token_losses(model, collate_rows(ordered[start : start + batch_rows], padding_id))
+        for start in range(0, len(order), batch_rows):
+            batch = order[start : start + batch_rows]
+            sums, counts = row_token_losses(model, collate_rows([rows[i] for i in batch], padding_id))
             total += float(sums.sum())
             tokens += int(counts.sum())
-    return total / tokens if tokens else float("nan")
+            for i, loss, count in zip(batch, sums.tolist(), counts.tolist(), strict=True):
+                nats[i], of_row[i] = loss, count
+    return TokenLosses(total, tokens, tuple(nats), tuple(of_row))
+
+
+def mean_token_loss(model: PreTrainedModel, rows: Sequence[EncodedRow], padding_id: int, batch_rows: int) -> float:
+    """Mean loss in nats per response token over all rows, without training; NaN without a response token."""
+    return sum_token_losses(model, rows, padding_id, batch_rows).mean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,6 +125,19 @@ def is_same_version(told: dict[str, Any], now: dict[str, Any]) -> bool:
     return {**told, "name": ""} == {**now, "name": ""}
 
 
+def list_sources(models: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Rows and Z by source of the released model, the last one; empty where the held-out rows are of one source."""
+    released = list(models.values())[-1] if models else None
+    sources = released.get("sources") if isinstance(released, dict) else None
+    if not isinstance(sources, dict):
+        return {}
+    return {
+        name: {"rows": score.get("rows"), "z": score.get("z")}
+        for name, score in sources.items()
+        if isinstance(score, dict)
+    }
+
+
 def describe_release() -> dict[str, Any]:
     """What the results in the current folder and the history say of the release, as release.json has it."""
     import json
@@ -168,6 +182,7 @@ def describe_release() -> dict[str, Any]:
         "previous": {"name": before.name, "scores": before.scores} if before else None,
         "waivers": approval.waivers,
         "tool_version": verdict.tool_version,
+        **({"sources": sources} if (sources := list_sources(evaluation.models)) else {}),
     }
     plain: dict[str, Any] = json.loads(to_json(described))
     return plain

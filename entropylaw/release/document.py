@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from corpus.artifacts import parse_result, read_json
@@ -35,6 +35,14 @@ class ReleasedModel:
 
 
 @dataclass(frozen=True)
+class ReleasedSource:
+    """Z on the held-out rows of one source, None where no token of them is scored, and how many rows these are."""
+
+    rows: int
+    z: float | None
+
+
+@dataclass(frozen=True)
 class PreviousRelease:
     name: str
     scores: dict[str, float]
@@ -42,7 +50,10 @@ class PreviousRelease:
 
 @dataclass(frozen=True)
 class Release:
-    """A model bound to its data, selection, verdict and scores. ``checks``: as they stood when it was written."""
+    """A model bound to its data, selection, verdict and scores. ``checks``: as they stood when it was written.
+
+    ``sources``: the score `heldout` by source; written only where there are several.
+    """
 
     status: Status
     version: Version
@@ -56,6 +67,7 @@ class Release:
     tool_version: str
     models: dict[str, ReleasedModel]
     checks: tuple[Check, ...]
+    sources: dict[str, ReleasedSource] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 
