@@ -86,7 +86,9 @@ def list_fields(cls: type, prefix: str) -> Iterator[tuple[str, Any, Any]]:
     """Every key of a dataclass with its default and its type; a nested dataclass as itself and by its keys."""
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
-        yield f"{prefix}.{field.name}", field.default, hints[field.name]
+        made = field.default_factory
+        default = field.default if made is dataclasses.MISSING else made()
+        yield f"{prefix}.{field.name}", default, hints[field.name]
         if dataclasses.is_dataclass(hints[field.name]):
             yield from list_fields(hints[field.name], f"{prefix}.{field.name}")
 

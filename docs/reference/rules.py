@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 from docs.reference.constants import escape
 from monitor.rule_params import RuleParams
@@ -48,8 +49,12 @@ def _name_thresholds(rule: Rule) -> str:
     if not rule.thresholds:
         return f"It takes the thresholds of the rules that it combines: {', '.join(rule.combines)}."
     defaults = {key: getattr(RuleParams(), key) for key in rule.thresholds}
+    stops = {
+        key: f", stop from {default.risky:g}" if math.isfinite(default.risky) else ""
+        for key, default in defaults.items()
+    }
     named = [
-        f"[`rules.{key}`](parameters.md#rules) (default: warn from {default.warn:g}, stop from {default.risky:g})"
+        f"[`rules.{key}`](parameters.md#rules) (default: warn from {default.warn:g}{stops[key]})"
         for key, default in defaults.items()
     ]
     return f"How large a change matters: {', and '.join(named)}."
