@@ -564,3 +564,22 @@ def test_a_repository_without_a_commit_has_no_past(tmp_path: Path, monkeypatch: 
 def test_the_help_has_an_example() -> None:
     result = CliRunner().invoke(app, ["backfill", "--help"])
     assert result.exit_code == 0 and "Example: entropylaw backfill --dry-run" in result.stdout
+
+
+def test_a_past_version_that_holds_a_benchmark_of_today_is_no_reference(before: Path, chats: Rows) -> None:
+    said_again = [to_row(record) for record, _ in chats[240:270]]
+    for row in said_again:
+        for message in row["messages"]:
+            message["content"] = message["content"].upper()
+    write_rows(before / "data" / "benchmark.jsonl", said_again)
+    set_params(before, {"contamination": {"sets": ["data/benchmark.jsonl"]}})
+    versions = by_name(call(before, "backfill", "--json"))
+    assert versions["v1.0"]["outcome"] == "recorded" and versions["v2.9"]["outcome"] == "left out"
+    assert "rows of data/benchmark.jsonl" in versions["v2.9"]["reason"]
+
+
+def test_a_benchmark_that_cannot_be_read_is_said_before_the_first_version(before: Path) -> None:
+    set_params(before, {"contamination": {"sets": ["data/none.jsonl"]}})
+    done = call(before, "backfill")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, "entropylaw: data/none.jsonl: no such file")
+    assert not list((before / "history").glob("*.json"))
