@@ -14,7 +14,6 @@ from test_assess import judge as judge_version
 
 from benchmarks.corpora import Part, read_part
 from benchmarks.pools import Pool, split_chat_logs, split_mixture
-from benchmarks.updates import honest_updates
 from corpus.errors import ParamsError
 from corpus.params import parse_section
 from corpus.records import HashedRecord, Record, canonical_text, content_hash
@@ -27,6 +26,7 @@ from monitor.measures.compression import OTHER_SOURCES
 from monitor.measures.evidence import Evidence
 from monitor.measures.mixture import compare_mixtures, list_shifts
 from monitor.measures.row_sources import count_sources
+from monitor.power.updates import honest_updates
 from monitor.rule_params import RuleParams, WarningThreshold
 from monitor.rules import mixture
 from monitor.rules.parent_comparison import ParentComparison
@@ -55,7 +55,7 @@ def judge(
     draft = mixture.RULE.ask(RuleInput(comparison, CALIBRATION, fit_entropy_law([]), rules))
     if draft.result.p_value is None:
         return draft.result
-    assert draft.finding and draft.blame is None
+    assert draft.happened and draft.blame is None
     return draft.decide(min(1.0, TESTS * draft.result.p_value), TESTS, rules)
 
 

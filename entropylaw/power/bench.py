@@ -16,6 +16,7 @@ from corpus.stored_rows import ChosenRows, StoredRows, store_rows
 from entropylaw import __version__
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository import layout
+from entropylaw.repository.evaluation_sets import LeakSearch, list_sets
 from entropylaw.repository.setting import Setting
 from monitor.accept import accept_version
 from monitor.assess import judge_evidence
@@ -76,6 +77,9 @@ class PowerBench:
     def __init__(self, setting: Setting, options: BenchOptions, pools: Mapping[str, Pool] | None = None) -> None:
         self._setting, self._options = setting, options
         self.pools = pools or {dataset: split_version(dataset, options) for dataset in setting.datasets}
+        self._leaks = LeakSearch(list_sets(layout.HELDOUT))
+        # A set that cannot be read is no fault of any trial.
+        self._leaks.read()
         self._base: ProbedModel | None = None
         self._parents: dict[str, Evidence] = {}
         self._history: tuple[HistoryEntry, ...] = ()
@@ -141,6 +145,7 @@ class PowerBench:
         configuration = self._setting.configuration
         stored = store_rows(self._keep_usable(dataset, records), f"{dataset} of a trial")
         measured = measure_dataset(dataset, stored, configuration.compression, configuration.consistency)
+        measured = replace(measured, leaks=self._leaks.find(stored))
         with explain_probe_memory("power", configuration.probe):
             self._base = self._base or load_probed_model(layout.BASE_MODEL)
             return probe_dataset(measured, self._base, configuration.probe)

@@ -48,7 +48,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{numbers}. What is trained on cannot be evaluated with.{accepted}",
         negligible=f"{numbers}. These are too few to matter.{accepted}",
         passing=f"{numbers}. That is no more than usual.{accepted}",
-        finding=f"{count} {said}",
+        happened=f"{count} {said}",
         blame=lambda rows: RowScores(found.shares, "share of a held-out row"),
     )
 

@@ -57,7 +57,7 @@ def draft(case: RuleInput) -> Draft:
         alarm=f"{moved}. {size}.{usual}",
         negligible=f"{size}, too few to matter.{usual}",
         passing=f"{size}, which may be chance.{usual}",
-        finding=moved,
+        happened=moved,
         worst="warn",
     )
 
