@@ -83,6 +83,7 @@ def test_few_rows_that_hold_most_of_a_small_set_matter() -> None:
     assert p_value < 1e-6 and effect == pytest.approx(12 / 15)
 
 
+@pytest.mark.slow
 def test_the_p_value_is_that_of_draws_without_replacement_the_larger_of_two() -> None:
     rng = np.random.default_rng(4)
 
