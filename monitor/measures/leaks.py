@@ -9,7 +9,8 @@ counts how common the runs are; the second one reads the few that may leak again
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -44,6 +45,8 @@ NEAR_COSINE = 0.95
 ANSWER_EVIDENCE = 4.0
 # As many of a question alone: some ten words.
 QUESTION_EVIDENCE = 8.0
+# So many rows that may leak are judged at once: looking up and embedding many texts takes a fraction of the time.
+BATCH_ROWS = 256
 
 Finding = Literal["leaked", "asked", ""]
 
@@ -128,14 +131,17 @@ def find_leaks(
     leaked: list[LeakedRow] = []
     hits: list[int] = []
     asked: list[int] = []
-    for (record, row_hash), set_rows in read_again(rows, candidates):
-        finding, set_row, share = _judge(record, set_rows, index, candidates.weights, texts)
-        if finding == "asked":
-            asked.append(set_row)
-        elif finding == "leaked":
-            found = index.rows[set_row]
-            hits.append(set_row)
-            leaked.append(LeakedRow(record.row, row_hash, index.sets[found.set], found.number, round(share, 4)))
+    again = read_again(rows, candidates)
+    while batch := list(islice(again, BATCH_ROWS)):
+        for ((record, row_hash), _), (finding, set_row, share) in zip(
+            batch, _judge(batch, index, candidates.weights, texts), strict=True
+        ):
+            if finding == "asked":
+                asked.append(set_row)
+            elif finding == "leaked":
+                found = index.rows[set_row]
+                hits.append(set_row)
+                leaked.append(LeakedRow(record.row, row_hash, index.sets[found.set], found.number, round(share, 4)))
     # A question that more rows answer otherwise is one that people ask, whoever gave the short answer.
     with_answer, without = Counter(hits), Counter(asked)
     usual = {i for i, count in with_answer.items() if index.rows[i].short_answer and without[i] >= count}
@@ -156,31 +162,42 @@ def find_leaks(
 
 
 def _judge(
-    record: Record,
-    set_rows: Sequence[int],
+    batch: Sequence[tuple[HashedRecord, Sequence[int]]],
     index: LeakIndex,
     weights: NDArray[np.float64],
     texts: Mapping[int, str],
-) -> tuple[Finding, int, float]:
-    """The gravest finding on a row: the set row that it is about, and how much of it the row has."""
-    gravest: tuple[Finding, int, float] = ("", -1, 0.0)
-    for set_row in set_rows:
-        match = _match(record, index, set_row, weights)
-        if needs_cosine(match):
-            match = match._replace(cosine=_compare_texts(record, texts[set_row]))
+) -> Iterator[tuple[Finding, int, float]]:
+    """For each row the gravest finding, the set row that it is about, and how much of it the row has."""
+    owner, run = look_up([record for (record, _), _ in batch], index)
+    ends = np.searchsorted(owner, np.arange(len(batch) + 1))
+    matches = [
+        (place, set_row, _match(record, run[ends[place] : ends[place + 1]], index, set_row, weights))
+        for place, ((record, _), set_rows) in enumerate(batch)
+        for set_row in set_rows
+    ]
+    near = [i for i, (_, _, match) in enumerate(matches) if needs_cosine(match)]
+    pairs = [(batch[matches[i][0]][0].record, texts[matches[i][1]]) for i in near]
+    for i, cosine in zip(near, _compare_texts(pairs), strict=True):
+        place, set_row, match = matches[i]
+        matches[i] = place, set_row, match._replace(cosine=cosine)
+    gravest: list[tuple[Finding, int, float]] = [("", -1, 0.0)] * len(batch)
+    for place, set_row, match in matches:
         finding = decide(match)
-        if finding == "leaked":
-            return finding, set_row, match.share
-        if finding:
-            gravest = finding, set_row, match.share
-    return gravest
+        if finding and gravest[place][0] != "leaked":
+            gravest[place] = finding, set_row, match.share
+    yield from gravest
 
 
-def _match(record: Record, index: LeakIndex, set_row: int, weights: NDArray[np.float64]) -> Match:
-    _, has = look_up([record], index)
+def _match(
+    record: Record, has: NDArray[np.int64], index: LeakIndex, set_row: int, weights: NDArray[np.float64]
+) -> Match:
+    """What a row has of a set row. ``has``: the runs of the index that stand in the row."""
     sides = index.sides[2 * set_row + QUESTION], index.sides[2 * set_row + ANSWER]
     found = [float(weights[side[np.isin(side, has)]].sum()) for side in sides]
     whole = [float(weights[side].sum()) for side in sides]
+    match = Match((found[0], whole[0]), (found[1], whole[1]), len(sides[1]), covered=0.0)
+    if match.answer_runs >= MIN_ANSWER_RUNS:  # the answer tells
+        return match
     asked = [message.text.lower() for message in list_said(record) if message.role != "assistant"]
     own = sort_once(hash_runs(asked)[0]) if asked else np.empty(0, dtype=np.uint64)
     ours = index.runs[np.concatenate(sides)]
@@ -189,7 +206,7 @@ def _match(record: Record, index: LeakIndex, set_row: int, weights: NDArray[np.f
     if short:
         answered = " ".join(message.text for message in list_said(record) if message.role == "assistant")
         says = f" {short} " in f" {normalise_text(answered)} "
-    return Match((found[0], whole[0]), (found[1], whole[1]), len(sides[1]), covered, says)
+    return match._replace(covered=covered, says_answer=says)
 
 
 def _read_set_texts(sets: Sequence[EvaluationSet], index: LeakIndex, wanted: NDArray[np.int64]) -> dict[int, str]:
@@ -204,10 +221,13 @@ def _read_set_texts(sets: Sequence[EvaluationSet], index: LeakIndex, wanted: NDA
     return texts
 
 
-def _compare_texts(record: Record, text: str) -> float:
-    """The cosine of the static embeddings of a row and of a row of a set."""
+def _compare_texts(pairs: Sequence[tuple[Record, str]]) -> list[float]:
+    """The cosines of the static embeddings of rows and of rows of a set."""
+    if not pairs:
+        return []
     from corpus.embeddings import embed_texts, load_embedder
 
-    own = "\n".join(message.text for message in list_said(record))
-    vectors = embed_texts(load_embedder(), [own, text]).astype(np.float64)
-    return float(vectors[0] @ vectors[1])
+    own = ["\n".join(message.text for message in list_said(record)) for record, _ in pairs]
+    vectors = embed_texts(load_embedder(), own + [text for _, text in pairs]).astype(np.float64)
+    cosines: list[float] = np.einsum("ij,ij->i", vectors[: len(pairs)], vectors[len(pairs) :]).tolist()
+    return cosines
