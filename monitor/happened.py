@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.rules.apply import AppliedRule
+from monitor.rules.rank_shift import LEAST_P
 from monitor.verdict import DatasetChanges, FlaggedRow, Status
 
-# Of rules that say the same of a version, the one that says it best comes first: what is gone or reversed, what must
-# not be there, what stands in the rows, what they repeat, what they are like to a model. Rules that are not here say
-# nothing in one clause.
-BEST_FIRST = (
-    *("coverage", "flipped", "leak", "damage", "edits", "copies", "agreement", "loss", "redundancy", "level", "margin"),
-    *("novelty", "mixture", "phrases", "style"),
+# Rules that say something of a version in one clause, by what they speak of: rows that are gone or reversed; what
+# stands in rows, or is said again; what rows are like to a model; rows that are only different. What is easier to
+# picture comes first, and of one kind the rule that is surest.
+KINDS = (
+    ("coverage", "flipped", "leak"),
+    ("damage", "edits", "copies"),
+    ("agreement", "loss", "redundancy", "level", "margin"),
+    ("novelty", "mixture", "phrases", "style"),
 )
 # A source is named if it has this share of the rows that are named.
 MOST = 0.8
@@ -32,14 +35,17 @@ def tell_what_happened(
     """
     if status not in ("warn", "risky"):
         return ""
-    telling = [
-        rule
-        for rule in applied
-        if rule.result.status == status and rule.draft.happened and rule.result.id in BEST_FIRST
-    ]
-    if not telling:
+    telling = [rule for rule in applied if rule.result.status == status and rule.draft.happened]
+    best = next(
+        (
+            min(of_kind, key=lambda rule: (max(rule.result.p_value or 0.0, LEAST_P), kind.index(rule.result.id)))
+            for kind in KINDS
+            if (of_kind := [rule for rule in telling if rule.result.id in kind])
+        ),
+        None,
+    )
+    if best is None:
         return ""
-    best = min(telling, key=lambda rule: BEST_FIRST.index(rule.result.id))
     key = best.result.id, best.result.dataset
     sources = Counter(row.source for row in rows if (row.rule, row.dataset) == key)
     source, count = sources.most_common(1)[0] if sources else ("", 0)
