@@ -79,10 +79,8 @@ class Bench:
                 matched = past.match(part.rows.evidence.records, part.rows.split)
                 self._before[dataset] = {int(numbers[row]): was for row, was in matched.items()}
 
-    def has_past(self, dataset: str) -> bool:
-        return self._past.get(dataset) is not None
-
     def past(self, dataset: str) -> PastRows | None:
+        """The parent's rows of a dataset, where they are here."""
         return self._past.get(dataset)
 
     def row_before(self, dataset: str, number: int) -> HashedRecord | None:

@@ -16,9 +16,10 @@ from entropylaw.repository import layout
 from entropylaw.terminal import print_result, show_stages
 
 if TYPE_CHECKING:
+    from corpus.files import Source
     from entropylaw.repair.bench import Bench
     from entropylaw.repository.setting import Setting
-    from monitor.repair.search import Repair, SuspectedRow
+    from monitor.repair.search import Repair
     from reports.repair import RowChange
 
 PAST = "parent's rows"
@@ -93,48 +94,35 @@ def require_current(measured: str, judged: str) -> None:
 
 def describe_changes(found: Repair, bench: Bench, setting: Setting) -> Iterator[RowChange]:
     """What is done to each row, with the rows as they stand in the data and in the parent's."""
-    from corpus.files import find_row, number_files
-    from corpus.files.changing import read_stored, show_stored
     from reports.repair import RowChange
 
-    for dataset in setting.datasets:
+    limit = setting.prepare.max_row_bytes
+    for dataset, source in setting.datasets.items():
         suspected = [row for row in found.rows if row.dataset == dataset]
         if not suspected:
             continue
-        source = setting.datasets[dataset]
         require_files(source)
-        files = number_files(source)
-        places = [find_row(files, row.row) for row in suspected]
-        wanted: dict[str, list[int]] = {}
-        for file, line in places:
-            wanted.setdefault(file, []).append(line)
-        limit = setting.prepare.max_row_bytes
-        stored = {file: read_stored(Path(file), lines, limit) for file, lines in wanted.items()}
-        before = read_past(suspected, bench, setting)
-        for row, (file, line) in zip(suspected, places, strict=True):
-            past = before.get(row.row)
-            yield RowChange(row, file, line, show_stored(stored[file][line]), None if past is None else past)
+        here = read_places(source, [row.row for row in suspected], limit)
+        before = {row.row: was.record.row for row in suspected if (was := bench.row_before(dataset, row.row))}
+        past = bench.past(dataset)
+        there = read_places(past.source, list(before.values()), limit) if past is not None and before else {}
+        for row in suspected:
+            file, line, text = here[row.row]
+            yield RowChange(row, file, line, text, there[before[row.row]][2] if row.row in before else None)
 
 
-def read_past(suspected: Sequence[SuspectedRow], bench: Bench, setting: Setting) -> dict[int, str]:
-    """The rows that are put back, as one line of text each, by the number of the row that each takes the place of."""
+def read_places(source: Source, numbers: Sequence[int], max_row_bytes: int) -> dict[int, tuple[str, int, str]]:
+    """Where rows stand, by their numbers in a dataset: the file, the line in it, and the row as one line of text."""
     from corpus.files import find_row, number_files
     from corpus.files.changing import read_stored, show_stored
 
-    dataset = suspected[0].dataset
-    past = bench.past(dataset)
-    if past is None:
-        return {}
-    was = {
-        row.row: before.record.row for row in suspected if (before := bench.row_before(dataset, row.row)) is not None
-    }
-    files = number_files(past.source)
-    places = {row: find_row(files, number) for row, number in was.items()}
+    files = number_files(source)
+    places = {number: find_row(files, number) for number in numbers}
     wanted: dict[str, list[int]] = {}
     for file, line in places.values():
         wanted.setdefault(file, []).append(line)
-    stored = {file: read_stored(Path(file), lines, setting.prepare.max_row_bytes) for file, lines in wanted.items()}
-    return {row: show_stored(stored[file][line]) for row, (file, line) in places.items()}
+    stored = {file: read_stored(Path(file), lines, max_row_bytes) for file, lines in wanted.items()}
+    return {number: (file, line, show_stored(stored[file][line])) for number, (file, line) in places.items()}
 
 
 def require_files(source: Path) -> None:
