@@ -78,7 +78,7 @@ def _rule_table(rules: Sequence[RuleView], brief: bool = False) -> str:
     for rule in rules:
         result = f"{rule.words.icon} {rule.words.word}" + (", waived" if rule.waiver else "")
         start = [result, rule.title, escape_markdown(rule.dataset)]
-        numbers = [format_number(rule.statistic), format_number(rule.threshold)]
+        numbers = [format_number(rule.statistic), rule.limit]
         test = [] if brief else [escape_markdown(rule.unit) or MISSING, format_p_value(rule.p_value)]
         rows.append([*start, *numbers, *test, escape_markdown(rule.reason)])
     if brief:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from monitor.rules.registry import find_rule
 from monitor.verdict import FlaggedRow, RuleResult, RuleStatus, Verdict
 from monitor.waivers import Waiver, waiver_problems
-from reports.numbers import finite, format_signs
+from reports.numbers import finite, format_number, format_signs
 from reports.words import ALARMS, RULE_ORDER, WORDS, Words
 
 # Rows listed for each rule on a page; results/verdict.json lists every row.
 ROWS_PER_RULE = 20
+# Of what is measured in these units less is worse, so the limit is a floor; of all else it is a ceiling.
+FLOOR_UNITS = ("cosine", "of the kept pairs' margin", "Z")
 # Rows listed in a terminal, a comment or an annotation, where a reader has ten seconds.
 FIRST_ROWS = 5
 
@@ -54,6 +56,13 @@ class RuleView:
     waiver: WaiverView | None
     rows: tuple[FlaggedRow, ...]
     rows_total: int
+
+    @property
+    def limit(self) -> str:
+        """The limit, and whether what is measured may be at most or must be at least so much."""
+        if self.threshold is None:
+            return format_number(None)
+        return f"{'≥' if self.unit in FLOOR_UNITS else '≤'} {format_number(self.threshold)}"
 
     @property
     def first_rows(self) -> tuple[FlaggedRow, ...]:

@@ -52,12 +52,12 @@ def _list_checks(rules: Sequence[RuleView]) -> list[str]:
     if not rules:
         return []
     alarms = [rule for rule in rules if rule.status in ALARMS]
-    columns = ("measured", "limit", "p") if alarms else ()
-    lines = [(f"{'CHECKS':<48}" + "".join(f"{column:>9}" for column in columns)).rstrip()]
+    columns = f"{'measured':>9}{'limit':>11}{'p':>9}" if alarms else ""
+    lines = [f"{'CHECKS':<48}{columns}".rstrip()]
     for rule in alarms:
         line = f"  {rule.words.icon} {rule.words.word:<12} {rule.title:<17} {_fit(rule.dataset, 12)} "
         if rule.statistic is not None:
-            line += f"{format_number(rule.statistic):>9}{format_number(rule.threshold):>9}"
+            line += f"{format_number(rule.statistic):>9}{rule.limit:>11}"
             line += f"{format_p_value(rule.p_value):>9}"
         lines.append(line.rstrip())
         lines += wrap(rule.reason, first="      ", rest="      ")

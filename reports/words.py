@@ -63,6 +63,7 @@ LEGEND = (
     "R: raw bytes / compressed bytes, 32 KiB back; long R: 128 MiB back",
     "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",
     "rows: the usable ones; results/DATASET/prepare.json lists the others",
+    "row numbers: from 1 in the input file; of JSON lines, its line numbers",
 )
 # The same for the rows that a check compares: they are fewer than the rows that were added.
 COMPARED = "rows compared: the added ones that were read and have kept rows like them"
