@@ -85,6 +85,7 @@ def read_data(folder: Path, name: str = "data/sft.jsonl") -> list[dict[str, Any]
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_nothing_changes_unless_it_is_asked_for(stopped: Path) -> None:
     before = (stopped / "data/sft.jsonl").read_bytes()
     done = call(stopped, "repair")
@@ -112,6 +113,7 @@ def test_edited_rows_are_put_back_new_ones_dropped_and_the_version_passes(stoppe
     assert measure(stopped)["status"] in ("pass", "warn")
 
 
+@pytest.mark.long
 def test_a_copy_leaves_the_data_alone_and_json_says_it_all(stopped: Path) -> None:
     before = (stopped / "data/sft.jsonl").read_bytes()
     done = call(stopped, "repair", "--out", "elsewhere/repaired.jsonl", "--json")
@@ -123,6 +125,7 @@ def test_a_copy_leaves_the_data_alone_and_json_says_it_all(stopped: Path) -> Non
     assert 0 < dropped <= len(found["rows"])
 
 
+@pytest.mark.long
 def test_where_every_row_was_damaged_the_commit_is_undone(accepted: Path, chats: Rows, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(accepted, tmp_path / "team"))
     old = [to_row(record) for record, _ in chats[:ROWS]]
