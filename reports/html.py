@@ -13,7 +13,7 @@ from reports.numbers import format_change, format_count, format_number, format_p
 from reports.power import NAMED, OTHERS_HEAD, TITLE, TOTALS_HEAD
 from reports.report_data import ReportData
 from reports.rule_view import count_statuses
-from reports.words import ALARMS, MEASURES
+from reports.words import ALARMS, MEASURES, SIDE_BY_SIDE, SIDE_BY_SIDE_COMMAND
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,6 +48,8 @@ def render_html(data: ReportData, figures: Figures) -> str:
         group_words=GROUP_WORDS,
         measures=MEASURES,
         line_legend=LINE_LEGEND,
+        side_by_side=SIDE_BY_SIDE,
+        side_by_side_command=SIDE_BY_SIDE_COMMAND,
         power_title=TITLE,
         power_named=NAMED,
         power_others=OTHERS_HEAD,

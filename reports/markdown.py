@@ -14,7 +14,7 @@ from reports.numbers import MISSING, format_change, format_count, format_number,
 from reports.power import list_power
 from reports.report_data import ReportData
 from reports.rule_view import RuleView, count_statuses
-from reports.words import ALARMS, MEASURES, NOTES
+from reports.words import ALARMS, MEASURES, NOTES, SIDE_BY_SIDE, SIDE_BY_SIDE_COMMAND
 
 # A CI job finds its earlier comment by this line, to replace it.
 COMMENT_MARKER = "<!-- entropylaw-check -->"
@@ -40,7 +40,9 @@ def render_markdown_report(data: ReportData) -> str:
     blocks += ["## What changed"]
     for dataset in data.datasets:
         blocks += [f"### {escape_markdown(dataset.name)}", *_measures(dataset, data), *list_changed_rows(dataset)]
-    blocks += ["## Rows to look at", *(_rows(data.rules, data.excerpts) or ["No rows were singled out."])]
+    rows = _rows(data.rules, data.excerpts)
+    side_by_side = f"{SIDE_BY_SIDE} `{SIDE_BY_SIDE_COMMAND}`"
+    blocks += ["## Rows to look at", *([side_by_side, *rows] if rows else ["No rows were singled out."])]
     blocks += ["## Entropy law", escape_markdown(data.law.sentence), *_law(data)]
     blocks += list_training(data.training)
     blocks += list_power(data.power)

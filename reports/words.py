@@ -67,6 +67,9 @@ LEGEND = (
 )
 # The same for the rows that a check compares: they are fewer than the rows that were added.
 COMPARED = "rows compared: the added ones that were read and have kept rows like them"
+# Above the rows that a verdict names. The commit before is a guess that is nearly always right.
+SIDE_BY_SIDE = "Beside the version before, with their texts and, of copies, their twins:"
+SIDE_BY_SIDE_COMMAND = "entropylaw diff HEAD~1 --rule all --text"
 
 # L of preferences is the loss that KTO trains on.
 KTO_LOSS = Measure("l", "L", "mean probe loss, KTO", "0.5 before training; higher: chosen and rejected differ less")
