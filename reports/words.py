@@ -55,10 +55,10 @@ MEASURES: tuple[Measure, ...] = (
     Measure("c", "C", "mean cosine of prompt and answer", "lower: answers fit their prompts less"),
 )
 
-# Below a table of numbers in a terminal: what the columns are, with units, and why counts of rows differ.
 # Above the notes on what a branch changed beside its data.
 NOTES = "Changed beside the data"
 
+# Below a table of numbers in a terminal: what the columns are, with units, and why counts of rows differ.
 LEGEND = (
     "R: raw bytes / compressed bytes, 32 KiB back; long R: 128 MiB back",
     "L: loss, nats per token (preferences: KTO's); C: cosine of prompt and answer",
