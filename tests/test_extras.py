@@ -21,8 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 OURS = {"corpus", "selection", "training", "monitor", "reports", "entropylaw"}
 # Distributions whose module has another name.
 MODULES = {"detect-secrets": "detect_secrets", "ruamel.yaml": "ruamel", "scikit-learn": "sklearn"}
-# Brought by typer, dvc and datasets.
-BROUGHT = {"click", "dvc_data", "huggingface_hub"}
+# Brought by typer, dvc, datasets and jinja2.
+BROUGHT = {"click", "dvc_data", "huggingface_hub", "markupsafe"}
 
 
 def modules(requirements: list[str]) -> set[str]:

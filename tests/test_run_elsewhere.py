@@ -27,7 +27,7 @@ EVALUATE = ("evaluate", "no rows.jsonl", "--model", "models/sft")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "queue.py").write_text(QUEUE)
+    (tmp_path / "cluster.py").write_text(QUEUE)
     return tmp_path
 
 
@@ -45,13 +45,13 @@ def run(folder: Path, command: str | None, stages: tuple[str, ...], *words: str)
 def test_the_program_gets_the_command_line_and_its_exit_code_is_the_stages(folder: Path) -> None:
     here = run(folder, None, ("evaluate",), *EVALUATE)
     assert here.returncode == 2 and not (folder / "queued.json").exists()
-    there = run(folder, f"{sys.executable} queue.py {{command}}", ("evaluate",), *EVALUATE)
+    there = run(folder, f"{sys.executable} cluster.py {{command}}", ("evaluate",), *EVALUATE)
     assert (there.returncode, there.stdout, there.stderr) == (2, here.stdout, here.stderr)
     assert json.loads((folder / "queued.json").read_text()) == [str(folder), "entropylaw", "--here", *EVALUATE]
 
 
 def test_other_stages_run_where_they_are(folder: Path) -> None:
-    command = f"{sys.executable} queue.py {{command}}"
+    command = f"{sys.executable} cluster.py {{command}}"
     assert run(folder, command, ("sft", "kto"), *EVALUATE).returncode == 2
     assert run(folder, command, ("evaluate",), "--here", *EVALUATE).returncode == 2
     assert not (folder / "queued.json").exists()
