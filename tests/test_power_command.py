@@ -17,7 +17,7 @@ from entropylaw.repository.results import load_evidence, load_verdict
 from monitor.accept import accept_version
 from monitor.history import write_entry
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 Rows = list[HashedRecord]
 ROWS = 300
@@ -76,7 +76,6 @@ def test_an_accident_is_stopped_and_a_shuffle_passes_and_no_data_is_touched(copy
     assert {path: path.read_bytes() for path in (copy / "data").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.long
 def test_several_processes_find_the_same_and_nothing_is_run_twice(copy: Path, team: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(team, tmp_path / "other"))
     assert run(copy, *KINDS, "--workers", "1") == run(other, *KINDS, "--workers", "2")
@@ -95,7 +94,6 @@ def test_several_processes_find_the_same_and_nothing_is_run_twice(copy: Path, te
     assert answers(run(copy, *KINDS))["template tokens"] == "risky"
 
 
-@pytest.mark.long
 def test_other_rules_are_another_gate(copy: Path) -> None:
     run(copy, *KINDS, "--workers", "1")
     set_params(copy, {"rules": {"false_alarm_rate": 0.06}})
@@ -116,7 +114,6 @@ def test_the_reports_show_it_as_long_as_it_is_about_this_gate(copy: Path) -> Non
     assert [(copy / name).read_bytes() for name in ("results/report.html", "results/report.md")] == without
 
 
-@pytest.mark.long
 def test_pairs_are_damaged_beside_conversations_that_stay_as_they_are(copy: Path, chats: Rows) -> None:
     pairs = []
     for (one, _), (other, _) in zip(chats[:ROWS], chats[ROWS : 2 * ROWS], strict=True):

@@ -12,7 +12,7 @@ from corpus.files import write_rows
 from corpus.records import HashedRecord
 from entropylaw.init.pipeline import render_pipeline
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 Rows = list[HashedRecord]
 # The stages up to the verdict, as commands.
@@ -85,7 +85,6 @@ def read_data(folder: Path, name: str = "data/sft.jsonl") -> list[dict[str, Any]
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
-@pytest.mark.long
 def test_nothing_changes_unless_it_is_asked_for(stopped: Path) -> None:
     before = (stopped / "data/sft.jsonl").read_bytes()
     done = call(stopped, "repair")
@@ -113,7 +112,6 @@ def test_edited_rows_are_put_back_new_ones_dropped_and_the_version_passes(stoppe
     assert measure(stopped)["status"] in ("pass", "warn")
 
 
-@pytest.mark.long
 def test_a_copy_leaves_the_data_alone_and_json_says_it_all(stopped: Path) -> None:
     before = (stopped / "data/sft.jsonl").read_bytes()
     done = call(stopped, "repair", "--out", "elsewhere/repaired.jsonl", "--json")
@@ -125,7 +123,6 @@ def test_a_copy_leaves_the_data_alone_and_json_says_it_all(stopped: Path) -> Non
     assert 0 < dropped <= len(found["rows"])
 
 
-@pytest.mark.long
 def test_where_every_row_was_damaged_the_commit_is_undone(accepted: Path, chats: Rows, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(accepted, tmp_path / "team"))
     old = [to_row(record) for record, _ in chats[:ROWS]]
