@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports.escaping import escape_invisible
 from reports.figures import Figures
@@ -15,22 +15,15 @@ from reports.report_data import ReportData
 from reports.rule_view import count_statuses
 from reports.words import ALARMS, MEASURES, SIDE_BY_SIDE, SIDE_BY_SIDE_COMMAND
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_html(data: ReportData, figures: Figures) -> str:
     """The whole report as one page. Data appears in it as text only, with invisible characters as escapes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=show_value,
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = make_environment()
     environment.filters |= {
         "change": format_change,
         "count": format_count,
@@ -54,6 +47,21 @@ def render_html(data: ReportData, figures: Figures) -> str:
         power_named=NAMED,
         power_others=OTHERS_HEAD,
         power_totals=TOTALS_HEAD,
+    )
+
+
+def make_environment() -> Environment:
+    """Where pages are made of templates: what is data is escaped, and a name that is not there is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=show_value,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitor.row_diff import CHANGE_KINDS
 from reports.escaping import escape_text
-from reports.html import TEMPLATES, show_value
+from reports.html import make_environment
 from reports.numbers import format_count
 from reports.row_diff.changed_rows import KIND_WORDS, NUMBERED_FROM, ChangedRow, DiffView, group_kinds
 from reports.row_diff.marked_words import shorten
@@ -23,17 +23,7 @@ MAX_TEXT = 4000
 
 def render_html_diff(view: DiffView, rows: Iterable[ChangedRow]) -> str:
     """The page. All ``rows`` are held at once, so there should not be too many for a browser either."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=show_value,
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = make_environment()
     environment.filters |= {"count": format_count, "marked": _mark}
     return environment.get_template("diff.html.j2").render(
         view=view,
