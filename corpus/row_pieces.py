@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from corpus.errors import PreparedRowsError
-from corpus.prepared_rows import MAKE_IT, PreparedRow, explain_bad_row
+from corpus.prepared_rows import MAKE_IT, LightRow, PreparedRow, explain_bad_row
 from corpus.records import HashedRecord
 from corpus.stored_rows import StoredRows
 
@@ -34,14 +34,16 @@ class RowPiece(NamedTuple):
     name: str = ""
 
     def read(self) -> list[HashedRecord]:
-        """The records. Raises PreparedRowsError where the lines are not what ``prepare_file`` wrote."""
+        """The records, for those who only read the texts of their messages: see `LightRow`.
+
+        Raises PreparedRowsError where the lines are not what ``prepare_file`` wrote.
+        """
         if not isinstance(self.content, bytes):
             return list(self.content)
-        decoder = msgspec.json.Decoder(PreparedRow)
         try:
-            found = decoder.decode_lines(self.content)
+            found = msgspec.json.Decoder(LightRow).decode_lines(self.content)
         except (ValueError, RecursionError):
-            self._explain(decoder)
+            self._explain(msgspec.json.Decoder(PreparedRow))
             raise
         if len(found) != len(self.rows):
             raise PreparedRowsError(self.name, f"changed while it was read; {MAKE_IT}")

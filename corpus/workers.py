@@ -146,7 +146,8 @@ class _Processes(_Threads):
         # Not fork: the parent may run threads of numpy or pyarrow, which a forked child inherits half-alive.
         self._context = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
-        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        # The processes that wait for a task, each with the job that it had last.
+        self._idle: queue.SimpleQueue[tuple[Connection, object]] = queue.SimpleQueue()
 
     def begin(self, job: Callable[[Task], Answer], task: Task) -> Callable[[], Answer]:
         if len(self._processes) < self.count:
@@ -156,20 +157,24 @@ class _Processes(_Threads):
                 process.start()
             theirs.close()
             self._processes.append(process)
-            self._idle.put(ours)
+            self._idle.put((ours, None))
         return self._executor.submit(self._ask, job, task).result
 
     def _ask(self, job: Callable[[Task], Answer], task: Task) -> Answer:
-        connection = self._idle.get()
+        connection, last = self._idle.get()
+        known: object = None
         try:
-            connection.send((job, task))
+            # A job may hold an index of many megabytes, so it travels once.
+            connection.send((None if job is last else job, task))
             answer: Answer | BaseException = connection.recv()
+            # Behind an error nobody knows whether the process has the job.
+            known = None if isinstance(answer, BaseException) else job
         except (EOFError, OSError):
             raise EntropylawError(
                 "a worker process was stopped from outside, most often because memory ran out; use fewer workers"
             ) from None
         finally:
-            self._idle.put(connection)
+            self._idle.put((connection, known))
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -186,13 +191,15 @@ class _Processes(_Threads):
 def _serve(connection: Connection) -> None:
     """Do task after task until the other end closes its pipe."""
     leave_interrupts_to_parent()
+    last: Callable[[Any], object] = id  # a job comes with the first task
     with contextlib.suppress(EOFError, OSError):  # OSError: it died in the middle of a task
         while True:
             packed = connection.recv_bytes()
             answer: object
             try:
                 job, task = pickle.loads(packed)  # nosec B301 # of the process that started this one, and no file
-                answer = job(task)
+                last = last if job is None else job
+                answer = last(task)
             except Exception as error:
                 answer = error
             connection.send(answer)

@@ -46,9 +46,10 @@ def prepare(
     from corpus.files import describe_left_out, describe_other_shards
     from corpus.prepare import PrepareParams, prepare_file
     from corpus.prepared_pieces import MOST_PROCESSES, is_worth_sharing
+    from corpus.stored_rows import StoredRows
     from corpus.workers import IN_THIS_THREAD, start_workers
     from entropylaw.repository.datasets import KINDS, locate_dataset, reading_for
-    from entropylaw.repository.evaluation_sets import LEAKS, LeakSearch, PreparedFile, list_sets, tell_leaks
+    from entropylaw.repository.evaluation_sets import LEAKS, LeakSearch, list_sets, tell_leaks
 
     if data is None:
         data = locate_dataset(dataset)
@@ -56,12 +57,13 @@ def prepare(
     reading, kind = reading_for(data, dataset), KINDS.get(dataset or "")
     count = count_workers(workers, None if engine is EngineChoice.ray else MOST_PROCESSES)
     starting = start_workers(engine.value, count) if is_worth_sharing(data) else nullcontext(IN_THIS_THREAD)
-    with show_progress("prepare") as progress, starting as started:
-        result = prepare_file(data, out, params, hashes, kind, progress, reading, started)
-    if report:
-        with show_progress(f"prepare: {LEAKS}") as progress:
-            result = replace(result, leaks=LeakSearch(list_sets(held_out)).find(PreparedFile(out), progress))
-        tell_leaks(data, result.leaks)
+    with starting as started:
+        with show_progress("prepare") as progress:
+            result = prepare_file(data, out, params, hashes, kind, progress, reading, started)
+        if report and (search := LeakSearch(list_sets(held_out))).names:
+            with show_progress(f"prepare: {LEAKS}") as progress:
+                result = replace(result, leaks=search.find(StoredRows(out), progress, started))
+            tell_leaks(data, result.leaks)
     note(*filter(None, (describe_other_shards(data), describe_left_out(data))))
     tell_unread(data, result.unread_keys)
     if report:

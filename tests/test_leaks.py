@@ -14,7 +14,10 @@ import pytest
 from benchmarks.corpora import Part, read_part
 from benchmarks.rephrased_rows import REPHRASINGS, list_words, rephrase
 from corpus.leaked_rows import LISTED_LEAKS
+from corpus.prepared_rows import write_row
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record, content_hash
+from corpus.stored_rows import StoredRows
+from corpus.workers import EngineName, start_workers
 from entropylaw.repository.evaluation_sets import to_evaluation_row
 from monitor.measures import leak_candidates
 from monitor.measures.leak_candidates import ASKED_SHARE, CANDIDATE_SHARE, choose_in_numpy, look_up
@@ -234,11 +237,18 @@ def test_sets_of_no_rows_find_nothing() -> None:
     assert (found.rows, found.leaked, found.sets["empty"].rows) == (5, 0, 0)
 
 
-def test_the_rows_of_a_prepared_file_can_be_read_twice(tmp_path: Path) -> None:
-    from corpus.prepared_rows import write_row
-    from entropylaw.repository.evaluation_sets import PreparedFile
-
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_the_report_is_the_same_whoever_reads_the_rows(
+    engine: EngineName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corpus.row_pieces.PIECE_ROWS", 7)
+    monkeypatch.setattr("corpus.row_pieces.PIECE_BYTES", 2**13)
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(write_row(record, row_hash) for record, row_hash in hashed(chats()[:50])), encoding="utf-8")
-    held = [as_set(chats()[:5])]
-    assert find_leaks(PreparedFile(path), held) == find_leaks(hashed(chats()[:50]), held)
+    rows = hashed([*chats()[:80], *chats()[:3]])
+    path.write_text("".join(write_row(record, row_hash) for record, row_hash in rows), encoding="utf-8")
+    held = [as_set(chats()[:5]), as_set(chats()[40:43], "other")]
+    expected = find_leaks(rows, held)
+    assert expected.leaked >= 3
+    with start_workers(engine, 2) as workers:
+        assert find_leaks(StoredRows(path), held, workers=workers) == expected
+        assert find_leaks(rows, held, workers=workers) == expected

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +104,39 @@ def test_nobody_is_started_for_a_single_task_or_stays_after_the_last(engine: Eng
     assert not others()
 
 
+@dataclass(frozen=True)
+class Add:
+    """A job that says where it is packed, which is where it is sent from."""
+
+    number: int
+    log: Path
+
+    def __call__(self, number: int) -> int:
+        if number < 0:
+            raise EntropylawError(f"{number} is negative")
+        return self.number + number
+
+    def __getstate__(self) -> object:
+        with self.log.open("a") as log:
+            log.write(f"{self.number}\n")
+        return self.__dict__
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+
+
+def test_a_job_travels_once_to_each_process_and_tasks_get_the_job_they_were_given(tmp_path: Path) -> None:
+    one, ten = Add(1, tmp_path / "one"), Add(10, tmp_path / "ten")
+    with start_workers("processes", 2) as workers:
+        assert list(workers.map(one, range(20))) == list(range(1, 21))
+        assert len(one.log.read_text().split()) <= 2
+        for job in (ten, one, ten):
+            assert list(workers.map(job, [0, 1, 2])) == [job.number, job.number + 1, job.number + 2]
+        with pytest.raises(EntropylawError, match="-1 is negative"):
+            list(workers.map(ten, [1, -1, 2]))
+        assert list(workers.map(ten, [5, 6])) == [15, 16]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_error_of_a_task_is_raised_here_as_it_is(engine: EngineName) -> None:
     with started(engine, 2) as workers, pytest.raises(EntropylawError, match=r"^3 is odd$"):
@@ -151,13 +184,21 @@ def test_consistency_is_the_same_bytes_whoever_measures_it(stored: StoredRows, e
         assert measure(stored, workers) == measure(stored, one) == measure(list(stored), one)
 
 
+def read_texts(rows: Iterable[HashedRecord]) -> list[object]:
+    return [
+        (row_hash, record.source, record.row, [(role, message.text) for role, message in record.turns()])
+        for record, row_hash in rows
+    ]
+
+
 def test_pieces_hold_every_row_once_and_whole(stored: StoredRows) -> None:
     pieces = list(cut_rows(stored))
     assert len(pieces) > 3 and all(len(piece.content) <= 20_000 for piece in pieces)
-    assert [row for piece in pieces for row in piece.read()] == list(stored)
+    assert read_texts(row for piece in pieces for row in piece.read()) == read_texts(stored)
     assert np.concatenate([piece.rows for piece in pieces]).tolist() == list(range(len(stored)))
     some = np.array([0, 1, 2, 7, 200, 387])
-    assert [row for piece in cut_rows(stored, some) for row in piece.read()] == [stored[i] for i in some.tolist()]
+    chosen = [row for piece in cut_rows(stored, some) for row in piece.read()]
+    assert read_texts(chosen) == read_texts(stored[i] for i in some.tolist())
     assert list(cut_rows(stored, np.empty(0, dtype=np.int64))) == []
 
 

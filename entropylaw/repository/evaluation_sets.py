@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from corpus.params import read_section
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Preference, Record
+from corpus.workers import IN_THIS_THREAD, Workers
 from entropylaw.printing import note
 
 if TYPE_CHECKING:
@@ -41,18 +42,6 @@ class ContaminationParams:
             raise ValueError("sets must name each set once")
 
 
-class PreparedFile(Iterable[HashedRecord]):
-    """The rows of a prepared file, to be read as often as they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __iter__(self) -> Iterator[HashedRecord]:
-        from corpus.prepared_rows import read_prepared
-
-        return read_prepared(self._path)
-
-
 class LeakSearch:
     """Finds near copies of evaluation sets, in one version after another. The sets are read once, when first needed.
 
@@ -69,11 +58,16 @@ class LeakSearch:
             self._sets = read_sets(self.names)
         return self._sets
 
-    def find(self, rows: Iterable[HashedRecord], progress: Progress = ignore_progress) -> LeakReport | None:
-        """The near copies among some rows, which are read twice; None where there are no sets."""
+    def find(
+        self,
+        rows: Sequence[HashedRecord],
+        progress: Progress = ignore_progress,
+        workers: Workers = IN_THIS_THREAD,
+    ) -> LeakReport | None:
+        """The near copies among some rows; None where there are no sets."""
         from monitor.measures.leaks import find_leaks
 
-        return find_leaks(rows, self.read(), progress) if self.names else None
+        return find_leaks(rows, self.read(), progress, workers) if self.names else None
 
 
 def list_sets(held_out: Path | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The first pass over the rows of a version: which of them may be near copies of rows of evaluation sets.
+"""The one pass over the rows of a version: which of them may be near copies of rows of evaluation sets.
 
 It keeps 16 bytes of each row that may leak, and counts how common each run of three words is among all rows.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from corpus.compiled_loops import is_worth_compiling
+from corpus.compiled_loops import announce_share, is_worth_compiling
 from corpus.progress import Progress
 from corpus.records import Conversation, HashedRecord, Message, Record
+from corpus.row_facts import characters_of
+from corpus.row_pieces import RowPiece, cut_rows
+from corpus.workers import Workers
 from monitor.measures.leak_index import LeakIndex, sort_once
 from monitor.measures.near_duplicates import CHUNK_CHARACTERS, hash_runs
 
@@ -41,21 +44,52 @@ class Candidates:
     weights: NDArray[np.float64]
 
 
-def find_candidates(rows: Iterable[HashedRecord], index: LeakIndex, progress: Progress) -> Candidates:
-    """Read all rows once, in portions."""
+class PieceCandidates(NamedTuple):
+    """What one piece says: how many rows it has; the runs of the index that its rows have, ascending, and how many rows
+    have each, shape (runs,); pairs of a row that may leak and a set row, shape (found, 2).
+    """
+
+    rows: int
+    runs: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FindCandidates:
+    """The job to look for rows of a piece that may leak. ``characters``: of all pieces, for compiled loops."""
+
+    index: LeakIndex
+    characters: int
+
+    def __call__(self, piece: RowPiece) -> PieceCandidates:
+        announce_share(self.characters)
+        index, done = self.index, 0
+        common = np.zeros(len(index.runs), dtype=np.int64)
+        found: list[NDArray[np.int64]] = [np.zeros((0, 2), dtype=np.int64)]
+        for portion in _cut(piece.read()):
+            row, run = look_up(portion, index)
+            pairs = sort_once(row * len(index.runs) + run)
+            common += np.bincount(pairs % len(index.runs), minlength=len(common))
+            best = _choose_loops()(row, run, len(portion), index, CANDIDATE_SHARE, ASKED_SHARE)
+            # A pair once, where one set row is the best in both ways.
+            which, way = np.nonzero((best >= 0) & (np.array([True, False]) | (best != best[:, :1])))
+            found.append(np.column_stack([piece.rows[which + done], best[which, way]]))
+            done += len(portion)
+        runs = np.flatnonzero(common)
+        return PieceCandidates(done, runs, common[runs], np.concatenate(found))
+
+
+def find_candidates(rows: Sequence[HashedRecord], index: LeakIndex, progress: Progress, workers: Workers) -> Candidates:
+    """Read all rows once, in pieces that the workers share."""
     common = np.zeros(len(index.runs), dtype=np.int64)
     found: list[NDArray[np.int64]] = [np.zeros((0, 2), dtype=np.int64)]
     done = 0
-    for portion in _cut(rows):
-        row, run = look_up(portion, index)
-        pairs = sort_once(row * len(index.runs) + run)
-        common += np.bincount(pairs % len(index.runs), minlength=len(common))
-        best = _choose_loops()(row, run, len(portion), index, CANDIDATE_SHARE, ASKED_SHARE)
-        # A pair once, where one set row is the best in both ways.
-        which, way = np.nonzero((best >= 0) & (np.array([True, False]) | (best != best[:, :1])))
-        found.append(np.column_stack([which + done, best[which, way]]))
-        done += len(portion)
-        progress(done, None)
+    for piece in workers.map(FindCandidates(index, int(characters_of(rows).sum())), cut_rows(rows)):
+        common[piece.runs] += piece.counts
+        found.append(piece.pairs)
+        done += piece.rows
+        progress(done, len(rows))
     # No row at all, and one alone, still need a logarithm above 0.
     weights = np.log((done + 2) / np.maximum(common, 1)) / np.log(done + 2)
     pairs = np.concatenate(found)
@@ -141,15 +175,8 @@ def _choose_loops() -> Callable[..., NDArray[np.int64]]:
     return choose_in_numpy
 
 
-def read_again(rows: Iterable[HashedRecord], candidates: Candidates) -> Iterator[tuple[HashedRecord, list[int]]]:
+def read_again(rows: Sequence[HashedRecord], candidates: Candidates) -> Iterator[tuple[HashedRecord, list[int]]]:
     """The rows that may leak, with the positions of the set rows that they may be copies of."""
     places, starts = np.unique(candidates.row, return_index=True)
-    set_rows = iter(np.split(candidates.set_row, starts[1:]))
-    wanted = iter(places.tolist())
-    next_place = next(wanted, None)
-    for place, row in enumerate(rows):
-        if next_place is None:
-            return
-        if place == next_place:
-            yield row, next(set_rows).tolist()
-            next_place = next(wanted, None)
+    for place, set_rows in zip(places.tolist(), np.split(candidates.set_row, starts[1:]), strict=False):
+        yield rows[place], set_rows.tolist()

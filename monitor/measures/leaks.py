@@ -1,15 +1,15 @@
-"""Near copies of evaluation sets among the rows of a version, in two passes over its rows and 16 bytes a row.
+"""Near copies of evaluation sets among the rows of a version, in one pass over its rows and 16 bytes a row.
 
 A row leaks when it says again what a row of a set asks and answers: most of the set row's runs of three words stand in
 it, wherever and in whatever order. A run that many rows of the version have, such as a greeting, counts for little: its
-weight is the logarithm of one over its share of the rows, as in tf-idf. The first pass finds the rows that may leak and
-counts how common the runs are; the second one reads the few that may leak again and decides.
+weight is the logarithm of one over its share of the rows, as in tf-idf. The pass finds the rows that may leak and
+counts how common the runs are; the few that may leak are then read again and decided on.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from corpus.leaked_rows import LISTED_LEAKS, LeakedRow, LeakReport, SetLeaks
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Record
 from corpus.row_sides import normalise_text
+from corpus.workers import IN_THIS_THREAD, Workers
 from monitor.measures.leak_candidates import ASKED_SHARE, find_candidates, list_said, look_up, read_again
 from monitor.measures.leak_index import (
     ANSWER,
@@ -106,10 +107,13 @@ def needs_cosine(match: Match) -> bool:
 
 
 def find_leaks(
-    rows: Iterable[HashedRecord], sets: Sequence[EvaluationSet], progress: Progress = ignore_progress
+    rows: Sequence[HashedRecord],
+    sets: Sequence[EvaluationSet],
+    progress: Progress = ignore_progress,
+    workers: Workers = IN_THIS_THREAD,
 ) -> LeakReport:
-    """The rows that are near copies of rows of the ``sets``. ``rows`` are read twice: to the end, and
-    once more as far as the last one that may be such a copy.
+    """The rows that are near copies of rows of the ``sets``. The ``workers`` share the pass over all ``rows``; the
+    report is the same whoever they are.
 
     >>> from corpus.records import Conversation, Message
     >>> from monitor.measures.leak_index import EvaluationRow
@@ -122,11 +126,10 @@ def find_leaks(
     """
     index = build_index(sets)
     if index is None:
-        count = sum(1 for _ in rows)
         sizes = [len({(row.question, row.answer) for row in evaluation.rows}) for evaluation in sets]
         named = {evaluation.name: SetLeaks(size, size, 0) for evaluation, size in zip(sets, sizes, strict=True)}
-        return LeakReport(count, 0, 0, named)
-    candidates = find_candidates(rows, index, progress)
+        return LeakReport(len(rows), 0, 0, named)
+    candidates = find_candidates(rows, index, progress, workers)
     texts = _read_set_texts(sets, index, candidates.set_row) if len(candidates.row) else {}
     leaked: list[LeakedRow] = []
     hits: list[int] = []
