@@ -21,7 +21,7 @@ from entropylaw.terminal import show_progress, show_stages
 from monitor.measures.compression import CompressionParams
 from reports.study.runs import Lengths, MeasuredSelection, MethodResult, StudyRun
 from selection.engines import count_cores
-from selection.methods import Method, SelectionParams
+from selection.methods import SEEDED, SelectionParams
 from training.evaluation_params import EvaluationParams
 from training.fine_tuning import CHECKPOINTS, quiet_libraries
 from training.heldout import evaluate_heldout
@@ -34,8 +34,6 @@ from training.quality import QualityParams, rate_rows
 from training.row_scores import RowScoreParams
 from training.sft import SftParams, train_sft
 
-# The other methods select the same rows whatever the seed: they select once.
-SEEDED: frozenset[Method] = frozenset({"random", "cluster"})
 # Beside the training checkpoints: ignored by Git, on a disk that has room for models.
 SCRATCH = CHECKPOINTS.parent
 
@@ -93,6 +91,7 @@ def run_method(name: str, params: StudyParams) -> tuple[MethodResult, Lengths]:
     selected_lengths: Counter[int] = Counter()
     selection: _Selection | None = None
     for seed in params.seeds:
+        # The methods that make no random choice select once.
         if selection is None or settings.method in SEEDED:
             budgeted = replace(settings, tokens=budget_tokens, seed=seed)
             selection = _select_and_measure(name, pool, budgeted, sections)

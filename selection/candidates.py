@@ -1,0 +1,129 @@
+"""What a selection method is given, and what it answers: settings, the pool's rows with what is known of them, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from corpus.progress import StageProgress, ignore_stages
+from selection.budget import Budget
+from selection.engines import EngineName
+from selection.zip_greedy import ZipParams
+
+Method = Literal["zip", "random", "cluster", "perplexity", "superfiltering", "superfiltering-loss", "deita", "score"]
+
+
+@dataclass(frozen=True)
+class SelectionParams:
+    """The section ``selection`` of params.yaml. The budget is ``rows``, ``tokens``, or else ``share`` of the rows.
+
+    ``k1``, ``k2``, ``k3``, ``window``, ``codec``, ``level`` and ``compat`` are for ZIP, see ZipParams. ``seed`` is for
+    random and cluster; the other methods make no random choice. Raises ValueError for settings that cannot be used.
+    """
+
+    method: Method = "zip"
+    share: float = 0.5
+    rows: int | None = None
+    tokens: int | None = None
+    k1: int = 10_000
+    k2: int = 200
+    k3: int = 100
+    window: Literal["codec", "global"] = "global"
+    codec: Literal["zlib", "zstd"] | None = None
+    level: int | None = None
+    compat: Literal["algorithm", "reference"] = "algorithm"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must lie between 0 and 1, found {self.share}")
+        if self.rows is not None and self.tokens is not None:
+            raise ValueError("set rows or tokens, not both")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, found {self.seed}")
+        self.zip_params()
+
+    def zip_params(self) -> ZipParams:
+        """The settings of ZIP among these."""
+        return ZipParams(self.k1, self.k2, self.k3, self.codec, self.level, self.window, self.compat)
+
+    def budget(self, pool_rows: int) -> Budget:
+        """How much to select from a pool of ``pool_rows`` rows."""
+        if self.tokens is not None:
+            return Budget(tokens=self.tokens)
+        return Budget(rows=self.rows if self.rows is not None else max(1, round(self.share * pool_rows)))
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What is known of each row of the pool besides its text; each field has one item for each row, or is None.
+
+    ``token_counts``: for a budget in tokens. ``scores``: what the methods that need scores rank by, which is a row's
+    loss, its IFD, its summed DEITA score or the grade of its chosen answer; NaN where it has none. ``embeddings``: a
+    vector for each row, for the methods that need embeddings.
+    """
+
+    token_counts: Sequence[int] | None = None
+    scores: ArrayLike | None = None
+    embeddings: ArrayLike | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The pool as a method sees it.
+
+    ``rows``: how many. ``texts``: each row's canonical text, for the methods that need texts. ``workers``, ``engine``
+    and ``progress`` serve ZIP; the other methods need one pass in this process.
+    """
+
+    rows: int
+    params: SelectionParams
+    facts: RowFacts = RowFacts()
+    texts: Iterable[bytes] = ()
+    workers: int = 1
+    engine: EngineName = "threads"
+    progress: StageProgress = ignore_stages
+
+    @property
+    def budget(self) -> Budget:
+        return self.params.budget(self.rows)
+
+    @property
+    def token_counts(self) -> Sequence[int] | None:
+        return self.facts.token_counts
+
+    @property
+    def scores(self) -> ArrayLike:
+        """Raises ValueError when there is not one for each row."""
+        return self._require("scores", self.facts.scores)
+
+    @property
+    def embeddings(self) -> ArrayLike:
+        """Raises ValueError when there is not one for each row."""
+        return self._require("embeddings", self.facts.embeddings)
+
+    def random(self) -> np.random.Generator:
+        """A new generator of the settings' seed."""
+        return np.random.default_rng(self.params.seed)
+
+    def _require(self, what: str, values: ArrayLike | None) -> ArrayLike:
+        if values is None or len(np.asarray(values)) != self.rows:
+            raise ValueError(f"{self.params.method} needs {what}, one for each of the pool's {self.rows} rows")
+        return values
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The selected rows and what selecting them took.
+
+    ``positions``: indices of the rows in the pool, from 0, in the order they were selected. ``seconds``: by stage.
+    ``removed``: by each rule of a method that filters, in the rules' order, how many rows it removed.
+    """
+
+    positions: tuple[int, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
