@@ -195,7 +195,8 @@ def _write_selected_rows(
     from corpus.prepare import PrepareParams
     from entropylaw.repository.datasets import reading_for
     from entropylaw.repository.layout import BASE_MODEL
-    from entropylaw.select.pool import read_pool, select_from_pool
+    from entropylaw.select.pool import read_pool
+    from entropylaw.select.selecting import select_from_pool
     from entropylaw.terminal import show_stages
     from selection.methods import SelectionParams
     from selection.report import describe_selection

@@ -1,4 +1,4 @@
-"""The pool that rows are selected from, and what each method needs to know of it.
+"""The pool that rows are selected from.
 
 A pool of 300,000 conversations is more than a gigabyte of text. So a pool keeps what is small (row numbers, sources,
 token counts), and the texts in a temporary file. It reads its own file again where records are needed.
@@ -9,34 +9,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from corpus.dataset_params import reading_of
-from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
-from corpus.errors import BadRow, DataError, EntropylawError
+from corpus.errors import BadRow, EntropylawError
 from corpus.files import read_rows, stamp_files
-from corpus.formats import SCORE_KEYS, Reading, parse_rows
+from corpus.formats import Reading, parse_rows
 from corpus.prepare import PrepareParams
 from corpus.progress import StageProgress, ignore_stages
-from corpus.records import Preference, Record, canonical_text
-from entropylaw.repository.layout import BASE_MODEL
+from corpus.records import Record, canonical_text
 from entropylaw.repository.rows import number_usable
 from entropylaw.select.token_counts import load_token_counter
 from entropylaw.terminal import STREAM_STEP
-from selection.engines import EngineName
 from selection.framing import reference_text
-from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, RowFacts, SelectionParams, select_rows
 from selection.stored_texts import StoredTexts
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from training.row_scores import RowScoreParams
 
 T = TypeVar("T")
 
@@ -156,84 +145,3 @@ def read_pool(
         seconds["tokens"] = counting_seconds
     counts = token_counts if count_tokens else None
     return Pool(path, prepare, reading, numbers, hashes, sources, texts, counts, seconds, stamp)
-
-
-def select_from_pool(
-    pool: Pool,
-    params: SelectionParams,
-    scoring: RowScoreParams,
-    workers: int = 1,
-    engine: EngineName = "threads",
-    progress: StageProgress = ignore_stages,
-) -> Chosen:
-    """Compute what ``params.method`` ranks by, and select.
-
-    ``progress`` hears of the stages score, embed, load and select, in rows but for select, which is in the budget's
-    unit. Raises EntropylawError when the pool has not what the method ranks by.
-    """
-    seconds: dict[str, float] = {}
-    scores = embeddings = None
-    if params.method in NEED_SCORES:
-        start = time.perf_counter()
-        scores = _score_rows(pool, params.method, scoring, progress)
-        seconds["score"] = time.perf_counter() - start
-    if params.method in NEED_EMBEDDINGS:
-        start = time.perf_counter()
-        embeddings = _embed_rows(pool, progress)
-        seconds["embed"] = time.perf_counter() - start
-    chosen = select_rows(
-        pool.stream_reference_texts() if params.compat == "reference" else pool.texts,
-        len(pool),
-        params,
-        RowFacts(pool.token_counts, scores, embeddings),
-        workers=workers,
-        engine=engine,
-        progress=progress,
-    )
-    return replace(chosen, seconds={**seconds, **chosen.seconds})
-
-
-def _score_rows(pool: Pool, method: Method, scoring: RowScoreParams, progress: StageProgress) -> NDArray[np.float64]:
-    """What the method ranks rows by, NaN for a row that has none of it."""
-    if method == "score":
-        return _read_grades(pool, progress)
-    from selection.baselines import score_deita
-    from training.deita_scores import score_turns
-    from training.fine_tuning import quiet_libraries
-    from training.row_scores import score_answers, score_losses
-
-    def advance(done: int, total: int | None) -> None:
-        progress("score", done, total)
-
-    quiet_libraries()
-    if method == "deita":
-        return score_deita(*score_turns(pool.records, scoring, advance))
-    model = scoring.model or str(BASE_MODEL)
-    if method == "perplexity":
-        return score_losses(model, pool.records, scoring, advance)
-    losses = score_answers(model, pool.records, scoring, advance)
-    return losses.perplexity_ratio if method == "superfiltering" else losses.loss_ratio
-
-
-def _read_grades(pool: Pool, progress: StageProgress) -> NDArray[np.float64]:
-    grades = []
-    for record in pool.stream_records("score", progress):
-        if not isinstance(record, Preference):
-            raise DataError(pool.path, "holds conversations; score ranks preferences by the grade of the chosen answer")
-        grades.append(np.nan if record.chosen_score is None else record.chosen_score)
-    if np.isnan(grades).all():
-        raise DataError(pool.path, f"no row has a grade of its chosen answer ({' or '.join(SCORE_KEYS)}) to rank by")
-    return np.array(grades)
-
-
-def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
-    """Unit vectors, shape (rows, 256), of the canonical texts."""
-    texts = [text.decode()[:MAX_CHARACTERS] for text in pool.texts]
-    done = 0
-
-    def advance(embedded: int) -> None:
-        nonlocal done
-        done += embedded
-        progress("embed", done, len(texts))
-
-    return embed_texts(load_embedder(), texts, advance)

@@ -15,7 +15,8 @@ from corpus.records import HashedRecord, Record, canonical_text, content_hash, d
 from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, HELDOUT, JUDGMENTS, SFT, STUDY_PARAMS, prepared
 from entropylaw.repository.rows import load_rows
-from entropylaw.select.pool import Pool, read_pool, select_from_pool
+from entropylaw.select.pool import Pool, read_pool
+from entropylaw.select.selecting import select_from_pool
 from entropylaw.study.params import StudyParams
 from entropylaw.terminal import show_progress, show_stages
 from monitor.measures.compression import CompressionParams

@@ -1,0 +1,141 @@
+"""Selects from a pool: computes what the method needs of its rows (scores, embeddings), and calls the method.
+
+A method that ranks rows by a number has one entry in SCORERS, which says how that number is computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
+from corpus.errors import DataError
+from corpus.formats import SCORE_KEYS
+from corpus.progress import StageProgress, ignore_stages
+from corpus.records import Preference
+from entropylaw.repository.layout import BASE_MODEL
+from entropylaw.select.pool import Pool
+from selection.engines import EngineName
+from selection.methods import METHODS, Chosen, Method, RowFacts, SelectionParams, select_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.row_scores import RowScoreParams
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a scorer is given: the pool, the settings of the method and of the models that score, and who is told."""
+
+    pool: Pool
+    params: SelectionParams
+    models: RowScoreParams
+    progress: StageProgress
+
+    def advance(self, done: int, total: int | None) -> None:
+        self.progress("score", done, total)
+
+
+def _score_by_deita(scoring: Scoring) -> NDArray[np.float64]:
+    from selection.baselines import score_deita
+    from training.deita_scores import score_turns
+    from training.fine_tuning import quiet_libraries
+
+    quiet_libraries()
+    return score_deita(*score_turns(scoring.pool.records, scoring.models, scoring.advance))
+
+
+def _score_by_loss(scoring: Scoring) -> NDArray[np.float64]:
+    from training.fine_tuning import quiet_libraries
+    from training.row_scores import score_losses
+
+    quiet_libraries()
+    model = scoring.models.model or str(BASE_MODEL)
+    return score_losses(model, scoring.pool.records, scoring.models, scoring.advance)
+
+
+def _score_by_ifd(scoring: Scoring) -> NDArray[np.float64]:
+    """Instruction-following difficulty: of perplexities for `superfiltering`, else of losses."""
+    from training.fine_tuning import quiet_libraries
+    from training.row_scores import score_answers
+
+    quiet_libraries()
+    model = scoring.models.model or str(BASE_MODEL)
+    losses = score_answers(model, scoring.pool.records, scoring.models, scoring.advance)
+    return losses.perplexity_ratio if scoring.params.method == "superfiltering" else losses.loss_ratio
+
+
+def _read_grades(scoring: Scoring) -> NDArray[np.float64]:
+    pool = scoring.pool
+    grades = []
+    for record in pool.stream_records("score", scoring.progress):
+        if not isinstance(record, Preference):
+            raise DataError(pool.path, "holds conversations; score ranks preferences by the grade of the chosen answer")
+        grades.append(np.nan if record.chosen_score is None else record.chosen_score)
+    if np.isnan(grades).all():
+        raise DataError(pool.path, f"no row has a grade of its chosen answer ({' or '.join(SCORE_KEYS)}) to rank by")
+    return np.array(grades)
+
+
+# What each method ranks rows by: one number for each row of the pool, NaN for a row that has none.
+SCORERS: Mapping[Method, Callable[[Scoring], NDArray[np.float64]]] = {
+    "perplexity": _score_by_loss,
+    "superfiltering": _score_by_ifd,
+    "superfiltering-loss": _score_by_ifd,
+    "deita": _score_by_deita,
+    "score": _read_grades,
+}
+
+
+def select_from_pool(
+    pool: Pool,
+    params: SelectionParams,
+    scoring: RowScoreParams,
+    workers: int = 1,
+    engine: EngineName = "threads",
+    progress: StageProgress = ignore_stages,
+) -> Chosen:
+    """Compute what ``params.method`` ranks by, and select.
+
+    ``progress`` hears of the stages score, embed, load and select, in rows but for select, which is in the budget's
+    unit. Raises EntropylawError when the pool has not what the method ranks by.
+    """
+    seconds: dict[str, float] = {}
+    scores = embeddings = None
+    needs = METHODS[params.method].needs
+    if "scores" in needs:
+        start = time.perf_counter()
+        scores = SCORERS[params.method](Scoring(pool, params, scoring, progress))
+        seconds["score"] = time.perf_counter() - start
+    if "embeddings" in needs:
+        start = time.perf_counter()
+        embeddings = _embed_rows(pool, progress)
+        seconds["embed"] = time.perf_counter() - start
+    chosen = select_rows(
+        pool.stream_reference_texts() if params.compat == "reference" else pool.texts,
+        len(pool),
+        params,
+        RowFacts(pool.token_counts, scores, embeddings),
+        workers=workers,
+        engine=engine,
+        progress=progress,
+    )
+    return replace(chosen, seconds={**seconds, **chosen.seconds})
+
+
+def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
+    """Unit vectors, shape (rows, 256), of the canonical texts."""
+    texts = [text.decode()[:MAX_CHARACTERS] for text in pool.texts]
+    done = 0
+
+    def advance(embedded: int) -> None:
+        nonlocal done
+        done += embedded
+        progress("embed", done, len(texts))
+
+    return embed_texts(load_embedder(), texts, advance)
