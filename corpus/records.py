@@ -127,6 +127,27 @@ def canonical_text(record: Record) -> str:
     return "".join(f"{tag}: {message.text}\n" for tag, message in record.turns()) + "\n"
 
 
+def plain_text(record: Record) -> str:
+    r"""What is said, without role tags: the messages, with a line break between them.
+
+    For methods that were made for texts without roles; a preference gives its prompt and both answers.
+
+    >>> plain_text(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
+    'Hi\nHello!'
+    """
+    return "\n".join(message.text for _, message in record.turns())
+
+
+def answers_of(record: Record) -> str:
+    r"""The answers of the assistant as one text, which for a preference are those of the chosen answer.
+
+    >>> answers_of(Conversation((Message("user", "Hi"), Message("assistant", "Hello!"))))
+    'Hello!'
+    """
+    messages = record.chosen if isinstance(record, Preference) else record.messages
+    return "\n".join(message.text for message in messages if message.role == "assistant")
+
+
 def content_hash(record: Record) -> str:
     """128-bit BLAKE2b of all that is said and trained on, as 32 hex digits. Row number and source do not enter.
 

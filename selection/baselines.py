@@ -49,6 +49,15 @@ def select_score(chosen_scores: ArrayLike, budget: Budget, token_counts: Counts 
     return spend(budget, _highest_first(chosen_scores), token_counts)
 
 
+def select_length(answer_lengths: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
+    """Take the rows with the longest answers first (Shen, 2024, arXiv 2402.06094).
+
+    >>> select_length([10, 30, 20], Budget(rows=2))
+    (1, 2)
+    """
+    return spend(budget, _highest_first(answer_lengths), token_counts)
+
+
 def select_superfiltering(ifd: ArrayLike, budget: Budget, token_counts: Counts = None) -> Indices:
     """Take the rows with the highest instruction-following difficulty below 1 first (Li et al., 2024).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,23 @@ from selection.budget import Budget
 from selection.engines import EngineName
 from selection.zip_greedy import ZipParams
 
-Method = Literal["zip", "random", "cluster", "perplexity", "superfiltering", "superfiltering-loss", "deita", "score"]
+Method = Literal[
+    "zip",
+    "random",
+    "cluster",
+    "perplexity",
+    "superfiltering",
+    "superfiltering-loss",
+    "deita",
+    "score",
+    "length",
+    "dsir",
+    "c4",
+    "gopher",
+    "fineweb",
+    "k-centre",
+    "novelsum",
+]
 
 
 @dataclass(frozen=True)
@@ -22,8 +38,11 @@ class SelectionParams:
     """The section ``selection`` of params.yaml. The budget is ``rows``, ``tokens``, or else ``share`` of the rows.
 
     ``k1``, ``k2``, ``k3``, ``window``, ``codec``, ``level`` and ``compat`` are for ZIP, see ZipParams. ``seed`` is for
-    random and cluster; the other methods make no random choice. Raises ValueError for settings that cannot be used.
+    the methods that make random choices (`selection.methods.SEEDED`). ``target``: the file of rows that dsir selects
+    towards. Raises ValueError for settings that cannot be used.
     """
+
+    ADDED: ClassVar[tuple[str, ...]] = ("target",)
 
     method: Method = "zip"
     share: float = 0.5
@@ -37,6 +56,7 @@ class SelectionParams:
     level: int | None = None
     compat: Literal["algorithm", "reference"] = "algorithm"
     seed: int = 0
+    target: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -60,24 +80,28 @@ class SelectionParams:
 
 @dataclass(frozen=True)
 class RowFacts:
-    """What is known of each row of the pool besides its text; each field has one item for each row, or is None.
+    """What is known of each row of the pool besides its canonical text; each field has one item a row, or is None.
 
     ``token_counts``: for a budget in tokens. ``scores``: what the methods that need scores rank by, which is a row's
     loss, its IFD, its summed DEITA score or the grade of its chosen answer; NaN where it has none. ``embeddings``: a
-    vector for each row, for the methods that need embeddings.
+    vector for each row, for the methods that need embeddings. ``plain_texts``: `corpus.records.plain_text` of each row,
+    for the methods that need plain texts, which go through them up to three times. ``target_texts``: the plain texts,
+    any number of them, that dsir selects towards.
     """
 
     token_counts: Sequence[int] | None = None
     scores: ArrayLike | None = None
     embeddings: ArrayLike | None = None
+    plain_texts: Iterable[str] | None = None
+    target_texts: Iterable[str] | None = None
 
 
 @dataclass(frozen=True)
 class Candidates:
     """The pool as a method sees it.
 
-    ``rows``: how many. ``texts``: each row's canonical text, for the methods that need texts. ``workers``, ``engine``
-    and ``progress`` serve ZIP; the other methods need one pass in this process.
+    ``rows``: how many. ``texts``: each row's canonical text, for ZIP. ``workers`` and ``engine`` serve ZIP; the other
+    methods work in this process.
     """
 
     rows: int
@@ -105,6 +129,28 @@ class Candidates:
     def embeddings(self) -> ArrayLike:
         """Raises ValueError when there is not one for each row."""
         return self._require("embeddings", self.facts.embeddings)
+
+    @property
+    def plain_texts(self) -> Iterable[str]:
+        """Raises ValueError when there are none."""
+        if self.facts.plain_texts is None:
+            raise ValueError(f"{self.params.method} needs plain texts, one for each of the pool's {self.rows} rows")
+        return self.facts.plain_texts
+
+    @property
+    def target_texts(self) -> Iterable[str]:
+        """Raises ValueError when there are none."""
+        if self.facts.target_texts is None:
+            raise ValueError(f"{self.params.method} needs a target: a file of rows like those that are wanted")
+        return self.facts.target_texts
+
+    def tell_selected(self, spent: int) -> None:
+        """Report how much of the budget is spent."""
+        self.progress("select", spent, self.budget.limit)
+
+    def tell_read(self, rows: int, total: int | None = None) -> None:
+        """Report how many rows are read."""
+        self.progress("filter", rows, self.rows if total is None else total)
 
     def random(self) -> np.random.Generator:
         """A new generator of the settings' seed."""

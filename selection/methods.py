@@ -12,9 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from corpus.progress import StageProgress, ignore_stages
-from selection import baselines
+from selection import baselines, dsir
 from selection.candidates import Candidates, Chosen, Method, RowFacts, SelectionParams
 from selection.engines import EngineName
+from selection.k_centre import select_k_centre
+from selection.novelsum import select_novelsum
+from selection.web_rules.filtering import RULE_SETS, RuleSet, select_by_rules
 from selection.zip_greedy import select_zip
 
 __all__ = [
@@ -32,7 +35,7 @@ __all__ = [
 ]
 
 # What a method may need beside the number of rows; token counts are for any method's budget in tokens.
-Need = Literal["texts", "scores", "embeddings"]
+Need = Literal["texts", "plain texts", "scores", "embeddings", "target"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,35 @@ def _select_by_deita(pool: Candidates) -> Chosen:
     return Chosen(baselines.select_deita(pool.scores, pool.embeddings, pool.budget, pool.token_counts))
 
 
+def _select_by_dsir(pool: Candidates) -> Chosen:
+    def tell(rows: int) -> None:
+        pool.tell_read(rows, 2 * pool.rows)
+
+    weights = dsir.weigh_rows(pool.plain_texts, pool.target_texts, told=tell)
+    noise = dsir.draw_noise(pool.plain_texts, pool.params.seed)
+    return Chosen(dsir.select_dsir(weights, noise, pool.budget, pool.token_counts))
+
+
+def _by_rules(rule_set: RuleSet) -> SelectionMethod:
+    """Rows that pass the rules of a paper, at random."""
+
+    def select(pool: Candidates) -> Chosen:
+        positions, removed = select_by_rules(
+            pool.plain_texts, RULE_SETS[rule_set], pool.budget, pool.random(), pool.token_counts, pool.tell_read
+        )
+        return Chosen(positions, removed=removed)
+
+    return SelectionMethod(select, frozenset({"plain texts"}), is_seeded=True)
+
+
+def _select_by_k_centre(pool: Candidates) -> Chosen:
+    return Chosen(select_k_centre(pool.embeddings, pool.budget, pool.random(), pool.token_counts, pool.tell_selected))
+
+
+def _select_by_novelsum(pool: Candidates) -> Chosen:
+    return Chosen(select_novelsum(pool.embeddings, pool.budget, pool.random(), pool.token_counts, pool.tell_selected))
+
+
 METHODS: Mapping[Method, SelectionMethod] = {
     "zip": SelectionMethod(_select_by_zip, frozenset({"texts"})),
     "random": SelectionMethod(_select_at_random, is_seeded=True),
@@ -85,6 +117,13 @@ METHODS: Mapping[Method, SelectionMethod] = {
     "superfiltering-loss": _by_scores(baselines.select_superfiltering),
     "deita": SelectionMethod(_select_by_deita, frozenset({"scores", "embeddings"})),
     "score": _by_scores(baselines.select_score),
+    "length": _by_scores(baselines.select_length),
+    "dsir": SelectionMethod(_select_by_dsir, frozenset({"plain texts", "target"}), is_seeded=True),
+    "c4": _by_rules("c4"),
+    "gopher": _by_rules("gopher"),
+    "fineweb": _by_rules("fineweb"),
+    "k-centre": SelectionMethod(_select_by_k_centre, frozenset({"embeddings"}), is_seeded=True),
+    "novelsum": SelectionMethod(_select_by_novelsum, frozenset({"embeddings"}), is_seeded=True),
 }
 
 # Methods that rank rows by a number, or by a vector, that is computed elsewhere.
@@ -106,9 +145,9 @@ def select_rows(
 ) -> Chosen:
     """Select rows of a pool of ``pool_rows`` rows by ``params.method``.
 
-    ``texts``: each row's canonical text, or `selection.framing.reference_text` for ``compat: reference``; only the
-    methods that need texts read them, ZIP once. ``workers`` and ``engine`` serve ZIP. Raises ValueError when a method
-    lacks what it needs, or has not one of it for each row.
+    ``texts``: each row's canonical text, or `selection.framing.reference_text` for ``compat: reference``, which ZIP
+    reads once; the other methods read what ``facts`` hold. ``workers`` and ``engine`` serve ZIP. Raises ValueError when
+    a method lacks what it needs, or has not one of it for each row.
 
     >>> params = SelectionParams(method="perplexity", rows=2)
     >>> select_rows([], 3, params, RowFacts(scores=[1.5, 2.5, 2.0])).positions

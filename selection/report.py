@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from corpus.progress import Progress, ignore_progress
 from corpus.records import data_hash
+from selection.diversity import SAMPLE_ROWS, DiversityMeter
 from selection.methods import Chosen, SelectionParams
 from selection.ratios import measure_ratios
 
@@ -29,7 +31,10 @@ class SelectionReport:
     ``tokens``: of the canonical texts; None where they were not counted. The mean, the median and the 95th percentile
     of a row's tokens are also None where there is no row. ``hash``: their identity (``corpus.records.data_hash``),
     None where their hashes were not given. ``pool_sources`` and ``sources``: rows of each source in the pool and in the
-    selection, the 1,000 sources with most rows. How long it took stands nowhere in it: the same rows give the same
+    selection, the 1,000 sources with most rows. ``pool_`` and ``selected_`` ``r_equal_length``, ``self_repetition`` and
+    ``novelsum``: see `selection.diversity`, on as many rows of each, ``compared_rows`` of them, and for R those of at
+    least ``equal_length_bytes``, to which they are cut; None in reports of earlier releases. ``removed_rows``: how many
+    rows each rule of a method that filters removed. How long it took stands nowhere in it: the same rows give the same
     bytes.
     """
 
@@ -54,6 +59,15 @@ class SelectionReport:
     selected_p95_tokens: float | None
     pool_sources: dict[str, int]
     sources: dict[str, int]
+    compared_rows: int | None = None
+    equal_length_bytes: int | None = None
+    pool_r_equal_length: float | None = None
+    selected_r_equal_length: float | None = None
+    pool_self_repetition: float | None = None
+    selected_self_repetition: float | None = None
+    pool_novelsum: float | None = None
+    selected_novelsum: float | None = None
+    removed_rows: dict[str, int] | None = None
 
 
 def describe_selection(
@@ -75,8 +89,11 @@ def describe_selection(
     (2, {'': 2, 'web': 1}, None)
     """
 
+    lengths: list[int] = []
+
     def tell_measured() -> Iterator[bytes]:
         for done, text in enumerate(texts, start=1):
+            lengths.append(len(text))
             yield text
             if done % _TOLD_ROWS == 0:
                 measuring(done, len(sources))
@@ -97,7 +114,33 @@ def describe_selection(
         **{f"selected_{name}": value for name, value in selected.items() if name != "sources"},
         pool_sources=pool["sources"],
         sources=selected["sources"],
+        **_compare_diversity(texts, hashes or _hash_texts(texts), lengths, chosen),
+        removed_rows=chosen.removed or None,
     )
+
+
+def _compare_diversity(
+    texts: Sequence[bytes], hashes: Sequence[str], lengths: Sequence[int], chosen: Chosen
+) -> dict[str, Any]:
+    """What the report says of diversity, of equally many rows of the pool and of the selection."""
+    meter = DiversityMeter(texts, hashes, lengths)
+    rows = min(SAMPLE_ROWS, len(chosen.positions))
+    long_rows = min(rows, meter.count_long(chosen.positions))
+    of = {"pool": range(len(texts)), "selected": chosen.positions}
+    measured = {name: meter.measure(positions, rows, long_rows) for name, positions in of.items()}
+    return {
+        "compared_rows": rows,
+        "equal_length_bytes": meter.equal_length_bytes,
+        **{
+            f"{name}_{measure}": getattr(diversity, measure)
+            for name, diversity in measured.items()
+            for measure in ("r_equal_length", "self_repetition", "novelsum")
+        },
+    }
+
+
+def _hash_texts(texts: Iterable[bytes]) -> list[str]:
+    return [hashlib.blake2b(text, digest_size=16).hexdigest() for text in texts]
 
 
 def _describe_rows(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from selection.methods import Method
     from selection.report import SelectionReport
 
+# Rules named in the summary; the report has all.
+SHOWN_RULES = 3
+
 app = typer.Typer(
     help="Select the rows to train on, by ZIP or one of the methods it is compared with.",
     no_args_is_help=True,
@@ -160,6 +163,82 @@ def select_score_rows(common: CommonOptions) -> None:
     _select("score", common)
 
 
+@app.command("length")
+@take_options
+def select_longest_rows(common: CommonOptions) -> None:
+    """Rows with the longest answers: in tokens with --tokens or --tokenizer, else in characters.
+
+    Example: entropylaw select length pool.jsonl --out chosen.jsonl --rows 1000
+    """
+    _select("length", common)
+
+
+@app.command("dsir")
+@take_options
+def select_dsir_rows(
+    common: CommonOptions,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="File of rows like those that are wanted.", show_default="selection.target of params.yaml"),
+    ] = None,
+) -> None:
+    """DSIR: rows whose words and pairs of words look like those of a target file, drawn at random.
+
+    Example: entropylaw select dsir pool.jsonl --target wanted.jsonl --out chosen.jsonl --rows 10000
+    """
+    _select("dsir", common, {"target": None if target is None else str(target)})
+
+
+@app.command("c4")
+@take_options
+def select_c4_rows(common: CommonOptions) -> None:
+    """Random rows among those that pass the rules of C4, which were made for web pages.
+
+    Example: entropylaw select c4 pool.jsonl --out chosen.jsonl --rows 10000
+    """
+    _select("c4", common)
+
+
+@app.command("gopher")
+@take_options
+def select_gopher_rows(common: CommonOptions) -> None:
+    """Random rows among those that pass the quality and repetition rules of Gopher, which were made for web pages.
+
+    Example: entropylaw select gopher pool.jsonl --out chosen.jsonl --rows 10000
+    """
+    _select("gopher", common)
+
+
+@app.command("fineweb")
+@take_options
+def select_fineweb_rows(common: CommonOptions) -> None:
+    """Random rows among those that pass the rules of FineWeb: most of Gopher's and C4's, and three of its own.
+
+    Example: entropylaw select fineweb pool.jsonl --out chosen.jsonl --rows 10000
+    """
+    _select("fineweb", common)
+
+
+@app.command("k-centre")
+@take_options
+def select_k_centre_rows(common: CommonOptions) -> None:
+    """k-centre greedy on text embeddings: each time the row farthest from all rows taken.
+
+    Example: entropylaw select k-centre pool.jsonl --out chosen.jsonl --rows 1000
+    """
+    _select("k-centre", common)
+
+
+@app.command("novelsum")
+@take_options
+def select_novelsum_rows(common: CommonOptions) -> None:
+    """NovelSelect on text embeddings: each time the row with the highest novelty beside the rows taken.
+
+    Example: entropylaw select novelsum pool.jsonl --out chosen.jsonl --rows 1000
+    """
+    _select("novelsum", common)
+
+
 def _select(
     method: Method,
     common: CommonOptions,
@@ -251,6 +330,7 @@ def _label_stages(method: Method, unit: str) -> dict[str, str]:
         "read": "reading rows",
         "score": "scoring rows",
         "embed": "embedding rows",
+        "filter": f"select {method}: rows read",
         "select": f"select {method}: {unit}",
         "report": "measuring R",
     }
@@ -263,6 +343,15 @@ def _summarise(report: SelectionReport, seconds: dict[str, float], out: Path) ->
         f"R {report.pool_r:.3f} to {report.selected_r:.3f}, "
         f"long R {report.pool_r_long:.3f} to {report.selected_r_long:.3f}"
     ]
+    if report.selected_novelsum is not None and report.pool_novelsum is not None:
+        lines.append(
+            f"NovelSum {report.pool_novelsum:.3f} to {report.selected_novelsum:.3f} "
+            f"(of {report.compared_rows} rows each; higher is more diverse)"
+        )
+    if report.removed_rows:
+        most = sorted(report.removed_rows.items(), key=lambda item: -item[1])[:SHOWN_RULES]
+        causes = ", ".join(f"{rule} {count}" for rule, count in most if count)
+        lines.append(f"{sum(report.removed_rows.values())} rows removed{causes and f': {causes}'}")
     if report.budget_rows is not None and report.selected_rows < report.budget_rows:
         cause = "the pool holds" if report.selected_rows == report.pool_rows else f"{report.method} finds"
         lines.append(f"fewer than the {report.budget_rows} rows asked for: {cause} no more")

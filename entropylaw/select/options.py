@@ -50,7 +50,7 @@ class CommonOptions:
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(help="For random and cluster; the others make no random choice.", show_default=False),
+        typer.Option(help="For the methods that make random choices, see docs/selecting-data.md.", show_default=False),
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False
 

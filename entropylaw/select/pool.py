@@ -35,8 +35,8 @@ class Pool:
     """A data file to select from; the sequences hold one item for each of its usable rows, in file order.
 
     ``numbers`` are the rows' own numbers in the file, as `corpus.files.read_rows` gives them. ``hashes``: of the rows'
-    contents. ``texts``: the canonical ones. ``token_counts``: their tokens, None where they were not counted.
-    ``seconds``: what reading and counting took.
+    contents. ``texts``: the canonical ones. ``token_counts``: their tokens by the ``tokenizer`` in that folder, None
+    where they were not counted. ``seconds``: what reading and counting took.
     """
 
     path: Path
@@ -47,6 +47,7 @@ class Pool:
     sources: list[str]
     texts: StoredTexts
     token_counts: list[int] | None
+    tokenizer: Path | None
     seconds: dict[str, float]
     # A file that changes during a selection would have other rows at the same numbers.
     stamp: tuple[tuple[str, int, int, int], ...] | None
@@ -144,4 +145,4 @@ def read_pool(
     if count_tokens:
         seconds["tokens"] = counting_seconds
     counts = token_counts if count_tokens else None
-    return Pool(path, prepare, reading, numbers, hashes, sources, texts, counts, seconds, stamp)
+    return Pool(path, prepare, reading, numbers, hashes, sources, texts, counts, tokenizer, seconds, stamp)

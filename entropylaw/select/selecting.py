@@ -6,19 +6,24 @@ A method that ranks rows by a number has one entry in SCORERS, which says how th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
-from corpus.errors import DataError
+from corpus.errors import DataError, EntropylawError
 from corpus.formats import SCORE_KEYS
 from corpus.progress import StageProgress, ignore_stages
-from corpus.records import Preference
+from corpus.records import Preference, answers_of, plain_text
+from entropylaw.repository.datasets import reading_for
 from entropylaw.repository.layout import BASE_MODEL
+from entropylaw.repository.rows import number_usable
 from entropylaw.select.pool import Pool
+from entropylaw.select.token_counts import load_token_counter
+from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
 from selection.methods import METHODS, Chosen, Method, RowFacts, SelectionParams, select_rows
 
@@ -70,6 +75,26 @@ def _score_by_ifd(scoring: Scoring) -> NDArray[np.float64]:
     return losses.perplexity_ratio if scoring.params.method == "superfiltering" else losses.loss_ratio
 
 
+def _measure_answers(scoring: Scoring) -> NDArray[np.float64]:
+    """The length of each row's answers, which for a preference is the chosen one: in tokens where the pool counted
+    tokens, else in characters."""
+    pool = scoring.pool
+    count_tokens = None if pool.tokenizer is None else load_token_counter(pool.tokenizer)
+    lengths: list[int] = []
+    waiting: list[str] = []
+
+    def count_waiting() -> None:
+        lengths.extend(map(len, waiting) if count_tokens is None else count_tokens(waiting))
+        waiting.clear()
+
+    for record in pool.stream_records("score", scoring.progress):
+        waiting.append(answers_of(record))
+        if len(waiting) >= STREAM_STEP:
+            count_waiting()
+    count_waiting()
+    return np.array(lengths, dtype=float)
+
+
 def _read_grades(scoring: Scoring) -> NDArray[np.float64]:
     pool = scoring.pool
     grades = []
@@ -89,7 +114,33 @@ SCORERS: Mapping[Method, Callable[[Scoring], NDArray[np.float64]]] = {
     "superfiltering-loss": _score_by_ifd,
     "deita": _score_by_deita,
     "score": _read_grades,
+    "length": _measure_answers,
 }
+
+
+@dataclass(frozen=True)
+class PlainTexts:
+    """The texts of a pool's rows without role tags, read from its file each time."""
+
+    pool: Pool
+
+    def __iter__(self) -> Iterator[str]:
+        return map(plain_text, self.pool.stream_records())
+
+
+def _read_target(params: SelectionParams, pool: Pool) -> Iterator[str]:
+    """The texts of the rows in a target file, which is read as the pool is. Raises DataError as reading that does."""
+    path = _require_target(params)
+    return (plain_text(record) for _, (record, _) in number_usable(path, pool.prepare, reading_for(path)))
+
+
+def _require_target(params: SelectionParams) -> Path:
+    if params.target is None:
+        raise EntropylawError(
+            f"select {params.method}: needs a file of rows like those that are wanted; give --target FILE, or set "
+            "selection.target"
+        )
+    return Path(params.target)
 
 
 def select_from_pool(
@@ -106,7 +157,7 @@ def select_from_pool(
     unit. Raises EntropylawError when the pool has not what the method ranks by.
     """
     seconds: dict[str, float] = {}
-    scores = embeddings = None
+    scores = embeddings = plain_texts = target_texts = None
     needs = METHODS[params.method].needs
     if "scores" in needs:
         start = time.perf_counter()
@@ -116,11 +167,15 @@ def select_from_pool(
         start = time.perf_counter()
         embeddings = _embed_rows(pool, progress)
         seconds["embed"] = time.perf_counter() - start
+    if "plain texts" in needs:
+        plain_texts = PlainTexts(pool)
+    if "target" in needs:
+        target_texts = _read_target(params, pool)
     chosen = select_rows(
         pool.stream_reference_texts() if params.compat == "reference" else pool.texts,
         len(pool),
         params,
-        RowFacts(pool.token_counts, scores, embeddings),
+        RowFacts(pool.token_counts, scores, embeddings, plain_texts, target_texts),
         workers=workers,
         engine=engine,
         progress=progress,
