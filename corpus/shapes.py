@@ -256,7 +256,9 @@ def _list_keys(shape: type, complete: bool) -> tuple[tuple[str, ...], tuple[str,
     """The keys of a dataclass, and those of them that must be there."""
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(shape)
     # msgspec takes what a class has inherited for a default.
-    needed = tuple(field.name for field in fields if complete or not _has_default(field))
+    # What a later release added is in no file of an earlier one.
+    added: tuple[str, ...] = getattr(shape, "ADDED", ())
+    needed = tuple(field.name for field in fields if (complete and field.name not in added) or not _has_default(field))
     return tuple(field.name for field in fields), needed
 
 

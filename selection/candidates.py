@@ -117,6 +117,13 @@ class Candidates:
         return self.params.budget(self.rows)
 
     @property
+    def wanted_rows(self) -> int:
+        """How many rows the budget pays for; of a budget in tokens, at the pool's mean length."""
+        if self.budget.tokens is None or not self.token_counts:
+            return self.budget.limit
+        return round(self.budget.limit / max(float(np.mean(self.token_counts)), 1.0))
+
+    @property
     def token_counts(self) -> Sequence[int] | None:
         return self.facts.token_counts
 

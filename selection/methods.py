@@ -23,6 +23,7 @@ from selection.zip_greedy import select_zip
 __all__ = [
     "METHODS",
     "NEED_EMBEDDINGS",
+    "NEED_PLAIN_TEXTS",
     "NEED_SCORES",
     "SEEDED",
     "Candidates",
@@ -40,11 +41,27 @@ Need = Literal["texts", "plain texts", "scores", "embeddings", "target"]
 
 @dataclass(frozen=True)
 class SelectionMethod:
-    """How a method selects, what it needs of the pool, and whether it makes random choices, which follow the seed."""
+    """How a method selects, what it needs of the pool, and whether it makes random choices, which follow the seed.
+
+    ``row_seconds`` and ``pair_seconds``: about what it takes of one core for each row of the pool, and for each pair of
+    a row of the pool and a row taken (measured on conversations of 600 characters: docs/selecting-data.md). What its
+    scores and embeddings take is not in it.
+    """
 
     select: Callable[[Candidates], Chosen]
     needs: frozenset[Need] = frozenset()
     is_seeded: bool = False
+    row_seconds: float = 0.0
+    pair_seconds: float = 0.0
+
+    def estimate_seconds(self, pool: Candidates) -> float:
+        """About how long selecting will take on one core.
+
+        >>> pool = Candidates(300_000, SelectionParams(method="k-centre", rows=10_000))
+        >>> round(METHODS["k-centre"].estimate_seconds(pool) / 60)
+        5
+        """
+        return pool.rows * (self.row_seconds + min(pool.wanted_rows, pool.rows) * self.pair_seconds)
 
 
 def _by_scores(rank: Callable[..., tuple[int, ...]]) -> SelectionMethod:
@@ -88,7 +105,7 @@ def _select_by_dsir(pool: Candidates) -> Chosen:
     return Chosen(dsir.select_dsir(weights, noise, pool.budget, pool.token_counts))
 
 
-def _by_rules(rule_set: RuleSet) -> SelectionMethod:
+def _by_rules(rule_set: RuleSet, row_seconds: float) -> SelectionMethod:
     """Rows that pass the rules of a paper, at random."""
 
     def select(pool: Candidates) -> Chosen:
@@ -97,7 +114,7 @@ def _by_rules(rule_set: RuleSet) -> SelectionMethod:
         )
         return Chosen(positions, removed=removed)
 
-    return SelectionMethod(select, frozenset({"plain texts"}), is_seeded=True)
+    return SelectionMethod(select, frozenset({"plain texts"}), is_seeded=True, row_seconds=row_seconds)
 
 
 def _select_by_k_centre(pool: Candidates) -> Chosen:
@@ -118,17 +135,20 @@ METHODS: Mapping[Method, SelectionMethod] = {
     "deita": SelectionMethod(_select_by_deita, frozenset({"scores", "embeddings"})),
     "score": _by_scores(baselines.select_score),
     "length": _by_scores(baselines.select_length),
-    "dsir": SelectionMethod(_select_by_dsir, frozenset({"plain texts", "target"}), is_seeded=True),
-    "c4": _by_rules("c4"),
-    "gopher": _by_rules("gopher"),
-    "fineweb": _by_rules("fineweb"),
-    "k-centre": SelectionMethod(_select_by_k_centre, frozenset({"embeddings"}), is_seeded=True),
-    "novelsum": SelectionMethod(_select_by_novelsum, frozenset({"embeddings"}), is_seeded=True),
+    "dsir": SelectionMethod(_select_by_dsir, frozenset({"plain texts", "target"}), is_seeded=True, row_seconds=5e-4),
+    "c4": _by_rules("c4", row_seconds=7e-5),
+    "gopher": _by_rules("gopher", row_seconds=5e-4),
+    "fineweb": _by_rules("fineweb", row_seconds=8e-4),
+    "k-centre": SelectionMethod(_select_by_k_centre, frozenset({"embeddings"}), is_seeded=True, pair_seconds=1e-7),
+    "novelsum": SelectionMethod(_select_by_novelsum, frozenset({"embeddings"}), is_seeded=True, pair_seconds=1.1e-6),
 }
 
 # Methods that rank rows by a number, or by a vector, that is computed elsewhere.
 NEED_SCORES: frozenset[Method] = frozenset(name for name, method in METHODS.items() if "scores" in method.needs)
 NEED_EMBEDDINGS: frozenset[Method] = frozenset(name for name, method in METHODS.items() if "embeddings" in method.needs)
+NEED_PLAIN_TEXTS: frozenset[Method] = frozenset(
+    name for name, method in METHODS.items() if "plain texts" in method.needs
+)
 # The others select the same rows whatever the seed.
 SEEDED: frozenset[Method] = frozenset(name for name, method in METHODS.items() if method.is_seeded)
 

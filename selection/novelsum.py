@@ -118,8 +118,8 @@ def select_novelsum(
 class Novelties:
     """Every row's novelty beside a set of rows that grows by one row at a time.
 
-    ``weighted``: each row's density to the power of DENSITY_POWER. A distance counts with the sum of both ends' weighted
-    densities, as in the authors' program: a row adds its own novelty, and adds to that of the others. Each candidate
+    ``weighted``: each row's density to the power of DENSITY_POWER. A distance counts with the sum of both ends'
+    densities so weighted, as in the authors' program: a row adds its own novelty, and adds to that of the others. Each candidate
     holds, for every step of cosine distance, how many taken rows lie that far, and the means of their distances, plain
     and weighted.
     """

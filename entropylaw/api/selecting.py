@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from numpy.typing import ArrayLike
 
 from corpus.embeddings import embed_texts, load_embedder
 from corpus.errors import EntropylawError
-from corpus.records import HashedRecord, canonical_text
+from corpus.records import HashedRecord, answers_of, canonical_text, plain_text
 from entropylaw.own_packages import find_own_packages_first
 from selection import methods
 from selection.engines import EngineName
-from selection.methods import NEED_EMBEDDINGS, RowFacts, SelectionParams
+from selection.methods import NEED_EMBEDDINGS, NEED_PLAIN_TEXTS, RowFacts, SelectionParams
 
 
 def select_rows(
@@ -22,13 +22,15 @@ def select_rows(
     token_counts: Sequence[int] | None = None,
     workers: int = 1,
     engine: EngineName = "threads",
+    target: Iterable[HashedRecord] | None = None,
 ) -> list[HashedRecord]:
     """The rows to train on, in the order in which they were selected, by ZIP or by ``params.method``.
 
     ``params`` also says how many: ``rows``, ``tokens`` or a ``share`` of the rows. ``token_counts``, shape (rows,): for
     a budget in tokens. ``scores``, shape (rows,): what perplexity, superfiltering, deita and score rank by, such as
-    each row's loss; NaN where a row has none. ``workers`` and ``engine`` are ZIP's; with the engine ``processes``, call
-    it from a script below ``if __name__ == "__main__":``, as every program that starts Python processes must.
+    each row's loss; NaN where a row has none. For length, the lengths of the answers, by default in characters.
+    ``target``: rows like those that dsir is to find. ``workers`` and ``engine`` are ZIP's; with the engine
+    ``processes``, call it from a script below ``if __name__ == "__main__":``, as every program that starts Python processes must.
 
     Raises EntropylawError when the method needs scores, or the budget token counts, and there is not one for each row.
 
@@ -50,12 +52,21 @@ def select_rows(
         raise EntropylawError("select_rows: a budget in tokens needs token_counts, one for each row")
     texts = [canonical_text(record) for record, _ in rows]
     embeddings = embed_texts(load_embedder(), texts) if params.method in NEED_EMBEDDINGS else None
+    if params.method == "length" and scores is None:
+        scores = [len(answers_of(record)) for record, _ in rows]
+    facts = RowFacts(
+        token_counts,
+        scores,
+        embeddings,
+        plain_texts=[plain_text(record) for record, _ in rows] if params.method in NEED_PLAIN_TEXTS else None,
+        target_texts=None if target is None else (plain_text(record) for record, _ in target),
+    )
     try:
         chosen = methods.select_rows(
             (text.encode() for text in texts),
             len(rows),
             params,
-            RowFacts(token_counts, scores, embeddings),
+            facts,
             workers=workers,
             engine=engine,
         )

@@ -5,6 +5,7 @@ A method that ranks rows by a number has one entry in SCORERS, which says how th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from corpus.errors import DataError, EntropylawError
 from corpus.formats import SCORE_KEYS
 from corpus.progress import StageProgress, ignore_stages
 from corpus.records import Preference, answers_of, plain_text
+from entropylaw.printing import note
 from entropylaw.repository.datasets import reading_for
 from entropylaw.repository.layout import BASE_MODEL
 from entropylaw.repository.rows import number_usable
@@ -25,12 +27,16 @@ from entropylaw.select.pool import Pool
 from entropylaw.select.token_counts import load_token_counter
 from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
-from selection.methods import METHODS, Chosen, Method, RowFacts, SelectionParams, select_rows
+from selection.methods import METHODS, Candidates, Chosen, Method, RowFacts, SelectionParams, select_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.row_scores import RowScoreParams
+
+
+# Shorter selections do not say beforehand how long they take.
+TOLD_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,13 @@ def _read_target(params: SelectionParams, pool: Pool) -> Iterator[str]:
     return (plain_text(record) for _, (record, _) in number_usable(path, pool.prepare, reading_for(path)))
 
 
+def _tell_cost(pool: Pool, params: SelectionParams) -> None:
+    """Say before a long selection how long it takes."""
+    seconds = METHODS[params.method].estimate_seconds(Candidates(len(pool), params, RowFacts(pool.token_counts)))
+    if seconds >= TOLD_SECONDS:
+        note(f"select {params.method}: takes about {math.ceil(seconds / 60)} min of one core for {len(pool):,} rows")
+
+
 def _require_target(params: SelectionParams) -> Path:
     if params.target is None:
         raise EntropylawError(
@@ -159,6 +172,7 @@ def select_from_pool(
     seconds: dict[str, float] = {}
     scores = embeddings = plain_texts = target_texts = None
     needs = METHODS[params.method].needs
+    _tell_cost(pool, params)
     if "scores" in needs:
         start = time.perf_counter()
         scores = SCORERS[params.method](Scoring(pool, params, scoring, progress))

@@ -21,6 +21,7 @@ from entropylaw.study.params import StudyParams
 from entropylaw.terminal import show_progress, show_stages
 from monitor.measures.compression import CompressionParams
 from reports.study.runs import Lengths, MeasuredSelection, MethodResult, StudyRun
+from selection.diversity import DiversityMeter
 from selection.engines import count_cores
 from selection.methods import SEEDED, SelectionParams
 from training.evaluation_params import EvaluationParams
@@ -103,7 +104,8 @@ def run_method(name: str, params: StudyParams) -> tuple[MethodResult, Lengths]:
 
 
 def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sections: Sections) -> _Selection:
-    labels = {"score": "scoring rows", "embed": "embedding rows", "load": "loading rows", "select": f"{name}: tokens"}
+    labels = {"score": "scoring rows", "embed": "embedding rows", "filter": "reading rows", "load": "loading rows"}
+    labels["select"] = f"{name}: tokens"
     with show_stages(labels) as progress:
         chosen = select_from_pool(pool, settings, sections.row_scores, count_cores(), progress=progress)
     if not chosen.positions:
@@ -114,6 +116,7 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
     kept = {i: record for i, record in enumerate(pool.stream_records()) if i in wanted}
     rows = [HashedRecord(kept[i], content_hash(kept[i])) for i in chosen.positions]
     texts = [canonical_text(record).encode() for record, _ in rows]
+    diversity = DiversityMeter(pool.texts, pool.hashes).measure(chosen.positions)
     measured = MeasuredSelection(
         identity=data_hash(sorted(row_hash for _, row_hash in rows)),
         rows=len(rows),
@@ -122,6 +125,9 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
         l=_probe(name, rows, sections.probe),
         seconds=sum(chosen.seconds.values()),
         quality=_rate(name, rows, sections.judge),
+        r_equal_length=diversity.r_equal_length,
+        self_repetition=diversity.self_repetition,
+        novelsum=diversity.novelsum,
     )
     return _Selection(chosen.positions, [record for record, _ in rows], measured)
 

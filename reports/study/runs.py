@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from selection.methods import SelectionParams
 
@@ -16,8 +17,11 @@ class MeasuredSelection:
     """A selection before any training.
 
     ``identity``: hash of its rows, whatever their order. ``l`` in nats per response token. ``seconds``: of selecting.
-    ``quality``: mean grade from 0 to 5, None where no judge is configured.
+    ``quality``: mean grade from 0 to 5, None where no judge is configured. ``r_equal_length``, ``self_repetition`` and
+    ``novelsum``: see `selection.diversity.Diversity`; None in runs of earlier releases.
     """
+
+    ADDED: ClassVar[tuple[str, ...]] = ("r_equal_length", "self_repetition", "novelsum")
 
     identity: str
     rows: int
@@ -26,6 +30,9 @@ class MeasuredSelection:
     l: float  # noqa: E741 - the paper's letter
     seconds: float
     quality: float | None
+    r_equal_length: float | None = None
+    self_repetition: float | None = None
+    novelsum: float | None = None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class MethodRow:
     ``z_sd``: sample standard deviation of Z, None with one run. ``versus_random``: None for random itself, and in a
     study without it. ``lengths`` and ``mean_tokens``: of the selected rows at their full length. ``trained_tokens``: of
     one epoch. ``seconds``: of selecting. ``l`` in nats per response token. ``quality``: from 0 to 5, None if not
-    graded.
+    graded. ``r_equal_length``, ``self_repetition`` and ``novelsum``: None where a run has none of it.
     """
 
     name: str
@@ -72,6 +72,9 @@ class MethodRow:
     r_long: float
     l: float  # noqa: E741 - the paper's letter
     quality: float | None
+    r_equal_length: float | None
+    self_repetition: float | None
+    novelsum: float | None
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,12 @@ def list_variants(study: Study, base: MethodRow, size: SizeName) -> tuple[Method
     return tuple(sorted([base, *same], key=lambda row: int(getattr(row.settings, size))))
 
 
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    """The mean; None where one of the values is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
 def _summarise(result: MethodResult, random: MethodResult | None, lengths: Lengths) -> MethodRow:
     runs = result.runs
     z = [run.z for run in runs]
@@ -182,6 +191,9 @@ def _summarise(result: MethodResult, random: MethodResult | None, lengths: Lengt
         mean_tokens=sum(tokens * rows for tokens, rows in lengths.items()) / sum(lengths.values()),
         trained_tokens=statistics.fmean(run.trained_tokens for run in runs),
         quality=statistics.fmean(graded) if graded else None,
+        r_equal_length=_mean_of_all([run.selected.r_equal_length for run in runs]),
+        self_repetition=_mean_of_all([run.selected.self_repetition for run in runs]),
+        novelsum=_mean_of_all([run.selected.novelsum for run in runs]),
         **mean,
     )
 

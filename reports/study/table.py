@@ -14,6 +14,9 @@ from reports.numbers import MISSING, format_change, format_count, format_number
 from reports.study.study import UNEQUAL_SHARE, Difference, MethodRow, Study
 from reports.text import wrap
 
+# Columns of Table 1 that say how diverse a selection is, beside R.
+DIVERSITY = (("R, equal length", "r_equal_length"), ("Self-repetition", "self_repetition"), ("NovelSum", "novelsum"))
+
 
 def describe_study(study: Study) -> list[str]:
     """What the numbers say, in sentences.
@@ -129,6 +132,10 @@ def _table_1(study: Study) -> str:
         [format_number(row.r_long) for row in study.methods],
         [format_number(row.l) for row in study.methods],
     ]
+    for title, key in DIVERSITY:
+        if any(getattr(row, key) is not None for row in study.methods):
+            header.append(title)
+            ranked.append([format_number(getattr(row, key)) for row in study.methods])
     if graded:
         header.append("Quality")
         grades = [format_number(row.quality) for row in study.methods]
@@ -198,7 +205,8 @@ def summarise_study(study: Study) -> dict[str, Any]:
 
 def _to_record(row: MethodRow) -> dict[str, Any]:
     versus = row.versus_random
-    measures = ("seconds", "rows", "mean_tokens", "trained_tokens", "r", "r_long", "l", "quality")
+    measures = ["seconds", "rows", "mean_tokens", "trained_tokens", "r", "r_long", "l", "quality"]
+    measures += [key for _, key in DIVERSITY]
     return {
         "method": row.name,
         "z": row.z,
