@@ -2,7 +2,8 @@
 
 A row's novelty beside other rows is the sum of its distances to them. A distance weighs the less the more rows are
 nearer (1 / rank), and the more the denser the region that it leads to: distances among what many rows are about count
-more. NovelSum is the mean novelty of the rows.
+more. NovelSum is the mean novelty of the rows. As in the paper, a distance weighs with the density at its other end;
+the authors' program takes that of the row itself.
 """
 
 from __future__ import annotations
@@ -119,9 +120,9 @@ class Novelties:
     """Every row's novelty beside a set of rows that grows by one row at a time.
 
     ``weighted``: each row's density to the power of DENSITY_POWER. A distance counts with the sum of both ends'
-    densities so weighted, as in the authors' program: a row adds its own novelty, and adds to that of the others. Each candidate
-    holds, for every step of cosine distance, how many taken rows lie that far, and the means of their distances, plain
-    and weighted.
+    densities so weighted, as in the authors' program: a row adds its own novelty, and adds to that of the others. Each
+    candidate holds, for every step of cosine distance, how many taken rows lie that far, and the means of their
+    distances, plain and weighted.
     """
 
     def __init__(self, vectors: NDArray[np.float32], weighted: NDArray[np.float64]) -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import statistics
 import zlib
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from selection.budget import Budget
-from selection.methods import NEED_EMBEDDINGS, NEED_SCORES, Chosen, Method, RowFacts, SelectionParams, select_rows
+from selection.methods import (
+    METHODS,
+    NEED_EMBEDDINGS,
+    NEED_SCORES,
+    SEEDED,
+    Candidates,
+    Chosen,
+    Method,
+    RowFacts,
+    SelectionParams,
+    select_rows,
+)
 from selection.report import LISTED_SOURCES, describe_selection
 from selection.zip_greedy import select_zip
 
@@ -29,6 +40,7 @@ def params(method: Method, rows: int = 2, **changes: Any) -> SelectionParams:
     [
         ("perplexity", [1.0, 4.0, NAN, 3.0], None, (1, 3)),
         ("score", [5.0, 4.0, NAN, 4.5], None, (0, 3)),
+        ("length", [5.0, 40.0, 0.0, 9.0], None, (1, 3)),
         ("superfiltering", [0.2, 1.4, 0.9, 0.5], None, (2, 3)),
         ("superfiltering-loss", [0.2, 1.4, 0.9, 0.5], None, (2, 3)),
         ("deita", [9.0, 8.0, 7.0, 6.0], EMBEDDINGS, (0, 2)),
@@ -54,18 +66,42 @@ def test_zip_is_select_zip_on_a_stream_of_texts() -> None:
     assert set(chosen.seconds) == {"load", "score", "coarse", "fine"}
 
 
-def test_only_random_and_cluster_depend_on_the_seed() -> None:
+def test_the_seed_is_for_the_methods_that_say_so_and_for_no_other() -> None:
     vectors = np.random.default_rng(0).normal(size=(200, 3))
-    scores = np.linspace(0.1, 0.9, 200)
-    texts = [b"%d" % (number * 7919) for number in range(200)]
+    plain = [
+        f"The word number {number * 7919} is one of the many that we have with us here. " * 9 for number in range(200)
+    ]
+    texts = [text.encode() for text in plain]
+    facts = RowFacts(
+        scores=np.linspace(0.1, 0.9, 200),
+        embeddings=vectors,
+        plain_texts=plain,
+        target_texts=["number one of the many"],
+    )
 
     def select(method: Method, seed: int) -> tuple[int, ...]:
-        facts = RowFacts(scores=scores, embeddings=vectors)
         return select_rows(texts, 200, params(method, rows=20, seed=seed), facts).positions
 
-    methods: tuple[Method, ...] = ("random", "cluster", "zip", *NEED_SCORES)
-    assert {method for method in methods if select(method, 0) != select(method, 1)} == {"random", "cluster"}
-    assert all(select(method, 5) == select(method, 5) for method in ("random", "cluster"))
+    passes = {method for method in METHODS if select(method, 0)}  # the text repeats itself, which two rule sets refuse
+    assert {method for method in passes if select(method, 0) != select(method, 1)} == SEEDED & passes
+    assert set(METHODS) - passes <= {"gopher", "fineweb"}
+    assert all(select(method, 5) == select(method, 5) for method in METHODS)
+
+
+def test_every_method_that_params_yaml_may_name_is_there() -> None:
+    assert tuple(METHODS) == get_args(Method)
+
+
+def test_a_method_without_texts_or_target_is_refused() -> None:
+    with pytest.raises(ValueError, match="gopher needs plain texts"):
+        select_rows(TEXTS, 4, params("gopher"))
+    with pytest.raises(ValueError, match="dsir needs a target"):
+        select_rows(TEXTS, 4, params("dsir"), RowFacts(plain_texts=["a", "b", "c", "d"]))
+
+
+def test_rows_wanted_by_a_budget_in_tokens_are_those_that_fit_at_the_mean_length() -> None:
+    assert Candidates(4, SelectionParams(tokens=50), RowFacts([10, 20, 30, 40])).wanted_rows == 2
+    assert Candidates(4, SelectionParams(rows=3)).wanted_rows == 3
 
 
 @pytest.mark.parametrize("method", sorted(NEED_SCORES | NEED_EMBEDDINGS))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow
@@ -33,6 +33,7 @@ from entropylaw.select.pool import read_pool
 from entropylaw.terminal import show_stages
 from selection.baselines import score_deita
 from selection.budget import Budget
+from selection.methods import Method
 from selection.zip_greedy import ZipParams, select_zip
 from training.deita_scores import score_turns
 from training.row_scores import RowScoreParams, score_answers, score_losses
@@ -40,7 +41,7 @@ from training.row_scores import RowScoreParams, score_answers, score_losses
 Run = Callable[..., Result]
 Row = dict[str, Any]
 
-METHODS = ("zip", "random", "cluster", "perplexity", "superfiltering", "superfiltering-loss", "deita", "score")
+METHODS = get_args(Method)
 SMALL_K = ("--k1", "8", "--k2", "5", "--k3", "2")
 PROGRAM = str(Path(sys.executable).parent / "entropylaw")
 
@@ -219,8 +220,9 @@ def test_a_base_model_that_points_to_another_counts_with_its_tokenizer(
 
 def test_a_person_reads_counts_tokens_and_r(run: Run, pool: Path, base_folder: Path) -> None:
     result = run("random", pool, "--out", "out.jsonl", "--rows", 50, "--tokenizer", base_folder)
-    first, second, last = result.stdout.splitlines()
+    first, diversity, second, last = result.stdout.splitlines()
     assert first.startswith("out.jsonl: 30 of 30 rows, ") and " tokens; R " in first
+    assert re.fullmatch(r"NovelSum (\d\.\d{3}) to \1 \(of 30 rows each; higher is more diverse\)", diversity)
     assert second == "fewer than the 50 rows asked for: the pool holds no more"
     assert re.fullmatch(r"seconds: read \d+\.\d, tokens \d+\.\d, select \d+\.\d", last)
 
@@ -311,6 +313,87 @@ def test_score_names_what_is_missing(run: Run, pool: Path, pairs: Path, tmp_path
 def test_a_model_that_is_not_there_is_one_line(run: Run, pool: Path) -> None:
     result = run("perplexity", pool, "--out", "out.jsonl", "--rows", 2, "--model", "models/none")
     assert is_one_line_error(result, "models/none", "no such folder")
+
+
+# --- methods that read texts
+
+
+def chat(prompt: str, answer: str) -> Row:
+    return {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]}
+
+
+def test_length_takes_the_longest_answers_whatever_the_prompts(run: Run, tmp_path: Path) -> None:
+    rows = [
+        chat("a long prompt " * 20, "no"),
+        chat("Hi", "a longer answer"),
+        chat("Hi", "an answer"),
+        chat("Hi", "x" * 99),
+    ]
+    write_rows(tmp_path / "pool.jsonl", rows)
+    assert run("length", "pool.jsonl", "--out", "out.jsonl", "--rows", 3).exit_code == 0
+    assert rows_of(tmp_path / "out.jsonl") == [rows[3], rows[1], rows[2]]
+
+
+def test_length_counts_tokens_where_there_is_a_tokenizer(run: Run, tmp_path: Path, base_folder: Path) -> None:
+    """Signs that no word has: more tokens than characters of a longer text of words."""
+    rows = [chat("Hi", "what do you think about that"), chat("Hi", "☃☂☁☀☄★☆☉☊☋")]
+    write_rows(tmp_path / "pool.jsonl", rows)
+    for options, expected in (((), rows[0]), (("--tokenizer", base_folder), rows[1])):
+        assert run("length", "pool.jsonl", "--out", "out.jsonl", "--rows", 1, *options).exit_code == 0
+        assert rows_of(tmp_path / "out.jsonl") == [expected]
+
+
+def test_length_of_a_preference_is_that_of_its_chosen_answer(run: Run, tmp_path: Path) -> None:
+    rows = [{"prompt": "p", "chosen": "x" * n, "rejected": "y" * (99 - n)} for n in (3, 9, 6)]
+    write_rows(tmp_path / "pairs.jsonl", rows)
+    assert run("length", "pairs.jsonl", "--out", "out.jsonl", "--rows", 2).exit_code == 0
+    assert rows_of(tmp_path / "out.jsonl") == [rows[1], rows[2]]
+
+
+def test_dsir_draws_rows_like_the_target(run: Run, tmp_path: Path) -> None:
+    maths = [chat(f"What is {n} plus {n}?", f"The sum is {2 * n}.") for n in range(40)]
+    cooking = [chat(f"How do I cook dish {n}?", f"Boil the pasta for {n} minutes.") for n in range(40)]
+    write_rows(tmp_path / "pool.jsonl", cooking + maths)
+    write_rows(
+        tmp_path / "wanted.jsonl", [chat(f"What is {n} plus one?", f"The sum is {n + 1}.") for n in range(50, 60)]
+    )
+    result = run("dsir", "pool.jsonl", "--target", "wanted.jsonl", "--out", "out.jsonl", "--rows", 20)
+    assert result.exit_code == 0, result.stderr
+    assert all(row in maths for row in rows_of(tmp_path / "out.jsonl"))
+
+
+def test_dsir_without_a_target_or_with_none_that_can_be_read_is_one_line(run: Run, pool: Path, tmp_path: Path) -> None:
+    assert is_one_line_error(run("dsir", pool, "--out", "out.jsonl", "--rows", 2), "--target FILE", "selection.target")
+    missing = run("dsir", pool, "--out", "out.jsonl", "--rows", 2, "--target", "none.jsonl")
+    assert is_one_line_error(missing, "none.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_rules_say_how_many_rows_each_removed(run: Run, tmp_path: Path) -> None:
+    good = chat(
+        "Tell me of the harbour.", "It was quiet that morning. Two boats had come back. Nobody spoke of the storm."
+    )
+    code = chat(
+        "Write code for me, please.", "Here it is as you wanted. f() { return 1; } That is all of it. Enjoy it."
+    )
+    write_rows(tmp_path / "pool.jsonl", [good, code, chat("Hi", "Hello.")])
+    result = run("c4", "pool.jsonl", "--out", "out.jsonl", "--rows", 3, "--report", "r.json")
+    assert result.exit_code == 0, result.stderr
+    assert rows_of(tmp_path / "out.jsonl") == [good]
+    removed = json.loads((tmp_path / "r.json").read_text())["removed_rows"]
+    assert removed == {"C4: lorem ipsum": 0, "C4: curly bracket": 1, "C4: fewer than 3 sentences": 1}
+    assert "2 rows removed: C4: curly bracket 1, C4: fewer than 3 sentences 1" in result.stdout
+    assert "c4 finds no more" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["k-centre", "novelsum"])
+def test_vectors_pass_over_copies_while_another_row_is_left(run: Run, tmp_path: Path, method: str) -> None:
+    rows = [conversation(seed) for seed in range(12)]
+    write_rows(tmp_path / "pool.jsonl", [row for row in rows for _ in range(3)])
+    assert run(method, "pool.jsonl", "--out", "out.jsonl", "--rows", 12).exit_code == 0
+    taken = {row["id"] for row in rows_of(tmp_path / "out.jsonl")}
+    assert len(taken) == 12 if method == "k-centre" else len(taken) >= 10
 
 
 # --- preferences select as pairs (section 5.2)

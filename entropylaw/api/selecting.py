@@ -30,7 +30,8 @@ def select_rows(
     a budget in tokens. ``scores``, shape (rows,): what perplexity, superfiltering, deita and score rank by, such as
     each row's loss; NaN where a row has none. For length, the lengths of the answers, by default in characters.
     ``target``: rows like those that dsir is to find. ``workers`` and ``engine`` are ZIP's; with the engine
-    ``processes``, call it from a script below ``if __name__ == "__main__":``, as every program that starts Python processes must.
+    ``processes``, call it from a script below ``if __name__ == "__main__":``, as every program that starts Python
+    processes must.
 
     Raises EntropylawError when the method needs scores, or the budget token counts, and there is not one for each row.
 
