@@ -369,6 +369,15 @@ def test_dsir_without_a_target_or_with_none_that_can_be_read_is_one_line(run: Ru
     assert not (tmp_path / "out.jsonl").exists()
 
 
+def test_a_long_selection_says_before_it_begins_how_long_it_takes(
+    run: Run, pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "select c4: takes about 1 min of one core for 30 rows"
+    assert said not in run("c4", pool, "--out", "out.jsonl", "--rows", 2).stderr
+    monkeypatch.setattr("entropylaw.select.selecting.TOLD_SECONDS", 1e-6)
+    assert said in run("c4", pool, "--out", "out.jsonl", "--rows", 2).stderr
+
+
 def test_rules_say_how_many_rows_each_removed(run: Run, tmp_path: Path) -> None:
     good = chat(
         "Tell me of the harbour.", "It was quiet that morning. Two boats had come back. Nobody spoke of the storm."
