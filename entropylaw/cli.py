@@ -29,7 +29,7 @@ from entropylaw.release import command as release
 from entropylaw.repair import command as repair
 from entropylaw.repository.recorded_stages import STAGE_VARIABLE
 from entropylaw.run_elsewhere import HERE
-from entropylaw.select import command as select
+from entropylaw.select import model_commands as select
 from entropylaw.standard_streams import flush_standard_streams, report_mistake
 from entropylaw.study import command as study
 from training.launch import is_worker

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from corpus.progress import StageProgress, ignore_stages
+from selection.alpagasus import LOWEST_GRADE_KEPT
 from selection.budget import Budget
 from selection.engines import EngineName
+from selection.mods import NECESSITY_BELOW, QUALITY_ABOVE, SEED_SHARE, RewardAnswers
+from selection.qurating import TEMPERATURE, Criterion
 from selection.zip_greedy import ZipParams
 
 Method = Literal[
@@ -30,6 +33,11 @@ Method = Literal[
     "fineweb",
     "k-centre",
     "novelsum",
+    "instag",
+    "mods",
+    "cherry",
+    "alpagasus",
+    "qurating",
 ]
 
 
@@ -40,9 +48,14 @@ class SelectionParams:
     ``k1``, ``k2``, ``k3``, ``window``, ``codec``, ``level`` and ``compat`` are for ZIP, see ZipParams. ``seed`` is for
     the methods that make random choices (`selection.methods.SEEDED`). ``target``: the file of rows that dsir selects
     towards. Raises ValueError for settings that cannot be used.
+
+    ``quality_above``, ``necessity_below`` and ``seed_share`` are for MoDS, see `selection.mods`; ``lowest_grade`` is
+    for AlpaGasus. ``criterion`` and ``temperature`` are for QuRating: which rating rows are drawn by, and how freely.
     """
 
-    ADDED: ClassVar[tuple[str, ...]] = ("target",)
+    ADDED: ClassVar[tuple[str, ...]] = (
+        "target", "quality_above", "necessity_below", "seed_share", "lowest_grade", "criterion", "temperature",
+    )  # fmt: skip
 
     method: Method = "zip"
     share: float = 0.5
@@ -57,6 +70,12 @@ class SelectionParams:
     compat: Literal["algorithm", "reference"] = "algorithm"
     seed: int = 0
     target: str | None = None
+    quality_above: float = QUALITY_ABOVE
+    necessity_below: float = NECESSITY_BELOW
+    seed_share: float = SEED_SHARE
+    lowest_grade: float = LOWEST_GRADE_KEPT
+    criterion: Criterion = "educational_value"
+    temperature: float = TEMPERATURE
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -65,6 +84,10 @@ class SelectionParams:
             raise ValueError("set rows or tokens, not both")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, found {self.seed}")
+        if not 0 < self.seed_share <= 1:
+            raise ValueError(f"seed_share must lie between 0 and 1, found {self.seed_share}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be at least 0, found {self.temperature}")
         self.zip_params()
 
     def zip_params(self) -> ZipParams:
@@ -86,7 +109,8 @@ class RowFacts:
     loss, its IFD, its summed DEITA score or the grade of its chosen answer; NaN where it has none. ``embeddings``: a
     vector for each row, for the methods that need embeddings. ``plain_texts``: `corpus.records.plain_text` of each row,
     for the methods that need plain texts, which go through them up to three times. ``target_texts``: the plain texts,
-    any number of them, that dsir selects towards.
+    any number of them, that dsir selects towards. ``tags``: of each row, for InsTag. ``reward_answers``: for MoDS, a
+    function; see `selection.mods`.
     """
 
     token_counts: Sequence[int] | None = None
@@ -94,6 +118,8 @@ class RowFacts:
     embeddings: ArrayLike | None = None
     plain_texts: Iterable[str] | None = None
     target_texts: Iterable[str] | None = None
+    tags: Sequence[Iterable[str]] | None = None
+    reward_answers: RewardAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +184,20 @@ class Candidates:
     def tell_read(self, rows: int, total: int | None = None) -> None:
         """Report how many rows are read."""
         self.progress("filter", rows, self.rows if total is None else total)
+
+    @property
+    def tags(self) -> Sequence[Iterable[str]]:
+        """Raises ValueError when there are not some, or an empty list, for each row."""
+        if self.facts.tags is None or len(self.facts.tags) != self.rows:
+            raise ValueError(f"{self.params.method} needs tags, a list for each of the pool's {self.rows} rows")
+        return self.facts.tags
+
+    @property
+    def reward_answers(self) -> RewardAnswers:
+        """Raises ValueError when there is no such function."""
+        if self.facts.reward_answers is None:
+            raise ValueError(f"{self.params.method} needs a model that answers the pool's rows; use the command")
+        return self.facts.reward_answers
 
     def random(self) -> np.random.Generator:
         """A new generator of the settings' seed."""

@@ -13,10 +13,14 @@ from typing import Literal
 
 from corpus.progress import StageProgress, ignore_stages
 from selection import baselines, dsir
+from selection.alpagasus import select_alpagasus
 from selection.candidates import Candidates, Chosen, Method, RowFacts, SelectionParams
 from selection.engines import EngineName
+from selection.instag import select_instag
 from selection.k_centre import select_k_centre
+from selection.mods import select_mods
 from selection.novelsum import select_novelsum
+from selection.qurating import select_qurating
 from selection.web_rules.filtering import RULE_SETS, RuleSet, select_by_rules
 from selection.zip_greedy import select_zip
 
@@ -36,7 +40,7 @@ __all__ = [
 ]
 
 # What a method may need beside the number of rows; token counts are for any method's budget in tokens.
-Need = Literal["texts", "plain texts", "scores", "embeddings", "target"]
+Need = Literal["texts", "plain texts", "scores", "embeddings", "target", "tags", "reward answers"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,10 @@ class SelectionMethod:
         return pool.rows * (self.row_seconds + min(pool.wanted_rows, pool.rows) * self.pair_seconds)
 
 
-def _by_scores(rank: Callable[..., tuple[int, ...]]) -> SelectionMethod:
+def _by_scores(rank: Callable[..., tuple[int, ...]], is_seeded: bool = False) -> SelectionMethod:
     """A method that ranks rows by one number each."""
     return SelectionMethod(
-        lambda pool: Chosen(rank(pool.scores, pool.budget, pool.token_counts)), frozenset({"scores"})
+        lambda pool: Chosen(rank(pool.scores, pool.budget, pool.token_counts)), frozenset({"scores"}), is_seeded
     )
 
 
@@ -125,6 +129,34 @@ def _select_by_novelsum(pool: Candidates) -> Chosen:
     return Chosen(select_novelsum(pool.embeddings, pool.budget, pool.random(), pool.token_counts, pool.tell_selected))
 
 
+def _select_by_instag(pool: Candidates) -> Chosen:
+    return Chosen(select_instag(pool.tags, pool.budget, pool.token_counts))
+
+
+def _select_by_mods(pool: Candidates) -> Chosen:
+    params = pool.params
+    rows = select_mods(
+        pool.scores,
+        pool.embeddings,
+        pool.reward_answers,
+        pool.budget,
+        pool.random(),
+        pool.token_counts,
+        quality_above=params.quality_above,
+        necessity_below=params.necessity_below,
+        seed_share=params.seed_share,
+    )
+    return Chosen(rows)
+
+
+def _select_by_alpagasus(pool: Candidates) -> Chosen:
+    return Chosen(select_alpagasus(pool.scores, pool.budget, pool.token_counts, pool.params.lowest_grade))
+
+
+def _select_by_qurating(pool: Candidates) -> Chosen:
+    return Chosen(select_qurating(pool.scores, pool.params.temperature, pool.budget, pool.random(), pool.token_counts))
+
+
 METHODS: Mapping[Method, SelectionMethod] = {
     "zip": SelectionMethod(_select_by_zip, frozenset({"texts"})),
     "random": SelectionMethod(_select_at_random, is_seeded=True),
@@ -141,6 +173,12 @@ METHODS: Mapping[Method, SelectionMethod] = {
     "fineweb": _by_rules("fineweb", row_seconds=3e-4),
     "k-centre": SelectionMethod(_select_by_k_centre, frozenset({"embeddings"}), is_seeded=True, pair_seconds=5e-8),
     "novelsum": SelectionMethod(_select_by_novelsum, frozenset({"embeddings"}), is_seeded=True, pair_seconds=1.1e-6),
+    "instag": SelectionMethod(_select_by_instag, frozenset({"tags"})),
+    # The models that MoDS and Cherry train follow the seed, and so do the rows.
+    "mods": SelectionMethod(_select_by_mods, frozenset({"scores", "embeddings", "reward answers"}), is_seeded=True),
+    "cherry": _by_scores(baselines.select_superfiltering, is_seeded=True),
+    "alpagasus": SelectionMethod(_select_by_alpagasus, frozenset({"scores"})),
+    "qurating": SelectionMethod(_select_by_qurating, frozenset({"scores"}), is_seeded=True),
 }
 
 # Methods that rank rows by a number, or by a vector, that is computed elsewhere.

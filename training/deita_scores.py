@@ -16,6 +16,7 @@ from training.chat import EncodedRow, training_messages
 from training.loss import collate_rows
 from training.model_loading import load_causal_model
 from training.row_scores import RowScoreParams, batch_by_length
+from training.scoring_cost import Announce, estimate_cost, ignore_cost
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -42,7 +43,10 @@ class Turn(NamedTuple):
 
 
 def score_turns(
-    records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
+    records: Sequence[Record],
+    params: RowScoreParams,
+    progress: Progress = ignore_progress,
+    announce: Announce = ignore_cost,
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
     """Complexity and quality, from 1 to 6, of the turns of each record: two lists with an array (turns,) per record.
 
@@ -51,8 +55,10 @@ def score_turns(
     loaded or has no digits.
     """
     # One after the other: two models of this size seldom fit in memory together.
-    complexities = _grade_turns(params.complexity_scorer, COMPLEXITY_PROMPT, records, params, part_of(progress, 0, 2))
-    qualities = _grade_turns(params.quality_scorer, QUALITY_PROMPT, records, params, part_of(progress, 1, 2))
+    complexities = _grade_turns(
+        params.complexity_scorer, COMPLEXITY_PROMPT, records, params, part_of(progress, 0, 2), announce
+    )
+    qualities = _grade_turns(params.quality_scorer, QUALITY_PROMPT, records, params, part_of(progress, 1, 2), announce)
     return complexities, qualities
 
 
@@ -77,13 +83,15 @@ def split_turns(messages: Sequence[Message]) -> list[Turn]:
 
 
 def _grade_turns(
-    name: str, prompt: str, records: Sequence[Record], params: RowScoreParams, progress: Progress
+    name: str, prompt: str, records: Sequence[Record], params: RowScoreParams, progress: Progress, announce: Announce
 ) -> list[NDArray[np.float64]]:
     """One scorer's grades of every turn of each record."""
     model, tokenizer = load_causal_model(name)
     grade_ids = _find_grade_ids(tokenizer, name)
     limit = min(SCORER_TOKENS, getattr(model.config, "max_position_embeddings", SCORER_TOKENS))
     turns = [split_turns(training_messages(record)) for record in records]
+    texts = [prompt.format(instruction=turn.instruction, output=turn.output) for of_row in turns for turn in of_row]
+    announce(estimate_cost("grades", name, model, tokenizer, texts, limit, rows=len(records)))
     grades = [np.zeros(0)] * len(records)
     for batch in batch_by_length(records, params.batch_rows, progress):
         prompts = [_fit_prompt(tokenizer, prompt, turn, limit) for i in batch for turn in turns[i]]

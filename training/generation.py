@@ -46,12 +46,29 @@ def generate_answers(
     Raises EntropylawError when the chat template refuses the messages.
     """
     prompts = [encode_prompt(tokenizer, request.messages) for request in requests]
+    return complete_prompts(
+        model, tokenizer, prompts, requests, max_new_tokens, batch_rows, find_stop_tokens(model, tokenizer)
+    )
+
+
+def complete_prompts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[tuple[int, ...]],
+    requests: Sequence[AnswerRequest],
+    max_new_tokens: int,
+    batch_rows: int,
+    stops: list[int],
+) -> list[GeneratedAnswer]:
+    """As ``generate_answers`` over prompts that are token ids already; ``requests`` say how each is drawn.
+
+    ``stops``: ids of the tokens that end an answer.
+    """
     longest = getattr(model.config, "max_position_embeddings", None)
     limits = [max_new_tokens if longest is None else min(max_new_tokens, longest - len(prompt)) for prompt in prompts]
     whole = [i for i, limit in enumerate(limits) if limit == max_new_tokens]
     batches = [whole[start : start + batch_rows] for start in range(0, len(whole), batch_rows)]
     batches += [[i] for i, limit in enumerate(limits) if 0 < limit < max_new_tokens]
-    stops = find_stop_tokens(model, tokenizer)
     # Requests in no batch have no room for a single token.
     answers = [GeneratedAnswer("", is_cut=True)] * len(requests)
     model.eval()

@@ -67,18 +67,18 @@ def load_causal_model(
             **({"quantization_config": quantization, "device_map": {"": device}} if quantization else {}),
         )
     except Exception as error:  # damaged files make these libraries raise anything, a bare Exception too
-        raise EntropylawError(f"model {name}: cannot be loaded: {_explain_failure(error)}") from None
+        raise EntropylawError(f"model {name}: cannot be loaded: {explain_failure(error)}") from None
     model, loading = result
     if missing := sorted(loading["missing_keys"]):  # transformers fills them with random numbers
         raise EntropylawError(
             f"model {name}: {len(missing)} of its weights are missing, such as {missing[0]}; fetch or copy it anew"
         )
-    _set_padding(tokenizer, name)
+    set_padding(tokenizer, name)
     _check_vocabulary(model, tokenizer, name)
     return model if quantization else model.to(device), tokenizer
 
 
-def _set_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+def set_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Let the end token serve as padding where there is no padding token. Raises EntropylawError without both."""
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
@@ -98,7 +98,7 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
         )
 
 
-def _explain_failure(error: Exception) -> str:
+def explain_failure(error: Exception) -> str:
     """A library's error as one line, with what to do where that is known."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
     cause = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpus.progress import Progress, ignore_progress
-from corpus.records import Record
+from corpus.records import Record, canonical_text
 from training.base_model import load_base_model
 from training.chat import EncodedRow, encode_record, training_messages
 from training.loss import collate_rows, row_token_losses
+from training.scoring_cost import Announce, estimate_cost, ignore_cost
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,17 +29,36 @@ class RowScoreParams:
     is cut. ``complexity_scorer`` and ``quality_scorer``: causal language models that answer DEITA's two prompts with a
     grade. The default ones have only pickled weights on their main branch, which are never loaded; transformers finds
     the Hub's own conversion of them to safetensors. Their tokenizers need the package sentencepiece.
+
+    ``tagger``: a causal language model that writes InsTag's tags. ``reward_model``: gives question and answer one
+    number, for MoDS. ``rater``: gives a text QuRating's four numbers. ``max_new_tokens``: the longest answer of the
+    tagger, and of MoDS' seed model. ``learning_rate``: of the brief training of Cherry and MoDS. ``labels``: a data
+    file whose rows hold tags and grades already, under ``tag_key`` and ``grade_key``; None is the pool itself.
     """
+
+    ADDED: ClassVar[tuple[str, ...]] = (
+        "tagger", "reward_model", "rater", "max_new_tokens", "learning_rate", "labels", "tag_key", "grade_key",
+    )  # fmt: skip
 
     model: str | None = None
     max_length: int = 256
     batch_rows: int = 16
     complexity_scorer: str = "hkust-nlp/deita-complexity-scorer"
     quality_scorer: str = "hkust-nlp/deita-quality-scorer"
+    tagger: str = "OFA-Sys/InsTagger"
+    reward_model: str = "OpenAssistant/reward-model-deberta-v3-large-v2"
+    rater: str = "princeton-nlp/QuRater-1.3B"
+    max_new_tokens: int = 512
+    learning_rate: float = 5e-4
+    labels: str | None = None
+    tag_key: str = "tags"
+    grade_key: str = "grade"
 
     def __post_init__(self) -> None:
         if self.max_length < 2 or self.batch_rows < 1:
             raise ValueError("max_length must be at least 2 and batch_rows positive")
+        if self.max_new_tokens < 1 or self.learning_rate <= 0:
+            raise ValueError("max_new_tokens and learning_rate must be positive")
 
 
 @dataclass(frozen=True)
@@ -75,14 +95,20 @@ class AnswerLosses:
 
 
 def score_losses(
-    model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
+    model: str,
+    records: Sequence[Record],
+    params: RowScoreParams,
+    progress: Progress = ignore_progress,
+    announce: Announce = ignore_cost,
 ) -> NDArray[np.float64]:
     """Mean loss of each record's answers in nats per response token: (rows,), NaN without one within ``max_length``.
 
-    ``model``: a base model, a local folder or a Hub id. ``progress`` is told rows done and rows in all.
-    Raises EntropylawError when the model cannot be loaded or its chat template cannot tell the answers.
+    ``model``: a base model, a local folder or a Hub id. ``progress`` is told rows done and rows in all, ``announce``
+    the cost. Raises EntropylawError when the model cannot be loaded or its chat template cannot tell the answers.
     """
     scorer, tokenizer, _ = load_base_model(model)
+    texts = [canonical_text(record) for record in records]
+    announce(estimate_cost("losses", model, scorer, tokenizer, texts, params.max_length))
     losses = np.full(len(records), np.nan)
     for batch in batch_by_length(records, params.batch_rows, progress):
         rows = [encode_record(tokenizer, records[i]).cut(params.max_length) for i in batch]
@@ -92,7 +118,11 @@ def score_losses(
 
 
 def score_answers(
-    model: str, records: Sequence[Record], params: RowScoreParams, progress: Progress = ignore_progress
+    model: str,
+    records: Sequence[Record],
+    params: RowScoreParams,
+    progress: Progress = ignore_progress,
+    announce: Announce = ignore_cost,
 ) -> AnswerLosses:
     """Losses of each record's answers given their prompts, and alone; all turns of a record count by their tokens.
 
@@ -101,6 +131,8 @@ def score_answers(
     one alone, it would raise the ratio of short answers. Arguments and errors are those of ``score_losses``.
     """
     scorer, tokenizer, _ = load_base_model(model)
+    texts = [canonical_text(record) for record in records]
+    announce(estimate_cost("losses, with and without prompts", model, scorer, tokenizer, texts, params.max_length))
     begin: tuple[int, ...] = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
     given_prompt, alone = np.full(len(records), np.nan), np.full(len(records), np.nan)
     for batch in batch_by_length(records, params.batch_rows, progress):

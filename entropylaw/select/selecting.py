@@ -21,9 +21,10 @@ from corpus.progress import StageProgress, ignore_stages
 from corpus.records import Preference, answers_of, plain_text
 from entropylaw.printing import note
 from entropylaw.repository.datasets import reading_for
-from entropylaw.repository.layout import BASE_MODEL
 from entropylaw.repository.rows import number_usable
+from entropylaw.select import model_scores
 from entropylaw.select.pool import Pool
+from entropylaw.select.scoring import Scoring
 from entropylaw.select.token_counts import load_token_counter
 from entropylaw.terminal import STREAM_STEP
 from selection.engines import EngineName
@@ -39,26 +40,13 @@ if TYPE_CHECKING:
 TOLD_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """What a scorer is given: the pool, the settings of the method and of the models that score, and who is told."""
-
-    pool: Pool
-    params: SelectionParams
-    models: RowScoreParams
-    progress: StageProgress
-
-    def advance(self, done: int, total: int | None) -> None:
-        self.progress("score", done, total)
-
-
 def _score_by_deita(scoring: Scoring) -> NDArray[np.float64]:
     from selection.baselines import score_deita
     from training.deita_scores import score_turns
     from training.fine_tuning import quiet_libraries
 
     quiet_libraries()
-    return score_deita(*score_turns(scoring.pool.records, scoring.models, scoring.advance))
+    return score_deita(*score_turns(scoring.pool.records, scoring.models, scoring.advance, scoring.announce))
 
 
 def _score_by_loss(scoring: Scoring) -> NDArray[np.float64]:
@@ -66,8 +54,7 @@ def _score_by_loss(scoring: Scoring) -> NDArray[np.float64]:
     from training.row_scores import score_losses
 
     quiet_libraries()
-    model = scoring.models.model or str(BASE_MODEL)
-    return score_losses(model, scoring.pool.records, scoring.models, scoring.advance)
+    return score_losses(scoring.model, scoring.pool.records, scoring.models, scoring.advance, scoring.announce)
 
 
 def _score_by_ifd(scoring: Scoring) -> NDArray[np.float64]:
@@ -76,8 +63,7 @@ def _score_by_ifd(scoring: Scoring) -> NDArray[np.float64]:
     from training.row_scores import score_answers
 
     quiet_libraries()
-    model = scoring.models.model or str(BASE_MODEL)
-    losses = score_answers(model, scoring.pool.records, scoring.models, scoring.advance)
+    losses = score_answers(scoring.model, scoring.pool.records, scoring.models, scoring.advance, scoring.announce)
     return losses.perplexity_ratio if scoring.params.method == "superfiltering" else losses.loss_ratio
 
 
@@ -121,6 +107,10 @@ SCORERS: Mapping[Method, Callable[[Scoring], NDArray[np.float64]]] = {
     "deita": _score_by_deita,
     "score": _read_grades,
     "length": _measure_answers,
+    "mods": model_scores.score_by_reward,
+    "cherry": model_scores.score_by_cherry,
+    "alpagasus": model_scores.grade_pool,
+    "qurating": model_scores.rate_pool,
 }
 
 
@@ -170,16 +160,22 @@ def select_from_pool(
     unit. Raises EntropylawError when the pool has not what the method ranks by.
     """
     seconds: dict[str, float] = {}
-    scores = embeddings = plain_texts = target_texts = None
+    scores = embeddings = tags = plain_texts = target_texts = None
     needs = METHODS[params.method].needs
     _tell_cost(pool, params)
+    given = Scoring(pool, params, scoring, progress)
     if "scores" in needs:
         start = time.perf_counter()
-        scores = SCORERS[params.method](Scoring(pool, params, scoring, progress))
+        scores = SCORERS[params.method](given)
+        seconds["score"] = time.perf_counter() - start
+    if "tags" in needs:
+        start = time.perf_counter()
+        tags = model_scores.tag_pool(given)
         seconds["score"] = time.perf_counter() - start
     if "embeddings" in needs:
         start = time.perf_counter()
-        embeddings = _embed_rows(pool, progress)
+        embed = model_scores.embed_instructions if params.method == "mods" else _embed_rows
+        embeddings = embed(given)
         seconds["embed"] = time.perf_counter() - start
     if "plain texts" in needs:
         plain_texts = PlainTexts(pool)
@@ -189,7 +185,15 @@ def select_from_pool(
         pool.stream_reference_texts() if params.compat == "reference" else pool.texts,
         len(pool),
         params,
-        RowFacts(pool.token_counts, scores, embeddings, plain_texts, target_texts),
+        RowFacts(
+            pool.token_counts,
+            scores,
+            embeddings,
+            plain_texts,
+            target_texts,
+            tags,
+            model_scores.reward_seed_answers(given) if "reward answers" in needs else None,
+        ),
         workers=workers,
         engine=engine,
         progress=progress,
@@ -197,14 +201,14 @@ def select_from_pool(
     return replace(chosen, seconds={**seconds, **chosen.seconds})
 
 
-def _embed_rows(pool: Pool, progress: StageProgress) -> NDArray[np.float32]:
+def _embed_rows(scoring: Scoring) -> NDArray[np.float32]:
     """Unit vectors, shape (rows, 256), of the canonical texts."""
-    texts = [text.decode()[:MAX_CHARACTERS] for text in pool.texts]
+    texts = [text.decode()[:MAX_CHARACTERS] for text in scoring.pool.texts]
     done = 0
 
     def advance(embedded: int) -> None:
         nonlocal done
         done += embedded
-        progress("embed", done, len(texts))
+        scoring.progress("embed", done, len(texts))
 
     return embed_texts(load_embedder(), texts, advance)
