@@ -28,6 +28,7 @@ from training.quality_ratings import CRITERIA, WINDOW_TOKENS, rate_quality
 from training.reward_scores import score_rewards
 from training.row_scores import RowScoreParams, score_losses
 from training.scoring_cost import ScoringCost
+from training.sft import SftParams
 from training.tagging import PROMPT_END, PROMPT_START, find_tags, read_tags, tag_rows
 
 PARAMS = RowScoreParams(max_length=96, batch_rows=3, max_new_tokens=8)
@@ -201,10 +202,10 @@ def test_a_model_has_learned_after_a_brief_training_and_leaves_nothing(
     base_folder: Path, chats: list[HashedRecord]
 ) -> None:
     records = [record for record, _ in chats[300:340]]
-    params = replace(PARAMS, batch_rows=4, learning_rate=5e-3)
+    params, training = replace(PARAMS, learning_rate=5e-3), SftParams(batch_rows=4, micro_batch_rows=4)
     before = np.nanmean(score_losses(str(base_folder), records, params))
     told: list[ScoringCost] = []
-    with train_briefly(str(base_folder), records, 2.0, params, 0, announce=told.append) as folder:
+    with train_briefly(str(base_folder), records, 2.0, params, training, 0, announce=told.append) as folder:
         after = np.nanmean(score_losses(str(folder), records, params))
         answers = answer_rows(folder, RECORDS, params)
     assert after < before - 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from corpus.progress import Progress, ignore_progress
@@ -26,14 +27,16 @@ def train_briefly(
     records: Sequence[Record],
     epochs: float,
     params: RowScoreParams,
+    training: SftParams,
     seed: int,
     progress: Progress = ignore_progress,
     announce: Announce = ignore_cost,
 ) -> Iterator[Path]:
     """A folder with ``model``, a folder or a Hub id, after ``epochs`` over ``records``; it is deleted at the end.
 
-    Length and batches are those of ``params``. Raises EntropylawError when the model cannot be loaded or no record has
-    an answer within ``params.max_length`` tokens, and NotAssessedError when the loss stops being a number.
+    Learning rate and length are those of ``params``; how the model is tuned, in which precision and in which batches,
+    is said by ``training``. Raises EntropylawError when the model cannot be loaded or no record has an answer within
+    ``params.max_length`` tokens, and NotAssessedError when the loss stops being a number.
     """
     started, tokenizer, _ = load_base_model(model)
     announce(
@@ -48,13 +51,8 @@ def train_briefly(
         )
     )
     del started
-    settings = SftParams(
-        epochs=epochs,
-        batch_rows=params.batch_rows,
-        micro_batch_rows=params.batch_rows,
-        learning_rate=params.learning_rate,
-        max_length=params.max_length,
-        seed=seed,
+    settings = replace(
+        training, epochs=epochs, learning_rate=params.learning_rate, max_length=params.max_length, seed=seed
     )
     # Beside the training checkpoints: ignored by Git, on a disk that has room for models.
     CHECKPOINTS.parent.mkdir(exist_ok=True)

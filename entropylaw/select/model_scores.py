@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.scoring_cost import ScoringCost
+    from training.sft import SftParams
 
 
 def tag_pool(scoring: Scoring) -> list[frozenset[str]]:
@@ -99,7 +101,7 @@ def score_by_cherry(scoring: Scoring) -> NDArray[np.float64]:
     chosen = choose_experience(embed_instructions(scoring), np.random.default_rng(seed))
     records = [pool.records[i] for i in chosen]
     with train_briefly(
-        scoring.model, records, CHERRY_EPOCHS, scoring.models, seed, scoring.advance, scoring.announce
+        scoring.model, records, CHERRY_EPOCHS, scoring.models, _read_training(), seed, scoring.advance, scoring.announce
     ) as folder:
         losses = score_answers(str(folder), pool.records, scoring.models, scoring.advance, _trained_model(scoring))
     return losses.loss_ratio
@@ -123,8 +125,9 @@ def reward_seed_answers(scoring: Scoring) -> Callable[[Sequence[int], Sequence[i
     def reward(seed_rows: Sequence[int], good_rows: Sequence[int]) -> NDArray[np.float64]:
         records = scoring.pool.records
         learned, asked = [records[i] for i in seed_rows], [records[i] for i in good_rows]
+        seed, training = scoring.params.seed, _read_training()
         with train_briefly(
-            scoring.model, learned, MODS_EPOCHS, scoring.models, scoring.params.seed, scoring.advance, scoring.announce
+            scoring.model, learned, MODS_EPOCHS, scoring.models, training, seed, scoring.advance, scoring.announce
         ) as folder:
             turns = answer_rows(folder, asked, scoring.models, scoring.advance, _trained_model(scoring))
         return score_turns_of_rows("necessity", turns, scoring.models, scoring.advance, scoring.announce)
@@ -147,6 +150,15 @@ def embed_instructions(scoring: Scoring) -> NDArray[np.float32]:
         scoring.progress("embed", done, len(texts))
 
     return embed_texts(load_embedder(), texts, advance)
+
+
+def _read_training() -> SftParams:
+    """How the pipeline trains; the defaults in a repository that trains elsewhere and has no section ``sft``."""
+    from corpus.params import PARAMS_FILE, parse_section, read_params
+    from training.sft import SftParams
+
+    section = read_params().get("sft") if Path(PARAMS_FILE).exists() else None
+    return SftParams() if section is None else parse_section(SftParams, section, f"{PARAMS_FILE}: sft")
 
 
 def _trained_model(scoring: Scoring) -> Callable[[ScoringCost], None]:
