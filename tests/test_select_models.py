@@ -65,6 +65,11 @@ def is_one_line_error(result: Result, *parts: str) -> bool:
     return result.exit_code == 2 and line.count("\n") == 1 and all(part in line for part in parts)
 
 
+def costs_in(result: Result) -> list[str]:
+    """What was said beforehand; between these lines a slow machine reports its progress."""
+    return [line for line in result.stderr.splitlines() if " operations, " in line]
+
+
 def change_params(folder: Path, **sections: dict[str, Any]) -> None:
     """The params.yaml that comes with the tool, with some keys changed."""
     yaml = YAML()
@@ -140,7 +145,7 @@ def test_instag_asks_the_tagger_and_says_what_it_costs(run: Run, pool: Path, bas
     assert result.exit_code == 0, result.stderr
     # All have the same tag: one row a round, in their order.
     assert rows_of(tmp_path / "out.jsonl") == rows_of(tmp_path / "pool.jsonl")[:3]
-    (line,) = result.stderr.splitlines()
+    (line,) = costs_in(result)
     assert line.startswith(f"pool.jsonl: tags: {tagger} (") and "tokens of 16 rows, writes at most" in line
 
 
@@ -160,7 +165,7 @@ def test_qurating_draws_by_the_criterion_and_the_seed(
             selected[criterion, seed] = rows_of(tmp_path / "out.jsonl")
             assert selected[criterion, seed] == [rows[i] for i in expected]
     assert selected["mean", 0] != selected["mean", 1]
-    (line,) = result.stderr.splitlines()
+    (line,) = costs_in(result)
     assert line.startswith(f"pool.jsonl: ratings: {rater} (") and line.endswith("about 1 second here")
     assert is_one_line_error(run("qurating", pool, "--out", "o.jsonl", "--rater", base_folder), "it cannot rate")
 
@@ -182,7 +187,7 @@ def test_cherry_and_mods_select_the_same_rows_again_and_say_each_models_cost(
         for out in ("a.jsonl", "b.jsonl"):
             result = run(method, pool, "--out", out, "--rows", 6, "--model", base_folder, "--seed", 3)
             assert result.exit_code == 0, result.stderr
-            lines = result.stderr.splitlines()
+            lines = costs_in(result)
             assert [line.partition("pool.jsonl: ")[2].partition(":")[0] for line in lines] == works
         assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
         chosen = rows_of(tmp_path / "a.jsonl")
@@ -239,3 +244,12 @@ def test_params_of_an_earlier_release_need_no_new_key(run: Run, pool: Path, tmp_
         yaml.dump({"prepare": yaml.load((SHIPPED / "params.yaml").read_text())["prepare"]}, handle)
     result = run("random", pool, "--out", "out.jsonl", "--rows", 3)
     assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize("method", ["instag", "mods", "cherry", "alpagasus", "qurating"])
+def test_each_explains_itself_with_an_example(run: Run, method: str) -> None:
+    result = run(method, "--help")
+    assert result.exit_code == 0
+    assert f"entropylaw select {method} p" in result.stdout.partition("Example: ")[2]
+    for option in ("--out", "--report", "--rows", "--tokens", "--tokenizer", "--seed", "--json"):
+        assert option in result.stdout
