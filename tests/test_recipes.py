@@ -45,6 +45,7 @@ LARGE = {
     "probe.steps": 192,
     "probe.batch_rows": 2,
     "calibration.law_learning_rate": 3e-4,
+    "row_scores.learning_rate": 2e-5,
     "launch.strategy": "fsdp",
 }
 CHANGES: dict[str, dict[str, Any]] = {

@@ -23,6 +23,7 @@ def select_rows(
     workers: int = 1,
     engine: EngineName = "threads",
     target: Iterable[HashedRecord] | None = None,
+    tags: Sequence[Iterable[str]] | None = None,
 ) -> list[HashedRecord]:
     """The rows to train on, in the order in which they were selected, by ZIP or by ``params.method``.
 
@@ -32,6 +33,9 @@ def select_rows(
     ``target``: rows like those that dsir is to find. ``workers`` and ``engine`` are ZIP's; with the engine
     ``processes``, call it from a script below ``if __name__ == "__main__":``, as every program that starts Python
     processes must.
+
+    ``scores`` are also what cherry (each row's IFD), alpagasus (its grade) and qurating (its rating) rank by. ``tags``:
+    of each row, for instag. mods trains a model on the way and is there as a command only.
 
     Raises EntropylawError when the method needs scores, or the budget token counts, and there is not one for each row.
 
@@ -61,6 +65,7 @@ def select_rows(
         embeddings,
         plain_texts=[plain_text(record) for record, _ in rows] if params.method in NEED_PLAIN_TEXTS else None,
         target_texts=None if target is None else (plain_text(record) for record, _ in target),
+        tags=tags,
     )
     try:
         chosen = methods.select_rows(
