@@ -77,13 +77,16 @@ def test_the_seed_is_for_the_methods_that_say_so_and_for_no_other() -> None:
         embeddings=vectors,
         plain_texts=plain,
         target_texts=["number one of the many"],
+        tags=[{f"tag {number}"} for number in range(200)],
+        reward_answers=lambda seed, good: [-1.0] * len(good),
     )
 
     def select(method: Method, seed: int) -> tuple[int, ...]:
-        return select_rows(texts, 200, params(method, rows=20, seed=seed), facts).positions
+        return select_rows(texts, 200, params(method, rows=20, seed=seed, lowest_grade=0.5), facts).positions
 
     passes = {method for method in METHODS if select(method, 0)}  # the text repeats itself, which two rule sets refuse
-    assert {method for method in passes if select(method, 0) != select(method, 1)} == SEEDED & passes
+    assert {method for method in passes if select(method, 0) != select(method, 1)} == (SEEDED & passes) - {"cherry"}
+    # The seed of cherry is for the model that its scores come from; here they are given.
     assert set(METHODS) - passes <= {"gopher", "fineweb"}
     assert all(select(method, 5) == select(method, 5) for method in METHODS)
 
