@@ -54,7 +54,7 @@ def select_as_configured(common: CommonOptions) -> None:
 
     # Read here, so that no text of params.yaml is ever part of a shell's command.
     method = read_section(SelectionParams, "selection").method
-    _select(method, common, workers=count_cores() if method == "zip" else 1)
+    run_selection(method, common, workers=count_cores() if method == "zip" else 1)
 
 
 @app.command("zip")
@@ -73,7 +73,7 @@ def select_zip_rows(common: CommonOptions, zip: ZipOptions) -> None:
         **{"k1": zip.k1, "k2": zip.k2, "k3": zip.k3, "level": zip.level},
         **{name: choice.value for name, choice in choices.items() if choice},
     }
-    _select("zip", common, changes, workers=workers, engine=zip.engine.value)
+    run_selection("zip", common, changes, workers=workers, engine=zip.engine.value)
 
 
 @app.command("random")
@@ -83,7 +83,7 @@ def select_random_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select random pool.jsonl --out chosen.jsonl --rows 10000 --seed 1
     """
-    _select("random", common)
+    run_selection("random", common)
 
 
 @app.command("cluster")
@@ -93,7 +93,7 @@ def select_cluster_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select cluster pool.jsonl --out chosen.jsonl --rows 1000
     """
-    _select("cluster", common)
+    run_selection("cluster", common)
 
 
 @app.command("perplexity")
@@ -103,7 +103,7 @@ def select_perplexity_rows(common: CommonOptions, model: Model = None) -> None:
 
     Example: entropylaw select perplexity pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
     """
-    _select("perplexity", common, scoring={"model": model})
+    run_selection("perplexity", common, scoring={"model": model})
 
 
 @app.command("superfiltering")
@@ -113,7 +113,7 @@ def select_superfiltering_rows(common: CommonOptions, model: Model = None) -> No
 
     Example: entropylaw select superfiltering pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
     """
-    _select("superfiltering", common, scoring={"model": model})
+    run_selection("superfiltering", common, scoring={"model": model})
 
 
 @app.command("superfiltering-loss")
@@ -123,7 +123,7 @@ def select_superfiltering_loss_rows(common: CommonOptions, model: Model = None) 
 
     Example: entropylaw select superfiltering-loss pool.jsonl --out chosen.jsonl --rows 10000 --model models/base
     """
-    _select("superfiltering-loss", common, scoring={"model": model})
+    run_selection("superfiltering-loss", common, scoring={"model": model})
 
 
 @app.command("deita")
@@ -150,7 +150,7 @@ def select_deita_rows(
 
     Example: entropylaw select deita pool.jsonl --out chosen.jsonl --rows 6000 --quality-scorer models/quality
     """
-    _select("deita", common, scoring={"complexity_scorer": complexity_scorer, "quality_scorer": quality_scorer})
+    run_selection("deita", common, scoring={"complexity_scorer": complexity_scorer, "quality_scorer": quality_scorer})
 
 
 @app.command("score")
@@ -160,7 +160,7 @@ def select_score_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select score pairs.jsonl --out chosen.jsonl --rows 5000
     """
-    _select("score", common)
+    run_selection("score", common)
 
 
 @app.command("length")
@@ -170,7 +170,7 @@ def select_longest_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select length pool.jsonl --out chosen.jsonl --rows 1000
     """
-    _select("length", common)
+    run_selection("length", common)
 
 
 @app.command("dsir")
@@ -186,7 +186,7 @@ def select_dsir_rows(
 
     Example: entropylaw select dsir pool.jsonl --target wanted.jsonl --out chosen.jsonl --rows 10000
     """
-    _select("dsir", common, {"target": None if target is None else str(target)})
+    run_selection("dsir", common, {"target": None if target is None else str(target)})
 
 
 @app.command("c4")
@@ -196,7 +196,7 @@ def select_c4_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select c4 pool.jsonl --out chosen.jsonl --rows 10000
     """
-    _select("c4", common)
+    run_selection("c4", common)
 
 
 @app.command("gopher")
@@ -206,7 +206,7 @@ def select_gopher_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select gopher pool.jsonl --out chosen.jsonl --rows 10000
     """
-    _select("gopher", common)
+    run_selection("gopher", common)
 
 
 @app.command("fineweb")
@@ -216,7 +216,7 @@ def select_fineweb_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select fineweb pool.jsonl --out chosen.jsonl --rows 10000
     """
-    _select("fineweb", common)
+    run_selection("fineweb", common)
 
 
 @app.command("k-centre")
@@ -226,7 +226,7 @@ def select_k_centre_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select k-centre pool.jsonl --out chosen.jsonl --rows 1000
     """
-    _select("k-centre", common)
+    run_selection("k-centre", common)
 
 
 @app.command("novelsum")
@@ -236,10 +236,10 @@ def select_novelsum_rows(common: CommonOptions) -> None:
 
     Example: entropylaw select novelsum pool.jsonl --out chosen.jsonl --rows 1000
     """
-    _select("novelsum", common)
+    run_selection("novelsum", common)
 
 
-def _select(
+def run_selection(
     method: Method,
     common: CommonOptions,
     changes: dict[str, Any] | None = None,

@@ -9,7 +9,7 @@ import typer
 
 from entropylaw.options import take_options
 from entropylaw.pipeline_command import Place
-from entropylaw.select.command import Model, _select, app
+from entropylaw.select.command import Model, app, run_selection
 from entropylaw.select.options import CommonOptions
 
 __all__ = ["app"]
@@ -51,7 +51,7 @@ def select_instag_rows(
 
     Example: entropylaw select instag pool.jsonl --out chosen.jsonl --rows 6000 --tagger models/instagger
     """
-    _select("instag", common, scoring={"tagger": tagger, "labels": labels})
+    run_selection("instag", common, scoring={"tagger": tagger, "labels": labels})
 
 
 @app.command("mods")
@@ -73,7 +73,7 @@ def select_mods_rows(
     Example: entropylaw select mods pool.jsonl --out chosen.jsonl --rows 1000 --reward-model models/reward
     """
     changes = {"quality_above": quality_above, "necessity_below": necessity_below}
-    _select("mods", common, changes, {"model": model, "reward_model": reward_model})
+    run_selection("mods", common, changes, {"model": model, "reward_model": reward_model})
 
 
 @app.command("cherry")
@@ -83,7 +83,7 @@ def select_cherry_rows(common: CommonOptions, model: Model = None) -> None:
 
     Example: entropylaw select cherry pool.jsonl --out chosen.jsonl --rows 2500 --model models/base
     """
-    _select("cherry", common, scoring={"model": model})
+    run_selection("cherry", common, scoring={"model": model})
 
 
 @app.command("alpagasus")
@@ -102,7 +102,7 @@ def select_alpagasus_rows(
 
     Example: entropylaw select alpagasus pool.jsonl --out chosen.jsonl --rows 9000
     """
-    _select("alpagasus", common, {"lowest_grade": lowest_grade}, {"labels": labels})
+    run_selection("alpagasus", common, {"lowest_grade": lowest_grade}, {"labels": labels})
 
 
 @app.command("qurating")
@@ -123,4 +123,4 @@ def select_qurating_rows(
     Example: entropylaw select qurating pool.jsonl --out chosen.jsonl --rows 10000 --criterion mean --temperature 2
     """
     changes = {"criterion": criterion.value if criterion else None, "temperature": temperature}
-    _select("qurating", common, changes, {"rater": rater})
+    run_selection("qurating", common, changes, {"rater": rater})
