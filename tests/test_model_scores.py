@@ -95,6 +95,51 @@ def test_a_row_has_the_mean_reward_of_its_turns(reward_folder: Path) -> None:
     assert score_rewards([], replace(PARAMS, reward_model=str(reward_folder))).shape == (0,)
 
 
+@pytest.mark.slow
+def test_an_encoder_reads_question_and_answer_as_a_pair_and_loses_the_longer_ones_end(tmp_path: Path) -> None:
+    """As DeBERTa, the default: marks of its own around both texts, token types, and few places."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "do", "you", "like", "rain", "?", "no", "yes", "."]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    tokenizer = BertTokenizerFast(str(tmp_path / "vocab.txt"))
+    tokenizer.save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+        num_labels=1,
+        initializer_range=0.5,
+    )
+    model = BertForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path)
+
+    def reward(question: str, answer: str) -> float:
+        ids = [2, *tokenizer.convert_tokens_to_ids(question.split()), 3]
+        after = [*tokenizer.convert_tokens_to_ids(answer.split()), 3]
+        types = torch.tensor([[0] * len(ids) + [1] * len(after)])
+        with torch.no_grad():
+            return float(model(input_ids=torch.tensor([ids + after]), token_type_ids=types).logits)
+
+    asked, long = "do you like rain ?", "no no yes . no yes . no no no yes . yes yes"
+    records: list[Record] = [
+        Conversation((user(asked), assistant("no ."))),
+        Conversation((user("rain ?"), assistant("yes yes yes ."))),
+        Conversation((user(asked), assistant(long))),
+    ]
+    found = score_rewards(records, replace(PARAMS, reward_model=str(tmp_path)))
+    # Of 16 places three are marks and five the question's.
+    cut = " ".join(long.split()[:8])
+    expected = [reward(asked, "no ."), reward("rain ?", "yes yes yes ."), reward(asked, cut)]
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert len({round(number, 3) for number in expected}) == 3
+
+
 def test_a_model_that_cannot_rate_is_refused_in_one_line(base_folder: Path, rater_folder: Path, tmp_path: Path) -> None:
     for name, said in (
         (tmp_path / "none", "no such folder; set row_scores.reward_model to a folder or a Hub id"),
