@@ -172,7 +172,7 @@ METHODS: Mapping[Method, SelectionMethod] = {
     "gopher": _by_rules("gopher", row_seconds=1.9e-4),
     "fineweb": _by_rules("fineweb", row_seconds=3e-4),
     "k-centre": SelectionMethod(_select_by_k_centre, frozenset({"embeddings"}), is_seeded=True, pair_seconds=5e-8),
-    "novelsum": SelectionMethod(_select_by_novelsum, frozenset({"embeddings"}), is_seeded=True, pair_seconds=1.1e-6),
+    "novelsum": SelectionMethod(_select_by_novelsum, frozenset({"embeddings"}), is_seeded=True, pair_seconds=1e-6),
     "instag": SelectionMethod(_select_by_instag, frozenset({"tags"})),
     # The models that MoDS and Cherry train follow the seed, and so do the rows.
     "mods": SelectionMethod(_select_by_mods, frozenset({"scores", "embeddings", "reward answers"}), is_seeded=True),
