@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from corpus.errors import EntropylawError
 from corpus.records import ROLES, Message, Preference, Record
+from training.prefix_rendering import GENERATION_MARKER, render_with_answers
 from training.rendering import Rendered, fit_structures, lacks_text, render
 from training.template_inputs import TemplateInput, to_template_input
 from training.trained_turns import cut_untrained, find_trained_spans
@@ -30,8 +31,9 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
-# The word alone would not do: nearly every template mentions add_generation_prompt.
-GENERATION_MARKER = re.compile(r"\{%[-+]?\s*generation\b")
+
+# What every chat template can write, and find_answer_ends looks at: an answer with a turn after it, and a last one.
+PLAIN_CONVERSATION = (Message("user", "q"), Message("assistant", "a")) * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +95,28 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
             f"{name}: the tokenizer has no chat template; "
             "set base_model.chat_template to vicuna, llama-3 or a Jinja file, or save one with the model"
         )
-    if not GENERATION_MARKER.search(str(tokenizer.chat_template)):
-        raise EntropylawError(
-            f"{name}: the chat template has no {{% generation %}} markers, so the response tokens are unknown; "
-            "put {% generation %}…{% endgeneration %} around the assistant's text in it, "
-            "or set base_model.chat_template to vicuna, llama-3 or a Jinja file"
-        )
     if not getattr(tokenizer, "is_fast", False):
         raise EntropylawError(
             f"{name}: the tokenizer cannot say which token a character belongs to, so the response tokens are unknown; "
             "name a model that has a tokenizer.json"
+        )
+    if not GENERATION_MARKER.search(str(tokenizer.chat_template)):
+        _try_prefixes(tokenizer)
+
+
+def _try_prefixes(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise EntropylawError when the answers of a plain conversation are not found under a template without markers."""
+    try:
+        row = encode_conversation(tokenizer, PLAIN_CONVERSATION, sys.maxsize)
+    except EntropylawError as error:
+        advice = "base_model.chat_template"
+        if advice in str(error):
+            raise
+        raise EntropylawError(f"{error}; set {advice} to vicuna, llama-3 or a Jinja file") from None
+    if row is None:
+        raise EntropylawError(
+            f"{tokenizer.name_or_path or 'the tokenizer'}: the chat template writes no answers, so there is nothing to "
+            "train on; set base_model.chat_template to vicuna, llama-3 or a Jinja file"
         )
 
 
@@ -135,9 +149,11 @@ def _encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], too
     ids = tuple(encoded["input_ids"])
     response = [False] * len(ids)
     for start, end in spans:
-        first, last = encoded.char_to_token(start), encoded.char_to_token(end - 1)
+        # Some tokenizers count no blank in front of a word as part of its token.
+        found = (encoded.char_to_token(i) for i in range(start, end))
+        first, last = next((token for token in found if token is not None), None), encoded.char_to_token(end - 1)
         if first is None:
-            break
+            continue
         stop = last + 1 if last else len(ids)
         response[first:stop] = [True] * (stop - first)
     return EncodedRow(ids, tuple(response), lacks_text(text, given))
@@ -213,7 +229,7 @@ def _render(
 
     name = tokenizer.name_or_path or "the tokenizer"
     try:
-        return render(tokenizer, given, add_generation_prompt, spans)
+        return render_with_answers(tokenizer, given) if spans else render(tokenizer, given, add_generation_prompt)
     except TemplateSyntaxError as error:
         raise EntropylawError(f"{name}: the chat template, line {error.lineno}: {error.message}") from None
     except TemplateError as error:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from corpus.errors import EntropylawError, ParamsError
 from corpus.records import Message
-from training.chat import GENERATION_MARKER, check_chat_template, encode_conversation
+from training.chat import PLAIN_CONVERSATION, check_chat_template, encode_conversation
+from training.prefix_rendering import GENERATION_MARKER
 from training.template_inputs import to_chat
 from training.template_limits import TemplateLimitError, limited_template
 
@@ -33,7 +34,7 @@ SYSTEM, QUESTION, ANSWER = Message("system", "s"), Message("user", "q"), Message
 def read_chat_template(choice: str) -> str:
     """The Jinja text that ``base_model.chat_template`` names: that of a published format or of a file.
 
-    Raises ParamsError when it is neither, or when the file does not mark the assistant's text.
+    Raises ParamsError when it is neither.
 
     >>> "ASSISTANT:" in read_chat_template("vicuna")
     True
@@ -49,21 +50,16 @@ def read_chat_template(choice: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "not UTF-8"
         raise ParamsError(f"base_model.chat_template: {choice} cannot be read: {cause}") from None
-    if not GENERATION_MARKER.search(text):
-        raise ParamsError(
-            f"base_model.chat_template: {choice} has no {{% generation %}} markers, so the response tokens are "
-            "unknown; put {% generation %}…{% endgeneration %} around the assistant's text and its end token"
-        )
     return text
 
 
 def prepare_chat_template(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
-    """Make the tokenizer use a chat template with markers around the assistant's tokens.
+    """Make the tokenizer use a chat template that tells the assistant's tokens.
 
-    It is ``template``, or the tokenizer's own where that is None. If its own lacks the markers and TRL knows the
-    template, TRL's form with markers is taken. If ``template`` does not use the tokenizer's end token, the token that
-    ends answers under it becomes the end token. Raises EntropylawError when there is no template with markers, or when
-    it does not suit the tokenizer.
+    It is ``template``, or the tokenizer's own where that is None. If its own lacks the markers around them and TRL
+    knows the template, TRL's form with markers is taken; else they are found as ``prefix_rendering`` finds them. If
+    ``template`` does not use the tokenizer's end token, the token that ends answers under it becomes the end token.
+    Raises EntropylawError when nothing tells the tokens, or when the template does not suit the tokenizer.
     """
     if template is not None:
         _check_tokens(tokenizer, template)
@@ -79,8 +75,8 @@ def prepare_chat_template(tokenizer: PreTrainedTokenizerBase, template: str | No
         if not ends:
             raise EntropylawError(
                 f"{tokenizer.name_or_path or 'the tokenizer'}: base_model.chat_template marks no end token in the "
-                "answers, so a model would not learn to stop; put the token that ends a turn inside the "
-                "{% generation %} markers"
+                "answers, so a model would not learn to stop; end each answer with such a token, inside the "
+                "{% generation %} markers where there are any"
             )
         if "eos_token" not in template:
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[-1])
@@ -155,7 +151,7 @@ def find_answer_ends(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     A line break that follows them in the template does not count. Empty when answers end in plain text. Raises
     EntropylawError when the template refuses a conversation of user and assistant.
     """
-    row = encode_conversation(tokenizer, (QUESTION, ANSWER) * 2, maxsize)
+    row = encode_conversation(tokenizer, PLAIN_CONVERSATION, maxsize)
     if row is None:
         return ()
     special = {*tokenizer.get_added_vocab().values(), tokenizer.eos_token_id}

@@ -85,6 +85,28 @@ def _find_structures(template: str, special_tokens: str) -> Structures:
     )
 
 
+def writes_generation_prompt(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the chat template, asked for an answer, writes the header of one. Many older templates do not."""
+    special = json.dumps(tokenizer.special_tokens_map, default=str)
+    return _writes_generation_prompt(str(tokenizer.get_chat_template()), special)
+
+
+@lru_cache(maxsize=16)
+def _writes_generation_prompt(template: str, special_tokens: str) -> bool:
+    special, given = json.loads(special_tokens), to_template_input([Message("user", _TEXT)], "", TEXT)
+
+    def write(asking: bool) -> str | None:
+        try:
+            return _render_template(template, special, given, asking, spans=False).text
+        except TemplateLimitError:
+            raise
+        except Exception:  # some refuse a question that no answer follows, unless they are asked for one
+            return None
+
+    asked = write(True)
+    return asked is not None and asked != write(False)
+
+
 class Rendered(NamedTuple):
     """A conversation under its chat template. ``spans``: from where to where each part lies that the model produces."""
 

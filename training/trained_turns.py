@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from corpus.records import Message
+from training.prefix_rendering import count_shared
 from training.rendering import Rendered, lacks_text, render
 from training.template_inputs import TemplateInput
 
@@ -77,7 +78,7 @@ def _find_untrained_turns(
         except Exception:  # a template may refuse half a conversation with any error
             return None
         # Some templates close whatever conversation they are given, so only the beginning is alike.
-        start, end = (_count_shared(part, text) for part in parts)
+        start, end = (count_shared(part, text) for part in parts)
         if start >= end or not _holds(text[start:end], given.chat[i]):
             return None
         found.append((start, end))
@@ -87,16 +88,6 @@ def _find_untrained_turns(
 def _holds(part: str, turn: dict[str, Any]) -> bool:
     """Whether this part of a text is that turn: it has its content. Reasoning may be left out of earlier turns."""
     return not lacks_text(part, TemplateInput([{"role": turn["role"], "content": turn["content"]}], None))
-
-
-def _count_shared(one: str, other: str) -> int:
-    """How many characters two texts have in common from their beginning.
-
-    >>> _count_shared("abc", "abd")
-    2
-    """
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def _subtract(span: Span, turn: Span) -> list[Span]:
