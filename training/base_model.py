@@ -17,6 +17,7 @@ from training.base_model_params import BaseModelParams
 from training.chat import EncodedRow, encode_record
 from training.chat_templates import prepare_chat_template, read_chat_template
 from training.disk_errors import name_unwritten
+from training.gguf_model import hash_gguf, is_gguf, save_gguf_model
 from training.model_loading import load_pretrained
 from training.probe_run import choose_probe_rows
 from training.row_window import read_window
@@ -72,6 +73,11 @@ class BaseModelCard:
     adapter_seed: int = 0
     split: Literal["question"] | None = None
 
+    @property
+    def pointer(self) -> str | None:
+        """The folder or Hub id that has the weights; None where they lie beside the card, as a small model's do."""
+        return None if is_gguf(self.pretrained) else self.pretrained
+
 
 def is_trained_row(record: Record) -> bool:
     """Whether this row trains the small base model, and so is never probed."""
@@ -88,13 +94,20 @@ def build_base_model(
     """Train the small model on the upper half of the baseline (by question), or point to a pretrained one.
 
     ``records``: the rows of the baseline version; ``data_hash``: its identity. Writes model, tokenizer and card to
-    ``folder``; of a pretrained model only the card. Raises EntropylawError when there is nothing to train on or the
-    pretrained model cannot be used.
+    ``folder``; of a pretrained model only the card, unless it is read from a GGUF file. Raises EntropylawError when
+    there is nothing to train on or the pretrained model cannot be used.
     """
     folder = Path(folder)
     template = None if params.chat_template is None else read_chat_template(params.chat_template)
     if params.pretrained:
-        model, _ = load_pretrained(params.pretrained, params.revision, dtype=params.weights, chat_template=template)
+        name = params.pretrained
+        if is_gguf(name):
+            (folder / CARD).unlink(
+                missing_ok=True
+            )  # a run that is killed must not leave an old card beside new weights
+            save_gguf_model(name, folder, progress)
+            name = str(folder)
+        model, _ = load_pretrained(name, params.revision, dtype=params.weights, chat_template=template)
         card = card_of_pretrained(model, params, template)
     else:
         upper = ChosenRows(records, [i for i, (record, _) in enumerate(records) if is_trained_row(record)])
@@ -212,12 +225,14 @@ def card_of_pretrained(
 ) -> BaseModelCard:
     """The card of the model that ``params.pretrained`` names. ``chat_template``: the Jinja text it was given, if any.
 
-    A local folder is identified by its files, a Hub id by its commit. Where they were chosen, the chat template, the
-    weights' precision and the adapters that are tuned in place of the weights are part of the identity: its losses
-    depend on them.
+    A local folder and a GGUF file are identified by their content, a Hub id by its commit. Where they were chosen, the
+    chat template, the weights' precision and the adapters that are tuned in place of the weights are part of the
+    identity: its losses depend on them.
     """
     name = str(params.pretrained)
-    if Path(name).is_dir():
+    if is_gguf(name):
+        identity = fingerprint({"gguf": hash_gguf(name)})
+    elif Path(name).is_dir():
         identity = hash_folder(name)
     else:
         commit = getattr(model.config, "_commit_hash", None) or params.revision
@@ -272,7 +287,7 @@ def load_base_model(
     if (Path(folder) / CARD).exists():
         card = read_card(folder)
         model, tokenizer = load_pretrained(
-            card.pretrained or str(folder), card.revision, device, dtype, quantization, card.chat_template
+            card.pointer or str(folder), card.revision, device, dtype, quantization, card.chat_template
         )
     else:
         model, tokenizer = load_pretrained(str(folder), None, device, dtype, quantization)

@@ -10,7 +10,8 @@ from typing import Literal
 class BaseModelParams:
     """Which model losses are measured from.
 
-    ``pretrained``: a local folder or a Hub id; None trains a small model of the Llama architecture from scratch.
+    ``pretrained``: a local folder, a Hub id, the path of a GGUF file, or ``package:NAME`` for the GGUF file that an
+    installed Python package carries; None trains a small model of the Llama architecture from scratch.
     ``revision``: of a Hub id. ``chat_template``: ``vicuna``, ``llama-3`` or the path of a Jinja file; None is the
     model's own. ``weights`` and ``lora_rank`` say how probe and calibration tune a pretrained model: in which
     precision, and all its weights (None) or low-rank adapters of this rank. ``seed``: of the small model and of

@@ -166,7 +166,7 @@ def _train(
     # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
     arguments = KTOConfig(beta=params.beta, **trainer_arguments(params, "kto"))
     model, tokenizer, card = load_base_model(sft_folder, loading_device(params), params.weights, quantization)
-    refuse_start_as_output(outputs.folder, sft_folder, card.pretrained)
+    refuse_start_as_output(outputs.folder, sft_folder, card.pointer)
     answers = _prepare_answers(records, tokenizer, params)
     labels = answers.labels
     # A last micro-batch of one or two rows would give no usable estimate of the KL term.

@@ -69,7 +69,7 @@ def plan_run(
     return RunPlan(
         params=params,
         start=start,
-        trained_on=TrainedOn(data, len(records), card.pretrained or str(start), card.identity),
+        trained_on=TrainedOn(data, len(records), card.pointer or str(start), card.identity),
         checkpoints=checkpoint_folder(stage, {"params": params, "data": data, **others}),
         outputs=outputs,
     )

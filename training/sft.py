@@ -97,7 +97,7 @@ def _train(
     # Before the model: where DeepSpeed spreads it over devices, it does so while it is loaded.
     arguments = SFTConfig(packing=params.packing, packing_strategy="bfd", **trainer_arguments(params, "sft"))
     model, tokenizer, card = load_base_model(base_folder, loading_device(params), params.weights, quantization)
-    refuse_start_as_output(outputs.folder, base_folder, card.pretrained)
+    refuse_start_as_output(outputs.folder, base_folder, card.pointer)
     rows, unread = _encode_rows(tokenizer, records, params.max_length)
     if not rows:
         why = unread.describe()

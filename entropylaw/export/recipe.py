@@ -45,7 +45,7 @@ def read_recipe(dataset: str, model: str | None) -> Recipe:
     from training.sft import SftParams
 
     base = read_section(BaseModelParams, "base_model")
-    start = model or base.pretrained or layout.BASE_MODEL.as_posix()
+    start = model or _own_model(base)
     section = "kto" if dataset == layout.PREFERENCES else "sft"
     cls: type[SftParams] | type[KtoParams] = KtoParams if section == "kto" else SftParams
     if section in read_params():
@@ -72,5 +72,11 @@ def _paper_section(section: str, recipe: str) -> dict[str, Any]:
 
 def _template_of(base: BaseModelParams, start: str) -> str | None:
     """The template that params.yaml names for its own model; another model keeps its own."""
-    own = base.pretrained or layout.BASE_MODEL.as_posix()
-    return base.chat_template if start == own else None
+    return base.chat_template if start == _own_model(base) else None
+
+
+def _own_model(base: BaseModelParams) -> str:
+    """The folder or Hub id of the base model's weights."""
+    from training.gguf_model import is_gguf
+
+    return base.pretrained if base.pretrained and not is_gguf(base.pretrained) else layout.BASE_MODEL.as_posix()

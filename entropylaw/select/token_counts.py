@@ -45,8 +45,8 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
     from training.model_loading import looks_like_folder
 
     name, revision = str(folder), None
-    if (folder / CARD).exists() and (card := read_card(folder)).pretrained:
-        name, revision = card.pretrained, card.revision
+    if (folder / CARD).exists() and (card := read_card(folder)).pointer:
+        name, revision = card.pointer, card.revision
     file = Path(name) / TOKENIZER_FILE
     if not file.exists() and (name == str(folder) or looks_like_folder(name)):
         raise EntropylawError(f"{file}: no such file; tokens are counted by the {TOKENIZER_FILE} of --tokenizer FOLDER")
