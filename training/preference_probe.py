@@ -134,7 +134,7 @@ def probe_preferences(
         fits.append(fit_answers(whole.values(), params.max_length))
         return read_answer_windows(tokenizer, record, whole, params.max_length)
 
-    rows = take_probe_rows(records, params, trained_from, read_row)
+    rows, beyond = take_probe_rows(records, params, trained_from, read_row, _count_tokens)
     steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
     total = reading + 2 * steps
     padding_id = tokenizer.pad_token_id
@@ -164,7 +164,14 @@ def probe_preferences(
         _describe_row(item, base[i], kto_losses_of[i], i // params.batch_rows if i < starts.stop else None)
         for i, item in enumerate(rows)
     ]
-    return _summarise(losses, probed, params.first_counted_step(steps), count_unread(fits))
+    return _summarise(
+        losses, probed, params.first_counted_step(steps), count_unread(fits[: len(fits) - (beyond > 0)], beyond)
+    )
+
+
+def _count_tokens(answers: ReadAnswers) -> int:
+    """The tokens that are read of a row, its prompt once for each answer."""
+    return sum(len(answer.prompt_ids) + len(answer.answer_ids) for answer, _ in answers.values())
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _probe_conversations(
         fits.append(fit_row(whole, params.max_length))
         return read_window(tokenizer, record, whole, params.max_length)
 
-    rows = take_probe_rows(records, params, trained_from, read_row)
+    rows, beyond = take_probe_rows(records, params, trained_from, read_row, lambda row: len(row.encoded.ids))
     encoded = [row.encoded for _, _, row in rows]
     steps, reading = count_steps(len(rows), params), count_reading_steps(len(rows), params)
     padding_id = tokenizer.pad_token_id
@@ -88,7 +88,14 @@ def _probe_conversations(
         )
         for i, (record, row_hash, row) in enumerate(rows)
     )
-    return ProbeResult(run.l, steps, run.tokens, run.curve, tuple(probed), unread=count_unread(fits))
+    return ProbeResult(
+        run.l,
+        steps,
+        run.tokens,
+        run.curve,
+        tuple(probed),
+        unread=count_unread(fits[: len(fits) - (beyond > 0)], beyond),
+    )
 
 
 def train_and_record(

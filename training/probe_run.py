@@ -6,8 +6,8 @@ import hashlib
 import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from corpus.errors import NotAssessedError
 from corpus.progress import Progress
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Encoded = TypeVar("Encoded")
+# A step computes gradients too: three times the work of reading a row (Kaplan et al., 2020, table 1: 6 to 2).
+TRAINING_COST = 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class ProbeParams:
     ``rows``: so many rows are read by the base model before the run, the rows of the run among them. ``max_length``:
     tokens that are read of a row at most. ``learning_rate`` is small and constant: a probe should feel the
     data, not learn it. The first ``skipped_steps`` do not count for L, because Adam's moments settle in them. ``seed``
-    decides which rows are taken and, for a model with dropout, what is dropped.
+    decides which rows are taken and, for a model with dropout, what is dropped. ``tokens``: a budget of the model's
+    work, so that a large model's probe takes no longer on long rows: a token that is read counts once, and one that is
+    trained on ``TRAINING_COST`` times more. None is no limit. One batch is always taken.
     """
 
     steps: int = 48
@@ -43,16 +47,29 @@ class ProbeParams:
     learning_rate: float = 1e-4
     skipped_steps: int = 4
     seed: int = 0
+    tokens: int | None = None
+
+    # Files of releases up to 0.2.0 lack it.
+    ADDED: ClassVar[tuple[str, ...]] = ("tokens",)
 
     def __post_init__(self) -> None:
         smallest = min(self.steps, self.batch_rows, self.rows, self.max_length)
         if smallest < 1 or not 0 <= self.skipped_steps < self.steps:
             raise ValueError("steps, batch_rows, rows and max_length must be positive and skipped_steps below steps")
+        if self.tokens is not None and self.tokens < 1:
+            raise ValueError("tokens must be positive, or null for no limit")
 
     @property
     def trained_rows(self) -> int:
         """Rows that the run trains on, where there are enough."""
         return self.steps * self.batch_rows
+
+    def settings(self) -> dict[str, Any]:
+        """The values that two comparable probes share. No limit is left out: versions from before there was one keep
+        their fingerprint.
+        """
+        values = asdict(self)
+        return values if self.tokens is not None else {key: value for key, value in values.items() if key != "tokens"}
 
     @property
     def read_rows(self) -> int:
@@ -141,27 +158,44 @@ def choose_probe_rows(records: Sequence[HashedRecord], rows: int, seed: int, tra
     return [records[i] for _, _, i in heapq.nsmallest(rows, draw())]
 
 
+class ProbeRows(NamedTuple):
+    """The rows of a probe, each with its content hash and as it is read.
+
+    ``beyond_budget``: how many rows the budget left out; the first of these is the last row that was encoded.
+    """
+
+    rows: list[tuple[Record, str, Any]]
+    beyond_budget: int
+
+
 def take_probe_rows(
     records: Sequence[HashedRecord],
     params: ProbeParams,
     trained_from: float,
     encode: Callable[[Record], Encoded | None],
-) -> list[tuple[Record, str, Encoded]]:
-    """The rows of a probe, at most ``params.read_rows``: each with its content hash and what ``encode`` makes of it.
+    count_tokens: Callable[[Encoded], int],
+) -> ProbeRows:
+    """The rows of a probe, at most ``params.read_rows``, and no more than ``params.tokens`` allow.
 
-    ``encode`` gives None for a row that cannot be used. Raises NotAssessedError when fewer rows than one batch can be
-    probed.
+    ``encode`` gives what is read of a row, None for one that cannot be used; ``count_tokens`` how many tokens that is.
+    Raises NotAssessedError when fewer rows than one batch can be probed.
     """
     wanted = params.read_rows
-    encoded: list[tuple[Record, str, Encoded]] = []
-    left_out = 0
+    encoded: list[tuple[Record, str, Any]] = []
+    left_out, spent, beyond = 0, 0, 0
     # A few rows have no response. Look a little further, so that the probe keeps its size.
-    for record, row_hash in choose_probe_rows(records, wanted * 2, params.seed, trained_from):
+    drawn = choose_probe_rows(records, wanted * 2, params.seed, trained_from)
+    for record, row_hash in drawn:
         row = encode(record)
         if row is None:
             left_out += 1
-        else:
-            encoded.append((record, row_hash, row))
+            continue
+        is_trained = len(encoded) < params.trained_rows
+        spent += count_tokens(row) * (1 + TRAINING_COST * is_trained)
+        if params.tokens is not None and spent > params.tokens and len(encoded) >= params.batch_rows:
+            beyond = min(wanted, len(drawn) - left_out) - len(encoded)
+            break
+        encoded.append((record, row_hash, row))
         if len(encoded) == wanted:
             break
     if len(encoded) < params.batch_rows:
@@ -170,7 +204,7 @@ def take_probe_rows(
             f"only {len(encoded)} rows can be probed, fewer than one batch of {params.batch_rows}{others}; "
             "add rows or lower probe.batch_rows"
         )
-    return encoded
+    return ProbeRows(encoded, beyond)
 
 
 def count_steps(rows: int, params: ProbeParams) -> int:

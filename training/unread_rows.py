@@ -27,6 +27,7 @@ class UnreadRows:
     the row is not read. ``prompts_too_long``: those among them whose prompt alone fills ``max_length`` and leaves no
     room for the answer. ``without_answer``: rows without an answer that is to be trained on, which are left out.
     ``text_lost``: rows of which the chat template leaves out a text, as some leave out earlier reasoning.
+    ``beyond_budget``: rows that would have been probed and that ``probe.tokens`` left out whole.
 
     >>> UnreadRows(600, 312, 40).describe()
     'of 600 rows 312 cut at max_length, 40 with no room for an answer'
@@ -37,6 +38,7 @@ class UnreadRows:
     prompts_too_long: int = 0
     without_answer: int = 0
     text_lost: int = 0
+    beyond_budget: int = 0
 
     def describe(self) -> str:
         """What is not read, in a clause; empty where all of every row is."""
@@ -45,6 +47,7 @@ class UnreadRows:
             (self.prompts_too_long, "with no room for an answer"),
             (self.without_answer, "with no answer to train on"),
             (self.text_lost, "that lose text in the chat template"),
+            (self.beyond_budget, "left out by probe.tokens"),
         )
         found = ", ".join(f"{count} {words}" for count, words in parts if count)
         return found and f"of {self.rows} rows {found}"
@@ -72,11 +75,13 @@ def fit_answers(answers: Iterable[EncodedRow], max_length: int) -> RowFit:
     return RowFit(*map(any, zip(*fits, strict=True))) if fits else RowFit(False, False, True, False)
 
 
-def count_unread(fits: Iterable[RowFit]) -> UnreadRows:
-    """The counts over all rows.
+def count_unread(fits: Iterable[RowFit], beyond_budget: int = 0) -> UnreadRows:
+    """The counts over all rows. ``beyond_budget``: rows that were left out without a look at them.
 
-    >>> count_unread([RowFit(True, False, False, False), RowFit(False, False, True, False)])
-    UnreadRows(rows=2, truncated=1, prompts_too_long=0, without_answer=1, text_lost=0)
+    >>> count_unread([RowFit(True, False, False, False), RowFit(False, False, True, False)], 3).describe()
+    'of 5 rows 1 cut at max_length, 1 with no answer to train on, 3 left out by probe.tokens'
     """
     rows = list(fits)
-    return UnreadRows(len(rows), *(sum(row[i] for row in rows) for i in range(len(RowFit._fields))))
+    counts = {name: sum(getattr(row, name) for row in rows) for name in RowFit._fields if name != "prompt_too_long"}
+    prompts = sum(row.prompt_too_long for row in rows)
+    return UnreadRows(len(rows) + beyond_budget, prompts_too_long=prompts, beyond_budget=beyond_budget, **counts)

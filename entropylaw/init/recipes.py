@@ -9,7 +9,7 @@ from typing import Any
 
 from corpus.errors import ParamsError
 
-RECIPES = ("tiny-cpu", "qwen-small", "mistral-7b", "llama-3-8b")
+RECIPES = ("tiny-cpu", "smollm2-135m", "qwen-small", "mistral-7b", "llama-3-8b")
 
 # The end of a comment in params.yaml: where the value comes from.
 _SOURCE = re.compile(r"\([^()]+\)$")

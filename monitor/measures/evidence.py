@@ -74,7 +74,7 @@ class Configuration:
     base_identity: str
 
     def fingerprint(self) -> str:
-        return fingerprint(self)
+        return fingerprint({**vars(self), "probe": self.probe.settings()})
 
 
 def version_hash(data_hashes: dict[str, str]) -> str:
