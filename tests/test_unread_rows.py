@@ -155,6 +155,7 @@ def test_the_counts_survive_the_files_of_probe_and_verdict(base_folder: Path) ->
     document = json.loads(to_json(summary))
     assert document["unread"] == {
         "rows": 8, "truncated": 0, "prompts_too_long": 0, "without_answer": 0, "text_lost": 0,
+        "beyond_budget": 0,
     }  # fmt: skip
     assert parse_shape(document, ProbeSummary).unread == summary.unread
     del document["unread"]
@@ -213,6 +214,7 @@ def test_the_commands_tell_the_counts_and_write_them(base_folder: Path, in_tmp_p
     assert trained.exit_code == 0 and "of 40 rows 30 cut at max_length, 30 with no room for an answer" in trained.stdout
     assert json.loads(Path("training.json").read_text())["unread"] == {
         "rows": 40, "truncated": 30, "prompts_too_long": 30, "without_answer": 0, "text_lost": 0,
+        "beyond_budget": 0,
     }  # fmt: skip
 
 
