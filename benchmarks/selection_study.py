@@ -21,8 +21,8 @@ from corpus.files import write_rows
 from entropylaw.demo.chitchat import load_chat_logs
 from entropylaw.demo.sizes import FULL
 from entropylaw.demo.versions import build_versions
-from entropylaw.repository.layout import STUDY_PARAMS
 from entropylaw.repository.shipped_files import shipped_text
+from entropylaw.study.files import SELECTION
 
 
 def make_repository(workspace: Path, version: str, seed: int) -> None:
@@ -43,10 +43,10 @@ def make_repository(workspace: Path, version: str, seed: int) -> None:
 
 def choose_methods(workspace: Path, seeds: int, only: list[str] | None) -> None:
     """Write the study's parameters as they ship, except for the number of seeds and the methods left out."""
-    target = workspace / STUDY_PARAMS
+    target = workspace / SELECTION.params
     target.parent.mkdir(parents=True, exist_ok=True)
     yaml = YAML()
-    params = yaml.load(shipped_text(STUDY_PARAMS.as_posix()))
+    params = yaml.load(shipped_text(SELECTION.params.as_posix()))
     params["study"]["seeds"] = list(range(seeds))
     for name in [name for name in params["study"]["methods"] if only and name not in only]:
         del params["study"]["methods"][name]

@@ -39,8 +39,9 @@ from corpus.records import canonical_text
 from entropylaw.cli import app
 from entropylaw.demo.chitchat import ChatLog, to_conversation
 from entropylaw.repository.shipped_files import shipped_text
-from entropylaw.study.command import lengths_file, load_study, result_file
+from entropylaw.study.files import SELECTION
 from entropylaw.study.params import StudyParams, read_study_params
+from entropylaw.study.results import load_study
 from entropylaw.study.run import run_method
 from monitor.law.entropy_law import fit_entropy_law
 from monitor.law.forms import fit_form, predict_form
@@ -436,7 +437,7 @@ def test_the_stages_call_commands_that_exist_and_depend_on_sections_that_exist()
         for item in stage["params"]:
             assert isinstance(item, dict) or item in sections, item
     outs = [next(iter(out)) for out in stages[0]["outs"]]
-    assert outs == [result_file("${key}").as_posix(), lengths_file("${key}").as_posix()]
+    assert outs == [SELECTION.result("${key}").as_posix(), SELECTION.lengths("${key}").as_posix()]
 
 
 def test_an_installed_tool_carries_the_study() -> None:
@@ -448,8 +449,8 @@ def test_an_installed_tool_carries_the_study() -> None:
 
 def save(results: Sequence[MethodResult]) -> StudyParams:
     for one in results:
-        write_json(result_file(one.name), one)
-        write_text(lengths_file(one.name), "tokens,rows\n150,60\n210,40\n")
+        write_json(SELECTION.result(one.name), one)
+        write_text(SELECTION.lengths(one.name), "tokens,rows\n150,60\n210,40\n")
     return StudyParams(0.25, (0, 1, 2), {one.name: one.settings for one in results})
 
 
@@ -482,16 +483,16 @@ def test_diversity_is_a_column_where_it_was_measured() -> None:
         (lambda file, params: file.unlink(), "no such file; run `entropylaw study` first"),
         (lambda file, params: file.write_text('{"name": "zip"}'), "missing key; run `dvc repro --force"),
         (lambda file, params: params.methods.update(zip=SelectionParams(k1=2000)), "made with other settings"),
-        (lambda file, params: lengths_file("zip").unlink(), "no such file; run `entropylaw study` first"),
-        (lambda file, params: lengths_file("zip").write_text("tokens,rows\n5,many\n"), "damaged"),
-        (lambda file, params: lengths_file("zip").write_text("tokens,rows\n"), "damaged"),
+        (lambda file, params: SELECTION.lengths("zip").unlink(), "no such file; run `entropylaw study` first"),
+        (lambda file, params: SELECTION.lengths("zip").write_text("tokens,rows\n5,many\n"), "damaged"),
+        (lambda file, params: SELECTION.lengths("zip").write_text("tokens,rows\n"), "damaged"),
     ],
 )
 def test_results_that_are_missing_damaged_or_stale_are_not_reported(
     in_tmp_path: Path, break_it: Callable[[Path, StudyParams], None], cause: str
 ) -> None:
     params = save(lost())
-    break_it(result_file("zip"), params)
+    break_it(SELECTION.result("zip"), params)
     with pytest.raises(EntropylawError, match=re.escape(cause)):
         load_study(params)
 

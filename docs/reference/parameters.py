@@ -19,7 +19,8 @@ from entropylaw.study.params import StudyParams
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = "params.yaml"
-STUDY_PARAMS = "studies/selection/params.yaml"
+# The one that sets every key.
+STUDY_PARAMS = "studies/preferences/params.yaml"
 
 HEADER = """\
 # Parameters

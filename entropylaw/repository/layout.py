@@ -29,12 +29,8 @@ HISTORY = Path("history")
 WAIVERS = Path("waivers.yaml")
 # What a judge was paid for, outside the outputs of any stage, and of no interest to Git: it may quote the data.
 JUDGMENTS = Path(".entropylaw") / "judgments.jsonl"
-# The study of selection methods: a pipeline of its own, what its stages leave behind, and its report.
+# The study of selection methods: a pipeline of its own, see entropylaw/study/files.py.
 STUDY = Path("studies") / "selection"
-STUDY_PIPELINE = STUDY / "dvc.yaml"
-STUDY_PARAMS = STUDY / "params.yaml"
-STUDY_RUNS = STUDY / "runs"
-STUDY_RESULTS = STUDY / "results"
 
 # The two datasets that the pipeline knows, and what each holds.
 SFT, PREFERENCES = "sft", "preferences"

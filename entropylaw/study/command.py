@@ -2,198 +2,184 @@
 
 from __future__ import annotations
 
-import os
-import subprocess  # nosec B404 # `dvc repro` runs in a process of its own
-import sys
-from dataclasses import replace
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
-from corpus.interrupts import was_signalled
-from corpus.params import PARAMS_FILE
+from corpus.errors import EntropylawError
 from entropylaw.options import AsJson
 from entropylaw.printing import note, say
-from entropylaw.repository.layout import SFT, STUDY_PARAMS, STUDY_PIPELINE, STUDY_RESULTS, STUDY_RUNS
-
-if TYPE_CHECKING:
-    from entropylaw.study.params import StudyParams
-    from reports.study.runs import Lengths, MethodResult
-    from reports.study.study import Study
+from entropylaw.repository.layout import STUDY
 
 app = typer.Typer(rich_markup_mode=None)
 
-TABLE_JSON, TABLE_CSV, TABLE_MD = (STUDY_RESULTS / f"table.{suffix}" for suffix in ("json", "csv", "md"))
 PLOTS = "plots"
 LENGTHS_HEADER = ("tokens", "rows")
-STDERR = 2
+
+Folder = Annotated[Path, typer.Option("--pipeline", help="The study's folder, with its dvc.yaml and params.yaml.")]
 
 
 @app.callback(invoke_without_command=True)
-def study(context: typer.Context, json: AsJson = False) -> None:
+def study(
+    context: typer.Context,
+    pipeline: Folder = STUDY,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Make a repository for the study, with this recipe's model and settings.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --recipe: sft=FILE or preferences=FILE to select from; by default the datasets of this "
+            "repository, else the demo's conversations.",
+            metavar="NAME=PATH",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="With --recipe: the study's params.yaml; by default the one that ships.", show_default=False),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="With --recipe: select from so many rows at most.", min=20, show_default=False)
+    ] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(help="With --recipe: its repository; by default entropylaw-study-RECIPE.", show_default=False),
+    ] = None,
+    json: AsJson = False,
+) -> None:
     """Compare selection methods on your data: train on what each selects, at equal tokens, and measure Z.
 
     Writes studies/selection/ where it is missing (edit its params.yaml to choose the methods), runs its stages with
-    `dvc repro`, and prints the table. What is up to date is not run again.
+    `dvc repro`, and prints the table. What is up to date is not run again. `--pipeline studies/preferences` compares
+    selections of preference pairs, each aligned by KTO.
 
     Example: entropylaw study
     """
     if context.invoked_subcommand is not None:
         return
+    from entropylaw.study.workspace import StudyRequest, open_workspace
+
+    if recipe is not None:
+        with contextlib.chdir(open_workspace(StudyRequest(recipe, pipeline, data or [], settings, sample, workspace))):
+            run_here(pipeline, json)
+        return
+    for option, value in {"--data": data, "--settings": settings, "--sample": sample, "--workspace": workspace}.items():
+        if value:
+            raise EntropylawError(f"{option}: give --recipe too; without it, the study is of this repository")
+    run_here(pipeline, json)
+
+
+def run_here(folder: Path, json: bool) -> None:
+    """Run the study of a folder in this repository, and print its table."""
     from corpus.artifacts import read_json
     from entropylaw.repository.git import require_repository
+    from entropylaw.study.files import StudyFiles
     from entropylaw.study.params import read_study_params
+    from entropylaw.study.pipeline import reproduce, require_dataset, require_watched_keys, write_pipeline
+    from entropylaw.study.results import load_study
     from entropylaw.terminal import print_result
     from reports.study.table import render_study_text
 
+    files = StudyFiles(folder)
     require_repository(Path())
-    require_conversations()
-    for path in write_pipeline():
+    require_dataset(files)
+    for path in write_pipeline(files):
         note(f"wrote {path}")
-    params = read_study_params()
-    reproduce(STUDY_PIPELINE)
+    params = read_study_params(files.params)
+    require_watched_keys(files)
+    reproduce(files.pipeline)
     if json:
-        print_result(read_json(TABLE_JSON), True, [])
+        print_result(read_json(files.table("json")), True, [])
         return
-    say(*render_study_text(load_study(params)).splitlines())
-    say(f"Tables and figures: {TABLE_MD}")
-
-
-def require_conversations() -> None:
-    """Raise where a study cannot be made here: it trains on selected conversations as the pipeline does."""
-    from entropylaw.repository.datasets import read_datasets
-    from entropylaw.study.run import read_sections
-
-    if SFT not in read_datasets():
-        raise EntropylawError(f"{PARAMS_FILE}: a study selects conversations, and there is no dataset {SFT}")
-    read_sections()
-
-
-def write_pipeline() -> list[Path]:
-    """Write the study's pipeline and parameters where they are missing; the paths of what was written."""
-    from corpus.artifacts import write_text
-    from entropylaw.repository.shipped_files import shipped_text
-
-    missing = [path for path in (STUDY_PIPELINE, STUDY_PARAMS) if not path.exists()]
-    for path in missing:
-        write_text(path, shipped_text(path.as_posix()))
-    return missing
-
-
-def reproduce(pipeline: Path) -> None:
-    """Run `dvc repro` with its output on stderr, so that stdout holds the result alone.
-
-    Raises EntropylawError when a stage fails.
-    """
-    # The stages call `entropylaw`, which need not be on the path of whoever called it by its full name.
-    scripts = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
-    with subprocess.Popen(  # nosec B603 # our own words, and no shell
-        [sys.executable, "-m", "dvc", "repro", str(pipeline)], env=environment, stdout=STDERR
-    ) as process:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C reached it too, and it has its locks to release; a signal to this process alone did not.
-            if was_signalled():
-                process.terminate()
-            process.wait()
-            raise
-    if code:
-        raise EntropylawError(f"`dvc repro {pipeline}` ended with exit code {code}; its last lines say why")
+    say(*render_study_text(load_study(params, files)).splitlines())
+    say(f"Tables and figures: {files.table('md')}")
 
 
 @app.command("run")
-def run(name: Annotated[str, typer.Argument(help="An entry of study.methods.", show_default=False)]) -> None:
+def run(
+    name: Annotated[str, typer.Argument(help="An entry of study.methods.", show_default=False)],
+    pipeline: Folder = STUDY,
+) -> None:
     """One stage: select by one method, measure the selection, train on it with each seed, and evaluate.
 
     Example: entropylaw study run zip
     """
     from corpus.artifacts import write_json, write_text
+    from entropylaw.study.files import StudyFiles
     from entropylaw.study.params import read_study_params
     from entropylaw.study.run import run_method
     from reports.study.table import render_csv
 
-    params = read_study_params()
+    files = StudyFiles(pipeline)
+    params = read_study_params(files.params)
     if name not in params.methods:
         raise EntropylawError(
-            f"{STUDY_PARAMS}: no entry {name} in study.methods; there are {', '.join(params.methods)}"
+            f"{files.params}: no entry {name} in study.methods; there are {', '.join(params.methods)}"
         )
-    result, lengths = run_method(name, params)
-    write_json(result_file(name), result)
-    write_text(lengths_file(name), render_csv(LENGTHS_HEADER, sorted(lengths.items())))
+    result, lengths = run_method(name, params, files)
+    write_json(files.result(name), result)
+    write_text(files.lengths(name), render_csv(LENGTHS_HEADER, sorted(lengths.items())))
     z = ", ".join(f"{run.z:.4f}" for run in result.runs)
     say(f"{name}: {result.runs[0].selected.rows} rows of {result.budget_tokens} tokens at most; Z {z}")
 
 
+@app.command("budget")
+def budget(pipeline: Folder = STUDY) -> None:
+    """One stage: the budget in tokens, where it is what study.budget_rows rows of study.budget_entry have.
+
+    Example: entropylaw study budget --pipeline studies/paper
+    """
+    from corpus.artifacts import write_json
+    from entropylaw.study.files import StudyFiles
+    from entropylaw.study.params import read_study_params
+    from entropylaw.study.run import find_entry_budget
+
+    files = StudyFiles(pipeline)
+    found = find_entry_budget(read_study_params(files.params))
+    write_json(files.budget, found)
+    say(f"{files.budget}: {found.tokens} tokens, {found.share:.1%} of the pool's")
+
+
+@app.command("start")
+def start(pipeline: Folder = STUDY) -> None:
+    """One stage: the model that a study of preferences aligns, which is the base model after SFT on all conversations.
+
+    Example: entropylaw study start --pipeline studies/preferences
+    """
+    from entropylaw.study.files import StudyFiles
+    from entropylaw.study.training import train_start
+
+    folder = StudyFiles(pipeline).start
+    say(f"{folder}: {train_start(folder)}")
+
+
 @app.command("report")
-def report() -> None:
+def report(pipeline: Folder = STUDY) -> None:
     """The last stage: write the table and the figures from the runs.
 
     Example: entropylaw study report
     """
     from corpus.artifacts import write_json, write_text
+    from entropylaw.study.files import StudyFiles
     from entropylaw.study.params import read_study_params
+    from entropylaw.study.results import load_study
     from reports.study.figures import draw_study
     from reports.study.table import render_study, summarise_study, tabulate_study
 
-    result = load_study(read_study_params())
+    files = StudyFiles(pipeline)
+    result = load_study(read_study_params(files.params), files)
     figures = draw_study(result)
     for figure in figures:
-        write_text(STUDY_RESULTS / PLOTS / f"{figure.chart.name}.svg", figure.chart.svg)
-        write_text(STUDY_RESULTS / PLOTS / f"{figure.chart.name}.csv", figure.csv)
-    write_text(TABLE_CSV, tabulate_study(result))
-    write_text(TABLE_MD, render_study(result, [figure.chart for figure in figures], PLOTS))
-    write_json(TABLE_JSON, summarise_study(result))
-    say(f"{TABLE_MD}: {len(result.methods)} methods, {len(figures)} figures")
-
-
-def load_study(params: StudyParams) -> Study:
-    """The runs of every entry, gathered. Raises EntropylawError when one is missing, damaged or made otherwise."""
-    from reports.study.study import build_study
-
-    results = [load_result(name, params) for name in params.methods]
-    if len({result.budget_tokens for result in results}) > 1:
-        raise EntropylawError(f"{STUDY_RUNS}: the runs were made on different pools; run `entropylaw study`")
-    return build_study(results, {name: load_lengths(name) for name in params.methods})
-
-
-def load_result(name: str, params: StudyParams) -> MethodResult:
-    from corpus.artifacts import read_result, to_json
-    from reports.study.runs import MethodResult
-
-    file = result_file(name)
-    repair = f"run `dvc repro --force {STUDY_PIPELINE}`"
-    result = read_result(file, MethodResult, "entropylaw study", repair, complete=True)
-    wanted = (replace(params.methods[name], share=params.share), params.seeds)
-    # As a file would hold them: numbers there have nine digits.
-    if to_json((result.settings, [run.seed for run in result.runs])) != to_json(wanted):
-        raise EntropylawError(f"{file}: made with other settings than {STUDY_PARAMS}; run `entropylaw study`")
-    return result
-
-
-def load_lengths(name: str) -> Lengths:
-    import csv
-
-    file = lengths_file(name)
-    try:
-        with file.open(encoding="utf-8", newline="") as handle:
-            lengths = {int(line["tokens"]): int(line["rows"]) for line in csv.DictReader(handle)}
-        if not lengths:
-            raise ValueError
-        return lengths
-    except FileNotFoundError:
-        raise NotAssessedError(f"{file}: no such file; run `entropylaw study` first") from None
-    except (OSError, KeyError, TypeError, ValueError, csv.Error):
-        raise DamagedResultError(f"{file}: damaged; run `dvc repro --force {STUDY_PIPELINE}`") from None
-
-
-def result_file(name: str) -> Path:
-    return STUDY_RUNS / f"{name}.json"
-
-
-def lengths_file(name: str) -> Path:
-    """How many of the selected rows, over all seeds, have so many tokens."""
-    return STUDY_RUNS / f"{name}_tokens.csv"
+        write_text(files.results / PLOTS / f"{figure.chart.name}.svg", figure.chart.svg)
+        write_text(files.results / PLOTS / f"{figure.chart.name}.csv", figure.csv)
+    write_text(files.table("csv"), tabulate_study(result))
+    page = render_study(result, [figure.chart for figure in figures], PLOTS, files.params.as_posix())
+    write_text(files.table("md"), page)
+    write_json(files.table("json"), summarise_study(result))
+    say(f"{files.table('md')}: {len(result.methods)} methods, {len(figures)} figures")

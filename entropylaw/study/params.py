@@ -1,4 +1,4 @@
-"""The parameters of `entropylaw study`: the section `study` of studies/selection/params.yaml."""
+"""The parameters of `entropylaw study`: the section `study` of the params.yaml in the study's folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from corpus.errors import ParamsError
-from corpus.params import parse_section, read_params
+from corpus.params import parse_section, parse_yaml, read_params
 from corpus.shapes import show_value
-from entropylaw.repository.layout import STUDY_PARAMS
+from entropylaw.repository.layout import PREFERENCES, SFT
+from entropylaw.study.files import SELECTION
+from reports.study.runs import ZMeasure
 from selection.methods import SelectionParams
 
 # A name is part of a stage's name, of a file's, and of a key that DVC splits at its dots.
@@ -23,15 +25,29 @@ _SHARED = {"share": "study.share", "rows": "study.share", "tokens": "study.share
 
 @dataclass(frozen=True)
 class StudyParams:
-    """``share`` of the pool's tokens is every method's budget, and each of ``seeds`` gives every method one model."""
+    """What is compared, at which budget, and how the models are scored.
 
-    share: float
+    ``share`` of the pool's tokens is every method's budget; or it is as many tokens as the first ``budget_rows`` rows
+    have that the entry ``budget_entry`` selects (the paper, 5.1.1: 10,000 rows of ZIP). Each of ``seeds`` gives every
+    method one model. ``dataset``: the conversations, of SFT, or the preferences, of KTO. ``evaluation``: on held-out
+    rows, or by MT-bench. ``heldout_share``: of the prompts of preferences, kept out of the pool to score models on.
+    """
+
+    ADDED: ClassVar[tuple[str, ...]] = ("dataset", "evaluation", "heldout_share", "budget_rows", "budget_entry")
+
+    share: float | None
     seeds: tuple[int, ...]
     methods: dict[str, SelectionParams]
+    dataset: Literal["sft", "preferences"] = "sft"
+    evaluation: Literal["heldout", "mt_bench"] = "heldout"
+    heldout_share: float = 0.1
+    budget_rows: int | None = None
+    budget_entry: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must lie between 0 and 1, found {self.share}")
+        self._require_budget()
+        if not 0 < self.heldout_share < 1:
+            raise ValueError(f"heldout_share must lie between 0 and 1, found {self.heldout_share}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be different numbers of at least 0, found {list(self.seeds)}")
         if not self.methods:
@@ -43,16 +59,46 @@ class StudyParams:
             if settings in names:
                 raise ValueError(f"methods: {names[settings]} and {name} are the same; leave one out")
             names[settings] = name
+            if settings.method == "score" and self.dataset == SFT:
+                raise ValueError(f"methods: {name}: score ranks preferences, and dataset is {SFT}")
+
+    def _require_budget(self) -> None:
+        if (self.budget_rows is None) != (self.budget_entry is None):
+            raise ValueError("budget_rows and budget_entry must be set together")
+        if self.share is None and self.budget_rows is None:
+            raise ValueError("set share, or budget_rows and budget_entry")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise ValueError(f"share must lie between 0 and 1, found {self.share}")
+        if self.budget_rows is not None and (self.share is not None or self.budget_rows < 1):
+            raise ValueError("budget_rows must be positive, and share null beside it")
+        if self.budget_entry is not None and self.budget_entry not in self.methods:
+            raise ValueError(f"budget_entry: methods has no entry {self.budget_entry}")
+
+    @property
+    def z_measure(self) -> ZMeasure:
+        """What Z of a trained model is."""
+        if self.evaluation == "mt_bench":
+            return "mt_bench"
+        return "margin" if self.dataset == PREFERENCES else "heldout"
 
 
-def read_study_params(path: Path = STUDY_PARAMS) -> StudyParams:
+def read_study_params(path: Path = SELECTION.params) -> StudyParams:
     """The study to make. What an entry does not set is the default of SelectionParams, that is, the paper's.
 
     Not the section ``selection`` of the root's params.yaml: choosing a method there must not make the study stale
     that the choice rests on. Raises ParamsError naming the file and the key.
     """
+    return _parse_study(read_params(path), path)
+
+
+def parse_study_params(text: str, path: Path) -> StudyParams:
+    """The same of the text of such a file."""
+    return _parse_study(parse_yaml(text, path), path)
+
+
+def _parse_study(document: Mapping[str, Any], path: Path) -> StudyParams:
     where = f"{path}: study"
-    section = read_params(path).get("study")
+    section = document.get("study")
     if not isinstance(section, Mapping):
         raise ParamsError(f"{where}: expected a section of keys, found {show_value(section)}")
     if "methods" not in section:

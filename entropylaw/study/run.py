@@ -2,66 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from corpus.errors import EntropylawError, NotAssessedError
-from corpus.params import read_section
-from corpus.prepare import PrepareParams
+from corpus.errors import EntropylawError
 from corpus.records import HashedRecord, Record, canonical_text, content_hash, data_hash
 from entropylaw.probe_memory import explain_probe_memory
-from entropylaw.repository.layout import BASE_MODEL, HELDOUT, JUDGMENTS, SFT, STUDY_PARAMS, prepared
-from entropylaw.repository.rows import load_rows
-from entropylaw.select.pool import Pool, read_pool
+from entropylaw.repository.layout import BASE_MODEL, JUDGMENTS, PREFERENCES
+from entropylaw.select.pool import Pool
 from entropylaw.select.selecting import select_from_pool
+from entropylaw.study.budget import Budget, find_budget
+from entropylaw.study.files import SELECTION, StudyFiles
 from entropylaw.study.params import StudyParams
+from entropylaw.study.pool import open_pool
+from entropylaw.study.sections import Sections, read_sections
+from entropylaw.study.training import SCRATCH, Trainer, train_and_score
 from entropylaw.terminal import show_progress, show_stages
-from monitor.measures.compression import CompressionParams
 from reports.study.runs import Lengths, MeasuredSelection, MethodResult, StudyRun
 from selection.diversity import DiversityMeter
 from selection.engines import count_cores
 from selection.methods import SEEDED, SelectionParams
-from training.evaluation_params import EvaluationParams
-from training.fine_tuning import CHECKPOINTS, quiet_libraries
-from training.heldout import evaluate_heldout
+from training.fine_tuning import quiet_libraries
 from training.judge import Judge
 from training.judge_params import JudgeParams
+from training.preference_probe import probe_preferences
 from training.probe import probe_loss
 from training.probe_run import ProbeParams
 from training.probed_model import load_probed_model
 from training.quality import QualityParams, rate_rows
-from training.row_scores import RowScoreParams
-from training.sft import SftParams, train_sft
-
-# Beside the training checkpoints: ignored by Git, on a disk that has room for models.
-SCRATCH = CHECKPOINTS.parent
-
-
-@dataclass(frozen=True)
-class Sections:
-    """The sections of the root's params.yaml that a run depends on: it measures and trains as the pipeline does."""
-
-    compression: CompressionParams
-    probe: ProbeParams
-    sft: SftParams
-    evaluation: EvaluationParams
-    row_scores: RowScoreParams
-    judge: JudgeParams
-
-
-def read_sections() -> Sections:
-    """Raises ParamsError naming the section or key that is missing."""
-    return Sections(
-        read_section(CompressionParams, "compression"),
-        read_section(ProbeParams, "probe"),
-        read_section(SftParams, "sft"),
-        read_section(EvaluationParams, "evaluation"),
-        read_section(RowScoreParams, "row_scores"),
-        read_section(JudgeParams, "judge"),
-    )
 
 
 @dataclass(frozen=True)
@@ -73,44 +44,64 @@ class _Selection:
     measured: MeasuredSelection
 
 
-def run_method(name: str, params: StudyParams) -> tuple[MethodResult, Lengths]:
+def run_method(name: str, params: StudyParams, files: StudyFiles = SELECTION) -> tuple[MethodResult, Lengths]:
     """Run one entry with all its seeds. Lengths are of the selected rows in tokens, over all seeds.
 
     Raises EntropylawError when the budget pays for no row, and NotAssessedError when L or Z cannot be measured.
     """
     quiet_libraries()
-    sections = read_sections()
-    with show_stages({"read": "reading rows"}) as progress:
-        pool = read_pool(prepared(SFT), read_section(PrepareParams, "prepare"), BASE_MODEL, progress)
-    lengths = pool.token_counts or []
-    # Counted whole, long rows would cost a method tokens that its model is never trained on.
-    row_tokens = sections.sft.max_length
-    pool = replace(pool, token_counts=[min(length, row_tokens) for length in lengths])
-    budget_tokens = int(params.share * sum(pool.token_counts or ()))
-    settings = replace(params.methods[name], share=params.share)
-    held_out = [record for record, _ in load_rows(HELDOUT)]
-    runs: list[StudyRun] = []
-    selected_lengths: Counter[int] = Counter()
-    selection: _Selection | None = None
-    for seed in params.seeds:
-        # The methods that make no random choice select once.
-        if selection is None or settings.method in SEEDED:
-            budgeted = replace(settings, tokens=budget_tokens, seed=seed)
-            selection = _select_and_measure(name, pool, budgeted, sections)
-        z, tokens = _train_and_evaluate(f"{name}, seed {seed}", selection.records, seed, held_out, sections)
-        runs.append(StudyRun(seed, z, tokens, selection.measured))
-        selected_lengths.update(lengths[i] for i in selection.positions)
-    return MethodResult(name, settings, budget_tokens, row_tokens, tuple(runs)), selected_lengths
+    sections = read_sections(params)
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="study-", dir=SCRATCH) as folder:
+        with show_stages({"read": "reading rows"}) as progress:
+            pool = open_pool(params, sections.max_length, Path(folder), progress)
+        budget = find_budget(params, files, pool.tokens)
+        common = Trainer(params, sections, files, pool.held_out)
+        settings = replace(params.methods[name], share=budget.share)
+        runs: list[StudyRun] = []
+        selected_lengths: Counter[int] = Counter()
+        selection: _Selection | None = None
+        for seed in params.seeds:
+            if selection is None or settings.method in SEEDED:
+                budgeted = replace(settings, tokens=budget.tokens, seed=seed)
+                selection = _select_and_measure(name, pool.pool, budgeted, sections, files)
+            scored = train_and_score(name, seed, selection.records, common)
+            runs.append(StudyRun(seed, scored.z, scored.tokens, selection.measured, scored.right_share))
+            selected_lengths.update(pool.lengths[i] for i in selection.positions)
+    return MethodResult(name, settings, budget.tokens, pool.row_tokens, tuple(runs)), selected_lengths
 
 
-def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sections: Sections) -> _Selection:
+def find_entry_budget(params: StudyParams) -> Budget:
+    """The budget of a study that is given in rows of one of its entries: the tokens of what that entry selects."""
+    name, rows = params.budget_entry, params.budget_rows
+    if name is None or rows is None:
+        raise EntropylawError("study.budget_entry: not set; the budget of this study is study.share")
+    quiet_libraries()
+    sections = read_sections(params)
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="study-", dir=SCRATCH) as folder:
+        with show_stages({"read": "reading rows"}) as progress:
+            pool = open_pool(params, sections.max_length, Path(folder), progress)
+        settings = replace(params.methods[name], rows=min(rows, len(pool.pool)), seed=params.seeds[0])
+        labels = {"score": "scoring rows", "embed": "embedding rows", "filter": "reading rows", "load": "loading rows"}
+        labels["select"] = f"{name}: rows"
+        with show_stages(labels) as progress:
+            chosen = select_from_pool(pool.pool, settings, sections.row_scores, count_cores(), progress=progress)
+        counts = pool.pool.token_counts or []
+        tokens = sum(counts[i] for i in chosen.positions)
+        return Budget(tokens, tokens / pool.tokens)
+
+
+def _select_and_measure(
+    name: str, pool: Pool, settings: SelectionParams, sections: Sections, files: StudyFiles
+) -> _Selection:
     labels = {"score": "scoring rows", "embed": "embedding rows", "filter": "reading rows", "load": "loading rows"}
     labels["select"] = f"{name}: tokens"
     with show_stages(labels) as progress:
         chosen = select_from_pool(pool, settings, sections.row_scores, count_cores(), progress=progress)
     if not chosen.positions:
         raise EntropylawError(
-            f"{STUDY_PARAMS}: {name}: the budget of {settings.tokens} tokens pays for no row; raise study.share"
+            f"{files.params}: {name}: the budget of {settings.tokens} tokens pays for no row; raise study.share"
         )
     wanted = set(chosen.positions)
     kept = {i: record for i, record in enumerate(pool.stream_records()) if i in wanted}
@@ -122,7 +113,7 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
         rows=len(rows),
         r=sections.compression.codec().ratio(texts),
         r_long=sections.compression.long_codec().ratio(texts),
-        l=_probe(name, rows, sections.probe),
+        l=_probe(name, rows, sections.probe, sections.dataset),
         seconds=sum(chosen.seconds.values()),
         quality=_rate(name, rows, sections.judge),
         r_equal_length=diversity.r_equal_length,
@@ -132,10 +123,11 @@ def _select_and_measure(name: str, pool: Pool, settings: SelectionParams, sectio
     return _Selection(chosen.positions, [record for record, _ in rows], measured)
 
 
-def _probe(name: str, rows: Sequence[HashedRecord], params: ProbeParams) -> float:
+def _probe(name: str, rows: Sequence[HashedRecord], params: ProbeParams, dataset: str) -> float:
+    probe = probe_preferences if dataset == PREFERENCES else probe_loss
     with show_progress(f"{name}: probe") as progress, explain_probe_memory(f"{name}: probe", params):
         model, tokenizer, card = load_probed_model(BASE_MODEL)
-        return probe_loss(model, tokenizer, rows, params, card.trained_from, progress).l
+        return probe(model, tokenizer, rows, params, card.trained_from, progress).l
 
 
 def _rate(name: str, rows: Sequence[HashedRecord], params: JudgeParams) -> float | None:
@@ -144,17 +136,3 @@ def _rate(name: str, rows: Sequence[HashedRecord], params: JudgeParams) -> float
         return None
     with show_progress(f"{name}: judging") as progress:
         return rate_rows(rows, Judge(params, JUDGMENTS), QualityParams(), progress).mean
-
-
-def _train_and_evaluate(
-    title: str, records: Sequence[Record], seed: int, held_out: Sequence[Record], sections: Sections
-) -> tuple[float, int]:
-    """Z of a model that is trained, evaluated and deleted, and the tokens of an epoch."""
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="study-", dir=SCRATCH) as folder:
-        with show_progress(f"{title}: training") as progress:
-            training = train_sft(records, BASE_MODEL, replace(sections.sft, seed=seed), folder, progress)
-        z = evaluate_heldout(folder, held_out, sections.evaluation).z
-    if math.isnan(z):
-        raise NotAssessedError(f"{title}: the trained model's loss is not a number; lower sft.learning_rate")
-    return z, training.tokens

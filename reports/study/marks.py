@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.marks import STATUS_COLORS, TEXT_SIZE, Chart, write_above
+from reports.study.runs import ZMeasure
 from reports.study.study import MethodRow
 from reports.svg import INK
 
@@ -18,7 +19,11 @@ WIDTH = 520.0
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 34.0, 44.0
 # The paper's own method stands out by shape and colour; random, which all are compared with, by shape.
 ZIP_COLOR = STATUS_COLORS["baseline"]
-Z_LABEL = "minus held-out loss, nats per token"
+Z_LABELS: dict[ZMeasure, str] = {
+    "heldout": "minus held-out loss, nats per token",
+    "margin": "margin of held-out pairs, nats per token",
+    "mt_bench": "mean grade in MT-bench",
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,10 @@ def choose_shape(row: MethodRow) -> str:
     return {"zip": "D", "random": "s"}.get(row.settings.method, "o")
 
 
-def style_axes(axes: Axes, label: str) -> None:
+def style_axes(axes: Axes, label: str, measure: ZMeasure) -> None:
     """Set up axes that show Z upwards and what ``label`` names to the right."""
     write_above(axes, "Z", 0, 4 - LEFT, weight="bold")
-    write_above(axes, Z_LABEL, 0)
+    write_above(axes, Z_LABELS[measure], 0)
     axes.set_xlabel(label, size=TEXT_SIZE)
     axes.tick_params(labelsize=TEXT_SIZE, length=0)
     axes.ticklabel_format(useOffset=False)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from selection.methods import SelectionParams
 
 # Lengths of selected rows: for each number of tokens, how many rows have that many.
 Lengths = Mapping[int, int]
+
+# What Z of a trained model is: minus its loss on held-out conversations, how much likelier it finds the chosen answer
+# of a held-out pair than the rejected one, or its mean grade in MT-bench.
+ZMeasure = Literal["heldout", "margin", "mt_bench"]
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,15 @@ class MeasuredSelection:
 class StudyRun:
     """One trained model.
 
-    ``z``: minus its held-out loss in nats per response token. ``trained_tokens``: of one epoch. ``selected``: the rows
-    it was trained on.
+    ``z``: as the study's ZMeasure says. ``trained_tokens``: of one epoch. ``selected``: the rows it was trained on.
+    ``right_share``: of held-out pairs whose chosen answer the model finds likelier, None in a study of conversations.
     """
 
     seed: int
     z: float
     trained_tokens: int
     selected: MeasuredSelection
+    right_share: float | None = None
 
 
 @dataclass(frozen=True)

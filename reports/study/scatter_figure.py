@@ -67,7 +67,7 @@ def draw_scatter(study: Study, key: LawMeasure) -> StudyChart:
         axes.margins(0.06, 0.08)
         if steps:
             draw_curve(axes, steps, curve.holds)
-        style_axes(axes, label)
+        style_axes(axes, label, study.z_measure)
         _name_marks(axes, rows, key, inner)
         svg = render_svg(figure, name, title, description)
     return StudyChart(Chart(name, title, description, svg), _tabulate(rows, variants, steps, key))

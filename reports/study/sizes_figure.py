@@ -43,7 +43,7 @@ def draw_sizes(study: Study, base: MethodRow) -> StudyChart:
                 _draw_reference(axes, random)
             _draw_variants(axes, rows, base)
             axes.set_ylim(min(shown) - margin, max(shown) + margin)
-            style_axes(axes, "")
+            style_axes(axes, "", study.z_measure)
             axes.set_xticks(range(len(rows)), [f"{getattr(row.settings, size):,}" for row in rows], size=TEXT_SIZE)
             write_above(axes, f"over {size.upper()}", 1, ha="right", weight="bold")
         svg = render_svg(figure, name, title, description)

@@ -19,7 +19,7 @@ from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import EntropyLaw, fit_entropy_law
 from monitor.law.results import LawCurve, LawMeasure
 from reports.study.law import list_law_points
-from reports.study.runs import Lengths, MethodResult, StudyRun
+from reports.study.runs import Lengths, MethodResult, StudyRun, ZMeasure
 from selection.methods import SelectionParams
 
 CONFIDENCE = 0.95
@@ -54,7 +54,8 @@ class MethodRow:
     ``z_sd``: sample standard deviation of Z, None with one run. ``versus_random``: None for random itself, and in a
     study without it. ``lengths`` and ``mean_tokens``: of the selected rows at their full length. ``trained_tokens``: of
     one epoch. ``seconds``: of selecting. ``l`` in nats per response token. ``quality``: from 0 to 5, None if not
-    graded. ``r_equal_length``, ``self_repetition`` and ``novelsum``: None where a run has none of it.
+    graded. ``r_equal_length``, ``self_repetition`` and ``novelsum``: None where a run has none of it. ``right_share``:
+    of held-out pairs, None in a study of conversations.
     """
 
     name: str
@@ -75,6 +76,7 @@ class MethodRow:
     r_equal_length: float | None
     self_repetition: float | None
     novelsum: float | None
+    right_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Study:
     ``share``: of the pool's tokens that each method selects, ``budget_tokens`` in all. ``row_tokens``: the most tokens
     that count of one row. ``methods``: the rows of Table 1 in the order of params.yaml. ``variants``: for a ZIP row of
     Table 1, by its name, the entries that differ from it in one of K1, K2, K3. ``curves``: of Z over each single
-    measure.
+    measure. ``z_measure``: what Z is. ``dataset``: what was selected from.
     """
 
     share: float
@@ -95,6 +97,8 @@ class Study:
     variants: dict[str, tuple[MethodRow, ...]]
     law: EntropyLaw
     curves: dict[LawMeasure, LawCurve]
+    z_measure: ZMeasure = "heldout"
+    dataset: Literal["sft", "preferences"] = "sft"
 
     @property
     def entries(self) -> tuple[MethodRow, ...]:
@@ -107,7 +111,12 @@ class Study:
         return next((row for row in self.methods if row.settings.method == "random"), None)
 
 
-def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths]) -> Study:
+def build_study(
+    results: Sequence[MethodResult],
+    lengths: Mapping[str, Lengths],
+    z_measure: ZMeasure = "heldout",
+    dataset: Literal["sft", "preferences"] = "sft",
+) -> Study:
     """Build a study from the results of its methods, which have the same budget and seeds.
 
     ``results``: in the order of params.yaml. ``lengths``: of the selected rows, by the name of the entry.
@@ -128,6 +137,8 @@ def build_study(results: Sequence[MethodResult], lengths: Mapping[str, Lengths])
         law=fit_entropy_law(points),
         # With the same shuffles each time, so that the same runs give the same bytes.
         curves=fit_law_curves(points, np.random.default_rng(0)),
+        z_measure=z_measure,
+        dataset=dataset,
     )
 
 
@@ -176,6 +187,7 @@ def _summarise(result: MethodResult, random: MethodResult | None, lengths: Lengt
     runs = result.runs
     z = [run.z for run in runs]
     graded = [run.selected.quality for run in runs if run.selected.quality is not None]
+    right = [run.right_share for run in runs if run.right_share is not None]
     mean = {
         key: statistics.fmean(getattr(run.selected, key) for run in runs)
         for key in ("seconds", "rows", "r", "r_long", "l")
@@ -194,6 +206,7 @@ def _summarise(result: MethodResult, random: MethodResult | None, lengths: Lengt
         r_equal_length=_mean_of_all([run.selected.r_equal_length for run in runs]),
         self_repetition=_mean_of_all([run.selected.self_repetition for run in runs]),
         novelsum=_mean_of_all([run.selected.novelsum for run in runs]),
+        right_share=statistics.fmean(right) if right else None,
         **mean,
     )
 

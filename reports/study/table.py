@@ -11,11 +11,18 @@ from reports.escaping import escape_markdown
 from reports.markdown_table import table
 from reports.marks import Chart
 from reports.numbers import MISSING, format_change, format_count, format_number
+from reports.study.runs import ZMeasure
 from reports.study.study import UNEQUAL_SHARE, Difference, MethodRow, Study
 from reports.text import wrap
 
 # Columns of Table 1 that say how diverse a selection is, beside R.
 DIVERSITY = (("R, equal length", "r_equal_length"), ("Self-repetition", "self_repetition"), ("NovelSum", "novelsum"))
+# What Z is, as the page of a study says it.
+Z_WORDS: dict[ZMeasure, str] = {
+    "heldout": "minus the held-out loss in nats per response token",
+    "margin": "by how many nats per token the model finds chosen answers of held-out pairs likelier than rejected ones",
+    "mt_bench": "the mean grade in MT-bench, from 1 to 10",
+}
 
 
 def describe_study(study: Study) -> list[str]:
@@ -95,8 +102,14 @@ def describe_difference(difference: Difference) -> str:
     return f"{value} ({format_change(difference.low)} to {format_change(difference.high)})"
 
 
-def render_study(study: Study, charts: Sequence[Chart], folder: str) -> str:
-    """The page of a study as Markdown: Table 1, what it says, and the charts, whose files lie in ``folder``."""
+def render_study(
+    study: Study, charts: Sequence[Chart], folder: str, made_from: str = "studies/selection/params.yaml"
+) -> str:
+    """The page of a study as Markdown: Table 1, what it says, and the charts, whose files lie in ``folder``.
+
+    ``made_from``: the file that says what was compared.
+    """
+    model = "The SFT model is aligned by KTO" if study.dataset == "preferences" else "The base model is fine-tuned"
     seeds = len(study.seeds)
     trained = (
         f"with each of {seeds} seeds; numbers are means, ± one standard deviation" if seeds > 1 else "with one seed"
@@ -104,8 +117,8 @@ def render_study(study: Study, charts: Sequence[Chart], folder: str) -> str:
     blocks = [
         "# Selection methods at equal token budget",
         f"Every method selects {format_count(study.budget_tokens)} tokens, {study.share:.0%} of the pool's, of which a "
-        f"row counts at most {format_count(study.row_tokens)}, as many as training reads of it. The base model is "
-        f"fine-tuned on them {trained}. Z is minus the held-out loss in nats per response token: higher is better. "
+        f"row counts at most {format_count(study.row_tokens)}, as many as training reads of it. {model} on them "
+        f"{trained}. Z is {Z_WORDS[study.z_measure]}: higher is better. "
         "Best in bold, second best in italics.",
         _table_1(study),
         "\n".join(f"- {escape_markdown(sentence)}" for sentence in describe_study(study)),
@@ -116,7 +129,7 @@ def render_study(study: Study, charts: Sequence[Chart], folder: str) -> str:
             f"![{escape_markdown(chart.title)}]({folder}/{chart.name}.svg)",
             f"{escape_markdown(chart.description)} Numbers: [{chart.name}.csv]({folder}/{chart.name}.csv).",
         ]
-    return "\n\n".join([*blocks, "Made by `entropylaw study` from studies/selection/params.yaml."]) + "\n"
+    return "\n\n".join([*blocks, f"Made by `entropylaw study` from {made_from}."]) + "\n"
 
 
 def _table_1(study: Study) -> str:
@@ -140,6 +153,9 @@ def _table_1(study: Study) -> str:
         header.append("Quality")
         grades = [format_number(row.quality) for row in study.methods]
         ranked.append(_emphasise(grades, [-(row.quality or 0.0) for row in study.methods]))
+    if any(row.right_share is not None for row in study.methods):
+        header.append("Pairs right")
+        ranked.append([MISSING if row.right_share is None else f"{row.right_share:.1%}" for row in study.methods])
     names = [escape_markdown(row.name) for row in study.methods]
     return table(header, zip(names, *ranked, strict=True), "l" + "r" * len(ranked))
 
@@ -216,6 +232,7 @@ def _to_record(row: MethodRow) -> dict[str, Any]:
         "high": versus.high if versus else None,
         "outcome": versus.outcome if versus else None,
         **{measure: getattr(row, measure) for measure in measures},
+        **({} if row.right_share is None else {"right_share": row.right_share}),
     }
 
 
