@@ -170,6 +170,11 @@ def show_value(value: object) -> str:
     return _ShortRepr().repr(value)
 
 
+# The metadata of a field with the default None that is written only where it is something else, so that results which
+# know nothing of it are the same bytes as before there was such a field.
+IF_KNOWN = {"if_known": True}
+
+
 def parse_shape(document: Any, shape: type[T], complete: bool = False) -> T:
     """Build a dataclass, with all that it holds, from a document of plain values.
 
@@ -258,7 +263,11 @@ def _list_keys(shape: type, complete: bool) -> tuple[tuple[str, ...], tuple[str,
     # msgspec takes what a class has inherited for a default.
     # What a later release added is in no file of an earlier one.
     added: tuple[str, ...] = getattr(shape, "ADDED", ())
-    needed = tuple(field.name for field in fields if (complete and field.name not in added) or not _has_default(field))
+    needed = tuple(
+        field.name
+        for field in fields
+        if not _has_default(field) or (complete and field.name not in added and field.metadata != IF_KNOWN)
+    )
     return tuple(field.name for field in fields), needed
 
 

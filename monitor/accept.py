@@ -45,6 +45,7 @@ def describe_reference(item: Evidence) -> DatasetReference:
         pairs=describe_pairs(item),
         sources=count_sources(sources_of(item.records)),
         table=RowTable.of(item.records, losses),
+        grades=item.grades.summary if item.grades else None,
     )
 
 

@@ -353,6 +353,7 @@ def measure(item: Evidence) -> Measurements:
         contradictions=item.consistency.contradictions,
         read_share=item.read_share,
         unread=item.unread,
+        q=item.grades.summary.mean if item.grades else None,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from corpus.artifacts import fingerprint
+from monitor.measures.grades import GradeSummary
 from monitor.measures.preferences import PairReference
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_table import RowTable
@@ -33,6 +34,7 @@ class DatasetReference:
     - ``sources``: rows by source, see ``monitor.measures.row_sources``; None of versions accepted before sources were
       recorded.
     - ``table``: of single rows; None of versions accepted before there was one.
+    - ``grades``: how the rows are graded; None where none is. It is written only where it is known.
     """
 
     data_hash: str
@@ -45,6 +47,7 @@ class DatasetReference:
     pairs: PairReference | None = None
     sources: dict[str, int] | None = None
     table: RowTable | None = None
+    grades: GradeSummary | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,6 +139,7 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
             "agreement_n": reference.agreement_n,
             **({"pairs": reference.pairs} if reference.pairs else {}),
             **({"sources": reference.sources} if reference.sources is not None else {}),
+            **({"grades": reference.grades} if reference.grades else {}),
             **({"table": reference.table.thinned(rows[name]).pack()} if reference.table else {}),
         }
         for name, reference in datasets.items()

@@ -50,7 +50,7 @@ class RuleParams:
     - ``ratio_rise``: relative change of R. ``loss_rise``: in nats per token. ``agreement_fall``: in cosine.
       ``forecast_fall``: in units of Z. ``flipped_share``: of the rows of preferences. ``outlier_share``: of all rows.
       ``coverage_loss``: of the parent's rows. ``leak_share``: of the rows, or of those of an evaluation set, whichever
-      is larger. ``mixture_shift``: of the rows.
+      is larger. ``mixture_shift``: of the rows. ``quality_fall``: in standard deviations of the parent's grades.
 
     Of the mixture of sources:
 
@@ -74,11 +74,12 @@ class RuleParams:
     coverage_loss: Thresholds = Thresholds(0.02, 0.05)
     leak_share: Thresholds = Thresholds(0.002, 0.005)
     mixture_shift: WarningThreshold = WarningThreshold(0.1)
+    quality_fall: WarningThreshold = WarningThreshold(0.05)
     mixture_weights: dict[str, float] = field(default_factory=dict)
     rare_character_bits: float = 16.0
 
     # Files of releases up to 0.2.0 lack these.
-    ADDED: ClassVar[tuple[str, ...]] = ("leak_share", "mixture_shift", "mixture_weights")
+    ADDED: ClassVar[tuple[str, ...]] = ("leak_share", "mixture_shift", "mixture_weights", "quality_fall")
     RENAMED: ClassVar[dict[str, str]] = {"odd_rows": "outlier_share"}
     RETIRED: ClassVar[dict[str, str]] = dict.fromkeys(
         ("outlier_quantiles", "odd_tails"), "every row is compared with kept rows like it"

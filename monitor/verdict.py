@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from corpus.shapes import IF_KNOWN
 from monitor.law.results import LawSummary
 from training.unread_rows import UnreadRows
 
@@ -83,6 +84,7 @@ class Measurements:
       window, once the other rows are known.
     - ``read_share``: the share of the probed rows' response tokens that the probe read. ``unread``: of how many probed
       rows something was not read. None where not recorded.
+    - ``q``: mean grade of the rows that have one, in the grades' own unit; None where none has.
     """
 
     rows: int
@@ -98,6 +100,7 @@ class Measurements:
     added_r_long: float | None = None
     read_share: float | None = None
     unread: UnreadRows | None = None
+    q: float | None = field(default=None, metadata=IF_KNOWN)
 
     def __post_init__(self) -> None:
         if self.rows < 1 or not (self.r > 0 and self.r_long > 0):

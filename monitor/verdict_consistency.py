@@ -29,9 +29,13 @@ def find_contradiction(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
     )
 
 
-def list_asked(dataset: str, rules: Sequence[Rule]) -> list[str]:
-    """The names of the rules that are asked of a dataset."""
-    return [rule.id for rule in rules if dataset == PREFERENCES or not rule.preferences_only]
+def list_asked(dataset: str, rules: Sequence[Rule], *, is_graded: bool = False) -> list[str]:
+    """The names of the rules that are asked of a dataset. ``is_graded``: its rows have grades."""
+    return [
+        rule.id
+        for rule in rules
+        if (dataset == PREFERENCES or not rule.preferences_only) and (is_graded or not rule.needs_grades)
+    ]
 
 
 def _find_unknown(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
@@ -63,12 +67,13 @@ def _find_unasked(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
     if not verdict.parent_measurements:
         return "it names a parent and nothing that was measured on it"
     answers = Counter((result.dataset, result.id) for result in verdict.rules)
-    for dataset in verdict.measurements:
+    for dataset, measured in verdict.measurements.items():
         if dataset not in verdict.parent_measurements:
             if not any(result.dataset == dataset for result in verdict.rules):
                 return f"nothing is said of the dataset {dataset!r}, which the parent does not have"
             continue
-        missing = [rule for rule in list_asked(dataset, rules) if not answers[dataset, rule]]
+        asked = list_asked(dataset, rules, is_graded=measured.q is not None)
+        missing = [rule for rule in asked if not answers[dataset, rule]]
         if missing:
             return f"of the dataset {dataset!r} it has no answer of {', '.join(missing)}"
     twice = next(

@@ -60,7 +60,7 @@ def view_law(verdict: Verdict) -> LawView:
     """The law that came with a verdict."""
     law = verdict.law
     return LawView(
-        sentence=format_signs(law.sentence),
+        sentence=format_signs(f"{law.sentence} {law.quality.sentence}" if law.quality else law.sentence),
         dataset=SCORED_DATASET if SCORED_DATASET in verdict.measurements else next(iter(verdict.measurements), ""),
         holds=law.holds,
         n_points=law.n_points,

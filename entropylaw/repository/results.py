@@ -21,6 +21,7 @@ from monitor.gate import GateDecision
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.evidence import Configuration, Evidence
+from monitor.measures.grades import find_grades
 from monitor.measures.probe_files import ProbeSummary, read_probe_rows, read_summary
 from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict
@@ -64,7 +65,23 @@ def load_evidence(dataset: str) -> Evidence:
         unread=summary.unread,
         rows_read_anew=prepare.rows_read_anew,
         leaks=prepare.leaks,
+        grades=find_grades(records, load_grades(dataset), has_own=dataset == layout.PREFERENCES),
     )
+
+
+def load_grades(dataset: str) -> dict[str, float]:
+    """The grades that `entropylaw rate` wrote, by content hash: into the dataset's own file, or into the common one.
+
+    Empty where there is neither. Of rows in both, the dataset's own counts.
+    """
+    from training.quality import QualityReport
+
+    grades: dict[str, float] = {}
+    for path in (layout.QUALITY, layout.result(dataset, layout.QUALITY.name)):
+        if path.exists():
+            report = read_result(path, QualityReport, "entropylaw rate", f"run `entropylaw rate --out {path}` again")
+            grades |= {row.hash: row.grade for row in report.rows if row.grade is not None}
+    return grades
 
 
 def load_prepare_report(dataset: str) -> PrepareReport:

@@ -16,6 +16,7 @@ from monitor.law.families import (
     rank_clean,
     scale_of,
 )
+from monitor.law.quality_part import measure_quality_part
 from monitor.law.results import ForecastCheck, LawCurve, LawMeasure, LawPoint, LawSlopes, LawSummary
 from monitor.law.scored_versions import MIN_SCORED, check_forecasts
 
@@ -221,7 +222,9 @@ def predict_change(law: EntropyLaw, change_log_r: float, change_l: float, confid
 
 def summarise_law(law: EntropyLaw, curves: Mapping[LawMeasure, LawCurve]) -> LawSummary:
     """What a verdict keeps of the law: sentence, runs, slopes, and a curve for each measure."""
-    summary = LawSummary(law.holds, law.sentence, law.n_points, law.points, dict(curves))
+    summary = LawSummary(
+        law.holds, law.sentence, law.n_points, law.points, dict(curves), quality=measure_quality_part(law.points)
+    )
     if law.holds is None:
         return summary
     return replace(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from corpus.shapes import IF_KNOWN
+
 LawMeasure = Literal["r", "r_long", "l"]
 Form = Literal["linear", "quadratic", "exponential", "power"]
 
@@ -19,7 +21,8 @@ REPEATED = "repeated"
 class LawPoint:
     """One training run: R, long R and L of its data, and Z of its model (higher is better).
 
-    ``family``: the kind of its data, ``clean`` where that is sound.
+    ``family``: the kind of its data, ``clean`` where that is sound. ``q``: the mean grade of its rows, None where they
+    have none.
     """
 
     name: str
@@ -28,6 +31,7 @@ class LawPoint:
     l: float  # noqa: E741 - the paper's letter
     z: float
     family: str = CLEAN
+    q: float | None = field(default=None, metadata=IF_KNOWN)
 
     def __post_init__(self) -> None:
         if not (self.r > 0 and self.r_long > 0):
@@ -102,6 +106,27 @@ class ForecastCheck:
 
 
 @dataclass(frozen=True)
+class QualityPart:
+    """What the quality Q of the data, the mean grade of its rows, adds to the law: Z = h(R, L, Q) beside Z = g(R, L).
+
+    Both are fitted on the ``n_points`` runs whose rows have grades. ``slope``: how Z changes with one grade, with its
+    95% interval ``low`` to ``high``; ``p_value``: of its t test. ``r_squared_loo``, ``r_squared_loo_without``: how well
+    runs left out one by one are predicted with and without Q. ``tells``: whether Q is significant (1%) and runs left
+    out are predicted better with it.
+    """
+
+    n_points: int
+    slope: float
+    low: float
+    high: float
+    p_value: float
+    r_squared_loo: float
+    r_squared_loo_without: float
+    tells: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
 class LawSummary:
     """The entropy law as a verdict holds it and reports show it.
 
@@ -112,6 +137,7 @@ class LawSummary:
     - ``consistency``: C of each run, as the residual of L given R, in nats; empty where that cannot be told.
     - ``forecasts``: forecast against actual changes of Z of accepted versions; None where there are too few of them, or
       all are the same.
+    - ``quality``: the part of Q; None where too few runs have grades.
     """
 
     holds: bool | None
@@ -126,3 +152,4 @@ class LawSummary:
     rank_correlation_clean: float | None = None
     consistency: tuple[float, ...] = ()
     forecasts: ForecastCheck | None = None
+    quality: QualityPart | None = field(default=None, metadata=IF_KNOWN)

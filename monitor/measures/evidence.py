@@ -16,6 +16,7 @@ from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of, numbers_of
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
+from monitor.measures.grades import RowGrades
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ class Evidence:
     - ``read_share``: the share of the probed rows' response tokens that were read; ``unread``: of how many rows
       something was not read. None where that is not known.
     - ``leaks``: near copies of held-out rows and benchmarks; None where nothing was looked for.
+    - ``grades``: of its rows, by a judge or as the data has them; None where no row has one.
     - ``rows_read_anew``: rows of which earlier editions of `corpus.formats` passed over a part that is read now.
     """
 
@@ -57,6 +59,7 @@ class Evidence:
     unread: UnreadRows | None = None
     rows_read_anew: int = 0
     leaks: LeakReport | None = None
+    grades: RowGrades | None = None
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:

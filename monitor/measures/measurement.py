@@ -14,6 +14,7 @@ from corpus.row_facts import hashes_of
 from monitor.measures.compression import CompressionParams, profile_compression
 from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
+from monitor.measures.grades import find_grades
 from monitor.measures.probe_files import ProbedRows
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def measure_dataset(
         probe_rows=(),
         probe_hashes=(),
         probe_losses=np.zeros(0),
+        grades=find_grades(records, {}, has_own=agreement.ndim == 2),
     )
 
 

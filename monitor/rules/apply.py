@@ -77,13 +77,16 @@ def say_once(rule: AppliedRule, applied: Sequence[AppliedRule]) -> AppliedRule:
 
 
 def draft_rules(case: RuleInput, rules: Sequence[Rule]) -> dict[str, Draft]:
-    """The draft of each of the ``rules``, by the rule's name. Rules for preferences are left out where there are none.
+    """The draft of each of the ``rules``, by the rule's name. Rules for preferences are left out where there are none,
+    and so are rules for grades.
 
     A rule that combines others comes after them.
     """
     drafts: dict[str, Draft] = {}
     for rule in rules:
         if rule.preferences_only and case.comparison.pairs is None:
+            continue
+        if rule.needs_grades and case.comparison.now.q is None:
             continue
         drafts[rule.id] = rule.ask(case, *(drafts[name] for name in rule.combines))
     return drafts

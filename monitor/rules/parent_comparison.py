@@ -19,6 +19,7 @@ from monitor.like_rows.row_reading import RowReading
 from monitor.measures.coverage import Coverage, measure_coverage
 from monitor.measures.evidence import locate_probe_rows
 from monitor.measures.expected_size import join_messages
+from monitor.measures.grades import GradeSummary
 from monitor.measures.leak_counts import LeakCounts, count_leaks
 from monitor.measures.loss_parts import LossParts, measure_loss_parts
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
@@ -68,6 +69,7 @@ class ParentComparison:
     - ``sources_before``, ``sources_now``: rows by source, of the parent and of the version; None where that was not
       recorded. ``past_shifts``: how far the accepted versions before it moved, see ``monitor.measures.mixture``.
     - ``coverage``: which rows of the parent are still there.
+    - ``grades_before``, ``grades_added``: of the parent's rows, and of the added ones; None where none of them has one.
     - ``loss_parts``: how much the added rows, and those of new sources and kinds, raise L.
     - ``batches``: in how many batches of equal size the added rows came: 1 against the parent, more against an anchor.
     """
@@ -89,6 +91,8 @@ class ParentComparison:
     sources_now: Mapping[str, int] | None = None
     past_shifts: tuple[float, ...] = ()
     coverage: Coverage | None = None
+    grades_before: GradeSummary | None = None
+    grades_added: GradeSummary | None = None
     loss_parts: LossParts = field(default_factory=LossParts)
     batches: float = 1.0
 
@@ -147,6 +151,8 @@ def compare_with_parent(
         sources_before=reference.sources,
         sources_now=count_sources(sources_of(item.records)),
         coverage=measure_coverage(item.records, split, before.rows, now.removed or 0, reference.sources, table),
+        grades_before=reference.grades,
+        grades_added=item.grades.among(split.is_added) if item.grades else None,
         loss_parts=measure_loss_parts(item, split.is_added, is_new),
     )
     if item.agreement.ndim == 1:

@@ -48,6 +48,7 @@ class Rule:
       arguments.
     - ``combines``: the names of rules that it builds on. They must have a lower ``order``.
     - ``preferences_only``: whether it is asked of pairs of answers only.
+    - ``needs_grades``: whether it is asked only where rows have grades. Elsewhere it is not in the verdict at all.
     - ``over_versions``: whether what it looks for can come in small steps, version by version. The rule ``drift`` asks
       it again, of everything that was added since the anchor.
     """
@@ -61,6 +62,7 @@ class Rule:
     draft: Callable[..., Draft]
     combines: tuple[str, ...] = ()
     preferences_only: bool = False
+    needs_grades: bool = False
     over_versions: bool = False
 
     def ask(self, case: RuleInput, *combined: Draft) -> Draft:

@@ -26,5 +26,5 @@ def list_scored_versions(
         if entry.config_fingerprint != config_fingerprint or entry.data_hash == exclude_data_hash:
             continue
         if measured is not None and z is not None and math.isfinite(measured.l + measured.r_long + z):
-            points.append(LawPoint(entry.name, measured.r, measured.r_long, measured.l, z, ACCEPTED))
+            points.append(LawPoint(entry.name, measured.r, measured.r_long, measured.l, z, ACCEPTED, measured.q))
     return points

@@ -23,5 +23,5 @@ def list_law_points(results: Sequence[MethodResult]) -> list[LawPoint]:
     for same in runs.values():
         name, run = same[0]
         z = statistics.fmean(other.z for _, other in same)
-        points.append(LawPoint(name, run.selected.r, run.selected.r_long, run.selected.l, z))
+        points.append(LawPoint(name, run.selected.r, run.selected.r_long, run.selected.l, z, q=run.selected.quality))
     return points

@@ -17,7 +17,8 @@ import numpy as np
 
 from monitor.law.curves import fit_law_curves
 from monitor.law.entropy_law import EntropyLaw, fit_entropy_law
-from monitor.law.results import LawCurve, LawMeasure
+from monitor.law.quality_part import measure_quality_part
+from monitor.law.results import LawCurve, LawMeasure, QualityPart
 from reports.study.law import list_law_points
 from reports.study.runs import Lengths, MethodResult, StudyRun, ZMeasure
 from selection.methods import SelectionParams
@@ -87,6 +88,7 @@ class Study:
     that count of one row. ``methods``: the rows of Table 1 in the order of params.yaml. ``variants``: for a ZIP row of
     Table 1, by its name, the entries that differ from it in one of K1, K2, K3. ``curves``: of Z over each single
     measure. ``z_measure``: what Z is. ``dataset``: what was selected from.
+    ``quality``: the part of Q in the law; None where too few selections are graded.
     """
 
     share: float
@@ -99,6 +101,7 @@ class Study:
     curves: dict[LawMeasure, LawCurve]
     z_measure: ZMeasure = "heldout"
     dataset: Literal["sft", "preferences"] = "sft"
+    quality: QualityPart | None = None
 
     @property
     def entries(self) -> tuple[MethodRow, ...]:
@@ -139,6 +142,7 @@ def build_study(
         curves=fit_law_curves(points, np.random.default_rng(0)),
         z_measure=z_measure,
         dataset=dataset,
+        quality=measure_quality_part(points),
     )
 
 

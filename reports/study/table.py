@@ -43,6 +43,8 @@ def describe_study(study: Study) -> list[str]:
                 f"{'more' if more > 0 else 'fewer'} tokens than {reference.name}'s."
             )
     sentences.append(study.law.sentence)
+    if study.quality is not None:
+        sentences.append(study.quality.sentence)
     return sentences
 
 
@@ -210,6 +212,7 @@ def summarise_study(study: Study) -> dict[str, Any]:
             "selections": study.law.n_points,
             "r_squared_loo": study.law.r_squared_loo,
             "rank_correlation": study.law.rank_correlation,
+            **({} if study.quality is None else {"quality": study.quality}),
             "curves": {
                 key: {name: getattr(curve, name) for name in ("form", "holds", "r_squared", "r_squared_loo", "p_value")}
                 for key, curve in study.curves.items()
