@@ -129,6 +129,19 @@ def run(
     say(f"{name}: {result.runs[0].selected.rows} rows of {result.budget_tokens} tokens at most; Z {z}")
 
 
+@app.command("mix")
+def mix(pipeline: Folder = STUDY) -> None:
+    """The first stage of a study that makes its own pool: rows of several corpora, as its section `mix` says.
+
+    Example: entropylaw study mix --pipeline studies/paper
+    """
+    from entropylaw.study.files import StudyFiles
+    from entropylaw.study.mix import mix_pool, read_mix
+
+    for name, corpora in mix_pool(read_mix(StudyFiles(pipeline).params)).items():
+        say(f"{name}: {', '.join(f'{rows:,} rows of {source}' for source, rows in corpora.items())}")
+
+
 @app.command("budget")
 def budget(pipeline: Folder = STUDY) -> None:
     """One stage: the budget in tokens, where it is what study.budget_rows rows of study.budget_entry have.
@@ -148,15 +161,16 @@ def budget(pipeline: Folder = STUDY) -> None:
 
 @app.command("start")
 def start(pipeline: Folder = STUDY) -> None:
-    """One stage: the model that a study of preferences aligns, which is the base model after SFT on all conversations.
+    """One stage: the model that a study of preferences aligns, the base model after SFT on the conversations.
 
     Example: entropylaw study start --pipeline studies/preferences
     """
     from entropylaw.study.files import StudyFiles
+    from entropylaw.study.params import read_study_params
     from entropylaw.study.training import train_start
 
-    folder = StudyFiles(pipeline).start
-    say(f"{folder}: {train_start(folder)}")
+    files = StudyFiles(pipeline)
+    say(f"{files.start}: {train_start(files.start, read_study_params(files.params).start_rows)}")
 
 
 @app.command("report")

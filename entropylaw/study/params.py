@@ -31,9 +31,17 @@ class StudyParams:
     have that the entry ``budget_entry`` selects (the paper, 5.1.1: 10,000 rows of ZIP). Each of ``seeds`` gives every
     method one model. ``dataset``: the conversations, of SFT, or the preferences, of KTO. ``evaluation``: on held-out
     rows, or by MT-bench. ``heldout_share``: of the prompts of preferences, kept out of the pool to score models on.
+    ``start_rows``: conversations that the model which preferences align is trained on; None: all.
     """
 
-    ADDED: ClassVar[tuple[str, ...]] = ("dataset", "evaluation", "heldout_share", "budget_rows", "budget_entry")
+    ADDED: ClassVar[tuple[str, ...]] = (
+        "dataset",
+        "evaluation",
+        "heldout_share",
+        "budget_rows",
+        "budget_entry",
+        "start_rows",
+    )
 
     share: float | None
     seeds: tuple[int, ...]
@@ -43,9 +51,12 @@ class StudyParams:
     heldout_share: float = 0.1
     budget_rows: int | None = None
     budget_entry: str | None = None
+    start_rows: int | None = None
 
     def __post_init__(self) -> None:
         self._require_budget()
+        if self.start_rows is not None and self.start_rows < 1:
+            raise ValueError("start_rows must be positive")
         if not 0 < self.heldout_share < 1:
             raise ValueError(f"heldout_share must lie between 0 and 1, found {self.heldout_share}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:

@@ -21,7 +21,7 @@ from entropylaw.study.params import StudyParams, parse_study_params
 from entropylaw.study.sections import read_sections
 
 # The studies that ship, by their folders.
-SHIPPED = tuple(Path("studies") / name for name in ("selection", "preferences"))
+SHIPPED = tuple(Path("studies") / name for name in ("selection", "preferences", "paper", "paper/preferences"))
 STDERR = 2
 
 
@@ -51,7 +51,7 @@ def write_pipeline(files: StudyFiles) -> list[Path]:
         text = read_text(path)
         if path.parent != SHIPPED[0] and SFT not in read_datasets():
             # Nothing prepares conversations here: preferences are aligned from the base model.
-            text = text.replace(f"      - {prepared(SFT).as_posix()}\n", "").replace("    params:\n      - sft\n", "")
+            text = text.replace(f"      - {prepared(SFT).as_posix()}\n", "").replace("      - sft\n", "")
         write_text(path, text)
     return missing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,21 +78,26 @@ def read_usable(path: Path, name: str, reading: Reading | None) -> Sequence[Hash
     return store_rows(keep_usable(path, PrepareParams(), reading or Reading(), KINDS[name]), path)
 
 
-def write_sample(rows: Sequence[HashedRecord], sample: int | None, path: Path) -> None:
-    """Write rows in their order, of more than ``sample`` those with the lowest hash of their content.
+def choose_rows(rows: Sequence[HashedRecord], sample: int | None) -> Sequence[int]:
+    """Indices of rows in their order; of more than ``sample`` those with the lowest hash of their content.
 
     The hash is salted: others choose by the content's own, such as the probe and what `init` holds out.
     """
-    from corpus.prepared_rows import write_row
     from corpus.row_facts import hashes_of
 
-    chosen: Iterable[int] = range(len(rows))
-    if sample is not None and sample < len(rows):
-        salted = [hashlib.blake2b(f"sample:{digest}".encode(), digest_size=16).digest() for digest in hashes_of(rows)]
-        chosen = sorted(sorted(chosen, key=salted.__getitem__)[:sample])
+    if sample is None or sample >= len(rows):
+        return range(len(rows))
+    salted = [hashlib.blake2b(f"sample:{digest}".encode(), digest_size=16).digest() for digest in hashes_of(rows)]
+    return sorted(sorted(range(len(rows)), key=salted.__getitem__)[:sample])
+
+
+def write_sample(rows: Sequence[HashedRecord], sample: int | None, path: Path) -> None:
+    """Write rows that ``choose_rows`` chooses, in prepared form."""
+    from corpus.prepared_rows import write_row
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(write_row(*rows[i]) for i in chosen)
+        file.writelines(write_row(*rows[i]) for i in choose_rows(rows, sample))
 
 
 def write_demo_files(folder: Path, sample: int | None) -> PoolFiles:

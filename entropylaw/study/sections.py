@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corpus.params import read_section
+from corpus.errors import ParamsError
+from corpus.params import PARAMS_FILE, read_section
 from entropylaw.repository.layout import SFT
 from entropylaw.study.params import StudyParams
 from monitor.measures.compression import CompressionParams
@@ -37,11 +38,18 @@ class Sections:
 def read_sections(params: StudyParams) -> Sections:
     """Raises ParamsError naming the section or key that is missing."""
     is_sft = params.dataset == SFT
+    evaluation = read_section(EvaluationParams, "evaluation")
+    if params.evaluation == "mt_bench" and evaluation.mt_bench.questions is None:
+        # Said before the first model is trained.
+        raise ParamsError(
+            f"{PARAMS_FILE}: evaluation.mt_bench.questions: not set, and the study scores by MT-bench; set it and the "
+            "section judge, or study.evaluation: heldout"
+        )
     return Sections(
         read_section(CompressionParams, "compression"),
         read_section(ProbeParams, "probe"),
         read_section(SftParams, "sft") if is_sft else read_section(KtoParams, "kto"),
-        read_section(EvaluationParams, "evaluation"),
+        evaluation,
         read_section(RowScoreParams, "row_scores"),
         read_section(JudgeParams, "judge"),
         params.dataset,

@@ -17,6 +17,7 @@ from entropylaw.repository.layout import BASE_MODEL, SFT, prepared
 from entropylaw.repository.rows import load_rows
 from entropylaw.study.files import StudyFiles
 from entropylaw.study.params import StudyParams
+from entropylaw.study.pool_files import choose_rows
 from entropylaw.study.sections import Sections
 from entropylaw.terminal import show_progress
 from training.fine_tuning import CHECKPOINTS, quiet_libraries
@@ -90,18 +91,19 @@ def _grade(folder: Path, sections: Sections) -> float:
     return run_mt_bench(folder, sections.evaluation, mt_bench).z
 
 
-def train_start(folder: Path) -> str:
+def train_start(folder: Path, rows: int | None = None) -> str:
     """Make the model that a study of preferences aligns; what it is, in words.
 
-    It is the base model after SFT on all prepared conversations (the paper aligns its SFT model, 5.2.1), or the base
-    model as it is where there are none.
+    It is the base model after SFT on the prepared conversations (the paper aligns its SFT model, 5.2.1), at most ``rows``
+    of them, or the base model as it is where there are none.
     """
     quiet_libraries()
     if SFT not in read_datasets():
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(BASE_MODEL, folder)
         return "the base model, for there are no conversations"
-    records = [record for record, _ in load_rows(prepared(SFT))]
+    known = load_rows(prepared(SFT))
+    records = [known[i].record for i in choose_rows(known, rows)]
     with show_progress("start: training") as progress:
         report = train_sft(records, BASE_MODEL, read_section(SftParams, "sft"), folder, progress)
     return f"the base model after SFT on {report.rows} conversations"

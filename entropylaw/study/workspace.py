@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess  # nosec B404 # git, dvc and our own command
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 from corpus.artifacts import read_json, write_json, write_text
 from corpus.errors import EntropylawError
+from corpus.files import is_hub_name
+from corpus.params import parse_yaml
 from entropylaw.init.recipes import RECIPES
 from entropylaw.printing import note
+from entropylaw.repository.datasets import KINDS
 from entropylaw.study.pipeline import STDERR, read_text
 from entropylaw.study.pool_files import write_pool_files
 
@@ -60,7 +64,7 @@ def open_workspace(request: StudyRequest) -> Path:
         write_json(marker, request.identity())
     elif read_json(marker) != request.identity():
         raise EntropylawError(f"{folder}: made with another recipe, data or sample; name another with --workspace")
-    if settings is not None:
+    if settings is not None and "mix" not in parse_yaml(settings, request.settings):
         write_text(folder / request.pipeline / "params.yaml", settings)
     note(f"entropylaw: the study is made in {folder}; edit {folder / request.pipeline / 'params.yaml'} to change it")
     return folder
@@ -76,13 +80,42 @@ def make_repository(request: StudyRequest) -> None:
     wanted = parse_study_params(text, request.settings or path).dataset
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
-    written = write_pool_files(wanted, request.data, request.sample, folder)
-    options = [word for name in written.datasets for word in ("--dataset", f"{name}=data/{name}.jsonl")]
-    if written.held_out is not None:
-        options += ["--held-out", written.held_out]
     run(folder, "git", "init", "--quiet")
     run(folder, "dvc", "init", "--quiet")
+    if "mix" in parse_yaml(text, request.settings or path) and not request.data:
+        options = mix_in(folder, request, text)
+    else:
+        written = write_pool_files(wanted, request.data, request.sample, folder)
+        options = [word for name in written.datasets for word in ("--dataset", f"{name}=data/{name}.jsonl")]
+        if written.held_out is not None:
+            options += ["--held-out", written.held_out]
     run(folder, sys.executable, "-m", "entropylaw", "init", "--recipe", request.recipe, *options)
+
+
+def mix_in(folder: Path, request: StudyRequest, text: str) -> list[str]:
+    """Have the study's own stage make the pool, and give the options of `init` for its datasets.
+
+    ``text``: of the study's params.yaml. Its files are named as seen from here, so the repository gets full paths.
+    """
+    from entropylaw.init.recipes import new_yaml
+    from entropylaw.study.files import StudyFiles
+    from entropylaw.study.mix import read_mix
+
+    files = StudyFiles(request.pipeline)
+    yaml, buffer = new_yaml(), io.StringIO()
+    document = yaml.load(text)
+    for name, corpora in document["mix"].items():
+        for corpus in corpora.values() if name in KINDS else ():
+            if not is_hub_name(corpus["path"]):
+                corpus["path"] = os.path.abspath(corpus["path"])
+    if request.sample is not None:
+        document["mix"]["sample"] = request.sample
+    yaml.dump(document, buffer)
+    write_text(folder / files.params, buffer.getvalue())
+    write_text(folder / files.pipeline, read_text(files.pipeline))
+    run(folder, sys.executable, "-m", "dvc", "repro", f"{files.pipeline.as_posix()}:mix")
+    datasets = read_mix(folder / files.params).datasets
+    return [word for name in datasets for word in ("--dataset", f"{name}=data/{name}.jsonl")]
 
 
 def run(folder: Path, *command: str) -> None:
