@@ -94,8 +94,8 @@ def _grade(folder: Path, sections: Sections) -> float:
 def train_start(folder: Path, rows: int | None = None) -> str:
     """Make the model that a study of preferences aligns; what it is, in words.
 
-    It is the base model after SFT on the prepared conversations (the paper aligns its SFT model, 5.2.1), at most ``rows``
-    of them, or the base model as it is where there are none.
+    It is the base model after SFT on the prepared conversations (the paper aligns its SFT model, 5.2.1), at most
+    ``rows`` of them, or the base model as it is where there are none.
     """
     quiet_libraries()
     if SFT not in read_datasets():
