@@ -197,8 +197,9 @@ study:
 """
 TABLE_2 = """
 study:
-  {dataset: preferences, evaluation: heldout, heldout_share: 0.2, start_rows: 40, share: null,
-   budget_rows: 12, budget_entry: zip, seeds: [0], methods: {random: {method: random}, score: {method: score}, zip: {method: zip, k1: 40, k2: 9, k3: 5}}}
+  {dataset: preferences, evaluation: heldout, heldout_share: 0.2, start_rows: 40, share: null, seeds: [0],
+   budget_rows: 12, budget_entry: zip,
+   methods: {random: {method: random}, score: {method: score}, zip: {method: zip, k1: 40, k2: 9, k3: 5}}}
 """
 
 
