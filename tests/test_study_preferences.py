@@ -216,7 +216,8 @@ def test_where_nothing_prepares_conversations_pairs_are_aligned_from_the_base_mo
 def test_a_key_that_the_stages_watch_and_that_is_missing_is_named_with_the_line_to_add(in_tmp_path: Path) -> None:
     Path("params.yaml").write_text("datasets: {sft: {path: data/sft.jsonl}}\n")
     write_pipeline(PREFERENCES)
-    PREFERENCES.params.write_text("study: {dataset: preferences, share: 0.5, seeds: [0], methods: {a: {method: zip}}}")
+    text = "study: {dataset: preferences, start_rows: 5, share: 0.5, seeds: [0], methods: {a: {method: zip}}}"
+    PREFERENCES.params.write_text(text)
     with pytest.raises(ParamsError, match=r"study\.evaluation: missing key; add `evaluation: heldout`"):
         require_watched_keys(PREFERENCES)
     PREFERENCES.params.write_text(shipped_text(PREFERENCES.params.as_posix()))
