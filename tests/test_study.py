@@ -462,12 +462,12 @@ def test_a_study_is_read_back_as_it_was_written(in_tmp_path: Path) -> None:
 def test_runs_of_an_earlier_release_are_read_without_what_was_added(in_tmp_path: Path) -> None:
     params = save(lost())
     for name in params.methods:
-        document = json.loads(result_file(name).read_text())
+        document = json.loads(SELECTION.result(name).read_text())
         del document["settings"]["target"]
         for run in document["runs"]:
             for key in ("r_equal_length", "self_repetition", "novelsum"):
                 del run["selected"][key]
-        result_file(name).write_text(json.dumps(document))
+        SELECTION.result(name).write_text(json.dumps(document))
     assert describe_study(load_study(params)) == describe_study(study(*lost()))
 
 
