@@ -96,7 +96,7 @@ def select_novelsum(
     ``embeddings``, shape (rows, numbers): unit vectors. Densities are those of the pool, by REFERENCE_ROWS of its rows.
     Of rows equally novel the first is taken. ``told`` hears what was spent of the budget.
 
-    >>> select_novelsum([[1.0, 0.0], [0.99, 0.141], [0.0, 1.0]], Budget(rows=2), np.random.default_rng(0))
+    >>> select_novelsum([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]], Budget(rows=2), np.random.default_rng(0))
     (2, 0)
     """
     vectors = np.asarray(embeddings, dtype=np.float32)
