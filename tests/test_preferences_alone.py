@@ -163,7 +163,7 @@ def test_a_study_says_that_it_needs_conversations(folder: Path) -> None:
     for name in ("objects", "refs"):
         (folder / ".git" / name).mkdir()
     result = CliRunner().invoke(app, ["study"])
-    assert result.exit_code == 2 and "a study selects conversations, and there is no dataset sft" in result.stderr
+    assert result.exit_code == 2 and "the study selects conversations, and there is no dataset sft" in result.stderr
     assert not (folder / "studies").exists()
 
 
