@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -36,23 +36,25 @@ def atomic_writer(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
     replaced.
     """
     target = Path(path)
+    temporary: list[str] = []
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        sweep_temporary_files(target.parent)
-        raw, temporary = _make_temporary(target)
-    except OSError as error:
-        raise _write_error(target, error) from None
-    try:
+        try:
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a directory")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sweep_temporary_files(target.parent)
+            raw = _make_temporary(target, temporary)
+        except OSError as error:
+            raise _write_error(target, error) from None
         buffered = io.BufferedWriter(raw)
         with buffered if "b" in mode else io.TextIOWrapper(buffered, encoding="utf-8", newline="\n") as handle:
             yield handle
             handle.flush()
-            _put_into_place(raw.fileno(), temporary, target)
+            _put_into_place(raw.fileno(), temporary[0], target)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        for left in temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(left)
         raise
 
 
@@ -85,21 +87,30 @@ class _TemporaryFile(io.FileIO):
             raise _write_error(self._target, error) from None
 
 
-def _make_temporary(target: Path) -> tuple[_TemporaryFile, str]:
-    """A new temporary file beside its target, open and locked. The system unlocks it when its writer ends."""
+def _make_temporary(target: Path, names: list[str]) -> _TemporaryFile:
+    """A new temporary file beside its target, open and locked. The system unlocks it when its writer ends.
+
+    Its name is in ``names`` before it is there: a signal may end this at any point, and nothing may be left.
+    """
     while True:
-        descriptor, temporary = tempfile.mkstemp(TEMPORARY_SUFFIX, TEMPORARY_PREFIX, target.parent)
+        names.append(str(target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"))
+        try:
+            descriptor = os.open(names[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:  # somebody else's
+            names.clear()
+            continue
         with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
-            return _TemporaryFile(descriptor, target), temporary
+            return _TemporaryFile(descriptor, target)
         os.close(descriptor)  # another writer swept it away before it was locked
+        names.clear()
 
 
 def _put_into_place(descriptor: int, temporary: str, target: Path) -> None:
     try:
         os.fsync(descriptor)
-        # mkstemp makes files private; results are meant to be shared like any other file of the repository.
+        # It was made private; results are meant to be shared like any other file of the repository.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
