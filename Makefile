@@ -9,7 +9,7 @@ EXTRAS ?= train,demo,dev,ray
 PACKAGES := corpus selection training monitor reports entropylaw
 # benchmarks.selection_study trains models for half an hour and benchmarks.detection without --subset judges versions for
 # longer than that; run them by hand.
-BENCHMARKS := zip_speed "detection --subset" "training_speed --rows 400"
+BENCHMARKS := zip_speed "detection --subset" "training_speed --rows 400" smollm2_pipeline
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # A file stays with one process, which makes its fixtures once. Files are taken by name: by default those with the fewest
