@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,18 +181,17 @@ def measure_corpus(
     rows: Sequence[Record], damages: Sequence[Accident], models: Sequence[BaseModel], folder: Path
 ) -> dict[str, dict[str, Case]]:
     """The cases of a corpus: by model, then by damage, with the sound rows first."""
-    versions: dict[str, Callable[[], Mapping[int, Record]]] = {SOUND: lambda: dict(enumerate(rows, start=1))}
-    for damage in damages:
-        versions[damage.name] = lambda damage=damage: damage_rows(rows, damage)  # type: ignore[misc]
     found: dict[str, dict[str, Case]] = {}
     for model in models:
         reader = Reader(model)
         cases = found[model.name] = {}
-        for name, make in versions.items():
+        for damage in (None, *damages):
+            name = damage.name if damage else SOUND
             # The length of the window is part of the file's name: with another recipe these are other cases.
             kept = folder / f"{model.name}-{model.params.max_length}" / f"{name.replace(' ', '-')}.json"
             if not kept.exists():
-                write_json(kept, reader.read(make()))
+                read = damage_rows(rows, damage) if damage else dict(enumerate(rows, start=1))
+                write_json(kept, reader.read(read))
                 say(f"{model.name}: {name}")
             cases[name] = Case(**read_json(kept))
     return found
