@@ -18,7 +18,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +259,7 @@ def main() -> int:
     parser.add_argument("--name", help="the corpus' name in what is printed, and of its folder")
     parser.add_argument("--rows", type=int, default=ROWS, help="conversations of the first version")
     parser.add_argument("--sound", type=int, default=SOUND_ROWS, help="rows that are read, and damaged in every way")
+    parser.add_argument("--max-length", type=int, help="tokens that are read of a row; default: as the model's probe")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; may be repeated")
     parser.add_argument("--team", type=int, default=1, help="its draw of rows")
     parser.add_argument("--work", type=Path, required=True, help="keeps models and cases between runs")
@@ -275,6 +276,8 @@ def main() -> int:
         baseline = [HashedRecord(record, content_hash(record)) for record in pool.baseline]
         folder = options.work / f"{name}-{options.rows}-{options.team}"
         models = make_base_models(baseline, folder, options.work)
+        if options.max_length:
+            models = [replace(model, params=replace(model.params, max_length=options.max_length)) for model in models]
         found = measure_corpus(choose_rows(baseline, options.sound), damages, models, folder / f"rows-{options.sound}")
     except EntropylawError as error:
         say(f"base_models: {error}")
