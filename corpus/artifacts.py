@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
 from corpus.merge_conflicts import describe_conflict
-from corpus.shapes import IF_KNOWN, ShapeError, decode_json, parse_shape
+from corpus.shapes import ShapeError, decode_json, list_added, parse_shape
 
 T = TypeVar("T")
 
@@ -144,8 +144,9 @@ def to_json(result: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: _plain(part) for field, part in parts if part is not None or field.metadata != IF_KNOWN}
+        added = list_added(type(value))
+        parts = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: _plain(part) for name, part in parts if part is not None or name not in added}
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from corpus.errors import ParamsError
 from corpus.merge_conflicts import describe_conflict
-from corpus.shapes import ShapeError, check_values, show_value
+from corpus.shapes import ShapeError, check_values, list_added, show_value
 
 PARAMS_FILE = "params.yaml"
 # The sections that `entropylaw init` leaves out for a team that takes only a part of the pipeline, and from which
@@ -67,7 +67,7 @@ def parse_section(cls: type[T], mapping: object, where: str) -> T:
     if not isinstance(mapping, Mapping):
         raise ParamsError(f"{where}: expected a section of keys, found {show_value(mapping)}")
     hints = typing.get_type_hints(cls)
-    added: tuple[str, ...] = getattr(cls, "ADDED", ())
+    added = list_added(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     renamed: dict[str, str] = getattr(cls, "RENAMED", {})
     retired: dict[str, str] = getattr(cls, "RETIRED", {})

@@ -170,9 +170,14 @@ def show_value(value: object) -> str:
     return _ShortRepr().repr(value)
 
 
-# The metadata of a field with the default None that is written only where it is something else, so that results which
-# know nothing of it are the same bytes as before there was such a field.
-IF_KNOWN = {"if_known": True}
+def list_added(shape: type) -> tuple[str, ...]:
+    """The keys that a dataclass lists in ``ADDED``: a later release added them, so files of earlier ones lack them.
+
+    Each has a default. Where it is None, it is not written either, so that what knows nothing of the key is the same
+    bytes as before there was one.
+    """
+    added: tuple[str, ...] = getattr(shape, "ADDED", ())
+    return added
 
 
 def parse_shape(document: Any, shape: type[T], complete: bool = False) -> T:
@@ -261,13 +266,8 @@ def _list_keys(shape: type, complete: bool) -> tuple[tuple[str, ...], tuple[str,
     """The keys of a dataclass, and those of them that must be there."""
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(shape)
     # msgspec takes what a class has inherited for a default.
-    # What a later release added is in no file of an earlier one.
-    added: tuple[str, ...] = getattr(shape, "ADDED", ())
-    needed = tuple(
-        field.name
-        for field in fields
-        if not _has_default(field) or (complete and field.name not in added and field.metadata != IF_KNOWN)
-    )
+    added = list_added(shape)
+    needed = tuple(field.name for field in fields if not _has_default(field) or (complete and field.name not in added))
     return tuple(field.name for field in fields), needed
 
 

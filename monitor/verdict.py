@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from corpus.shapes import IF_KNOWN
 from monitor.law.results import LawSummary
 from training.unread_rows import UnreadRows
 
@@ -87,6 +86,8 @@ class Measurements:
     - ``q``: mean grade of the rows that have one, in the grades' own unit; None where none has.
     """
 
+    ADDED: ClassVar[tuple[str, ...]] = ("q",)
+
     rows: int
     r: float
     r_long: float
@@ -100,7 +101,7 @@ class Measurements:
     added_r_long: float | None = None
     read_share: float | None = None
     unread: UnreadRows | None = None
-    q: float | None = field(default=None, metadata=IF_KNOWN)
+    q: float | None = None
 
     def __post_init__(self) -> None:
         if self.rows < 1 or not (self.r > 0 and self.r_long > 0):

@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from corpus.errors import NotAssessedError
@@ -40,6 +40,8 @@ class ProbeParams:
     trained on ``TRAINING_COST`` times more. None is no limit. One batch is always taken.
     """
 
+    ADDED: ClassVar[tuple[str, ...]] = ("tokens",)
+
     steps: int = 48
     batch_rows: int = 8
     rows: int = 600
@@ -48,9 +50,6 @@ class ProbeParams:
     skipped_steps: int = 4
     seed: int = 0
     tokens: int | None = None
-
-    # Files of releases up to 0.2.0 lack it.
-    ADDED: ClassVar[tuple[str, ...]] = ("tokens",)
 
     def __post_init__(self) -> None:
         smallest = min(self.steps, self.batch_rows, self.rows, self.max_length)
@@ -63,13 +62,6 @@ class ProbeParams:
     def trained_rows(self) -> int:
         """Rows that the run trains on, where there are enough."""
         return self.steps * self.batch_rows
-
-    def settings(self) -> dict[str, Any]:
-        """The values that two comparable probes share. No limit is left out: versions from before there was one keep
-        their fingerprint.
-        """
-        values = asdict(self)
-        return values if self.tokens is not None else {key: value for key, value in values.items() if key != "tokens"}
 
     @property
     def read_rows(self) -> int:

@@ -28,8 +28,7 @@ def load_result(name: str, params: StudyParams, share: float, files: StudyFiles)
     """The run of an entry. ``share``: of the pool's tokens, the budget that it must have been made with."""
     file = files.result(name)
     repair = f"run `dvc repro --force {files.pipeline}`"
-    # Not complete: a key that a later release added has its default in the file of an earlier one.
-    result = read_result(file, MethodResult, _call(files), repair)
+    result = read_result(file, MethodResult, _call(files), repair, complete=True)
     wanted = (replace(params.methods[name], share=share), params.seeds)
     # As a file would hold them: numbers there have nine digits.
     if to_json((result.settings, [run.seed for run in result.runs])) != to_json(wanted):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
-
-from corpus.shapes import IF_KNOWN
+from typing import ClassVar, Literal
 
 LawMeasure = Literal["r", "r_long", "l"]
 Form = Literal["linear", "quadratic", "exponential", "power"]
@@ -25,13 +23,15 @@ class LawPoint:
     have none.
     """
 
+    ADDED: ClassVar[tuple[str, ...]] = ("q",)
+
     name: str
     r: float
     r_long: float
     l: float  # noqa: E741 - the paper's letter
     z: float
     family: str = CLEAN
-    q: float | None = field(default=None, metadata=IF_KNOWN)
+    q: float | None = None
 
     def __post_init__(self) -> None:
         if not (self.r > 0 and self.r_long > 0):
@@ -140,6 +140,8 @@ class LawSummary:
     - ``quality``: the part of Q; None where too few runs have grades.
     """
 
+    ADDED: ClassVar[tuple[str, ...]] = ("quality",)
+
     holds: bool | None
     sentence: str
     n_points: int
@@ -152,4 +154,4 @@ class LawSummary:
     rank_correlation_clean: float | None = None
     consistency: tuple[float, ...] = ()
     forecasts: ForecastCheck | None = None
-    quality: QualityPart | None = field(default=None, metadata=IF_KNOWN)
+    quality: QualityPart | None = None

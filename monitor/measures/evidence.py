@@ -77,7 +77,7 @@ class Configuration:
     base_identity: str
 
     def fingerprint(self) -> str:
-        return fingerprint({**vars(self), "probe": self.probe.settings()})
+        return fingerprint(self)
 
 
 def version_hash(data_hashes: dict[str, str]) -> str:

@@ -47,6 +47,8 @@ class StudyRun:
     ``right_share``: of held-out pairs whose chosen answer the model finds likelier, None in a study of conversations.
     """
 
+    ADDED: ClassVar[tuple[str, ...]] = ("right_share",)
+
     seed: int
     z: float
     trained_tokens: int
