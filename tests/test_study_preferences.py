@@ -238,6 +238,13 @@ def call(*words: str) -> Any:
         (["--sample", "30"], "--sample: give --recipe too"),
         (["--recipe", "tiny-cpu", "--data", "chats.jsonl"], "--data chats.jsonl: expected sft=PATH"),
         (["--recipe", "tiny-cpu", "--data", "preferences=p.jsonl"], "the study selects from sft"),
+        (["--recipe", "tiny-cpu", "--data", "sft=p.jsonl"], "p.jsonl: is empty"),
+        (["--recipe", "tiny-cpu", "--pipeline", "/studies/selection"], "name a folder in the new repository"),
+        (
+            ["--recipe", "tiny-cpu", "--pipeline", "studies/paper", "--data", "sft=p.jsonl"],
+            "--data: studies/paper mixes a pool of its own; name the files in the section mix",
+        ),
+        (["--recipe", "tiny-cpu", "--settings", "mix.yaml"], "mix.yaml: mix.sft.a.path: missing key"),
         (["--recipe", "tiny-cpu", "--workspace", "full"], "full: not empty and not a study's"),
         (["--recipe", "tiny-cpu", "--workspace", "other"], "other: made with another recipe, data or sample"),
     ],
@@ -247,8 +254,12 @@ def test_what_a_study_of_its_own_cannot_do_is_said_in_one_line(in_tmp_path: Path
     Path("full").mkdir()
     Path("full/thesis.tex").touch()
     write_json("other/.entropylaw/study.json", {"recipe": "tiny-cpu", "data": [], "sample": 99})
+    study = {"share": 0.5, "seeds": [0], "methods": {"zip": {"method": "zip"}}}
+    write_json("mix.yaml", {"mix": {"sft": {"a": {"rows": 5}}}, "study": study})
     done = call(*words)
     assert done.exit_code == 2 and cause in done.stderr and "Traceback" not in done.stderr
+    # The next try, with the mistake mended, finds the place empty.
+    assert not Path("entropylaw-study-tiny-cpu").exists() and Path("full/thesis.tex").exists()
 
 
 def test_a_sample_depends_on_the_rows_and_not_on_their_order(tmp_path: Path, chats: Rows) -> None:

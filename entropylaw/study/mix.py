@@ -39,9 +39,14 @@ class Mix:
 
 
 def read_mix(path: Path) -> Mix:
-    """The section ``mix``. Raises ParamsError naming the file and the key."""
+    """The section ``mix`` of a file. Raises ParamsError naming the file and the key."""
+    return parse_mix(read_params(path), path)
+
+
+def parse_mix(document: Mapping[str, Any], path: Path) -> Mix:
+    """The same of what stands in such a file."""
     where = f"{path}: mix"
-    section = _require_keys(read_params(path).get("mix"), where)
+    section = _require_keys(document.get("mix"), where)
     sample = section.get("sample")
     if sample is not None and (type(sample) is not int or sample < 1):
         raise ParamsError(f"{where}.sample: expected a number of rows or null, found {show_value(sample)}")

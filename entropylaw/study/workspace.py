@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import subprocess  # nosec B404 # git, dvc and our own command
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,19 +58,36 @@ def open_workspace(request: StudyRequest) -> Path:
     """
     if request.recipe not in RECIPES:
         raise EntropylawError(f"--recipe {request.recipe}: unknown; known are {', '.join(RECIPES)}")
+    if request.pipeline.is_absolute() or ".." in request.pipeline.parts:
+        raise EntropylawError(f"--pipeline {request.pipeline}: with --recipe, name a folder in the new repository")
     settings = request.settings.read_text(encoding="utf-8") if request.settings else None
     folder, marker = request.folder, request.folder / MARKER
     if not marker.exists():
         if folder.exists() and any(folder.iterdir()):
             raise EntropylawError(f"{folder}: not empty and not a study's; name another folder with --workspace")
-        make_repository(request)
-        write_json(marker, request.identity())
+        with _removed_on_failure(folder):
+            make_repository(request)
+            write_json(marker, request.identity())
     elif read_json(marker) != request.identity():
         raise EntropylawError(f"{folder}: made with another recipe, data or sample; name another with --workspace")
-    if settings is not None and "mix" not in parse_yaml(settings, request.settings):
-        write_text(folder / request.pipeline / "params.yaml", settings)
-    note(f"entropylaw: the study is made in {folder}; edit {folder / request.pipeline / 'params.yaml'} to change it")
+    params = folder / request.pipeline / "params.yaml"
+    if settings is not None and request.settings is not None:
+        write_text(params, _place_mix(settings, request.settings, request.sample))
+    note(f"entropylaw: the study is made in {folder}; edit {request.settings or params} to change it")
     return folder
+
+
+@contextlib.contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """Where a repository cannot be made, leave nothing of it, so that the next try finds an empty place again."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        shutil.rmtree(folder, ignore_errors=True)
+        if was_there:
+            folder.mkdir(exist_ok=True)
+        raise
 
 
 def make_repository(request: StudyRequest) -> None:
@@ -78,11 +98,17 @@ def make_repository(request: StudyRequest) -> None:
     path = StudyFiles(request.pipeline).params
     text = request.settings.read_text(encoding="utf-8") if request.settings else read_text(path)
     wanted = parse_study_params(text, request.settings or path).dataset
+    is_mixed = "mix" in parse_yaml(text, request.settings or path)
+    if is_mixed and request.data:
+        raise EntropylawError(
+            f"--data: {request.pipeline.as_posix()} mixes a pool of its own; name the files in the section mix of "
+            "--settings FILE"
+        )
     folder = request.folder
     folder.mkdir(parents=True, exist_ok=True)
     run(folder, "git", "init", "--quiet")
     run(folder, "dvc", "init", "--quiet")
-    if "mix" in parse_yaml(text, request.settings or path) and not request.data:
+    if is_mixed:
         options = mix_in(folder, request, text)
     else:
         written = write_pool_files(wanted, request.data, request.sample, folder)
@@ -95,27 +121,40 @@ def make_repository(request: StudyRequest) -> None:
 def mix_in(folder: Path, request: StudyRequest, text: str) -> list[str]:
     """Have the study's own stage make the pool, and give the options of `init` for its datasets.
 
-    ``text``: of the study's params.yaml. Its files are named as seen from here, so the repository gets full paths.
+    ``text``: of the study's params.yaml.
     """
-    from entropylaw.init.recipes import new_yaml
     from entropylaw.study.files import StudyFiles
     from entropylaw.study.mix import read_mix
 
     files = StudyFiles(request.pipeline)
+    write_text(folder / files.params, _place_mix(text, request.settings or files.params, request.sample))
+    write_text(folder / files.pipeline, read_text(files.pipeline))
+    run(folder, sys.executable, "-m", "dvc", "repro", f"{files.pipeline.as_posix()}:mix")
+    datasets = read_mix(folder / files.params).datasets
+    return [word for name in datasets for word in ("--dataset", f"{name}=data/{name}.jsonl")]
+
+
+def _place_mix(text: str, path: Path, sample: int | None) -> str:
+    """The params.yaml of a study for its repository. Where it mixes a pool, of so many rows as ``sample`` says, the
+    files are named as seen from here, so they get full paths. Raises ParamsError, naming ``path``, for a wrong mix.
+    """
+    from entropylaw.init.recipes import new_yaml
+    from entropylaw.study.mix import parse_mix
+
+    plain = parse_yaml(text, path)
+    if "mix" not in plain:
+        return text
+    parse_mix(plain, path)
     yaml, buffer = new_yaml(), io.StringIO()
     document = yaml.load(text)
     for name, corpora in document["mix"].items():
         for corpus in corpora.values() if name in KINDS else ():
             if not is_hub_name(corpus["path"]):
                 corpus["path"] = os.path.abspath(corpus["path"])
-    if request.sample is not None:
-        document["mix"]["sample"] = request.sample
+    if sample is not None:
+        document["mix"]["sample"] = sample
     yaml.dump(document, buffer)
-    write_text(folder / files.params, buffer.getvalue())
-    write_text(folder / files.pipeline, read_text(files.pipeline))
-    run(folder, sys.executable, "-m", "dvc", "repro", f"{files.pipeline.as_posix()}:mix")
-    datasets = read_mix(folder / files.params).datasets
-    return [word for name in datasets for word in ("--dataset", f"{name}=data/{name}.jsonl")]
+    return buffer.getvalue()
 
 
 def run(folder: Path, *command: str) -> None:
