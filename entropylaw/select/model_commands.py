@@ -9,8 +9,9 @@ import typer
 
 from entropylaw.options import take_options
 from entropylaw.pipeline_command import Place
-from entropylaw.select.command import Model, app, run_selection
-from entropylaw.select.options import CommonOptions
+from entropylaw.select.command import app
+from entropylaw.select.options import CommonOptions, Model
+from entropylaw.select.run import run_selection
 
 __all__ = ["app"]
 

@@ -1,4 +1,4 @@
-"""The options of `select`, as dataclasses."""
+"""The options of `select`; those that come together, as dataclasses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from typing import Annotated
 import typer
 
 from entropylaw.options import Data, Engine, EngineChoice, WorkerCount
+from entropylaw.pipeline_command import Place
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or Hub id of the model that scores.",
+        parser=Place,
+        metavar="FOLDER|HUB_ID",
+        show_default="row_scores.model, or models/base",
+    ),
+]
 
 
 class Window(StrEnum):
