@@ -86,7 +86,7 @@ class SelectionParams:
             raise ValueError(f"seed must be at least 0, found {self.seed}")
         if not 0 < self.seed_share <= 1:
             raise ValueError(f"seed_share must lie between 0 and 1, found {self.seed_share}")
-        if self.temperature < 0:
+        if not self.temperature >= 0:  # nor is NaN a temperature
             raise ValueError(f"temperature must be at least 0, found {self.temperature}")
         self.zip_params()
 

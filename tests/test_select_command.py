@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -30,10 +31,11 @@ from corpus.prepare import PrepareParams, to_row
 from corpus.records import Conversation, HashedRecord, Message, Record, canonical_text
 from entropylaw.cli import app
 from entropylaw.select.pool import read_pool
+from entropylaw.select.watched import find_unwatched
 from entropylaw.terminal import show_stages
 from selection.baselines import score_deita
 from selection.budget import Budget
-from selection.methods import Method
+from selection.methods import Method, SelectionParams
 from selection.zip_greedy import ZipParams, select_zip
 from training.deita_scores import score_turns
 from training.row_scores import RowScoreParams, score_answers, score_losses
@@ -577,6 +579,43 @@ def test_the_stage_selects_by_the_method_of_params_yaml(run: Run, pool: Path, me
     assert run("configured", pool, "--out", "a.jsonl").exit_code == 0
     assert run(method, pool, "--out", "b.jsonl").exit_code == 0
     assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("selection", "scoring", "judge", "unseen"),
+    [
+        ({"method": "zip"}, {"labels": "tags.jsonl"}, "http://x", []),
+        ({"method": "dsir", "target": "like.jsonl"}, {}, None, ["like.jsonl"]),
+        ({"method": "dsir", "target": "data/prepared/${key}.jsonl"}, {}, None, []),
+        ({"method": "instag"}, {"labels": "tags.jsonl"}, None, ["tags.jsonl"]),
+        ({"method": "cherry"}, {}, None, ["sft"]),
+        ({"method": "alpagasus"}, {}, None, []),
+        ({"method": "alpagasus"}, {}, "http://x", ["judge.model", "judge.temperature", "judge.max_tokens"]),
+    ],
+)
+def test_what_a_method_reads_and_the_stage_does_not_watch_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    selection: dict[str, Any],
+    scoring: dict[str, Any],
+    judge: str | None,
+    unseen: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    yaml = YAML()
+    params = yaml.load((SHIPPED / "params.yaml").read_text())
+    params["judge"]["endpoint"] = judge
+    yaml.dump(params, tmp_path / "params.yaml")
+    told = functools.partial(find_unwatched, SelectionParams(**selection), RowScoreParams(**scoring))
+    assert told() == []  # without a pipeline nothing is to watch
+    pipeline = yaml.load((SHIPPED / "dvc.yaml").read_text())
+    yaml.dump(pipeline, tmp_path / "dvc.yaml")
+    assert [re.findall("add `- (.*)` to its", line) for line in told()] == [[name] for name in unseen]
+    stage = pipeline["stages"]["select"]["do"]
+    for kind in ("deps", "params"):
+        stage[kind] += re.findall(f"add `- (.*)` to its {kind}", "\n".join(told()))
+    yaml.dump(pipeline, tmp_path / "dvc.yaml")
+    assert told() == []
 
 
 def test_a_method_that_is_none_is_one_line_and_no_command_of_a_shell(run: Run, pool: Path) -> None:

@@ -27,11 +27,16 @@ def select_as_configured(common: CommonOptions) -> None:
     Example: entropylaw select configured pool.jsonl --out chosen.jsonl
     """
     from corpus.params import read_section
+    from entropylaw.printing import note
+    from entropylaw.select.watched import find_unwatched
     from selection.engines import count_cores
     from selection.methods import SelectionParams
+    from training.row_scores import RowScoreParams
 
     # Read here, so that no text of params.yaml is ever part of a shell's command.
-    method = read_section(SelectionParams, "selection").method
+    params = read_section(SelectionParams, "selection")
+    method = params.method
+    note(*find_unwatched(params, read_section(RowScoreParams, "row_scores")))
     run_selection(method, common, workers=count_cores() if method == "zip" else 1)
 
 
