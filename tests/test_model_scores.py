@@ -19,7 +19,6 @@ from corpus.records import Conversation, HashedRecord, Message, Preference, Reco
 from training.alpagasus_grades import grade_rows, read_first_line
 from training.brief_training import train_briefly
 from training.classifiers import load_classifier
-from training.deita_scores import Turn
 from training.judge import Judge
 from training.judge_params import JudgeParams
 from training.model_loading import load_causal_model
@@ -30,6 +29,7 @@ from training.row_scores import RowScoreParams, score_losses
 from training.scoring_cost import ScoringCost
 from training.sft import SftParams
 from training.tagging import PROMPT_END, PROMPT_START, find_tags, read_tags, tag_rows
+from training.turns import Turn
 
 PARAMS = RowScoreParams(max_length=96, batch_rows=3, max_new_tokens=8)
 

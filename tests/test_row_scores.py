@@ -12,9 +12,10 @@ import pytest
 from corpus.errors import EntropylawError
 from corpus.records import Conversation, HashedRecord, Message, Preference, Record
 from training.chat import END_OF_TURN, training_messages
-from training.deita_scores import score_turns, split_turns
+from training.deita_scores import score_turns
 from training.model_loading import load_causal_model
 from training.row_scores import AnswerLosses, RowScoreParams, score_answers, score_losses
+from training.turns import split_turns
 
 Rows = list[HashedRecord]
 PARAMS = RowScoreParams(max_length=96, batch_rows=4)

@@ -23,7 +23,6 @@ from training.chat import (
     training_messages,
 )
 from training.chat_templates import read_chat_template
-from training.deita_scores import Turn, split_turns
 from training.kto import KtoParams, train_kto
 from training.loss import collate_rows, mean_token_loss
 from training.probe import probe_loss
@@ -34,6 +33,7 @@ from training.sft import SftParams, train_sft
 from training.small_model import train_tokenizer
 from training.template_inputs import to_chat
 from training.trained_turns import cut_untrained
+from training.turns import Turn, split_turns
 
 Rows = list[HashedRecord]
 

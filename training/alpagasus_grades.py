@@ -16,10 +16,9 @@ from corpus.errors import NotAssessedError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import HashedRecord, Message
 from training.chat import training_messages
-from training.deita_scores import split_turns
 from training.judge import Judge, JudgeRequest
 from training.quality import HIGHEST_GRADE, LOWEST_GRADE, QualityParams, shorten
-from training.reward_scores import mean_of_rows
+from training.turns import mean_of_rows, split_turns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

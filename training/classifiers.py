@@ -77,9 +77,3 @@ def classify(
             numbers[chosen] = logits.double().cpu().numpy()
             progress(min(start + batch_rows, len(order)), len(order))
     return numbers
-
-
-def length_limit(model: PreTrainedModel, tokens: int) -> int:
-    """``tokens``, or fewer where the model itself has fewer places for them."""
-    places = getattr(model.config, "max_position_embeddings", None)
-    return tokens if places is None else min(tokens, int(places))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress, part_of
-from corpus.records import Message, Record
+from corpus.records import Record
 from training.chat import EncodedRow, training_messages
 from training.loss import collate_rows
-from training.model_loading import load_causal_model
+from training.model_loading import limit_length, load_causal_model
 from training.row_scores import RowScoreParams, batch_by_length
 from training.scoring_cost import Announce, estimate_cost, ignore_cost
+from training.turns import Turn, split_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,13 +34,6 @@ QUALITY_PROMPT = (
 GRADES = "123456"
 # The length that the scorers were trained at.
 SCORER_TOKENS = 2048
-
-
-class Turn(NamedTuple):
-    """One answer (``output``) and the text that asked for it (``instruction``)."""
-
-    instruction: str
-    output: str
 
 
 def score_turns(
@@ -62,33 +56,13 @@ def score_turns(
     return complexities, qualities
 
 
-def split_turns(messages: Sequence[Message]) -> list[Turn]:
-    r"""Each assistant message with the text of user and tools since the assistant message before it.
-
-    A message that is not to be trained on makes no turn.
-
-    >>> split_turns([Message("system", "Be brief."), Message("user", "Hi"), Message("assistant", "Hello!")])
-    [Turn(instruction='Hi', output='Hello!')]
-    """
-    turns: list[Turn] = []
-    asked: list[str] = []
-    for message in messages:
-        if message.role == "assistant":
-            if message.trained:
-                turns.append(Turn("\n".join(asked), message.text))
-            asked = []
-        elif message.role != "system":
-            asked.append(message.text)
-    return turns
-
-
 def _grade_turns(
     name: str, prompt: str, records: Sequence[Record], params: RowScoreParams, progress: Progress, announce: Announce
 ) -> list[NDArray[np.float64]]:
     """One scorer's grades of every turn of each record."""
     model, tokenizer = load_causal_model(name)
     grade_ids = _find_grade_ids(tokenizer, name)
-    limit = min(SCORER_TOKENS, getattr(model.config, "max_position_embeddings", SCORER_TOKENS))
+    limit = limit_length(model, SCORER_TOKENS)
     turns = [split_turns(training_messages(record)) for record in records]
     texts = [prompt.format(instruction=turn.instruction, output=turn.output) for of_row in turns for turn in of_row]
     announce(estimate_cost("grades", name, model, tokenizer, texts, limit, rows=len(records)))

@@ -78,6 +78,12 @@ def load_causal_model(
     return model if quantization else model.to(device), tokenizer
 
 
+def limit_length(model: PreTrainedModel, tokens: int) -> int:
+    """``tokens``, or fewer where the model itself has fewer places for them."""
+    places = getattr(model.config, "max_position_embeddings", None)
+    return tokens if places is None else min(tokens, int(places))
+
+
 def set_padding(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Let the end token serve as padding where there is no padding token. Raises EntropylawError without both."""
     if tokenizer.pad_token_id is None:

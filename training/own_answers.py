@@ -11,10 +11,11 @@ from corpus.progress import Progress, ignore_progress
 from corpus.records import Message, Record
 from training.base_model import load_base_model
 from training.chat import training_messages
-from training.deita_scores import Turn
 from training.generation import AnswerRequest, generate_answers
+from training.model_loading import limit_length
 from training.row_scores import RowScoreParams
 from training.scoring_cost import Announce, estimate_cost, ignore_cost
+from training.turns import Turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ def answer_rows(
     answerer, tokenizer, _ = load_base_model(model)
     asked = [(i, *question) for i, record in enumerate(records) for question in _list_questions(record)]
     texts = ["\n".join(message.text for message in before) for _, before, _ in asked]
-    limit = getattr(answerer.config, "max_position_embeddings", None) or 2**62
+    limit = limit_length(answerer, 2**62)
     announce(
         estimate_cost(
             "answers", str(model), answerer, tokenizer, texts, limit,

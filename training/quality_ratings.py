@@ -9,7 +9,8 @@ import numpy as np
 
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Preference, Record, canonical_text, chosen_conversation
-from training.classifiers import classify, length_limit, load_classifier
+from training.classifiers import classify, load_classifier
+from training.model_loading import limit_length
 from training.row_scores import RowScoreParams
 from training.scoring_cost import Announce, estimate_cost, ignore_cost
 
@@ -35,7 +36,7 @@ def rate_quality(
     or has not four outputs.
     """
     model, tokenizer = load_classifier(params.rater, len(CRITERIA), "row_scores.rater")
-    window = length_limit(model, WINDOW_TOKENS)
+    window = limit_length(model, WINDOW_TOKENS)
     texts = [canonical_text(_read_conversation(record)) for record in records]
     announce(estimate_cost("ratings", params.rater, model, tokenizer, texts, 2**62))
     windows: list[dict[str, Any]] = []

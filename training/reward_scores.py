@@ -10,10 +10,11 @@ import numpy as np
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Record
 from training.chat import training_messages
-from training.classifiers import classify, length_limit, load_classifier
-from training.deita_scores import Turn, split_turns
+from training.classifiers import classify, load_classifier
+from training.model_loading import limit_length
 from training.row_scores import RowScoreParams
 from training.scoring_cost import Announce, estimate_cost, ignore_cost
+from training.turns import Turn, mean_of_rows, split_turns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def score_turns_of_rows(
 ) -> NDArray[np.float64]:
     """The mean reward of each row's ``turns``: (rows,), NaN for a row without any. ``what``: for the announcement."""
     model, tokenizer = load_classifier(params.reward_model, 1, "row_scores.reward_model")
-    limit = length_limit(model, REWARD_TOKENS)
+    limit = limit_length(model, REWARD_TOKENS)
     pairs = [turn for of_row in turns for turn in of_row]
     texts = [f"{turn.instruction}\n{turn.output}" for turn in pairs]
     announce(estimate_cost(what, params.reward_model, model, tokenizer, texts, limit, rows=len(turns)))
@@ -59,15 +60,3 @@ def score_turns_of_rows(
     rewards = np.full(len(pairs), np.nan)
     rewards[said] = classify(model, tokenizer, [encoded[i] for i in said], params.batch_rows, progress)[:, 0]
     return mean_of_rows(rewards, [len(of_row) for of_row in turns])
-
-
-def mean_of_rows(numbers: NDArray[np.float64], counts: Sequence[int]) -> NDArray[np.float64]:
-    """The mean of each row's numbers, which stand one row after the other; NaN for a row whose count is 0.
-
-    >>> mean_of_rows(np.array([1.0, 3.0, 5.0]), [2, 0, 1])
-    array([ 2., nan,  5.])
-    """
-    ends = np.cumsum(np.asarray(counts, dtype=int))
-    parts = np.split(numbers, ends[:-1]) if len(ends) else []
-    known = [part[~np.isnan(part)] for part in parts]
-    return np.array([part.mean() if len(part) else np.nan for part in known], dtype=float)

@@ -13,11 +13,11 @@ from corpus.errors import EntropylawError
 from corpus.progress import Progress, ignore_progress
 from corpus.records import Record
 from training.chat import training_messages
-from training.deita_scores import split_turns
 from training.generation import AnswerRequest, complete_prompts
-from training.model_loading import load_causal_model
+from training.model_loading import limit_length, load_causal_model
 from training.row_scores import RowScoreParams
 from training.scoring_cost import Announce, estimate_cost, ignore_cost
+from training.turns import split_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -52,12 +52,12 @@ def tag_rows(
     and when it writes no tag for any row.
     """
     model, tokenizer = load_causal_model(params.tagger)
-    places = getattr(model.config, "max_position_embeddings", None) or TAGGER_TOKENS
-    room = min(TAGGER_TOKENS, places) - params.max_new_tokens
+    limit = limit_length(model, TAGGER_TOKENS)
+    room = limit - params.max_new_tokens
     frame = len(_encode_prompt(tokenizer, "", 2**62))
     if room <= frame:
         raise EntropylawError(
-            f"model {params.tagger}: of its {min(TAGGER_TOKENS, places)} tokens InsTag's prompt takes {frame} and "
+            f"model {params.tagger}: of its {limit} tokens InsTag's prompt takes {frame} and "
             f"row_scores.max_new_tokens={params.max_new_tokens} the rest; lower it, or name another row_scores.tagger"
         )
     questions = [(i, turn.instruction) for i, r in enumerate(records) for turn in split_turns(training_messages(r))]

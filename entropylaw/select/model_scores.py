@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.embeddings import embed_texts, load_embedder
 from corpus.errors import DataError
 from corpus.records import HashedRecord
 from entropylaw.printing import note
@@ -138,18 +137,12 @@ def reward_seed_answers(scoring: Scoring) -> Callable[[Sequence[int], Sequence[i
 def embed_instructions(scoring: Scoring) -> NDArray[np.float32]:
     """Unit vectors, shape (rows, 256), of what each row asks, all turns together."""
     from training.chat import training_messages
-    from training.deita_scores import split_turns
+    from training.turns import split_turns
 
     records = scoring.pool.records
-    texts = ["\n".join(turn.instruction for turn in split_turns(training_messages(record))) for record in records]
-    done = 0
-
-    def advance(embedded: int) -> None:
-        nonlocal done
-        done += embedded
-        scoring.progress("embed", done, len(texts))
-
-    return embed_texts(load_embedder(), texts, advance)
+    return scoring.embed(
+        ["\n".join(turn.instruction for turn in split_turns(training_messages(record))) for record in records]
+    )
 
 
 def _read_training() -> SftParams:

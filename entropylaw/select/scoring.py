@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from corpus.embeddings import embed_texts, load_embedder
 from corpus.progress import StageProgress
 from entropylaw.printing import note
 from entropylaw.repository.layout import BASE_MODEL
@@ -12,6 +14,9 @@ from entropylaw.select.pool import Pool
 from selection.methods import SelectionParams
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from training.row_scores import RowScoreParams
     from training.scoring_cost import ScoringCost
 
@@ -36,3 +41,14 @@ class Scoring:
     def announce(self, cost: ScoringCost) -> None:
         """Say on stderr what a model will take, before it starts."""
         note(f"{self.pool.path}: {cost}")
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, shape (texts, 256)."""
+        done = 0
+
+        def advance(embedded: int) -> None:
+            nonlocal done
+            done += embedded
+            self.progress("embed", done, len(texts))
+
+        return embed_texts(load_embedder(), texts, advance)

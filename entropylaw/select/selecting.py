@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corpus.embeddings import MAX_CHARACTERS, embed_texts, load_embedder
+from corpus.embeddings import MAX_CHARACTERS
 from corpus.errors import DataError, EntropylawError
 from corpus.formats import SCORE_KEYS
 from corpus.progress import StageProgress, ignore_stages
@@ -203,12 +203,4 @@ def select_from_pool(
 
 def _embed_rows(scoring: Scoring) -> NDArray[np.float32]:
     """Unit vectors, shape (rows, 256), of the canonical texts."""
-    texts = [text.decode()[:MAX_CHARACTERS] for text in scoring.pool.texts]
-    done = 0
-
-    def advance(embedded: int) -> None:
-        nonlocal done
-        done += embedded
-        scoring.progress("embed", done, len(texts))
-
-    return embed_texts(load_embedder(), texts, advance)
+    return scoring.embed([text.decode()[:MAX_CHARACTERS] for text in scoring.pool.texts])
