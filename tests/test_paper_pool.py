@@ -147,6 +147,8 @@ def test_a_sample_keeps_the_shares_and_is_part_of_the_pool(corpora: Path) -> Non
         ("study: {}", "mix: expected a section"),
         ("mix: {sample: few}", "mix.sample: expected a number"),
         ("mix: {chat: {}}", "mix.chat: unknown key"),
+        ("mix: {sample: 5}", "mix: names neither sft nor preferences"),
+        ("mix: {sample: 5, sft: {}}", "mix.sft: names no corpus"),
         ("mix: {sft: [a]}", "mix.sft: expected a section"),
         ("mix: {sft: {a: a.jsonl}}", "mix.sft.a: expected a section"),
         ("mix: {sft: {a: {rows: 5}}}", "mix.sft.a.path: missing key"),

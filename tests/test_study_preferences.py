@@ -22,7 +22,7 @@ from corpus.records import HashedRecord, Message, Preference, content_hash
 from corpus.row_sides import question_key
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
-from entropylaw.study.budget import Budget, find_budget
+from entropylaw.study.budget import StudyBudget, find_budget
 from entropylaw.study.files import StudyFiles
 from entropylaw.study.params import StudyParams, read_study_params
 from entropylaw.study.pipeline import SHIPPED, read_text, require_watched_keys, write_pipeline
@@ -166,9 +166,9 @@ def test_without_its_stage_a_budget_in_rows_is_not_known(in_tmp_path: Path) -> N
     params = StudyParams(None, (0,), {"a": SelectionParams("random")}, budget_rows=5, budget_entry="a")
     with pytest.raises(EntropylawError, match=r"studies/preferences/dvc\.yaml:budget"):
         find_budget(params, PREFERENCES, 100)
-    assert find_budget(replace(params, share=0.25, budget_rows=None, budget_entry=None), PREFERENCES, 102) == Budget(
-        25, 0.25
-    )
+    assert find_budget(
+        replace(params, share=0.25, budget_rows=None, budget_entry=None), PREFERENCES, 102
+    ) == StudyBudget(25, 0.25)
 
 
 @pytest.mark.parametrize(

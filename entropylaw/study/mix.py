@@ -62,6 +62,10 @@ def parse_mix(document: Mapping[str, Any], path: Path) -> Mix:
             )
             for source, entry in _require_keys(corpora, f"{where}.{name}").items()
         }
+        if not datasets[name]:
+            raise ParamsError(f"{where}.{name}: names no corpus; add one such as `{{chats: {{path: chats.jsonl}}}}`")
+    if not datasets:
+        raise ParamsError(f"{where}: names neither {SFT} nor {PREFERENCES}")
     return Mix(sample, datasets)
 
 

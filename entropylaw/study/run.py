@@ -14,7 +14,7 @@ from entropylaw.probe_memory import explain_probe_memory
 from entropylaw.repository.layout import BASE_MODEL, JUDGMENTS, PREFERENCES
 from entropylaw.select.pool import Pool
 from entropylaw.select.selecting import select_from_pool
-from entropylaw.study.budget import Budget, find_budget
+from entropylaw.study.budget import StudyBudget, find_budget
 from entropylaw.study.files import SELECTION, StudyFiles
 from entropylaw.study.params import StudyParams
 from entropylaw.study.pool import open_pool
@@ -71,7 +71,7 @@ def run_method(name: str, params: StudyParams, files: StudyFiles = SELECTION) ->
     return MethodResult(name, settings, budget.tokens, pool.row_tokens, tuple(runs)), selected_lengths
 
 
-def find_entry_budget(params: StudyParams) -> Budget:
+def find_entry_budget(params: StudyParams) -> StudyBudget:
     """The budget of a study that is given in rows of one of its entries: the tokens of what that entry selects."""
     name, rows = params.budget_entry, params.budget_rows
     if name is None or rows is None:
@@ -89,7 +89,7 @@ def find_entry_budget(params: StudyParams) -> Budget:
             chosen = select_from_pool(pool.pool, settings, sections.row_scores, count_cores(), progress=progress)
         counts = pool.pool.token_counts or []
         tokens = sum(counts[i] for i in chosen.positions)
-        return Budget(tokens, tokens / pool.tokens)
+        return StudyBudget(tokens, tokens / pool.tokens)
 
 
 def _select_and_measure(
