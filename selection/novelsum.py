@@ -105,7 +105,7 @@ def select_novelsum(
     if rows == 0 or spending.is_over:
         return ()
     row = int(random.integers(rows))
-    reference = vectors if rows <= REFERENCE_ROWS else vectors[random.choice(rows, REFERENCE_ROWS, replace=False)]
+    reference = vectors if rows <= REFERENCE_ROWS else vectors[random.choice(rows, REFERENCE_ROWS, replace=False)]  # nosec B311
     novelties = Novelties(vectors, measure_densities(vectors, reference) ** DENSITY_POWER)
     while spending.take(row) and len(spending.rows) < rows:
         values = novelties.beside(row)

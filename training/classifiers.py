@@ -31,8 +31,8 @@ def load_classifier(name: str, outputs: int, setting: str) -> tuple[PreTrainedMo
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        result: Any = AutoModelForSequenceClassification.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # nosec B615
+        result: Any = AutoModelForSequenceClassification.from_pretrained(  # nosec B615
             name, trust_remote_code=False, use_safetensors=True, output_loading_info=True, dtype=torch.float32
         )
     except Exception as error:  # damaged files make these libraries raise anything, a bare Exception too
