@@ -306,6 +306,13 @@ def test_score_takes_the_pairs_with_the_best_graded_answers(run: Run, tmp_path: 
     assert "score finds no more" in result.stdout
 
 
+def test_a_selection_of_no_row_is_an_error_and_leaves_no_file(run: Run, tmp_path: Path) -> None:
+    write_rows(tmp_path / "pool.jsonl", [chat("Hi", "Hello."), chat("Code?", "f() { return 1; }")])
+    result = run("c4", "pool.jsonl", "--out", "out.jsonl", "--rows", 2)
+    assert is_one_line_error(result, "pool.jsonl: c4 takes none of the 2 rows")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_score_names_what_is_missing(run: Run, pool: Path, pairs: Path, tmp_path: Path) -> None:
     assert is_one_line_error(run("score", pool, "--out", "out.jsonl", "--rows", 2), "pool.jsonl", "conversations")
     assert is_one_line_error(run("score", pairs, "--out", "out.jsonl", "--rows", 2), "pairs.jsonl", "chosen_score")

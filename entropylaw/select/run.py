@@ -13,7 +13,7 @@ from entropylaw.select.options import CommonOptions
 
 if TYPE_CHECKING:
     from selection.engines import EngineName
-    from selection.methods import Method
+    from selection.methods import Method, SelectionParams
     from selection.report import SelectionReport
 
 # Rules named in the summary; the report has all.
@@ -81,6 +81,8 @@ def _write_selected_rows(
         folder = next(parent for parent in common.out.parents if parent.is_dir())
         pool = read_pool(common.pool, prepare, tokenizer, progress, reading_for(common.pool), folder)
         chosen = select_from_pool(pool, params, score_params, workers, engine, progress)
+        if not chosen.positions and params.budget(len(pool)).limit:
+            raise EntropylawError(_explain_none(common.pool, len(pool), params))
         measuring = functools.partial(progress, "report")
         report = describe_selection(pool.texts, pool.sources, chosen, params, pool.token_counts, pool.hashes, measuring)
         pool.require_unchanged()
@@ -104,6 +106,15 @@ def _require_writable(common: CommonOptions) -> None:
             target
         ) == os.path.realpath(common.pool):
             raise EntropylawError(f"{target}: would replace the pool that is selected from; name another file")
+
+
+def _explain_none(pool: Path, rows: int, params: SelectionParams) -> str:
+    """Why nothing was selected. An empty file would pass for a result until a stage fails on it."""
+    limit = "" if params.tokens is None else f", or none has as few as {params.tokens} tokens"
+    return (
+        f"{pool}: {params.method} takes none of the {rows} rows{limit}; nothing was written; change the method's "
+        "settings, or take another method"
+    )
 
 
 def _label_stages(method: Method, unit: str) -> dict[str, str]:
