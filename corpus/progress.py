@@ -10,6 +10,8 @@ Progress = Callable[[int, int | None], None]
 StageProgress = Callable[[str, int, int | None], None]
 # Called with how much more has been done since the last call.
 Advance = Callable[[int], None]
+# Called with how much is done, by work that does not know its total.
+Done = Callable[[int], None]
 
 
 def ignore_progress(done: int, total: int | None) -> None:
@@ -22,6 +24,10 @@ def ignore_stages(stage: str, done: int, total: int | None) -> None:
 
 def ignore_advance(more: int) -> None:
     """The Advance that shows nothing."""
+
+
+def ignore_done(done: int) -> None:
+    """The Done that shows nothing."""
 
 
 def part_of(progress: Progress, part: int, parts: int) -> Progress:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from corpus.progress import Done, ignore_done
 from selection.budget import Budget, spend
 
 # Hash buckets (paper, section 4: "hash the n-grams into 10k buckets").
@@ -31,12 +32,6 @@ _KEPT_WORDS = 1_000_000
 # ratio, as in Fibonacci hashing).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _ROWS_BETWEEN_REPORTS = 1000
-
-Told = Callable[[int], None]
-
-
-def _tell_nobody(rows: int) -> None:
-    pass
 
 
 class NgramHasher:
@@ -61,7 +56,7 @@ class NgramHasher:
         found: NDArray[np.int64] = (mixed % np.uint64(self.size)).astype(np.int64)
         return found
 
-    def shares(self, texts: Iterable[str], told: Told = _tell_nobody) -> NDArray[np.float64]:
+    def shares(self, texts: Iterable[str], told: Done = ignore_done) -> NDArray[np.float64]:
         """What share of all words and pairs lies in each bucket, shape (buckets,); zeros where there is no word."""
         counts = np.zeros(self.size, dtype=np.int64)
         for done, text in enumerate(texts, start=1):
@@ -81,7 +76,7 @@ class NgramHasher:
 
 
 def weigh_rows(
-    texts: Iterable[str], target: Iterable[str], buckets: int = BUCKETS, told: Told = _tell_nobody
+    texts: Iterable[str], target: Iterable[str], buckets: int = BUCKETS, told: Done = ignore_done
 ) -> NDArray[np.float64]:
     """Each row's log importance weight, log p(row | target) - log p(row | pool), shape (rows,).
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from corpus.progress import Done, ignore_done
 from selection.budget import Budget, Spending
 
 _ROWS_BETWEEN_REPORTS = 100
@@ -17,7 +18,7 @@ def select_k_centre(
     budget: Budget,
     random: np.random.Generator,
     token_counts: Sequence[int] | None = None,
-    told: Callable[[int], None] = lambda taken: None,
+    told: Done = ignore_done,
 ) -> tuple[int, ...]:
     """Take a random row, then each time the row whose nearest taken row is farthest away, by Euclidean distance.
 

@@ -8,11 +8,12 @@ the authors' program takes that of the row itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from corpus.progress import Done, ignore_done
 from selection.budget import Budget, Spending
 
 # The authors' settings: exponents of the weight by rank (alpha, which the 1 / rank below has as 1) and of the density
@@ -89,7 +90,7 @@ def select_novelsum(
     budget: Budget,
     random: np.random.Generator,
     token_counts: Sequence[int] | None = None,
-    told: Callable[[int], None] = lambda taken: None,
+    told: Done = ignore_done,
 ) -> tuple[int, ...]:
     """NovelSelect: take a random row, then each time the row with the highest novelty beside the rows taken.
 

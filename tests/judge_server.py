@@ -8,7 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from training.judge import Judge
+from training.judge_params import JudgeParams
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,23 @@ def serve_judge(respond: Callable[[Received], Reply]) -> Iterator[JudgeServer]:
         judge.server.shutdown()
         thread.join()
         judge.server.server_close()
+
+
+Start = Callable[[Callable[[Received], Reply]], tuple[Judge, JudgeServer]]
+
+
+def start_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """A fixture: starts judges that respond as a test says, and stops them after it."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with contextlib.ExitStack() as running:
+
+        def begin(respond: Callable[[Received], Reply]) -> tuple[Judge, JudgeServer]:
+            server = running.enter_context(serve_judge(respond))
+            params = JudgeParams(server.endpoint, "grader", requests_per_minute=6_000_000, attempts=1)
+            return Judge(params, tmp_path / "judgments.jsonl"), server
+
+        yield begin
 
 
 def in_turn(*replies: Reply) -> Callable[[Received], Reply]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from judge_server import JudgeServer, Received, Reply, say, serve_judge
+from judge_server import Received, Reply, Start, say, start_judges
 from small_models import make_classifier, make_tagger
 
 from corpus.errors import EntropylawError, NotAssessedError
@@ -19,8 +18,6 @@ from corpus.records import Conversation, HashedRecord, Message, Preference, Reco
 from training.alpagasus_grades import grade_rows, read_first_line
 from training.brief_training import train_briefly
 from training.classifiers import load_classifier
-from training.judge import Judge
-from training.judge_params import JudgeParams
 from training.model_loading import load_causal_model
 from training.own_answers import answer_rows
 from training.quality_ratings import CRITERIA, WINDOW_TOKENS, rate_quality
@@ -276,22 +273,7 @@ def test_own_answers_do_not_depend_on_the_batch(base_folder: Path, chats: list[H
 # --- the judge
 
 
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Judge, JudgeServer]]]:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    contexts = []
-
-    def begin(respond: Callable[[Received], Reply]) -> tuple[Judge, JudgeServer]:
-        context = serve_judge(respond)
-        server = context.__enter__()
-        contexts.append(context)
-        params = JudgeParams(server.endpoint, "grader", requests_per_minute=6_000_000, attempts=1)
-        return Judge(params, tmp_path / "judgments.jsonl"), server
-
-    yield begin
-    for context in contexts:
-        context.__exit__(None, None, None)
+start = pytest.fixture(start_judges)
 
 
 def hashed(record: Record) -> HashedRecord:
@@ -299,7 +281,7 @@ def hashed(record: Record) -> HashedRecord:
 
 
 def test_a_row_has_the_mean_grade_of_its_turns_and_is_paid_for_once(
-    start: Callable[..., tuple[Judge, JudgeServer]],
+    start: Start,
 ) -> None:
     def respond(request: Received) -> Reply:
         shown = request.body["messages"][0]["content"]
@@ -321,7 +303,7 @@ def test_a_row_has_the_mean_grade_of_its_turns_and_is_paid_for_once(
     assert inputs == ["", "", "", "do you like rain?\nNo."]
 
 
-def test_judgments_without_a_grade_are_no_grades(start: Callable[..., tuple[Judge, JudgeServer]]) -> None:
+def test_judgments_without_a_grade_are_no_grades(start: Start) -> None:
     judge, _ = start(lambda request: say("A fine answer, 5 of 5."))
     with pytest.raises(NotAssessedError, match="none of 1 judgments begins with a grade from 0 to 5"):
         grade_rows([hashed(RECORDS[0])], judge)

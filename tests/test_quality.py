@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from judge_server import JudgeServer, Received, Reply, fail, say, serve_judge
+from judge_server import Received, Reply, Start, fail, say, serve_judge, start_judges
 from typer.testing import CliRunner
 
 from corpus.errors import NotAssessedError
@@ -18,32 +18,14 @@ from corpus.params import read_params
 from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
 from entropylaw.cli import app
 from entropylaw.repository.shipped_files import shipped_text
-from training.judge import Judge
-from training.judge_params import JudgeParams
 from training.quality import QualityParams, RatedRow, rate_rows, rating_requests
 
 Rows = list[HashedRecord]
-Start = Callable[[Callable[[Received], Reply]], tuple[Judge, JudgeServer]]
 
 PARAMS = QualityParams(rows=10)
 
 
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    contexts = []
-
-    def begin(respond: Callable[[Received], Reply]) -> tuple[Judge, JudgeServer]:
-        context = serve_judge(respond)
-        server = context.__enter__()
-        contexts.append(context)
-        params = JudgeParams(server.endpoint, "grader", requests_per_minute=6_000_000, attempts=1)
-        return Judge(params, tmp_path / "judgments.jsonl"), server
-
-    yield begin
-    for context in contexts:
-        context.__exit__(None, None, None)
+start = pytest.fixture(start_judges)
 
 
 def seen_answer(request: Received) -> str:

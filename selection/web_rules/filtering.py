@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
+from corpus.progress import Done, ignore_done
 from selection.budget import Budget, spend
 from selection.web_rules import c4, fineweb, gopher, gopher_repetition
 from selection.web_rules.page import Page, Rule
@@ -38,7 +39,7 @@ def select_by_rules(
     budget: Budget,
     random: np.random.Generator,
     token_counts: Sequence[int] | None = None,
-    told: Callable[[int], None] = lambda rows: None,
+    told: Done = ignore_done,
 ) -> tuple[tuple[int, ...], dict[str, int]]:
     """Rows that pass, in uniformly random order until the budget is spent, and how many rows each rule removed.
 
