@@ -69,6 +69,23 @@ def sources_of(records: Sequence[HashedRecord]) -> list[str]:
     return [record.source for record, _ in records]
 
 
+def locate_rows(
+    records: Sequence[HashedRecord], numbers: Sequence[int], hashes: Sequence[str]
+) -> NDArray[np.int64] | None:
+    """Indices of the rows with these numbers and content hashes, in their order; None where one is not there.
+
+    >>> from corpus.records import Conversation, Message
+    >>> rows = [HashedRecord(Conversation((Message("user", "Hi"),), row=i), f"{i}" * 32) for i in (1, 2, 3)]
+    >>> locate_rows(rows, [3, 1], ["3" * 32, "1" * 32]).tolist()
+    [2, 0]
+    """
+    all_numbers, all_hashes = numbers_of(records), hashes_of(records)
+    candidates = np.flatnonzero(np.isin(all_numbers, np.array(numbers, dtype=np.int64))).tolist()
+    index_of = {(int(all_numbers[i]), all_hashes[i]): i for i in candidates}
+    found = [index_of.get(key) for key in zip(numbers, hashes, strict=True)]
+    return None if None in found else np.array(found, dtype=np.int64)
+
+
 def count_characters(record: Record) -> int:
     """Characters of all that a record says, its tools included."""
     if isinstance(record, Conversation):

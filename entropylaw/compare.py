@@ -206,12 +206,12 @@ def load_base(base: str | None, params: ProbeParams) -> tuple[ProbedModel | None
 
         remedy = name_remedy(BASE_MODEL, "base_model")
         return None, [f"L was not measured: there is no {BASE_MODEL}, and no --base; run {remedy}."]
+    from entropylaw.probed_models import load_models
     from training.fine_tuning import quiet_libraries
-    from training.probed_model import load_probed_model
 
     quiet_libraries()
     with explain_probe_memory("compare", params):
-        return load_probed_model(base or BASE_MODEL), []
+        return load_models(base or BASE_MODEL), []
 
 
 def probe_versions(

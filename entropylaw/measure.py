@@ -12,10 +12,12 @@ import typer
 
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
+from corpus.progress import ignore_progress
 from entropylaw.options import AsJson, Data, Engine, EngineChoice, HeldOut, Out, WorkerCount, count_workers
 from entropylaw.pipeline_command import Place
 from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
+from entropylaw.probed_models import load_models
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, open_rows, stream_texts, tell_unread
 from entropylaw.terminal import count_rows, print_result, show_progress
@@ -192,20 +194,23 @@ def probe(
         write_probe_curve,
         write_probe_rows,
     )
+    from monitor.measures.second_losses import read_by_second
     from training.fine_tuning import quiet_libraries
     from training.probe import probe_loss
     from training.probe_run import ProbeParams
-    from training.probed_model import load_probed_model
 
     params = read_section(ProbeParams, "probe")
     quiet_libraries()
     with show_progress("probe") as progress, explain_probe_memory("probe", params):
         records = open_rows(data)
-        model, tokenizer, card = load_probed_model(base)
-        result = probe_loss(model, tokenizer, records, params, card.trained_from, progress)
-    summary = summarise_probe(result, card.identity)
+        models = load_models(base)
+        result = probe_loss(models.model, models.tokenizer, records, params, models.card.trained_from, progress)
+    with show_progress("second model") if models.second else nullcontext(ignore_progress) as progress:
+        numbers, hashes = zip(*((row.row, row.hash) for row in result.rows), strict=True)
+        second = read_by_second(models.second, records, numbers, hashes, progress)
+    summary = summarise_probe(result, models.card.identity, second)
     if rows:
-        write_probe_rows(rows, result.rows)
+        write_probe_rows(rows, result.rows, second)
     if curve:
         write_probe_curve(curve, result)
     if out:
@@ -213,7 +218,11 @@ def probe(
     unit = "(KTO loss)" if isinstance(summary, PreferenceProbeSummary) else "nats per token"
     unread = result.unread.describe()
     line = f"{data}: L {result.l:.4f} {unit} over {result.steps} steps" + (f" ({unread})" if unread else "")
-    print_result(summary, json, [line])
+    lines = [line]
+    if summary.second:
+        mean = "" if summary.second.loss_nats is None else f", {summary.second.loss_nats:.4f} nats per token"
+        lines.append(f"second model: {summary.second.rows} of the {summary.rows} probed rows read{mean}")
+    print_result(summary, json, lines)
 
 
 def calibrate(

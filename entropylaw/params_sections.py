@@ -19,6 +19,7 @@ from training.kto import KtoParams
 from training.launch import LaunchParams
 from training.probe_run import ProbeParams
 from training.row_scores import RowScoreParams
+from training.second_model import SecondModelParams
 from training.sft import SftParams
 
 # All but `datasets`, which is a mapping of names to sections of their own.
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type] = {
     "consistency": ConsistencyParams,
     "base_model": BaseModelParams,
     "probe": ProbeParams,
+    "second_model": SecondModelParams,
     "calibration": CalibrationParams,
     "rules": RuleParams,
     "history": HistoryParams,

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from corpus.errors import EntropylawError
 from corpus.formats import READER
 from corpus.records import Preference
 from corpus.row_facts import hashes_of, sources_of
 from monitor.history import DatasetReference, HistoryEntry
-from monitor.measures.evidence import Evidence, locate_probe_rows
+from monitor.measures.evidence import Evidence, row_losses
 from monitor.measures.preferences import PairReference, compare_answers, fit_direction
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_sources import count_sources
@@ -32,8 +30,6 @@ def describe_pairs(item: Evidence) -> PairReference | None:
 
 def describe_reference(item: Evidence) -> DatasetReference:
     """What the next version needs to know of one dataset of this one: numbers of the whole and of rows, never text."""
-    losses = np.full(len(item.records), np.nan)
-    losses[locate_probe_rows(item)] = item.probe_losses
     return DatasetReference(
         data_hash=item.data_hash,
         sketch=RowSketch.of(hashes_of(item.records)),
@@ -44,8 +40,9 @@ def describe_reference(item: Evidence) -> DatasetReference:
         agreement_n=item.consistency.measured,
         pairs=describe_pairs(item),
         sources=count_sources(sources_of(item.records)),
-        table=RowTable.of(item.records, losses),
+        table=RowTable.of(item.records, row_losses(item)),
         grades=item.grades.summary if item.grades else None,
+        second=item.second,
     )
 
 

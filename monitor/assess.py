@@ -354,6 +354,7 @@ def measure(item: Evidence) -> Measurements:
         read_share=item.read_share,
         unread=item.unread,
         q=item.grades.summary.mean if item.grades else None,
+        second_loss=item.second.mean if item.second else None,
     )
 
 

@@ -12,6 +12,7 @@ from monitor.measures.grades import GradeSummary
 from monitor.measures.preferences import PairReference
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_table import RowTable
+from monitor.measures.second_losses import SecondLosses
 from monitor.verdict import Measurements
 
 SCHEMA_VERSION = 1
@@ -35,6 +36,7 @@ class DatasetReference:
       recorded.
     - ``table``: of single rows; None of versions accepted before there was one.
     - ``grades``: how the rows are graded; None where none is. It is written only where it is known.
+    - ``second``: the losses of some rows by the second model; None where there is none. Written only where it is known.
     """
 
     data_hash: str
@@ -48,6 +50,7 @@ class DatasetReference:
     sources: dict[str, int] | None = None
     table: RowTable | None = None
     grades: GradeSummary | None = None
+    second: SecondLosses | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from corpus.errors import DamagedResultError
 from monitor.history_entry import DatasetReference, HistoryEntry
 from monitor.measures.row_sketch import MAX_KEYS
 from monitor.measures.row_table import MAX_TABLE_ROWS, PackedTable, RowTable
+from monitor.measures.second_losses import SecondLosses
 
 # Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
 MAX_PROBE_ROWS = 1_200
@@ -41,6 +42,14 @@ class StoredStart(TypedDict):
 
 
 @dataclass(frozen=True)
+class StoredSecondLosses(SecondLosses):
+    """The losses of the second model as a file holds them: contents and losses as bytes, lowest byte first."""
+
+    contents: bytes = field()  # type: ignore[assignment]
+    losses: bytes = field()  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
 class StoredReference(DatasetReference):
     """A dataset as a file holds it: hashes, and losses in single precision, as bytes; a mean that is NaN as null."""
 
@@ -49,6 +58,7 @@ class StoredReference(DatasetReference):
     agreement_mean: float | None = field()  # type: ignore[assignment]
     agreement_sd: float | None = field()  # type: ignore[assignment]
     table: PackedTable | None = None  # type: ignore[assignment]
+    second: StoredSecondLosses | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +125,16 @@ def _read_reference(stored: StoredReference) -> DatasetReference:
             "probe_hashes": tuple(hashes[i : i + _HASH_BYTES].hex() for i in range(0, len(hashes), _HASH_BYTES)),
             "probe_losses": tuple(losses.tolist()),
             "table": None if stored.table is None else RowTable.unpack(stored.table),
+            "second": None if stored.second is None else _read_second(stored.second),
         }
     )
+
+
+def _read_second(stored: StoredSecondLosses) -> SecondLosses:
+    contents, losses = np.frombuffer(stored.contents, dtype="<u8"), np.frombuffer(stored.losses, dtype="<f4")
+    if contents.size != losses.size:
+        raise ValueError("as many losses of the second model as contents are needed")
+    return SecondLosses(stored.identity, contents.astype(np.uint64), losses.astype(np.float32))
 
 
 def write_file(path: Path, entry: HistoryEntry) -> None:
@@ -140,11 +158,19 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
             **({"pairs": reference.pairs} if reference.pairs else {}),
             **({"sources": reference.sources} if reference.sources is not None else {}),
             **({"grades": reference.grades} if reference.grades else {}),
+            **({"second": _write_second(reference.second)} if reference.second else {}),
             **({"table": reference.table.thinned(rows[name]).pack()} if reference.table else {}),
         }
         for name, reference in datasets.items()
     }
     write_json(path, document)
+
+
+def _write_second(read: SecondLosses) -> dict[str, str]:
+    """Of more rows than MAX_PROBE_ROWS the first ones are kept."""
+    contents, losses = read.contents[:MAX_PROBE_ROWS], read.losses[:MAX_PROBE_ROWS]
+    packed = {"contents": contents.astype("<u8").tobytes(), "losses": losses.astype("<f4").tobytes()}
+    return {"identity": read.identity, **{name: _to_base64(part) for name, part in packed.items()}}
 
 
 def _share(kept: dict[str, int], total: int) -> dict[str, int]:

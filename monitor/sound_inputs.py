@@ -19,6 +19,7 @@ from corpus.leaked_rows import LISTED_LEAKS
 from corpus.records import data_hash
 from corpus.row_facts import hashes_of
 from monitor.measures.evidence import locate_probe_rows
+from monitor.measures.row_table import content_keys
 
 if TYPE_CHECKING:
     from corpus.leaked_rows import LeakReport
@@ -69,6 +70,8 @@ def require_sound(item: Evidence) -> None:
     if len(lengths) != 1:
         raise NotAssessedError(f"{where}: the probe's rows have no loss each; run `dvc repro --force probe`")
     locate_probe_rows(item)
+    if item.second is not None and not np.isin(item.second.contents, content_keys(item.probe_hashes)).all():
+        raise NotAssessedError(f"{where}: the second model read other rows; run `dvc repro --force probe`")
 
 
 def require_sound_entry(entry: HistoryEntry) -> None:

@@ -84,9 +84,10 @@ class Measurements:
     - ``read_share``: the share of the probed rows' response tokens that the probe read. ``unread``: of how many probed
       rows something was not read. None where not recorded.
     - ``q``: mean grade of the rows that have one, in the grades' own unit; None where none has.
+    - ``second_loss``: mean loss of the rows that the second model read, in nats per response token; None without one.
     """
 
-    ADDED: ClassVar[tuple[str, ...]] = ("q",)
+    ADDED: ClassVar[tuple[str, ...]] = ("q", "second_loss")
 
     rows: int
     r: float
@@ -102,6 +103,7 @@ class Measurements:
     read_share: float | None = None
     unread: UnreadRows | None = None
     q: float | None = None
+    second_loss: float | None = None
 
     def __post_init__(self) -> None:
         if self.rows < 1 or not (self.r > 0 and self.r_long > 0):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from monitor.rules.rule import Rule
-from monitor.verdict import PREFERENCES, SCHEMA_VERSION, RuleStatus, Status, Verdict, worst
+from monitor.verdict import PREFERENCES, SCHEMA_VERSION, Measurements, RuleStatus, Status, Verdict, worst
 
 STATUSES, RULE_STATUSES = get_args(Status), get_args(RuleStatus)
 
@@ -29,12 +29,10 @@ def find_contradiction(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
     )
 
 
-def list_asked(dataset: str, rules: Sequence[Rule], *, is_graded: bool = False) -> list[str]:
-    """The names of the rules that are asked of a dataset. ``is_graded``: its rows have grades."""
+def list_asked(dataset: str, rules: Sequence[Rule], measured: Measurements | None = None) -> list[str]:
+    """The names of the rules that are asked of a dataset. ``measured``: None for one without what some rules need."""
     return [
-        rule.id
-        for rule in rules
-        if (dataset == PREFERENCES or not rule.preferences_only) and (is_graded or not rule.needs_grades)
+        rule.id for rule in rules if (dataset == PREFERENCES or not rule.preferences_only) and rule.has_needs(measured)
     ]
 
 
@@ -72,8 +70,7 @@ def _find_unasked(verdict: Verdict, rules: Sequence[Rule]) -> str | None:
             if not any(result.dataset == dataset for result in verdict.rules):
                 return f"nothing is said of the dataset {dataset!r}, which the parent does not have"
             continue
-        asked = list_asked(dataset, rules, is_graded=measured.q is not None)
-        missing = [rule for rule in asked if not answers[dataset, rule]]
+        missing = [rule for rule in list_asked(dataset, rules, measured) if not answers[dataset, rule]]
         if missing:
             return f"of the dataset {dataset!r} it has no answer of {', '.join(missing)}"
     twice = next(

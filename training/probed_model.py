@@ -10,6 +10,7 @@ from training.adapters import linear_adapters
 from training.base_model import CARD, BaseModelCard, load_base_model, read_card
 from training.base_model_params import BaseModelParams
 from training.probe_run import ProbeParams
+from training.second_model import SecondModel, SecondModelParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,24 +20,30 @@ ALPHA_OF_RANK = 2
 
 
 class ProbedModel(NamedTuple):
-    """A base model in memory, ready to be probed: what L is measured from."""
+    """A base model in memory, ready to be probed: what L is measured from.
+
+    ``second``: another model beside it that reads a part of the rows; None where there is none.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     card: BaseModelCard
+    second: SecondModel | None = None
 
 
-def load_probed_model(folder: str | Path, device: str | None = None) -> ProbedModel:
+def load_probed_model(
+    folder: str | Path, device: str | None = None, second: SecondModelParams | None = None
+) -> ProbedModel:
     """Load the base model in the precision and with the adapters that its card names.
 
-    A model without such a card is loaded in float32, and all its weights are tuned. Raises EntropylawError as
-    ``load_base_model`` does.
+    A model without such a card is loaded in float32, and all its weights are tuned. ``second``: the model beside it,
+    which is loaded when it first has to read. Raises EntropylawError as ``load_base_model`` does.
     """
     weights = read_card(folder).weights if (Path(folder) / CARD).exists() else "float32"
     model, tokenizer, card = load_base_model(folder, device, weights)
     if card.lora_rank is not None:
         attach_adapters(model, card.lora_rank, card.adapter_seed)
-    return ProbedModel(model, tokenizer, card)
+    return ProbedModel(model, tokenizer, card, SecondModel(second, device) if second and second.pretrained else None)
 
 
 def attach_adapters(model: PreTrainedModel, rank: int, seed: int) -> None:

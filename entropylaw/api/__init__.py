@@ -32,6 +32,7 @@ from training.base_model import BaseModelCard
 from training.base_model_params import BaseModelParams
 from training.probe_run import ProbeParams
 from training.probed_model import ProbedModel
+from training.second_model import SecondModelParams
 
 __all__ = [
     "BaseModelCard",
@@ -62,6 +63,7 @@ __all__ = [
     "Record",
     "RuleParams",
     "RuleResult",
+    "SecondModelParams",
     "SelectionParams",
     "Settings",
     "Verdict",

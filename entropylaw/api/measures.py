@@ -21,6 +21,7 @@ from monitor.measures.evidence import Evidence
 from training import base_model
 from training.base_model import BaseModelCard
 from training.base_model_params import BaseModelParams
+from training.second_model import SecondModelParams
 from training.probed_model import ProbedModel, load_probed_model, name_probe_savings
 
 
@@ -136,12 +137,15 @@ def build_base_model(
     return base_model.build_base_model(rows, identity, params or BaseModelParams(), folder, progress)
 
 
-def load_base_model(folder: str | Path, device: str | None = None) -> ProbedModel:
+def load_base_model(
+    folder: str | Path, device: str | None = None, second: SecondModelParams | None = None
+) -> ProbedModel:
     """The base model in a folder of `build_base_model`, or any causal language model by its folder or Hub id.
 
-    ``device``: such as "cuda:1"; None takes a GPU where there is one. Raises EntropylawError when it cannot be loaded.
+    ``device``: such as "cuda:1"; None takes a GPU where there is one. ``second``: a model that reads a part of the rows
+    beside it, as ``settings.second_model`` says. Raises EntropylawError when the base model cannot be loaded.
     """
-    return load_probed_model(folder, device)
+    return load_probed_model(folder, device, second)
 
 
 def calibrate_baseline(

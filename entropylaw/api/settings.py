@@ -17,6 +17,7 @@ from monitor.rule_params import RuleParams
 from selection.methods import SelectionParams
 from training.base_model_params import BaseModelParams
 from training.probe_run import ProbeParams
+from training.second_model import SecondModelParams
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Settings:
     consistency: ConsistencyParams = field(default_factory=ConsistencyParams)
     base_model: BaseModelParams = field(default_factory=BaseModelParams)
     probe: ProbeParams = field(default_factory=ProbeParams)
+    second_model: SecondModelParams = field(default_factory=SecondModelParams)
     calibration: CalibrationParams = field(default_factory=CalibrationParams)
     rules: RuleParams = field(default_factory=RuleParams)
     selection: SelectionParams = field(default_factory=SelectionParams)
@@ -50,6 +52,8 @@ def read_settings(path: str | Path = PARAMS_FILE) -> Settings:
     types = typing.get_type_hints(Settings)
     values = {}
     for name in (section.name for section in dataclasses.fields(Settings)):
+        if name not in sections and getattr(types[name], "OPTIONAL", False):
+            continue
         if name not in sections:
             raise ParamsError(f"{path}: missing section {name!r}")
         values[name] = parse_section(types[name], sections[name], f"{path}: {name}")

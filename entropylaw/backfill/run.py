@@ -77,11 +77,11 @@ class Recorder:
     """
 
     def __init__(self, setting: Setting, history: Sequence[HistoryEntry], references: Sequence[HistoryEntry]) -> None:
+        from entropylaw.probed_models import load_models
         from training.fine_tuning import quiet_libraries
-        from training.probed_model import load_probed_model
 
         quiet_libraries()
-        self.base: ProbedModel = load_probed_model(layout.BASE_MODEL)
+        self.base: ProbedModel = load_models(layout.BASE_MODEL)
         self.setting = setting
         # A past version is held against what must not be trained on today, as it is prepared without today's held-out
         # rows.

@@ -15,6 +15,7 @@ from corpus.records import HashedRecord, Record
 from corpus.stored_rows import ChosenRows, StoredRows, store_rows
 from entropylaw import __version__
 from entropylaw.probe_memory import explain_probe_memory
+from entropylaw.probed_models import load_models
 from entropylaw.repository import layout
 from entropylaw.repository.evaluation_sets import LeakSearch, list_sets
 from entropylaw.repository.setting import Setting
@@ -28,7 +29,7 @@ from monitor.power.outcomes import Outcome
 from monitor.power.pool import HELD_BACK_SHARE, Pool, hold_back
 from monitor.power.trials import Trial, make_trial
 from monitor.verdict import Verdict
-from training.probed_model import ProbedModel, load_probed_model
+from training.probed_model import ProbedModel
 
 # Of fewer rows in the parent, 2% are a row or none.
 MIN_ROWS = 100
@@ -147,7 +148,7 @@ class PowerBench:
         measured = measure_dataset(dataset, stored, configuration.compression, configuration.consistency)
         measured = replace(measured, leaks=self._leaks.find(stored))
         with explain_probe_memory("power", configuration.probe):
-            self._base = self._base or load_probed_model(layout.BASE_MODEL)
+            self._base = self._base or load_models(layout.BASE_MODEL)
             return probe_dataset(measured, self._base, configuration.probe)
 
     def _keep_usable(self, dataset: str, records: Iterable[Record]) -> Iterator[HashedRecord]:

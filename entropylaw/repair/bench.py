@@ -12,6 +12,7 @@ from corpus.row_facts import numbers_of
 from corpus.stored_rows import store_rows
 from entropylaw import __version__
 from entropylaw.probe_memory import explain_probe_memory
+from entropylaw.probed_models import load_models
 from entropylaw.repair.past_rows import PastRows, find_past_rows
 from entropylaw.repository import layout
 from entropylaw.repository.evaluation_sets import LEAKS, LeakSearch
@@ -22,7 +23,7 @@ from monitor.history import HistoryEntry
 from monitor.measures.evidence import Evidence
 from monitor.measures.measurement import measure_dataset, probe_dataset
 from monitor.measures.row_split import RowSplit
-from training.probed_model import ProbedModel, load_probed_model
+from training.probed_model import ProbedModel
 
 # Where more of the rows would be dropped, the commit is to be undone, and not its rows.
 MOST_DROPPED = 0.5
@@ -121,7 +122,7 @@ class Bench:
         leaks = self._leaks[dataset].find(records, lambda done, total: self._progress(LEAKS, done, total))
         measured = replace(measured, rows_read_anew=before.rows_read_anew, leaks=leaks)
         with explain_probe_memory("repair", configuration.probe):
-            self._base = self._base or load_probed_model(layout.BASE_MODEL)
+            self._base = self._base or load_models(layout.BASE_MODEL)
             return probe_dataset(measured, self._base, configuration.probe, self._progress)
 
     def _change(self, dataset: str, changed: frozenset[int]) -> Iterator[HashedRecord]:

@@ -21,8 +21,8 @@ from entropylaw.repository.lockfile import PIPELINE_FILE
 
 # The sections of params.yaml that a verdict depends on: what is read, how it is measured, and what is too much.
 JUDGED_BY = (
-    *("prepare", "contamination", "compression", "consistency", "base_model", "probe", "calibration", "rules"),
-    "history",
+    *("prepare", "contamination", "compression", "consistency", "base_model", "probe", "second_model"),
+    *("calibration", "rules", "history"),
 )
 # The stages of our pipeline up to the gate.
 JUDGES = ("prepare", "compression", "consistency", "base_model", "probe", "calibration", "assess", "report", "gate")

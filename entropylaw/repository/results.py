@@ -23,6 +23,7 @@ from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.evidence import Configuration, Evidence
 from monitor.measures.grades import find_grades
 from monitor.measures.probe_files import ProbeSummary, read_probe_rows, read_summary
+from monitor.measures.second_losses import SecondLosses
 from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict
 from monitor.waivers import Waiver, read_waivers
@@ -48,6 +49,9 @@ def load_evidence(dataset: str) -> Evidence:
     if len(probed.numbers) != summary.rows:
         found = f"{len(probed.numbers)} rows, and the probe read {summary.rows}"
         raise NotAssessedError(f"{layout.result(dataset, 'probe_rows.csv')}: {found}; run `dvc repro --force probe`")
+    second = None
+    if summary.second and probed.second_losses is not None:
+        second = SecondLosses.of(summary.second.identity, probed.hashes, probed.second_losses.tolist())
     return Evidence(
         dataset=dataset,
         data_hash=prepare.data_hash,
@@ -66,6 +70,7 @@ def load_evidence(dataset: str) -> Evidence:
         rows_read_anew=prepare.rows_read_anew,
         leaks=prepare.leaks,
         grades=find_grades(records, load_grades(dataset), has_own=dataset == layout.PREFERENCES),
+        second=second,
     )
 
 

@@ -126,8 +126,8 @@ def _select_and_measure(
 def _probe(name: str, rows: Sequence[HashedRecord], params: ProbeParams, dataset: str) -> float:
     probe = probe_preferences if dataset == PREFERENCES else probe_loss
     with show_progress(f"{name}: probe") as progress, explain_probe_memory(f"{name}: probe", params):
-        model, tokenizer, card = load_probed_model(BASE_MODEL)
-        return probe(model, tokenizer, rows, params, card.trained_from, progress).l
+        base = load_probed_model(BASE_MODEL)
+        return probe(base.model, base.tokenizer, rows, params, base.card.trained_from, progress).l
 
 
 def _rate(name: str, rows: Sequence[HashedRecord], params: JudgeParams) -> float | None:

@@ -93,7 +93,7 @@ def calibrate(
     agreement = row_agreement(rows)
 
     base = load_probed_model(base_folder)
-    _, tokenizer, card = base
+    tokenizer, card = base.tokenizer, base.card
     noise_runs = plan_noise_runs(records, base, probe, params.seeds)
     noise_steps = sum(run.steps for run in noise_runs)
     held_out, subsets = (

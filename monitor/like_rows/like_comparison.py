@@ -32,6 +32,8 @@ FOLDS = 4
 # A source that the parent did not have is a new kind as a whole if so many of its rows ask for something new. Another
 # name alone is none: some data names its sources by month.
 NEW_SOURCE_SHARE = 0.25
+# The feature that a version has only where a second model reads it.
+SECOND_LOSS = "second loss"
 # The feature that is freed of the length of the answer.
 RATIO = "answer compression ratio"
 # Kept rows that stand together in the file are taken for batches that were added together: at least so many of them.
@@ -110,11 +112,13 @@ def compare_like_with_like(
     topics: CalibrationParams,
     rare_bits: float,
     reading: RowReading | None = None,
+    second_losses: NDArray[np.float64] | None = None,
 ) -> LikeComparison | None:
     """Compare the added rows with kept rows like them.
 
     ``is_new_source``, ``losses``: of all rows, shape (records,); losses in nats per token, nan where not probed.
-    ``reading``: of the same records, where they were read before. None where no row was added or fewer than
+    ``reading``: of the same records, where they were read before. ``second_losses``: by the second model, where there
+    is one. None where no row was added or fewer than
     MIN_KEPT_ROWS were kept. Rows of which it is not known whether the parent had them are left out.
     """
     reading = reading or read_rows(records, split.is_kept, split.is_added)
@@ -150,6 +154,7 @@ def compare_like_with_like(
             "sides exchanged": measure_side_order(sides, fold, is_kept),
             "agreement": _measure_agreement(sides, is_kept),
             "loss": losses[indices],
+            **({} if second_losses is None else {SECOND_LOSS: second_losses[indices]}),
         },
         by_prompt=by_prompt,
         by_answer=by_answer,

@@ -13,10 +13,11 @@ from corpus.artifacts import fingerprint
 from corpus.errors import NotAssessedError
 from corpus.leaked_rows import LeakReport
 from corpus.records import HashedRecord
-from corpus.row_facts import hashes_of, numbers_of
+from corpus.row_facts import hashes_of, locate_rows
 from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.grades import RowGrades
+from monitor.measures.second_losses import SecondLosses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class Evidence:
       something was not read. None where that is not known.
     - ``leaks``: near copies of held-out rows and benchmarks; None where nothing was looked for.
     - ``grades``: of its rows, by a judge or as the data has them; None where no row has one.
+    - ``second``: the losses of some of the probed rows by the second model; None where there is none.
     - ``rows_read_anew``: rows of which earlier editions of `corpus.formats` passed over a part that is read now.
     """
 
@@ -60,6 +62,7 @@ class Evidence:
     rows_read_anew: int = 0
     leaks: LeakReport | None = None
     grades: RowGrades | None = None
+    second: SecondLosses | None = None
 
     @property
     def row_agreement(self) -> NDArray[np.float64]:
@@ -93,10 +96,25 @@ def locate_probe_rows(item: Evidence) -> NDArray[np.int64]:
 
     Raises NotAssessedError when a probed row is not among the records.
     """
-    numbers, hashes = numbers_of(item.records), hashes_of(item.records)
-    candidates = np.flatnonzero(np.isin(numbers, np.array(item.probe_rows, dtype=np.int64))).tolist()
-    index_of = {(int(numbers[i]), hashes[i]): i for i in candidates}
-    probed = [index_of.get(key) for key in zip(item.probe_rows, item.probe_hashes, strict=True)]
-    if None in probed:
+    probed = locate_rows(item.records, item.probe_rows, item.probe_hashes)
+    if probed is None:
         raise NotAssessedError(f"{item.dataset}: the probe is of other data; run `dvc repro probe` again")
-    return np.array(probed, dtype=np.int64)
+    return probed
+
+
+def row_losses(item: Evidence) -> NDArray[np.float64]:
+    """The loss of each row by the base model, in nats per token, nan where it was not probed. Shape (records,).
+
+    Raises NotAssessedError when a probed row is not among the records.
+    """
+    losses = np.full(len(item.records), np.nan)
+    losses[locate_probe_rows(item)] = item.probe_losses
+    return losses
+
+
+def second_row_losses(item: Evidence) -> NDArray[np.float64] | None:
+    """The loss of each row by the second model, in nats per token, nan where it was not read. Shape (records,).
+
+    None where there is no second model.
+    """
+    return None if item.second is None else item.second.find(hashes_of(item.records).digests[:, 0])

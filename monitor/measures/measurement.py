@@ -16,6 +16,7 @@ from monitor.measures.consistency import ConsistencyParams, profile_consistency
 from monitor.measures.evidence import Evidence
 from monitor.measures.grades import find_grades
 from monitor.measures.probe_files import ProbedRows
+from monitor.measures.second_losses import read_by_second
 
 if TYPE_CHECKING:
     from training.probe_run import ProbeParams
@@ -70,6 +71,8 @@ def probe_dataset(
 ) -> Evidence:
     """Measure L, and return the evidence with it. A copy of the base model is trained; the model stays as it is.
 
+    The second model, where there is one, reads the probed rows after that.
+
     Raises NotAssessedError when fewer rows than one batch can be probed.
     """
     from training.probe import probe_loss
@@ -83,7 +86,15 @@ def probe_dataset(
         base.card.trained_from,
         lambda done, total: progress(PROBE, done, total),
     )
-    return with_probe(evidence, result.l, result.tokens_read_share, ProbedRows.of(result.rows), result.unread)
+    probed = with_probe(evidence, result.l, result.tokens_read_share, ProbedRows.of(result.rows), result.unread)
+    second = read_by_second(
+        base.second,
+        evidence.records,
+        probed.probe_rows,
+        probed.probe_hashes,
+        lambda done, total: progress(PROBE, done, total),
+    )
+    return replace(probed, second=second)
 
 
 def with_probe(

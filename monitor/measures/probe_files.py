@@ -7,12 +7,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from corpus.artifacts import atomic_writer, parse_result, read_json
 from corpus.errors import DamagedResultError, NotAssessedError
+from monitor.measures.row_table import content_keys
+from monitor.measures.second_losses import SecondLosses
 from training.preference_probe import PreferenceProbeResult, ProbedPreference
 from training.unread_rows import UnreadRows
 
@@ -24,7 +26,20 @@ if TYPE_CHECKING:
 ROW_FIELDS = ("row", "hash", "step", "tokens", "response_tokens", "loss_nats")
 # Further columns, of preferences only.
 PREFERENCE_FIELDS = ("kto_loss", "margin_nats")
+# A further column where there is a second model: empty for a row that it did not read.
+SECOND_FIELD = "second_loss_nats"
 MADE_BY = "dvc repro probe"
+
+
+@dataclass(frozen=True)
+class SecondSummary:
+    """``identity``: of the second model and of how it reads. ``rows``: that it read, and their mean ``loss_nats`` per
+    response token, None where it read none.
+    """
+
+    identity: str
+    rows: int
+    loss_nats: float | None
 
 
 @dataclass(frozen=True)
@@ -33,8 +48,11 @@ class ProbeSummary:
 
     ``l``: in nats per response token, over ``tokens`` of them. ``rows``: so many were read by the base model, and
     ``tokens_read_share`` of their response tokens. ``base_identity``: the hash of the base model. ``unread``: of how
-    many rows something was not read; None where it was not counted.
+    many rows something was not read; None where it was not counted. ``second``: what the second model has read; None
+    where there is none.
     """
+
+    ADDED: ClassVar[tuple[str, ...]] = ("second",)
 
     l: float  # noqa: E741 - the paper's letter
     rows: int
@@ -43,6 +61,7 @@ class ProbeSummary:
     tokens_read_share: float
     base_identity: str
     unread: UnreadRows | None = field(default=None, kw_only=True)
+    second: SecondSummary | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -56,11 +75,14 @@ class PreferenceProbeSummary(ProbeSummary):
     margin_nats: float | None
 
 
-def summarise_probe(result: ProbeResult, base_identity: str) -> ProbeSummary:
+def summarise_probe(result: ProbeResult, base_identity: str, second: SecondLosses | None = None) -> ProbeSummary:
+    """A probe in numbers. ``second``: the losses of the second model, where there is one."""
+    read = None if second is None else SecondSummary(second.identity, second.losses.size, second.mean)
     numbers = (result.l, len(result.rows), result.steps, result.tokens, result.tokens_read_share, base_identity)
     if isinstance(result, PreferenceProbeResult):
-        return PreferenceProbeSummary(*numbers, result.chosen_loss_nats, result.margin_nats, unread=result.unread)
-    return ProbeSummary(*numbers, unread=result.unread)
+        pairs = (result.chosen_loss_nats, result.margin_nats)
+        return PreferenceProbeSummary(*numbers, *pairs, unread=result.unread, second=read)
+    return ProbeSummary(*numbers, unread=result.unread, second=read)
 
 
 def read_summary(path: str | Path) -> ProbeSummary:
@@ -76,6 +98,7 @@ class ProbedRows:
 
     ``numbers``, ``hashes``: row numbers and content hashes. ``losses``: in nats per token, by the base model before
     training. ``tokens``: response tokens that a loss is a mean over. ``trained``: whether the run trained on the row.
+    ``second_losses``: by the second model, nan of rows that it did not read; None where there is none.
     """
 
     numbers: tuple[int, ...]
@@ -83,6 +106,7 @@ class ProbedRows:
     losses: NDArray[np.float64]
     tokens: NDArray[np.int64]
     trained: NDArray[np.bool_]
+    second_losses: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, rows: Sequence[ProbedRow]) -> ProbedRows:
@@ -95,21 +119,30 @@ class ProbedRows:
         )
 
 
-def write_probe_rows(path: str | Path, rows: Sequence[ProbedRow]) -> None:
+def write_probe_rows(path: str | Path, rows: Sequence[ProbedRow], second: SecondLosses | None = None) -> None:
     """Write one line for each row; ``step`` is empty where the run did not train on it.
 
     Preferences also have a KTO loss, which is empty where ``step`` is, and a margin that is empty where there is none.
+    ``second``: what the second model has read of them; its column is empty for other rows.
     """
     preferences = any(isinstance(row, ProbedPreference) for row in rows)
+    names = [*ROW_FIELDS, *(PREFERENCE_FIELDS if preferences else ()), *((SECOND_FIELD,) if second else ())]
+    by_second = second.find(content_keys([row.hash for row in rows])).tolist() if second else []
     with atomic_writer(path) as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(ROW_FIELDS + PREFERENCE_FIELDS if preferences else ROW_FIELDS)
-        for row in rows:
+        writer.writerow(names)
+        for i, row in enumerate(rows):
             step = "" if row.step is None else row.step
             line = [row.row, row.hash, step, row.tokens, row.response_tokens, f"{row.loss_nats:.6g}"]
             if isinstance(row, ProbedPreference):
-                line += ["" if math.isnan(value) else f"{value:.6g}" for value in (row.kto_loss, row.margin_nats)]
+                line += [_write_known(value) for value in (row.kto_loss, row.margin_nats)]
+            if second:
+                line.append(_write_known(by_second[i]))
             writer.writerow(line)
+
+
+def _write_known(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def read_probe_rows(path: str | Path) -> ProbedRows:
@@ -129,9 +162,12 @@ def read_probe_rows(path: str | Path) -> ProbedRows:
             np.array([float(line["loss_nats"]) for line in lines]),
             np.array([int(line["tokens"]) for line in lines], dtype=np.int64),
             np.array([line["step"] != "" for line in lines], dtype=bool),
+            np.array([float(line[SECOND_FIELD] or "nan") for line in lines]) if SECOND_FIELD in lines[0] else None,
         )
         if not np.isfinite(rows.losses).all() or not (rows.tokens > 0).all():
             raise ValueError("a row without tokens or without a finite loss")
+        if rows.second_losses is not None and np.isinf(rows.second_losses).any():
+            raise ValueError("an infinite loss by the second model")
         return rows
     except FileNotFoundError:
         raise NotAssessedError(f"{path}: no such file; run `{MADE_BY}` first") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from corpus.row_facts import hashes_of
 from corpus.row_sides import split_sides
 from corpus.side_facts import NO_KEY, side_facts_of
 from monitor.measures.row_table import ALL_KEYS, RowTable, content_keys
+from monitor.measures.second_losses import SecondLosses
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class RowEdits:
     - ``is_new``: whether the row's source is one that the parent did not have, shape (edits,).
     - ``moved_from``: for each edit the position in the parent of another row that had this answer, -1 where none had.
     - ``shared``, ``past_shared``: whether another edited row has the same answer, and had it; shape (edits,).
+    - ``second_loss``, ``past_second_loss``: as ``loss`` and ``past_loss``, by the second model; None where there is
+      none, or another one than the parent was read by.
     """
 
     rows: NDArray[np.int64]
@@ -60,6 +63,8 @@ class RowEdits:
     moved_from: NDArray[np.int64]
     shared: NDArray[np.bool_]
     past_shared: NDArray[np.bool_]
+    second_loss: NDArray[np.float64] | None = None
+    past_second_loss: NDArray[np.float64] | None = None
 
     @property
     def count(self) -> int:
@@ -69,6 +74,24 @@ class RowEdits:
         """A feature of the edited rows, and what it was, shape (edits,) each. Raises ValueError where it is unknown."""
         i = self.features.index(feature)
         return self.values[:, i], self.past_values[:, i]
+
+
+def add_second_losses(
+    edits: RowEdits,
+    records: Sequence[HashedRecord],
+    parent: RowTable,
+    now: SecondLosses | None,
+    before: SecondLosses | None,
+) -> RowEdits:
+    """The edits with the losses of the second model, where the same one has read both versions.
+
+    ``records``, ``parent``: that the edits were found in. ``now``, ``before``: what it said of this version and of the
+    parent.
+    """
+    if now is None or before is None or now.identity != before.identity:
+        return edits
+    contents = content_keys(hashes_of(records))[edits.rows]
+    return replace(edits, second_loss=now.find(contents), past_second_loss=before.find(parent.content[edits.past]))
 
 
 def find_edits(

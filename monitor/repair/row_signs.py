@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.rules import agreement, copies, damage, loss
+from monitor.rules import agreement, copies, damage, loss, second_loss
 from monitor.rules.rank_shift import RankQuestion, rank_among_all
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HARM: tuple[tuple[str, tuple[RankQuestion, ...]], ...] = (
     (damage.RULE.id, damage.QUESTIONS),
     (loss.RULE.id, (loss.QUESTION,)),
+    (second_loss.RULE.id, (second_loss.QUESTION,)),
     (agreement.RULE.id, (agreement.MISMATCH, agreement.COSINE)),
     (copies.RULE.id, copies.NEAR),
 )
@@ -44,6 +45,7 @@ def list_signs(like: LikeComparison) -> list[Sign]:
         Sign(rule, question.says, strength)
         for rule, questions in HARM
         for question in questions
+        if question.feature in like.features
         for strength in _measure(like, question)
     ]
 

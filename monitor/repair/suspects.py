@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_like
-from monitor.measures.evidence import locate_probe_rows
+from monitor.measures.evidence import row_losses, second_row_losses
 from monitor.measures.row_edits import RowEdits
 from monitor.repair.suspicion import Suspicion, join_suspicions, suspect_unlike_rows
 from monitor.rules import agreement, both_rise, copies, damage, drift, edits, level, loss, redundancy, style
@@ -160,8 +160,7 @@ def _compare(case: Case) -> Iterator[LikeComparison]:
     read = _mark(comparisons[0].like.rows, case.rows) if comparisons[0].like is not None else np.zeros(case.rows, bool)
     unread = np.flatnonzero(case.split.is_added & case.split.is_first & ~read)
     item = case.part.rows.evidence
-    losses = np.full(case.rows, np.nan)
-    losses[locate_probe_rows(item)] = item.probe_losses
+    losses, second = row_losses(item), second_row_losses(item)
     for start in range(0, len(unread), SLICE_ROWS):
         part = replace(case.split, is_added=_mark(unread[start : start + SLICE_ROWS], case.rows))
         like = compare_like_with_like(
@@ -171,6 +170,7 @@ def _compare(case: Case) -> Iterator[LikeComparison]:
             losses,
             case.calibration,
             case.params.rare_character_bits,
+            second_losses=second,
         )
         if like is not None:
             yield like

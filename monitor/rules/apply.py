@@ -78,7 +78,7 @@ def say_once(rule: AppliedRule, applied: Sequence[AppliedRule]) -> AppliedRule:
 
 def draft_rules(case: RuleInput, rules: Sequence[Rule]) -> dict[str, Draft]:
     """The draft of each of the ``rules``, by the rule's name. Rules for preferences are left out where there are none,
-    and so are rules for grades.
+    and so are rules that need a measure which the version does not have.
 
     A rule that combines others comes after them.
     """
@@ -86,7 +86,7 @@ def draft_rules(case: RuleInput, rules: Sequence[Rule]) -> dict[str, Draft]:
     for rule in rules:
         if rule.preferences_only and case.comparison.pairs is None:
             continue
-        if rule.needs_grades and case.comparison.now.q is None:
+        if not rule.has_needs(case.comparison.now):
             continue
         drafts[rule.id] = rule.ask(case, *(drafts[name] for name in rule.combines))
     return drafts

@@ -150,33 +150,47 @@ def find_damage(edits: RowEdits) -> list[EditFinding]:
     return [finding for finding in found if finding.went.any()]
 
 
-def find_harder(edits: RowEdits) -> tuple[EditFinding | None, int]:
-    """Whether edited answers are harder for the base model than they were; and how many rows were measured."""
-    rise, measured = _measure_rise(edits)
+def find_harder(edits: RowEdits) -> list[EditFinding]:
+    """Whether edited answers are harder than they were: for the base model, and for the second one where both versions
+    were read by it. Nothing of a model that has read none of the rows.
+    """
+    found = [_find_rises(edits, edits.loss, edits.past_loss, "harder to learn than before")]
+    if edits.second_loss is not None and edits.past_second_loss is not None:
+        words = "harder for the second model than before"
+        found.append(_find_rises(edits, edits.second_loss, edits.past_second_loss, words))
+    return [finding for finding in found if finding]
+
+
+def _find_rises(
+    edits: RowEdits, losses: NDArray[np.float64], past_losses: NDArray[np.float64], says: str
+) -> EditFinding | None:
+    rise, measured = _measure_rise(edits, losses, past_losses)
     count = int(measured.sum())
     if not count:
-        return None, 0
+        return None
     up, down = rise >= MIN_LOSS_CHANGE, rise <= -MIN_LOSS_CHANGE
     mean = float(rise[measured].mean())
-    words = f"harder to learn than before in {up.sum() / count:.0%} of {count} measured ({mean:+.2f} nats per token)"
+    words = f"{says} in {up.sum() / count:.0%} of {count} measured ({mean:+.2f} nats per token)"
     share = float(int(up.sum()) - int(down.sum())) / count
-    return EditFinding(test_signs(up, down), share, words, up, worse=count >= MIN_MEASURED and mean >= MIN_RISE), count
+    return EditFinding(test_signs(up, down), share, words, up, worse=count >= MIN_MEASURED and mean >= MIN_RISE)
 
 
 def _are_easier(edits: RowEdits) -> bool:
-    rise, _ = _measure_rise(edits)
+    rise, _ = _measure_rise(edits, edits.loss, edits.past_loss)
     return test_signs(rise <= -MIN_LOSS_CHANGE, rise >= MIN_LOSS_CHANGE) <= EASIER_P
 
 
-def _measure_rise(edits: RowEdits) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _measure_rise(
+    edits: RowEdits, losses: NDArray[np.float64], past_losses: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """How much each row's loss has risen in nats per token, 0 where it was not measured; and where it was.
 
     A row whose prompt alone was edited, or its system message, is left out: another context moves the loss of an
     answer that is as good as it was. So is a row of a new source: it was written anew, and to be new is no harm.
     """
-    measured = ~np.isnan(edits.loss) & ~np.isnan(edits.past_loss)
+    measured = ~np.isnan(losses) & ~np.isnan(past_losses)
     measured &= (edits.changed != PROMPT) & ~find_untouched(edits) & ~edits.is_new
-    return np.where(measured, edits.loss - edits.past_loss, 0.0), measured
+    return np.where(measured, losses - past_losses, 0.0), measured
 
 
 def _net(went: NDArray[np.bool_], back: NDArray[np.bool_]) -> float:

@@ -85,10 +85,11 @@ def score_edits(rows: ComparedRows, edits: RowEdits, finding: EditFinding) -> Ro
 def _correct_findings(edits: RowEdits) -> list[tuple[EditFinding, float]]:
     """Every finding that counts, with its p-value corrected for all that was asked, the least likely first.
 
-    A third of the risk of a false alarm goes to the losses, a third to harm, and a third to features.
+    A third of the risk of a false alarm goes to the losses, a third to harm, and a third to features. Two models share
+    the part of the losses.
     """
-    harder, _ = find_harder(edits)
-    found = [(harder, 3 * harder.p_value)] if harder and harder.worse else []
+    harder = find_harder(edits)
+    found = [(finding, 3 * len(harder) * finding.p_value) for finding in harder if finding.worse]
     found += [(finding, 3 * DAMAGE_TESTS * finding.p_value) for finding in find_damage(edits)]
     moves = [finding for finding in find_moves(edits) if finding.share >= MIN_MOVED_SHARE]
     found += [(finding, 3 * MOVE_TESTS * finding.p_value) for finding in moves]

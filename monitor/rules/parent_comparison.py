@@ -17,13 +17,13 @@ from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_
 from monitor.like_rows.rank_comparison import MIN_KEPT_ROWS
 from monitor.like_rows.row_reading import RowReading
 from monitor.measures.coverage import Coverage, measure_coverage
-from monitor.measures.evidence import locate_probe_rows
+from monitor.measures.evidence import row_losses, second_row_losses
 from monitor.measures.expected_size import join_messages
 from monitor.measures.grades import GradeSummary
 from monitor.measures.leak_counts import LeakCounts, count_leaks
 from monitor.measures.loss_parts import LossParts, measure_loss_parts
 from monitor.measures.repeated_rows import Repeats, count_repeated_answers, count_repeated_rows
-from monitor.measures.row_edits import RowEdits, find_edits
+from monitor.measures.row_edits import RowEdits, add_second_losses, find_edits
 from monitor.measures.row_sources import count_sources
 from monitor.measures.row_split import RowSplit
 from monitor.rules.pairs import PairComparison, compare_pairs
@@ -120,14 +120,15 @@ def compare_with_parent(
 ) -> ParentComparison:
     """Gather everything that the rules look at. ``reference``: what the history keeps of the parent's rows."""
     item, split = rows.evidence, rows.split
-    losses = np.full(len(item.records), np.nan)
-    losses[locate_probe_rows(item)] = item.probe_losses
+    losses, second = row_losses(item), second_row_losses(item)
     of_new_source = ~flag_known(item.records, split, reference.sources)
     table = reference.table
     edits = None if table is None else find_edits(item.records, split, losses, of_new_source, table)
+    if edits is not None and table is not None:
+        edits = add_second_losses(edits, item.records, table, item.second, reference.second)
     compared = split if edits is None else let_edits_stand_in(split, edits)
     like = compare_like_with_like(
-        item.records, compared, of_new_source, losses, calibration, params.rare_character_bits, rows.reading
+        item.records, compared, of_new_source, losses, calibration, params.rare_character_bits, rows.reading, second
     )
     if like is not None and edits is not None:
         is_edited = np.zeros(len(item.records), dtype=bool)

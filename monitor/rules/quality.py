@@ -85,5 +85,5 @@ RULE = Rule(
     advice="Read the added rows with the lowest grades. If another judge or scale graded them, grade all rows anew.",
     thresholds=("quality_fall",),
     draft=draft,
-    needs_grades=True,
+    needs="q",
 )

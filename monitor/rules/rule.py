@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from monitor.rules.drafts import Draft
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from monitor.rule_params import RuleParams, Thresholds
     from monitor.rules.anchor_comparison import AnchorComparison
     from monitor.rules.parent_comparison import ParentComparison
+    from monitor.verdict import Measurements
 
 # Why there is no comparison with an anchor, where nobody looked for one.
 NO_ANCHOR = "No version of the history is known to be a baseline or to be confirmed."
@@ -48,7 +49,7 @@ class Rule:
       arguments.
     - ``combines``: the names of rules that it builds on. They must have a lower ``order``.
     - ``preferences_only``: whether it is asked of pairs of answers only.
-    - ``needs_grades``: whether it is asked only where rows have grades. Elsewhere it is not in the verdict at all.
+    - ``needs``: a measure, by its name in ``Measurements``, without which it is not in the verdict at all; "" for none.
     - ``over_versions``: whether what it looks for can come in small steps, version by version. The rule ``drift`` asks
       it again, of everything that was added since the anchor.
     """
@@ -62,8 +63,12 @@ class Rule:
     draft: Callable[..., Draft]
     combines: tuple[str, ...] = ()
     preferences_only: bool = False
-    needs_grades: bool = False
+    needs: Literal["", "q", "second_loss"] = ""
     over_versions: bool = False
+
+    def has_needs(self, measured: Measurements | None) -> bool:
+        """Whether a version has the measure that it needs. ``measured``: None for one that has no such measure."""
+        return not self.needs or getattr(measured, self.needs, None) is not None
 
     def ask(self, case: RuleInput, *combined: Draft) -> Draft:
         """The rule's draft on one dataset, with its thresholds as the user set them."""
