@@ -17,7 +17,7 @@ from entropylaw.options import AsJson, Data, Engine, EngineChoice, HeldOut, Out,
 from entropylaw.pipeline_command import Place
 from entropylaw.printing import note
 from entropylaw.probe_memory import explain_probe_memory
-from entropylaw.probed_models import load_models
+from entropylaw.probed_models import find_unwatched_second, load_models
 from entropylaw.repository.layout import BASE_MODEL, PREFERENCES, SFT
 from entropylaw.repository.rows import held_out_hashes, open_rows, stream_texts, tell_unread
 from entropylaw.terminal import count_rows, print_result, show_progress
@@ -198,8 +198,10 @@ def probe(
     from training.fine_tuning import quiet_libraries
     from training.probe import probe_loss
     from training.probe_run import ProbeParams
+    from training.second_model import SecondModelParams
 
     params = read_section(ProbeParams, "probe")
+    note(*find_unwatched_second(read_section(SecondModelParams, "second_model")))
     quiet_libraries()
     with show_progress("probe") as progress, explain_probe_memory("probe", params):
         records = open_rows(data)

@@ -21,8 +21,8 @@ from monitor.measures.evidence import Evidence
 from training import base_model
 from training.base_model import BaseModelCard
 from training.base_model_params import BaseModelParams
-from training.second_model import SecondModelParams
 from training.probed_model import ProbedModel, load_probed_model, name_probe_savings
+from training.second_model import SecondModelParams
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from corpus.errors import EntropylawError
+from corpus.params import read_section
 from entropylaw.doctor.checkout import Checkout
 from entropylaw.doctor.finding import Finding
 from entropylaw.repository import layout
@@ -30,6 +31,25 @@ def check_base_model(checkout: Checkout) -> Iterator[Finding]:
     else:
         card = read_card(layout.BASE_MODEL)
         yield Finding("base model", "ok", f"{kind}, {card.parameters:,} parameters")
+
+
+def check_second_model(checkout: Checkout) -> Iterator[Finding]:
+    """Whether the model that reads rows beside the base model is here, where params.yaml names one."""
+    from entropylaw.probed_models import find_unwatched_second
+    from training.gguf_model import find_gguf, is_gguf
+    from training.second_model import SecondModelParams
+
+    params = read_section(SecondModelParams, "second_model")
+    if params.pretrained is None:
+        return
+    if is_gguf(params.pretrained):
+        find_gguf(params.pretrained)
+    unwatched = find_unwatched_second(params)
+    for text in unwatched:
+        cause, _, remedy = text.rpartition("; ")
+        yield Finding("second model", "to do", cause, remedy)
+    if not unwatched:
+        yield Finding("second model", "ok", f"{params.pretrained}, for {params.tokens:,} tokens of a dataset")
 
 
 def check_calibration(checkout: Checkout) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ GROUND: tuple[tuple[str, Check], ...] = (
 OF_PIPELINE: tuple[tuple[str, Check], ...] = (
     ("data", data.check_data),
     ("base model", measured.check_base_model),
+    ("second model", measured.check_second_model),
     ("calibration", measured.check_calibration),
     ("verdict", accepted.check_verdict),
     ("history", accepted.check_history),

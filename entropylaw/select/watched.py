@@ -6,11 +6,11 @@ hours where a model scores the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from corpus.params import read_params
-from entropylaw.repository.lockfile import PIPELINE_FILE
+from entropylaw.repository import watched
 from selection.methods import SelectionParams
 
 if TYPE_CHECKING:
@@ -25,18 +25,7 @@ def find_unwatched(params: SelectionParams, scoring: RowScoreParams) -> list[str
 
     Empty where there is no such stage.
     """
-    stages = read_params(PIPELINE_FILE).get("stages") if PIPELINE_FILE.exists() else None
-    stage = stages.get("select") if isinstance(stages, Mapping) else None
-    if not isinstance(stage, Mapping):
-        return []
-    stage = stage.get("do", stage)
-    named = {kind: set(_list_names(stage.get(kind) or ())) for kind in ("deps", "params")}
-    return [
-        f"{PIPELINE_FILE}: the stage select does not see a change of {name}, which {params.method} reads; "
-        f"add `- {name}` to its {kind}"
-        for kind, name in _list_read(params, scoring)
-        if name not in named[kind] and name.partition(".")[0] not in named["params"]
-    ]
+    return watched.find_unwatched("select", params.method, _list_read(params, scoring))
 
 
 def _list_read(params: SelectionParams, scoring: RowScoreParams) -> Iterator[tuple[str, str]]:
@@ -51,9 +40,3 @@ def _list_read(params: SelectionParams, scoring: RowScoreParams) -> Iterator[tup
     # Without an endpoint, all grades stand in the rows.
     if params.method == "alpagasus" and (sections.get("judge") or {}).get("endpoint"):
         yield from (("params", key) for key in JUDGE_KEYS)
-
-
-def _list_names(items: Any) -> Iterator[str]:
-    """The names in a list of a stage, whose items are names or mappings of a name to its options."""
-    for item in items:
-        yield from map(str, item) if isinstance(item, Mapping) else [str(item)]
