@@ -18,7 +18,8 @@ from monitor.measures.row_sketch import MAX_KEYS
 from monitor.measures.row_table import MAX_TABLE_ROWS, PackedTable, RowTable
 from monitor.measures.second_losses import SecondLosses
 
-# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
+# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB. Of what
+# a second model has read as many are kept, in 19 KB.
 MAX_PROBE_ROWS = 1_200
 # Accepted as they are, or risky and released under a waiver.
 AcceptedStatus = Literal["baseline", "pass", "warn", "risky"]
@@ -143,6 +144,7 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
     keys = _share({name: reference.sketch.kept for name, reference in datasets.items()}, MAX_KEYS)
     rows = _share({name: part.table.content.size for name, part in datasets.items() if part.table}, MAX_TABLE_ROWS)
     probed = _share({name: len(reference.probe_hashes) for name, reference in datasets.items()}, MAX_PROBE_ROWS)
+    second = _share({name: part.second.losses.size for name, part in datasets.items() if part.second}, MAX_PROBE_ROWS)
     document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
     document = {key: value for key, value in document.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
     document["datasets"] = {
@@ -158,7 +160,7 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
             **({"pairs": reference.pairs} if reference.pairs else {}),
             **({"sources": reference.sources} if reference.sources is not None else {}),
             **({"grades": reference.grades} if reference.grades else {}),
-            **({"second": _write_second(reference.second)} if reference.second else {}),
+            **({"second": _write_second(reference.second, second[name])} if reference.second else {}),
             **({"table": reference.table.thinned(rows[name]).pack()} if reference.table else {}),
         }
         for name, reference in datasets.items()
@@ -166,9 +168,9 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
     write_json(path, document)
 
 
-def _write_second(read: SecondLosses) -> dict[str, str]:
-    """Of more rows than MAX_PROBE_ROWS the first ones are kept."""
-    contents, losses = read.contents[:MAX_PROBE_ROWS], read.losses[:MAX_PROBE_ROWS]
+def _write_second(read: SecondLosses, rows: int) -> dict[str, str]:
+    """Of more than so many rows the first ones are kept."""
+    contents, losses = read.contents[:rows], read.losses[:rows]
     packed = {"contents": contents.astype("<u8").tobytes(), "losses": losses.astype("<f4").tobytes()}
     return {"identity": read.identity, **{name: _to_base64(part) for name, part in packed.items()}}
 

@@ -29,6 +29,7 @@ from monitor.history import (
 from monitor.measures.preferences import PairReference, PreferenceDirection
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_table import MAX_TABLE_ROWS, RowTable
+from monitor.measures.second_losses import SecondLosses
 from monitor.verdict import Measurements
 
 
@@ -135,6 +136,7 @@ def test_a_file_stays_under_300_kb_whatever_the_data(tmp_path: Path, rows: dict[
             make_reference(count, probed),
             table=make_table(count),
             sources={f"{'source' * 15}{number}": number for number in range(50)},
+            second=SecondLosses.of("0" * 16, random_hashes(probed, 7), [2.0] * probed),
         )
         for name, count in rows.items()
     }

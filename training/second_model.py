@@ -20,6 +20,7 @@ from training.base_model import card_of_pretrained
 from training.base_model_params import BaseModelParams
 from training.chat import EncodedRow
 from training.chat_templates import prepare_chat_template
+from training.device_memory import explain_full_memory
 from training.gguf_model import is_gguf, load_gguf_model
 from training.loss import collate_rows, row_token_losses
 from training.model_loading import find_device, load_pretrained, set_padding
@@ -111,7 +112,8 @@ class SecondModel:
         import torch
 
         model, tokenizer, _ = self._loaded
-        with torch.no_grad():
+        smaller = f"second_model.max_length (now {self.params.max_length}), or name a smaller model"
+        with torch.no_grad(), explain_full_memory("second model", smaller):
             sums, counts = row_token_losses(model, collate_rows([row], int(tokenizer.pad_token_id)))
         return float(sums[0]) / int(counts[0])
 

@@ -118,8 +118,8 @@ def compare_like_with_like(
 
     ``is_new_source``, ``losses``: of all rows, shape (records,); losses in nats per token, nan where not probed.
     ``reading``: of the same records, where they were read before. ``second_losses``: by the second model, where there
-    is one. None where no row was added or fewer than
-    MIN_KEPT_ROWS were kept. Rows of which it is not known whether the parent had them are left out.
+    is one. None where no row was added or fewer than MIN_KEPT_ROWS were kept. Rows of which it is not known whether the
+    parent had them are left out.
     """
     reading = reading or read_rows(records, split.is_kept, split.is_added)
     places = np.concatenate([np.flatnonzero(flags[reading.rows]) for flags in (split.is_kept, split.is_added)])
