@@ -18,8 +18,7 @@ from monitor.measures.row_sketch import MAX_KEYS
 from monitor.measures.row_table import MAX_TABLE_ROWS, PackedTable, RowTable
 from monitor.measures.second_losses import SecondLosses
 
-# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB. Of what
-# a second model has read as many are kept, in 19 KB.
+# Of more probed rows the first are kept. They stand in for kept rows where a version has none, and fill 32 KB.
 MAX_PROBE_ROWS = 1_200
 # Accepted as they are, or risky and released under a waiver.
 AcceptedStatus = Literal["baseline", "pass", "warn", "risky"]
@@ -144,7 +143,6 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
     keys = _share({name: reference.sketch.kept for name, reference in datasets.items()}, MAX_KEYS)
     rows = _share({name: part.table.content.size for name, part in datasets.items() if part.table}, MAX_TABLE_ROWS)
     probed = _share({name: len(reference.probe_hashes) for name, reference in datasets.items()}, MAX_PROBE_ROWS)
-    second = _share({name: part.second.losses.size for name, part in datasets.items() if part.second}, MAX_PROBE_ROWS)
     document = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
     document = {key: value for key, value in document.items() if key not in _LEFT_OUT or value != _LEFT_OUT[key]}
     document["datasets"] = {
@@ -160,19 +158,24 @@ def write_file(path: Path, entry: HistoryEntry) -> None:
             **({"pairs": reference.pairs} if reference.pairs else {}),
             **({"sources": reference.sources} if reference.sources is not None else {}),
             **({"grades": reference.grades} if reference.grades else {}),
-            **({"second": _write_second(reference.second, second[name])} if reference.second else {}),
-            **({"table": reference.table.thinned(rows[name]).pack()} if reference.table else {}),
+            **_write_table(reference, rows.get(name, 0)),
         }
         for name, reference in datasets.items()
     }
     write_json(path, document)
 
 
-def _write_second(read: SecondLosses, rows: int) -> dict[str, str]:
-    """Of more than so many rows the first ones are kept."""
-    contents, losses = read.contents[:rows], read.losses[:rows]
-    packed = {"contents": contents.astype("<u8").tobytes(), "losses": losses.astype("<f4").tobytes()}
-    return {"identity": read.identity, **{name: _to_base64(part) for name, part in packed.items()}}
+def _write_table(reference: DatasetReference, rows: int) -> dict[str, PackedTable | dict[str, str]]:
+    """The table with at most so many rows, and what the second model said of these rows: no other can be looked up."""
+    if reference.table is None:
+        return {}
+    table = reference.table.thinned(rows)
+    if reference.second is None:
+        return {"table": table.pack()}
+    read = reference.second.among(table.content)
+    packed = {"contents": read.contents.astype("<u8").tobytes(), "losses": read.losses.astype("<f4").tobytes()}
+    second = {"identity": read.identity, **{name: _to_base64(part) for name, part in packed.items()}}
+    return {"second": second, "table": table.pack()}
 
 
 def _share(kept: dict[str, int], total: int) -> dict[str, int]:

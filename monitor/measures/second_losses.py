@@ -44,6 +44,11 @@ class SecondLosses:
         is_read = ~np.isnan(found)
         return cls(identity, content_keys(hashes)[is_read], found[is_read])
 
+    def among(self, contents: NDArray[np.uint64]) -> SecondLosses:
+        """Of the rows that were read, those with these contents."""
+        wanted = np.isin(self.contents, contents)
+        return SecondLosses(self.identity, self.contents[wanted], self.losses[wanted])
+
     @property
     def mean(self) -> float | None:
         """The mean loss of the rows that were read, in nats per response token; None where none was."""
