@@ -6,10 +6,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import corpus.compiled_loops
+from corpus.errors import EntropylawError
 from corpus.records import Conversation, Message, Record
-from monitor.measures import near_duplicates
+from monitor.measures import near_duplicates, sketch_store
 from monitor.measures.near_duplicates import CHUNK_CHARACTERS, flag_alike, flag_near_duplicates, sketch_texts
 from monitor.measures.shingles import hash_shingles
+from monitor.measures.sketch_store import SketchStore
 
 
 def ask(prompt: str, response: str) -> Conversation:
@@ -132,7 +134,28 @@ def test_rows_are_flagged_as_if_compared_one_by_one(monkeypatch: pytest.MonkeyPa
         shares = [(sketches[i] == sketches[row]).mean() for rows in earlier if rows for i in (rows[0], rows[-1])]
         expected.append(any((share - 1 / 256) / (1 - 1 / 256) >= 0.3 for share in shares))
     assert 5 < sum(expected) < 45
-    assert flag_alike(keys, sketches, 0.3).tolist() == expected
+    assert flag_alike(SketchStore.of(keys, sketches), 0.3).tolist() == expected
     monkeypatch.setattr(near_duplicates, "COMPARED_PAIRS", 3)
-    assert flag_alike(keys, sketches, 0.3).tolist() == expected
-    assert flag_alike(keys[:0], sketches[:0], 0.3).tolist() == []
+    assert flag_alike(SketchStore.of(keys, sketches), 0.3).tolist() == expected
+    # The same from a file, however it was written and is read.
+    monkeypatch.setattr(sketch_store, "MOST_IN_MEMORY", 10)
+    monkeypatch.setattr(sketch_store, "_READ_BYTES", 100)
+    in_file = SketchStore(50, 4)
+    for start in range(0, 50, 7):
+        in_file.add(keys[start : start + 7], sketches[start : start + 7])
+    assert flag_alike(in_file, 0.3).tolist() == expected
+    assert flag_alike(SketchStore.of(keys[:0], sketches[:0]), 0.3).tolist() == []
+
+
+def test_a_full_disk_is_one_line_that_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sketch_store, "MOST_IN_MEMORY", 10)
+    store = SketchStore(50, 4)
+    monkeypatch.setattr(sketch_store, "_write", fill)
+    with pytest.raises(EntropylawError, match="temporary sketches of rows.*No space left on device"):
+        store.add(np.zeros((7, 4), dtype=np.uint64), np.zeros((7, 128), dtype=np.uint8))
+    monkeypatch.setattr(sketch_store.tempfile, "TemporaryFile", fill)
+    with pytest.raises(EntropylawError, match="temporary sketches of rows.*No space left on device"):
+        SketchStore(50, 4)

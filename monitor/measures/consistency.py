@@ -18,8 +18,9 @@ from corpus.row_pieces import cut_rows
 from corpus.row_sides import normalise_text
 from corpus.workers import IN_THIS_THREAD, Workers
 from monitor.measures.agreement import AgreementMeter, is_sampled
-from monitor.measures.near_duplicates import flag_alike
+from monitor.measures.near_duplicates import count_bands, flag_alike
 from monitor.measures.row_findings import FindInRows, RowFindings, VectorStore, prompt_and_rejected
+from monitor.measures.sketch_store import SketchStore
 
 # So many rows of each kind are named; the counts are of all.
 NAMED_ROWS = 50
@@ -248,19 +249,21 @@ def _read_once(
     tasks = ((piece, None if is_kept is None else is_kept[piece.rows]) for piece in cut_rows(records))
     found: list[RowFindings] = []
     store = VectorStore(len(records) if meter is None else 0)
+    sketches = SketchStore(len(records), count_bands(jaccard))
     for findings in workers.map(job, tasks):
         advance(2 * len(findings.embedded) + len(findings.prompts))
         if findings.vectors is not None:
             store.add(findings.vectors)
-        found.append(findings._replace(vectors=None))
+        sketches.add(findings.keys, findings.sketches)
+        found.append(findings._replace(vectors=None, keys=findings.keys[:0], sketches=findings.sketches[:0]))
     meter = meter or AgreementMeter(records, store.join(), workers=workers)
     agreement, is_answer = np.empty(len(records)), np.empty(len(records), dtype=bool)
     if is_kept is not None:
         for part in found:
             agreement[part.embedded], is_answer[part.embedded] = part.agreement, part.answered
     agreement[meter.rows], is_answer[meter.rows] = meter.agreement, meter.responses.any(axis=1)
-    prompts, has_prompt, keys, sketches = (np.concatenate(parts) for parts in zip(*(f[:4] for f in found), strict=True))
-    is_near_duplicate = flag_alike(keys, sketches, jaccard)
+    prompts, has_prompt = (np.concatenate(parts) for parts in zip(*(part[:2] for part in found), strict=True))
+    is_near_duplicate = flag_alike(sketches, jaccard)
     has_pairs = any(part.has_pairs for part in found)
     return _Found(agreement, prompts, is_answer & has_prompt, is_near_duplicate, has_pairs), meter
 

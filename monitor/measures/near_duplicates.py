@@ -13,6 +13,7 @@ from corpus.records import Record
 from monitor.measures import shingles, similarity_sketch
 from monitor.measures.shingles import mix_bits
 from monitor.measures.similarity_sketch import SKETCH_SIZE
+from monitor.measures.sketch_store import SketchStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,8 @@ def flag_near_duplicates(records: Sequence[Record], jaccard: float) -> list[bool
     """For each row, whether an earlier row has about the same words: its runs of three words have at least this Jaccard
     similarity.
     """
-    return [bool(flag) for flag in flag_alike(*sketch_texts(map(join_turns, records), jaccard), jaccard)]
+    flags = flag_alike(SketchStore.of(*sketch_texts(map(join_turns, records), jaccard)), jaccard)
+    return [bool(flag) for flag in flags]
 
 
 def join_turns(record: Record) -> str:
@@ -43,12 +45,13 @@ def join_turns(record: Record) -> str:
 
 
 def sketch_texts(texts: Iterable[str], jaccard: float) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """What ``flag_alike`` compares: keys, shape (texts, bands), and sketches, shape (texts, 128): 256 bytes a text.
+    """What ``flag_alike`` compares: keys, shape (texts, bands), and sketches, shape (texts, 128): 256 bytes a text, at
+    a Jaccard similarity of 0.8.
 
     ``jaccard``: the similarity from which two texts are alike; the lower it is, the more bands there are. What is kept
     of a text does not depend on the others.
     """
-    bands = _count_bands(jaccard)
+    bands = count_bands(jaccard)
     keys, sketches = [np.empty((0, bands), dtype=np.uint64)], [np.empty((0, SKETCH_SIZE), dtype=np.uint8)]
     for portion in _cut(texts):
         announce_text(sum(map(len, portion)))
@@ -59,16 +62,17 @@ def sketch_texts(texts: Iterable[str], jaccard: float) -> tuple[NDArray[np.uint6
     return np.concatenate(keys), np.concatenate(sketches)
 
 
-def flag_alike(keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: float) -> NDArray[np.bool_]:
+def flag_alike(store: SketchStore, jaccard: float) -> NDArray[np.bool_]:
     """For each text, whether it is like an earlier one, shape (texts,): of those with an equal key in a band, the one
     before it or the first.
 
-    ``keys``, ``sketches``: of all texts, from ``sketch_texts`` with the same ``jaccard``.
+    ``store``: keys and sketches of all texts, from ``sketch_texts`` with the same ``jaccard``.
     """
-    flags = np.zeros(len(keys), dtype=bool)
-    for band in range(keys.shape[1]):
-        order = np.argsort(keys[:, band], kind="stable")
-        sorted_keys = keys[order, band]
+    flags = np.zeros(store.rows, dtype=bool)
+    for band in range(store.bands):
+        keys = store.read_band(band)
+        order = np.argsort(keys, kind="stable")
+        sorted_keys = keys[order]
         same = np.append(False, sorted_keys[1:] == sorted_keys[:-1])[: len(order)]
         first = order[np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))]
         before = np.append(order[:1], order[:-1])
@@ -77,7 +81,7 @@ def flag_alike(keys: NDArray[np.uint64], sketches: NDArray[np.uint8], jaccard: f
             for start in range(0, len(places), COMPARED_PAIRS):
                 some = places[start : start + COMPARED_PAIRS]
                 later = order[some]
-                alike = np.count_nonzero(sketches[later] == sketches[earlier[some]], axis=1) / SKETCH_SIZE
+                alike = np.count_nonzero(store.pick(later) == store.pick(earlier[some]), axis=1) / SKETCH_SIZE
                 flags[later[(alike - CHANCE) / (1 - CHANCE) >= jaccard]] = True
     return flags
 
@@ -120,12 +124,12 @@ def _band_keys(numbers: NDArray[np.uint64], bands: int) -> NDArray[np.uint64]:
     return keys
 
 
-def _count_bands(jaccard: float) -> int:
+def count_bands(jaccard: float) -> int:
     """The fewest bands of a sketch in which two rows of this similarity are compared nine times in ten.
 
     Two rows are compared when one band of their sketches is equal. More bands find more pairs and take longer.
 
-    >>> _count_bands(0.8), _count_bands(0.5)
+    >>> count_bands(0.8), count_bands(0.5)
     (16, 64)
     """
     bands = 1
