@@ -154,8 +154,8 @@ def test_a_full_disk_is_one_line_that_names_the_folder(monkeypatch: pytest.Monke
     monkeypatch.setattr(sketch_store, "MOST_IN_MEMORY", 10)
     store = SketchStore(50, 4)
     monkeypatch.setattr(sketch_store, "_write", fill)
-    with pytest.raises(EntropylawError, match="temporary sketches of rows.*No space left on device"):
+    with pytest.raises(EntropylawError, match=r"temporary sketches of rows.*No space left on device"):
         store.add(np.zeros((7, 4), dtype=np.uint64), np.zeros((7, 128), dtype=np.uint8))
     monkeypatch.setattr(sketch_store.tempfile, "TemporaryFile", fill)
-    with pytest.raises(EntropylawError, match="temporary sketches of rows.*No space left on device"):
+    with pytest.raises(EntropylawError, match=r"temporary sketches of rows.*No space left on device"):
         SketchStore(50, 4)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import mmap
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,10 @@ class SketchStore:
         self._mapped: NDArray[np.uint8] | None = None
         if rows > MOST_IN_MEMORY:
             with _name_unwritten():
-                # Unbuffered, because it is written in a place for each band. It is open as long as the store is there.
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+                # Unbuffered, because it is written in a place for each band.
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 # see below
+            # The file lives as long as this object.
+            weakref.finalize(self, self._file.close)
         else:
             # Memory is taken when it is written to.
             self._keys = np.empty((bands, rows), dtype=np.uint64)
