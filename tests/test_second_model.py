@@ -27,15 +27,18 @@ from monitor.assess import assess_version
 from monitor.history_file import read_file, write_file
 from monitor.measures.evidence import Evidence
 from monitor.measures.measurement import measure_dataset, probe_dataset
-from monitor.measures.row_edits import add_second_losses, find_edits
+from monitor.measures.row_edits import RowEdits, add_second_losses, find_edits
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_split import split_rows
 from monitor.measures.row_table import RowTable
 from monitor.measures.second_losses import SecondLosses
 from monitor.rule_params import RuleParams
 from monitor.rules.edit_findings import find_harder
+from monitor.rules.edits import RULE as edits_rule
+from monitor.rules.parent_comparison import ParentComparison
 from monitor.rules.registry import list_rules
-from monitor.verdict import RuleResult, Verdict
+from monitor.rules.rule import RuleInput
+from monitor.verdict import Measurements, RuleResult, Verdict
 from monitor.verdict_consistency import find_contradiction
 from tests.conftest import Rows as Chats
 from training.base_model import load_base_model
@@ -301,19 +304,26 @@ def test_the_history_keeps_the_losses_and_refuses_damaged_ones(tmp_path: Path) -
 # Edited rows.
 
 
-def find_risen(rise: float, before: str = "a model", now: str = "a model", every: int = 1) -> list[str]:
-    """What is said of edited rows whose losses by the second model have risen; the base model sees no difference."""
+def edit_texts(rise: float, before: str = "a model", now: str = "a model", every: int = 1, base: float = 0) -> RowEdits:
+    """Edited rows whose losses have risen: by ``rise`` for a second model, which read every so many rows, and by
+    ``base`` for the base model.
+    """
     parent = make_texts()
     rows = apply(parent, lambda prompt, answer, i: (prompt, answer.replace("4", "9") + " 7"), 0.1)
     split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in parent]))
     flat = np.full(len(rows), 5.0)
     table = RowTable.of(parent, flat)
-    edits = find_edits(rows, split, flat, np.zeros(len(rows), dtype=bool), table)
+    edits = find_edits(rows, split, flat + base, np.zeros(len(rows), dtype=bool), table)
     noise = np.random.default_rng(0).normal(0, 1, len(rows))
     past = [2 + noise[i] if i % every == 0 else math.nan for i in range(len(rows))]
     losses = [SecondLosses.of(before, [h for _, h in parent], past)]
     losses.append(SecondLosses.of(now, [h for _, h in rows], [loss + rise for loss in past]))
-    found = find_harder(add_second_losses(edits, rows, table, losses[1], losses[0]))
+    return add_second_losses(edits, rows, table, losses[1], losses[0])
+
+
+def find_risen(rise: float, now: str = "a model") -> list[str]:
+    """What is said of edited rows that are harder."""
+    found = find_harder(edit_texts(rise, now=now))
     return [finding.words for finding in found if finding.worse and finding.p_value < 0.001]
 
 
@@ -324,3 +334,15 @@ def test_edited_rows_that_are_harder_for_the_second_model_alone_are_found() -> N
 
 def test_losses_by_another_model_are_not_compared() -> None:
     assert find_risen(0.5, now="another") == []
+
+
+def test_of_two_models_the_surer_one_speaks_and_they_share_the_risk() -> None:
+    """The second model reads few rows: all of them may have risen, and that is still less than most of many."""
+    edits = edit_texts(0.5, every=50, base=0.2)
+    of_base, of_second = find_harder(edits)
+    assert of_second.p_value == 2**-8 and of_base.p_value == 2**-40
+    measured = Measurements(rows=400, r=2.0, r_long=3.0, l=5.0, c=0.4)
+    comparison = ParentComparison("sft", measured, measured, edits=edits)
+    found = edits_rule.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
+    assert "40 rows were edited: harder to learn than before in 100% of 40 measured" in found.alarm
+    assert found.result.p_value == pytest.approx(3 * 2 * 2**-40)
