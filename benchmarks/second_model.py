@@ -179,6 +179,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=ROWS, help="conversations of the first version")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="versions of each kind")
     parser.add_argument("--second", default=SECOND, help="the second model, as second_model.pretrained names it")
+    parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; may be repeated")
     parser.add_argument("--tokens", type=int, help="its budget; default: that of params.yaml")
     parser.add_argument("--work", type=Path, required=True, help="keeps models and outcomes between runs")
     parser.add_argument("--out", type=Path, help="where all outcomes are written")
@@ -188,20 +189,27 @@ def main() -> int:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
         parts = [parse_part(text) for text in options.data]
-        name = options.name or name_corpus(parts)
+        corpus = options.name or name_corpus(parts)
         pool = load_pools(parts, None, None, options.rows, 1)[layout.SFT]
         defaults = entropylaw.Settings()
         second = replace(defaults.second_model, pretrained=options.second)
         if options.tokens:
             second = replace(second, tokens=options.tokens)
         settings = replace(defaults, second_model=second, calibration=replace(defaults.calibration, law_runs=False))
-        bench = Bench(pool, settings, options.work / f"{name}-{options.rows}-{second.tokens}")
-        kinds = list(list_kinds(pool))
+        bench = Bench(pool, settings, options.work / f"{corpus}-{options.rows}-{second.tokens}")
+        kinds = [kind for kind in list_kinds(pool) if kind.name in options.only or not options.only]
+        for name in set(options.only) - {kind.name for kind in kinds}:
+            raise EntropylawError(f"--only {name}: no such kind; without --only all are named")
         outcomes = {kind.name: [bench.judge(kind, seed) for seed in range(options.seeds)] for kind in kinds}
     except EntropylawError as error:
         say(f"second_model: {error}")
         return error.exit_code
-    print(f"## {name}, {options.seeds} versions of each kind", "", *tabulate(kinds, outcomes), sep="\n")
+    print(
+        f"## {corpus}, {second.tokens:,} tokens, {options.seeds} versions of each kind",
+        "",
+        *tabulate(kinds, outcomes),
+        sep="\n",
+    )
     seconds = [outcome["cpu_seconds"] for found in outcomes.values() for outcome in found]
     print("", f"{np.mean(seconds):.0f} CPU seconds a version.", sep="\n")
     if options.out:
