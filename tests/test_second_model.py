@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_assess import CALIBRATION, CONFIGURATION, accept, judge, make_evidence, make_rows, make_update
-from test_edits import apply
+from test_edits import apply, make_row, sides
 from test_edits import make_rows as make_texts
 from typer.testing import CliRunner
 
@@ -346,3 +346,32 @@ def test_of_two_models_the_surer_one_speaks_and_they_share_the_risk() -> None:
     found = edits_rule.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
     assert "40 rows were edited: harder to learn than before in 100% of 40 measured" in found.alarm
     assert found.result.p_value == pytest.approx(3 * 2 * 2**-40)
+
+
+def test_what_few_rows_say_does_not_hide_what_is_sure() -> None:
+    """All ten rows that were read have risen, which is not sure enough once it is corrected for all rules; that
+    answers were cut off is, though not in all of the rows.
+    """
+    parent = make_texts()
+    cut = 36
+    edited = [i for i in range(len(parent)) if i % 10 == 0]
+    rows = list(parent)
+    for k, i in enumerate(edited):
+        prompt, answer = sides(parent[i])
+        rows[i] = make_row(prompt, answer[: len(answer) // 2].rstrip(".!?") if k < cut else answer + " 7")
+    split = split_rows([row_hash for _, row_hash in rows], RowSketch.of([row_hash for _, row_hash in parent]))
+    flat = np.full(len(rows), 5.0)
+    table = RowTable.of(parent, flat)
+    edits = find_edits(rows, split, flat, np.zeros(len(rows), dtype=bool), table)
+    read = [2.0 if i in edited[::4] else math.nan for i in range(len(rows))]
+    before, now = (
+        SecondLosses.of("a model", [h for _, h in version], [loss + rise for loss in read])
+        for version, rise in ((parent, 0.0), (rows, 0.5))
+    )
+    edits = add_second_losses(edits, rows, table, now, before)
+    assert [finding.share for finding in find_harder(edits) if finding.worse] == [1.0]
+    measured = Measurements(rows=400, r=2.0, r_long=3.0, l=5.0, c=0.4)
+    comparison = ParentComparison("sft", measured, measured, edits=edits)
+    found = edits_rule.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
+    assert "answers cut off before their ends" in found.happened
+    assert (found.result.p_value or 1) < 1e-6

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MIN_EDITS = 8
 # A feature that moved in fewer of the edited rows, net, is not what the edit was about.
 MIN_MOVED_SHARE = 0.5
+# Holm's method corrects the p-values of all rules and datasets together, and these are never so many.
+MOST_TESTS = 100
 # So many things are said of the edited rows at most.
 NAMED_FINDINGS = 4
 
@@ -111,7 +113,8 @@ def _choose(
         if finding.worse and p <= params.risky_rate and finding.share * share >= thresholds.warn
     ]
     if harm:
-        return max(harm, key=lambda item: item[0].share)
+        # What is found in few rows may have the larger share, and yet be lost when all rules are corrected together.
+        return max(harm, key=lambda item: (item[1] * MOST_TESTS <= params.risky_rate, item[0].share))
     return max(found, key=lambda item: (item[1] <= params.false_alarm_rate, item[0].share * (item[1] < 1), -item[1]))
 
 
