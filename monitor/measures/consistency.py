@@ -255,7 +255,9 @@ def _read_once(
         if findings.vectors is not None:
             store.add(findings.vectors)
         sketches.add(findings.keys, findings.sketches)
-        found.append(findings._replace(vectors=None, keys=findings.keys[:0], sketches=findings.sketches[:0]))
+        # Copies, because a view of no rows holds all of them.
+        nothing = {name: getattr(findings, name)[:0].copy() for name in ("keys", "sketches")}
+        found.append(findings._replace(vectors=None, **nothing))
     meter = meter or AgreementMeter(records, store.join(), workers=workers)
     agreement, is_answer = np.empty(len(records)), np.empty(len(records), dtype=bool)
     if is_kept is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Keys and sketches of so many rows take 130 MB of memory; those of ten million would take 2.6 GB.
 MOST_IN_MEMORY = 2**19
+# Of a key, a number of 64 bits.
 _KEY_BYTES = 8
 # What the system reads at once at most, with room to spare: 2 GB.
 _READ_BYTES = 2**30
