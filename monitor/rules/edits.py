@@ -138,7 +138,7 @@ RULE = Rule(
     order=65,
     title="Edits",
     question="What happened to the rows that were edited?",
-    advice="Compare a named row with its past in Git: fields that a script cut, emptied, lower-cased or exchanged; wrong facts.",
+    advice="Compare a named row with its past in Git: fields that a script cut, emptied or exchanged; wrong facts.",
     thresholds=("outlier_share",),
     draft=draft,
 )
