@@ -15,8 +15,8 @@ from monitor.verdict import DatasetChanges, FlaggedRow, Status
 KINDS = (
     ("coverage", "flipped", "leak"),
     ("damage", "edits", "copies"),
-    ("agreement", "loss", "redundancy", "level", "margin"),
-    ("novelty", "mixture", "phrases", "style"),
+    ("agreement", "loss", "second_loss", "redundancy", "level", "margin"),
+    ("novelty", "mixture", "phrases", "style", "quality"),
 )
 # A source is named if it has this share of the rows that are named.
 MOST = 0.8

@@ -72,6 +72,8 @@ def require_sound(item: Evidence) -> None:
     locate_probe_rows(item)
     if item.second is not None and not np.isin(item.second.contents, content_keys(item.probe_hashes)).all():
         raise NotAssessedError(f"{where}: the second model read other rows; run `dvc repro --force probe`")
+    if item.second is not None and not item.second.losses.size:
+        raise NotAssessedError(f"{where}: the second model read no row; raise second_model.tokens and max_length")
 
 
 def require_sound_entry(entry: HistoryEntry) -> None:

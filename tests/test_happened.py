@@ -1,7 +1,11 @@
 """The first sentence of a verdict: what happened to which rows, by the rule that says it best."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import monitor.rules
 from monitor.happened import KINDS, tell_what_happened
 from monitor.rules.apply import AppliedRule
 from monitor.rules.drafts import Draft
@@ -28,6 +32,11 @@ def several_sources(*names: str) -> dict[str, DatasetChanges]:
 def test_every_rule_in_the_list_is_one() -> None:
     listed = [rule for kind in KINDS for rule in kind]
     assert len(set(listed)) == len(listed) and set(listed) <= set(rule_ids())
+    # And every rule that says what happened is in it: its file sets `happened`, or it asks as another rule does.
+    folder = Path(monitor.rules.__path__[0])
+    texts = {rule: (folder / f"{rule}.py").read_text() for rule in rule_ids()}
+    telling = {rule for rule, text in texts.items() if re.search(r"happened ?=|draft_rank_shift\(", text)}
+    assert telling <= set(listed)
 
 
 def test_what_stands_in_rows_is_said_before_what_a_model_feels() -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,9 @@ from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_split import split_rows
 from monitor.measures.row_table import RowTable
 from monitor.measures.second_losses import SecondLosses
+from monitor.repair.suspects import _suspect_edits
 from monitor.rule_params import RuleParams
+from monitor.rules.drafts import Draft
 from monitor.rules.edit_findings import find_harder
 from monitor.rules.edits import RULE as edits_rule
 from monitor.rules.parent_comparison import ParentComparison
@@ -110,12 +113,24 @@ def test_rows_without_an_answer_and_preferences_are_read_too(reader: SecondModel
     assert math.isnan(nothing) and of_pair == of_answer
 
 
-def test_a_model_that_is_not_here_is_one_line_that_is_said_when_it_has_to_read(base_folder: Path, chats: Chats) -> None:
-    models = load_probed_model(base_folder, "cpu", SecondModelParams("models/none"))
-    assert models.second is not None
-    with pytest.raises(EntropylawError, match="no such folder"):
-        models.second.read(list(chats[:1]))
+@pytest.mark.parametrize(
+    ("pretrained", "message"),
+    [("models/none", "no such folder"), ("models/none.gguf", "no such file"), ("package:none", "is not installed")],
+)
+def test_a_model_that_is_not_here_is_one_line_before_anything_is_read(
+    base_folder: Path, pretrained: str, message: str
+) -> None:
+    with pytest.raises(EntropylawError, match=message) as refused:
+        load_probed_model(base_folder, "cpu", SecondModelParams(pretrained))
+    assert "\n" not in str(refused.value)
     assert load_probed_model(base_folder, "cpu", SecondModelParams()).second is None
+
+
+def test_a_model_with_fewer_places_reads_shorter_windows(base_folder: Path, chats: Chats) -> None:
+    model = SecondModel(SecondModelParams(str(base_folder), max_length=10**6), "cpu")
+    longest = Conversation((Message("user", "Go on."), Message("assistant", "and so on " * 20_000)))
+    (loss,) = model.read([HashedRecord(longest, content_hash(longest))])
+    assert math.isfinite(loss)
 
 
 def test_another_model_and_another_window_have_another_identity(reader: SecondModel, base_folder: Path) -> None:
@@ -125,7 +140,7 @@ def test_another_model_and_another_window_have_another_identity(reader: SecondMo
 
 
 def test_a_section_of_nonsense_is_refused() -> None:
-    with pytest.raises(EntropylawError, match="tokens and max_length must be positive"):
+    with pytest.raises(EntropylawError, match="tokens must be positive, and max_length at least 2"):
         parse_section(SecondModelParams, {"pretrained": None, "revision": None, "tokens": 0, "max_length": 1}, "x")
 
 
@@ -265,12 +280,11 @@ def test_without_a_second_model_the_verdict_and_the_history_are_the_same_bytes(t
     entry = accept([PARENT], [], "x1")
     write_file(tmp_path / "entry.json", entry)
     assert "second" not in (tmp_path / "entry.json").read_text()
-    # A model that reads both versions and finds nothing changes no answer of another rule.
-    both = decide(replace(UPDATE, second=read_all(UPDATE, lambda i: 2.0, share=2).second), PARENT)
-    others = [rule for rule in both.rules if rule.id != "second_loss"]
-    assert [(rule.id, rule.status, rule.statistic) for rule in others] == [
-        (rule.id, rule.status, rule.statistic) for rule in verdict.rules
-    ]
+    # A model that reads both versions changes no answer of another rule, but that `drift` asks one rule more.
+    read = [replace(item, second=read_all(item, lambda i: 2.0, share=2).second) for item in (UPDATE, PARENT)]
+    both = decide(*read)
+    others = [rule for rule in both.rules if rule.id not in ("second_loss", "drift")]
+    assert others == [rule for rule in verdict.rules if rule.id != "drift"]
 
 
 def test_a_verdict_that_was_not_asked_of_the_second_model_is_refused() -> None:
@@ -336,16 +350,50 @@ def test_losses_by_another_model_are_not_compared() -> None:
     assert find_risen(0.5, now="another") == []
 
 
-def test_of_two_models_the_surer_one_speaks_and_they_share_the_risk() -> None:
-    """The second model reads few rows: all of them may have risen, and that is still less than most of many."""
-    edits = edit_texts(0.5, every=50, base=0.2)
-    of_base, of_second = find_harder(edits)
-    assert of_second.p_value == 2**-8 and of_base.p_value == 2**-40
+def ask_edits(edits: RowEdits) -> Draft:
     measured = Measurements(rows=400, r=2.0, r_long=3.0, l=5.0, c=0.4)
     comparison = ParentComparison("sft", measured, measured, edits=edits)
-    found = edits_rule.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
-    assert "40 rows were edited: harder to learn than before in 100% of 40 measured" in found.alarm
-    assert found.result.p_value == pytest.approx(3 * 2 * 2**-40)
+    return edits_rule.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
+
+
+def test_two_models_share_the_risk_and_what_few_rows_say_does_not_hide_what_is_sure() -> None:
+    """All eight rows that the second model read have risen, and so have most of the 40 that the base model read."""
+    edits = edit_texts(0.5, every=50, base=0.2)
+    edits.loss[::10] = edits.past_loss[::10] - 0.1
+    of_base, of_second = find_harder(edits)
+    assert of_second.share == 1 > of_base.share and of_second.p_value > 1000 * of_base.p_value
+    found = ask_edits(edits)
+    assert f"40 rows were edited: {of_base.words}" in found.alarm
+    assert found.result.p_value == pytest.approx(3 * 2 * of_base.p_value)
+
+
+def test_a_sure_finding_that_is_too_small_does_not_hide_a_large_one() -> None:
+    edits = edit_texts(0.5, base=0.2)
+    edits.loss[: len(edits.loss) // 2] = edits.past_loss[: len(edits.loss) // 2] - 0.1
+    edits = replace(edits, total=10.0)
+    of_base, of_second = find_harder(edits)
+    assert not of_base.worse or of_base.share < of_second.share
+    assert "harder for the second model" in ask_edits(edits).alarm
+
+
+def test_a_model_that_read_too_few_edited_rows_costs_nothing() -> None:
+    alone, beside = edit_texts(0.5, base=0.2), edit_texts(0.5, every=70, base=0.2)
+    assert len(find_harder(beside)) == 1
+    without = replace(alone, second_loss=None, past_second_loss=None)
+    assert ask_edits(beside).result == ask_edits(without).result
+
+
+def test_what_a_second_model_found_is_suspected_by_repair() -> None:
+    parent = make_texts()
+    for edits, words in (
+        (edit_texts(0.0, base=0.2), "harder to learn than before"),
+        (edit_texts(0.5), "harder for the second model than before"),
+        (replace(edit_texts(0.0, base=0.2), second_loss=None, past_second_loss=None), "harder to learn than before"),
+    ):
+        found = _suspect_edits(edits, SimpleNamespace(rows=len(parent), params=RuleParams()))  # type: ignore[arg-type]
+        assert found is not None
+        assert {int(i) for i in np.flatnonzero(found.probability > 0)} == set(edits.rows.tolist())
+        assert any(words in said for _, said in found.reasons)
 
 
 def test_what_few_rows_say_does_not_hide_what_is_sure() -> None:
@@ -370,8 +418,6 @@ def test_what_few_rows_say_does_not_hide_what_is_sure() -> None:
     )
     edits = add_second_losses(edits, rows, table, now, before)
     assert [finding.share for finding in find_harder(edits) if finding.worse] == [1.0]
-    measured = Measurements(rows=400, r=2.0, r_long=3.0, l=5.0, c=0.4)
-    comparison = ParentComparison("sft", measured, measured, edits=edits)
-    found = edits_rule.ask(RuleInput(comparison, None, None, RuleParams()))  # type: ignore[arg-type]
+    found = ask_edits(edits)
     assert "answers cut off before their ends" in found.happened
     assert (found.result.p_value or 1) < 1e-6

@@ -76,6 +76,12 @@ def save_gguf_model(pretrained: str, folder: Path, progress: Progress) -> None:
             _write_licence(distribution(pretrained.removeprefix(PACKAGE)), find_gguf(pretrained), folder)
 
 
+def require_reader(pretrained: str) -> None:
+    """Raise EntropylawError where the package ``gguf`` is not installed, by which transformers reads such a file."""
+    if importlib.util.find_spec("gguf") is None:
+        raise EntropylawError(f'model {pretrained}: needs the package gguf; run `pip install "entropylaw[gguf]"`')
+
+
 def load_gguf_model(pretrained: str, progress: Progress = ignore_progress) -> tuple[Any, Any]:
     """The model in float32, and its tokenizer. ``progress`` is told the tensors read.
 
@@ -83,8 +89,7 @@ def load_gguf_model(pretrained: str, progress: Progress = ignore_progress) -> tu
     missing.
     """
     file = find_gguf(pretrained)
-    if importlib.util.find_spec("gguf") is None:
-        raise EntropylawError(f'model {pretrained}: needs the package gguf; run `pip install "entropylaw[gguf]"`')
+    require_reader(pretrained)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

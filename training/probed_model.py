@@ -39,6 +39,9 @@ def load_probed_model(
     A model without such a card is loaded in float32, and all its weights are tuned. ``second``: the model beside it,
     which is loaded when it first has to read. Raises EntropylawError as ``load_base_model`` does.
     """
+    if second:
+        # What is missing is said before anything takes long.
+        second.require_here()
     weights = read_card(folder).weights if (Path(folder) / CARD).exists() else "float32"
     model, tokenizer, card = load_base_model(folder, device, weights)
     if card.lora_rank is not None:

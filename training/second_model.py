@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from corpus.artifacts import fingerprint
@@ -21,9 +22,9 @@ from training.base_model_params import BaseModelParams
 from training.chat import EncodedRow
 from training.chat_templates import prepare_chat_template
 from training.device_memory import explain_full_memory
-from training.gguf_model import is_gguf, load_gguf_model
+from training.gguf_model import find_gguf, is_gguf, load_gguf_model, require_reader
 from training.loss import collate_rows, row_token_losses
-from training.model_loading import find_device, load_pretrained, set_padding
+from training.model_loading import find_device, limit_length, load_pretrained, looks_like_folder, set_padding
 from training.row_window import read_conversation
 
 if TYPE_CHECKING:
@@ -47,14 +48,25 @@ class SecondModelParams:
     max_length: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.tokens, self.max_length) < 1:
-            raise ValueError("tokens and max_length must be positive")
+        if self.tokens < 1 or self.max_length < 2:
+            raise ValueError("tokens must be positive, and max_length at least 2")
+
+    def require_here(self) -> None:
+        """Raise EntropylawError where a folder, a file or a package is missing that would have to be here. Nothing is
+        loaded for it, and nothing is asked of the Hub.
+        """
+        if self.pretrained and is_gguf(self.pretrained):
+            find_gguf(self.pretrained)
+            require_reader(self.pretrained)
+        elif self.pretrained and looks_like_folder(self.pretrained) and not Path(self.pretrained).is_dir():
+            raise EntropylawError(f"second_model.pretrained: {self.pretrained}: no such folder; name another")
 
 
 class _Loaded(NamedTuple):
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     identity: str
+    max_length: int
 
 
 class _KnownRow(NamedTuple):
@@ -102,7 +114,7 @@ class SecondModel:
 
     def _encode(self, record: Record) -> EncodedRow | None:
         try:
-            row = read_conversation(self._loaded.tokenizer, record, self.params.max_length)
+            row = read_conversation(self._loaded.tokenizer, record, self._loaded.max_length)
         except EntropylawError as error:
             raise EntropylawError(f"second_model: {error}") from None
         return row.encoded if row else None
@@ -111,22 +123,32 @@ class SecondModel:
         """One row at a time: so its loss is the same to the last bit, whatever is read beside it."""
         import torch
 
-        model, tokenizer, _ = self._loaded
+        model, tokenizer = self._loaded.model, self._loaded.tokenizer
         smaller = f"second_model.max_length (now {self.params.max_length}), or name a smaller model"
         with torch.no_grad(), explain_full_memory("second model", smaller):
             sums, counts = row_token_losses(model, collate_rows([row], int(tokenizer.pad_token_id)))
-        return float(sums[0]) / int(counts[0])
+        loss = float(sums[0]) / int(counts[0])
+        if not math.isfinite(loss):
+            raise EntropylawError(f"second model {self.params.pretrained}: a row's loss is {loss}; name another model")
+        return loss
 
     @functools.cached_property
     def _loaded(self) -> _Loaded:
         name, revision = str(self.params.pretrained), self.params.revision
-        if is_gguf(name):
-            model, tokenizer = load_gguf_model(name)
-            set_padding(tokenizer, name)
-            prepare_chat_template(tokenizer)
-            model = model.to(self._device or find_device())
-        else:
-            model, tokenizer = load_pretrained(name, revision, self._device)
+        self.params.require_here()
+        with explain_full_memory("second model", f"second_model.pretrained (now {name}) to a smaller model"):
+            if is_gguf(name):
+                model, tokenizer = load_gguf_model(name)
+                set_padding(tokenizer, name)
+                prepare_chat_template(tokenizer)
+                model = model.to(self._device or find_device())
+            else:
+                model, tokenizer = load_pretrained(name, revision, self._device)
+        if tokenizer.chat_template is None:
+            raise EntropylawError(
+                f"second model {name}: no chat template; name a chat model, or save a template with its tokenizer"
+            )
         model.eval()
+        max_length = limit_length(model, self.params.max_length)
         card = card_of_pretrained(model, BaseModelParams(pretrained=name, revision=revision))
-        return _Loaded(model, tokenizer, fingerprint({"model": card.identity, "max_length": self.params.max_length}))
+        return _Loaded(model, tokenizer, fingerprint({"model": card.identity, "max_length": max_length}), max_length)

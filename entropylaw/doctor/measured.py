@@ -36,14 +36,12 @@ def check_base_model(checkout: Checkout) -> Iterator[Finding]:
 def check_second_model(checkout: Checkout) -> Iterator[Finding]:
     """Whether the model that reads rows beside the base model is here, where params.yaml names one."""
     from entropylaw.probed_models import find_unwatched_second
-    from training.gguf_model import find_gguf, is_gguf
     from training.second_model import SecondModelParams
 
     params = read_section(SecondModelParams, "second_model")
     if params.pretrained is None:
         return
-    if is_gguf(params.pretrained):
-        find_gguf(params.pretrained)
+    params.require_here()
     unwatched = find_unwatched_second(params)
     for text in unwatched:
         cause, _, remedy = text.rpartition("; ")

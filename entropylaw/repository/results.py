@@ -22,7 +22,7 @@ from monitor.measures.compression import CompressionParams, CompressionProfile
 from monitor.measures.consistency import ConsistencyParams, ConsistencyProfile
 from monitor.measures.evidence import Configuration, Evidence
 from monitor.measures.grades import find_grades
-from monitor.measures.probe_files import ProbeSummary, read_probe_rows, read_summary
+from monitor.measures.probe_files import ProbedRows, ProbeSummary, read_probe_rows, read_summary
 from monitor.measures.second_losses import SecondLosses
 from monitor.rules.registry import rule_ids
 from monitor.verdict import Verdict
@@ -49,9 +49,7 @@ def load_evidence(dataset: str) -> Evidence:
     if len(probed.numbers) != summary.rows:
         found = f"{len(probed.numbers)} rows, and the probe read {summary.rows}"
         raise NotAssessedError(f"{layout.result(dataset, 'probe_rows.csv')}: {found}; run `dvc repro --force probe`")
-    second = None
-    if summary.second and probed.second_losses is not None:
-        second = SecondLosses.of(summary.second.identity, probed.hashes, probed.second_losses.tolist())
+    second = _load_second(dataset, summary, probed)
     return Evidence(
         dataset=dataset,
         data_hash=prepare.data_hash,
@@ -72,6 +70,16 @@ def load_evidence(dataset: str) -> Evidence:
         grades=find_grades(records, load_grades(dataset), has_own=dataset == layout.PREFERENCES),
         second=second,
     )
+
+
+def _load_second(dataset: str, summary: ProbeSummary, probed: ProbedRows) -> SecondLosses | None:
+    """What the second model said. Raises NotAssessedError where the probe's two files are not of one run."""
+    losses, said = probed.second_losses, summary.second
+    read = None if losses is None else int(np.count_nonzero(~np.isnan(losses)))
+    if read != (said and said.rows):
+        file, again = layout.result(dataset, "probe_rows.csv"), "run `dvc repro --force probe`"
+        raise NotAssessedError(f"{file}: the second model read {read or 'no'} rows, not those of probe.json; {again}")
+    return None if losses is None or said is None else SecondLosses.of(said.identity, probed.hashes, losses.tolist())
 
 
 def load_grades(dataset: str) -> dict[str, float]:

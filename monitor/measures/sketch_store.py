@@ -8,7 +8,7 @@ import mmap
 import tempfile
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST_IN_MEMORY = 2**19
 # Of a key, a number of 64 bits.
 _KEY_BYTES = 8
+# Sketches that are picked at once: around each, the system maps up to 64 KiB of the file.
+_PICKED_ROWS = 1024
 # What the system reads at once at most, with room to spare: 2 GB.
 _READ_BYTES = 2**30
 
@@ -39,7 +41,7 @@ class SketchStore:
         self._file: io.FileIO | None = None
         self._mapped: NDArray[np.uint8] | None = None
         if rows > MOST_IN_MEMORY:
-            with _name_unwritten():
+            with _name_cause("written"):
                 # Unbuffered, because it is written in a place for each band.
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 # see below
             # The file lives as long as this object.
@@ -68,7 +70,7 @@ class SketchStore:
             self._keys[:, begin : self._count] = keys.T
             self._sketches[begin : self._count] = sketches
             return
-        with _name_unwritten():
+        with _name_cause("written"):
             for band in range(self.bands):
                 _write(self._file, (band * self.rows + begin) * _KEY_BYTES, keys[:, band].tobytes())
             _write(self._file, self._sketches_at + begin * SKETCH_SIZE, sketches.tobytes())
@@ -80,9 +82,13 @@ class SketchStore:
             return kept
         keys = np.empty(self.rows, dtype=np.uint64)
         left = memoryview(keys.view(np.uint8))  # type: ignore[arg-type]  # an array is a buffer
-        self._file.seek(band * self.rows * _KEY_BYTES)
-        while left:
-            left = left[self._file.readinto(left[:_READ_BYTES]) :]
+        with _name_cause("read"):
+            self._file.seek(band * self.rows * _KEY_BYTES)
+            while left:
+                read = self._file.readinto(left[:_READ_BYTES])
+                if not read:
+                    raise OSError("it is shorter than it was written")
+                left = left[read:]
         return keys
 
     def pick(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -90,12 +96,15 @@ class SketchStore:
         if self._file is None:
             return self._sketches[rows]
         if self._mapped is None:
-            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            with _name_cause("read"):
+                self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
             self._mapped = np.frombuffer(self._map, dtype=np.uint8, offset=self._sketches_at).reshape(-1, SKETCH_SIZE)
-        picked = self._mapped[rows]
-        if hasattr(mmap, "MADV_DONTNEED"):
-            # What was read goes back to the system, which may keep it as long as it has room.
-            self._map.madvise(mmap.MADV_DONTNEED)
+        picked = np.empty((len(rows), SKETCH_SIZE), dtype=np.uint8)
+        for start in range(0, len(rows), _PICKED_ROWS):
+            picked[start : start + _PICKED_ROWS] = self._mapped[rows[start : start + _PICKED_ROWS]]
+            if hasattr(mmap, "MADV_DONTNEED"):
+                # What was read goes back to the system, which may keep it as long as it has room.
+                self._map.madvise(mmap.MADV_DONTNEED)
         return picked
 
     @property
@@ -112,9 +121,9 @@ def _write(file: io.FileIO, place: int, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _name_unwritten() -> Iterator[None]:
+def _name_cause(what: Literal["read", "written"]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         where = f"{tempfile.gettempdir()} (temporary sketches of rows)"
-        raise EntropylawError(f"{where}: cannot be written: {error.strerror or error}") from None
+        raise EntropylawError(f"{where}: cannot be {what}: {error.strerror or error}") from None

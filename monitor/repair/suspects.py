@@ -12,7 +12,19 @@ from monitor.like_rows.like_comparison import LikeComparison, compare_like_with_
 from monitor.measures.evidence import row_losses, second_row_losses
 from monitor.measures.row_edits import RowEdits
 from monitor.repair.suspicion import Suspicion, join_suspicions, suspect_unlike_rows
-from monitor.rules import agreement, both_rise, copies, damage, drift, edits, level, loss, redundancy, style
+from monitor.rules import (
+    agreement,
+    both_rise,
+    copies,
+    damage,
+    drift,
+    edits,
+    level,
+    loss,
+    redundancy,
+    second_loss,
+    style,
+)
 from monitor.rules.edit_findings import DAMAGE_TESTS, find_damage, find_harder
 from monitor.verdict import SEVERITY
 
@@ -28,9 +40,11 @@ if TYPE_CHECKING:
     from monitor.rules.parent_comparison import ComparedRows, ParentComparison
 
 # Rules whose alarms are about rows unlike the rows most like them.
-ABOUT_UNLIKE_ROWS = {rule.RULE.id for rule in (damage, loss, agreement, style, level, both_rise, drift, edits)}
+ABOUT_UNLIKE_ROWS = {
+    rule.RULE.id for rule in (damage, loss, second_loss, agreement, style, level, both_rise, drift, edits)
+}
 # These blame rows by a number that every row has, so their scores alone do not tell which rows are behind the alarm.
-GRADED = {rule.RULE.id for rule in (redundancy, loss, level, both_rise, agreement)}
+GRADED = {rule.RULE.id for rule in (redundancy, loss, second_loss, level, both_rise, agreement)}
 # So many added rows are compared with like rows at a time, as many as an assessment reads of a large version.
 SLICE_ROWS = 4_000
 
@@ -112,12 +126,13 @@ def _suspect_repeats(repeats: Repeats | None) -> Suspicion | None:
 
 def _suspect_edits(found: RowEdits, case: Case) -> Suspicion | None:
     """Rows that an edit harmed. As many went the other way by chance are honest."""
-    harder, _ = find_harder(found)
-    findings = [(finding, DAMAGE_TESTS) for finding in find_damage(found)] + ([(harder, 1)] if harder else [])
+    by_model = find_harder(found)
+    findings = [(finding, DAMAGE_TESTS) for finding in find_damage(found)]
+    findings += [(finding, len(by_model)) for finding in by_model]
     suspicions = [
         _flag(
             _mark(found.rows[finding.went], case.rows),
-            finding.share * found.count / max(int(finding.went.sum()), 1),
+            finding.share * (finding.measured or found.count) / max(int(finding.went.sum()), 1),
             edits.RULE.id,
             f"were edited: {finding.words}",
         )

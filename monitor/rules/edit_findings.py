@@ -64,6 +64,7 @@ class EditFinding:
     - ``share``: of the edited rows, those that went this way minus those that went the other.
     - ``words``: what is said of the edited rows. ``went``: which rows went this way, shape (edits,).
     - ``worse``: whether this is harm, and not only a change.
+    - ``measured``: of how many edited rows it is known; None where it is of all.
     """
 
     p_value: float
@@ -71,6 +72,7 @@ class EditFinding:
     words: str
     went: NDArray[np.bool_]
     worse: bool = False
+    measured: int | None = None
 
 
 def test_signs(went: NDArray[np.bool_], back: NDArray[np.bool_]) -> float:
@@ -152,7 +154,7 @@ def find_damage(edits: RowEdits) -> list[EditFinding]:
 
 def find_harder(edits: RowEdits) -> list[EditFinding]:
     """Whether edited answers are harder than they were: for the base model, and for the second one where both versions
-    were read by it. Nothing of a model that has read none of the rows.
+    were read by it. Nothing of a model that has read too few of the rows.
     """
     found = [_find_rises(edits, edits.loss, edits.past_loss, "harder to learn than before")]
     if edits.second_loss is not None and edits.past_second_loss is not None:
@@ -166,13 +168,13 @@ def _find_rises(
 ) -> EditFinding | None:
     rise, measured = _measure_rise(edits, losses, past_losses)
     count = int(measured.sum())
-    if not count:
+    if count < MIN_MEASURED:
         return None
     up, down = rise >= MIN_LOSS_CHANGE, rise <= -MIN_LOSS_CHANGE
     mean = float(rise[measured].mean())
     words = f"{says} in {up.sum() / count:.0%} of {count} measured ({mean:+.2f} nats per token)"
     share = float(int(up.sum()) - int(down.sum())) / count
-    return EditFinding(test_signs(up, down), share, words, up, worse=count >= MIN_MEASURED and mean >= MIN_RISE)
+    return EditFinding(test_signs(up, down), share, words, up, worse=mean >= MIN_RISE, measured=count)
 
 
 def _are_easier(edits: RowEdits) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.measures.row_edits import RowEdits
-from monitor.rules.drafts import Draft, RowScores
+from monitor.rules.drafts import Draft, RowScores, decide_status
 from monitor.rules.edit_findings import (
     DAMAGE_TESTS,
     MOVE_TESTS,
@@ -20,7 +20,7 @@ from monitor.rules.edit_findings import (
 )
 from monitor.rules.rule import Rule, RuleInput
 from monitor.rules.significance import correct_for_choice
-from monitor.verdict import RuleResult
+from monitor.verdict import SEVERITY, RuleResult
 
 if TYPE_CHECKING:
     from monitor.rule_params import RuleParams, Thresholds
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 MIN_EDITS = 8
 # A feature that moved in fewer of the edited rows, net, is not what the edit was about.
 MIN_MOVED_SHARE = 0.5
-# Holm's method corrects the p-values of all rules and datasets together, and these are never so many.
-MOST_TESTS = 100
+# Holm's method corrects the p-values of all rules of both datasets together, which are hardly more than so many.
+MOST_TESTS = 40
 # So many things are said of the edited rows at most.
 NAMED_FINDINGS = 4
 
@@ -88,11 +88,10 @@ def _correct_findings(edits: RowEdits) -> list[tuple[EditFinding, float]]:
     """Every finding that counts, with its p-value corrected for all that was asked, the least likely first.
 
     A third of the risk of a false alarm goes to the losses, a third to harm, and a third to features. Two models share
-    the part of the losses, and the surer one speaks.
+    the part of the losses.
     """
     by_model = find_harder(edits)
-    harder = min((found for found in by_model if found.worse), key=lambda found: found.p_value, default=None)
-    found = [(harder, 3 * len(by_model) * harder.p_value)] if harder else []
+    found = [(finding, 3 * len(by_model) * finding.p_value) for finding in by_model if finding.worse]
     found += [(finding, 3 * DAMAGE_TESTS * finding.p_value) for finding in find_damage(edits)]
     moves = [finding for finding in find_moves(edits) if finding.share >= MIN_MOVED_SHARE]
     found += [(finding, 3 * MOVE_TESTS * finding.p_value) for finding in moves]
@@ -113,9 +112,22 @@ def _choose(
         if finding.worse and p <= params.risky_rate and finding.share * share >= thresholds.warn
     ]
     if harm:
-        # What is found in few rows may have the larger share, and yet be lost when all rules are corrected together.
-        return max(harm, key=lambda item: (item[1] * MOST_TESTS <= params.risky_rate, item[0].share))
+        return min(harm, key=lambda item: (*_rank(item, share, thresholds, params), -item[0].share))
     return max(found, key=lambda item: (item[1] <= params.false_alarm_rate, item[0].share * (item[1] < 1), -item[1]))
+
+
+def _rank(
+    found: tuple[EditFinding, float], share: float, thresholds: Thresholds, params: RuleParams
+) -> tuple[int, int]:
+    """How grave a finding is if all rules are corrected together, and if nothing is; lowest first.
+
+    What is found in few rows may have the larger share of them, and yet be lost in the correction.
+    """
+    finding, p = found
+    corrected, alone = (
+        decide_status(chance, finding.share * share, thresholds, params) for chance in (min(MOST_TESTS * p, 1.0), p)
+    )
+    return SEVERITY.index(corrected), SEVERITY.index(alone)
 
 
 def _count_rows(count: int) -> str:
