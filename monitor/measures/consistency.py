@@ -265,8 +265,9 @@ def _read_once(
             agreement[part.embedded], is_answer[part.embedded] = part.agreement, part.answered
     agreement[meter.rows], is_answer[meter.rows] = meter.agreement, meter.responses.any(axis=1)
     prompts, has_prompt = (np.concatenate(parts) for parts in zip(*(part[:2] for part in found), strict=True))
-    is_near_duplicate = flag_alike(sketches, jaccard)
     has_pairs = any(part.has_pairs for part in found)
+    found.clear()  # 26 bytes a row, before the comparison takes as many again
+    is_near_duplicate = flag_alike(sketches, jaccard)
     return _Found(agreement, prompts, is_answer & has_prompt, is_near_duplicate, has_pairs), meter
 
 
