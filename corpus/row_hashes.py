@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 HEX_DIGITS = 32
 # Hashes that are turned into text at once.
 CHUNK_ROWS = 4096
+# Hashes that are compared with the next one at once, in 16 MB.
+PORTION = 2**20
 
 
 class RowHashes(Sequence[str]):
@@ -98,7 +100,8 @@ class RowHashes(Sequence[str]):
 
     def _differ(self, order: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Of the sorted hashes, which differ from the one before, shape (rows,)."""
-        found = self.digests[order]
         differ = np.ones(len(self), dtype=bool)
-        differ[1:] = (found[1:] != found[:-1]).any(axis=1)
+        for start in range(1, len(self), PORTION):
+            found = self.digests[order[start - 1 : start + PORTION]]
+            differ[start : start + PORTION] = (found[1:] != found[:-1]).any(axis=1)
         return differ

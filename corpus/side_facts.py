@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,11 @@ from corpus.row_sides import RowSides, side_key, split_sides
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    # Which of some rows to take, by their indices and the keys of their prompts and answers; shape (rows,).
+    ChooseRows = Callable[[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.bool_]]
+
+# Rows that are asked about at once, in 24 MB.
+PORTION = 2**20
 # Of a side that is empty. No text but one in 2**64 has it.
 NO_KEY = 2**64 - 1
 # No rule asks whether an answer has more words than this.
@@ -61,6 +66,36 @@ def side_facts_of(records: Sequence[HashedRecord], rows: NDArray[np.int64] | Non
         return facts if rows is None else facts.take(rows)
     chosen = range(len(records)) if rows is None else rows.tolist()
     return measure_sides(split_sides(records[i][0]) for i in chosen)
+
+
+def side_keys_of(
+    records: Sequence[HashedRecord], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The keys of the prompts and of the answers of the rows with these indices, shape (rows,) each."""
+    if isinstance(records, _WithSides):
+        facts = records.read_sides()
+        return facts.prompt[rows], facts.answer[rows]
+    prompt, answer, *_ = side_facts_of(records, rows)
+    return prompt, answer
+
+
+def choose_by_sides(
+    records: Sequence[HashedRecord], wanted: NDArray[np.bool_], choose: ChooseRows
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Of the ``wanted`` rows those that are chosen by the keys of their sides: their indices, and both keys.
+
+    ``choose`` is asked portion by portion, so that of many rows only the chosen ones take memory.
+    """
+    found = []
+    for start in range(0, len(wanted), PORTION):
+        rows = start + np.flatnonzero(wanted[start : start + PORTION])
+        prompt, answer = side_keys_of(records, rows)
+        chosen = choose(rows, prompt, answer)
+        found.append((rows[chosen], prompt[chosen], answer[chosen]))
+    none = np.zeros(0, dtype=np.uint64)
+    found.append((none.astype(np.int64), none, none))
+    rows, prompt, answer = (np.concatenate(part) for part in zip(*found, strict=True))
+    return rows, prompt, answer
 
 
 def measure_sides(sides: Iterable[RowSides]) -> SideFacts:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from corpus.key_lookup import is_among
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of, sources_of
-from corpus.side_facts import NO_KEY, side_facts_of
+from corpus.side_facts import NO_KEY, choose_by_sides
 from monitor.measures.compression import OTHER_SOURCES
 from monitor.measures.row_sources import count_sources
 
@@ -88,9 +89,13 @@ def find_present(records: Sequence[HashedRecord], split: RowSplit, sample: Sampl
     if present.all():
         return present
     # A kept row is itself, and no edited form of another one.
-    candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, sample.content))
+    candidates = ~split.is_kept & split.is_first & ~is_among(contents, sample.content)
     crowded = np.array(sample.crowded, dtype=np.uint64)
-    prompt, answer, *_ = side_facts_of(records, candidates)
+    _, prompt, answer = choose_by_sides(
+        records,
+        candidates,
+        lambda _, prompt, answer: is_among(prompt, sample.prompt) | is_among(answer, sample.answer),
+    )
     for past, keys in ((sample.prompt, prompt), (sample.answer, answer)):
         present |= np.isin(past, keys[keys != NO_KEY]) & ~np.isin(past, crowded)
     return present

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from corpus.key_lookup import is_among
 from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of
 from corpus.row_sides import split_sides
-from corpus.side_facts import NO_KEY, side_facts_of
+from corpus.side_facts import NO_KEY, choose_by_sides
 from monitor.measures.row_table import ALL_KEYS, RowTable, content_keys
 from monitor.measures.second_losses import SecondLosses
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
@@ -112,13 +113,14 @@ def find_edits(
     """
     contents = content_keys(hashes_of(records))
     gone = np.flatnonzero(~np.isin(parent.content, contents))
-    candidates = np.flatnonzero(~split.is_kept & split.is_first & ~np.isin(contents, parent.content))
+    is_candidate = ~split.is_kept & split.is_first & ~is_among(contents, parent.content)
     if not gone.size:
-        candidates = candidates[:0]
-    prompt, answer, *_ = side_facts_of(records, candidates)
+        is_candidate[:] = False
     # The table has every row with such a key: what it does not have is new. Of other rows that may not be known.
-    known = split.is_added[candidates] | parent.covers(prompt, answer)
-    pairs = _match(np.flatnonzero(known), prompt, answer, gone, parent)
+    candidates, prompt, answer = choose_by_sides(
+        records, is_candidate, lambda rows, prompt, answer: split.is_added[rows] | parent.covers(prompt, answer)
+    )
+    pairs = _match(np.arange(candidates.size), prompt, answer, gone, parent)
     found = np.array([now for now, _, _ in pairs], dtype=np.int64)
     past = np.array([before for _, before, _ in pairs], dtype=np.int64)
     changed = np.array([kind for _, _, kind in pairs], dtype=np.str_)
@@ -129,7 +131,7 @@ def find_edits(
         rows=candidates[found],
         past=past,
         changed=changed,
-        total=min(float(candidates.size), _count_all(changed, prompt[found], answer[found], parent)),
+        total=min(float(np.count_nonzero(is_candidate)), _count_all(changed, prompt[found], answer[found], parent)),
         coverage=parent.content.size / max(1, parent.rows),
         features=tuple(names),
         spread=_measure_spread(parent.values[:, columns].astype(np.float64)),

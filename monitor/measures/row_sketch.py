@@ -133,7 +133,9 @@ class RowSketch:
         """Which rows of another version are in the sample, and which of these this version had, shape (rows,) each."""
         short = _occurrence_keys(row_hashes) >> np.uint64(64 - self.bits)
         sampled = short < np.uint64(self.limit)
-        return sampled, sampled & np.isin(short, self._keys())
+        known = np.zeros(len(short), dtype=bool)
+        known[sampled] = np.isin(short[sampled], self._keys())
+        return sampled, known
 
     def _keys(self) -> Keys:
         try:

@@ -14,7 +14,7 @@ from corpus.records import HashedRecord
 from corpus.row_facts import hashes_of
 from corpus.row_hashes import RowHashes
 from corpus.row_sides import split_sides
-from corpus.side_facts import NO_KEY, side_facts_of
+from corpus.side_facts import NO_KEY, side_keys_of
 from monitor.measures.row_sources import MAX_SOURCES, NAME_CHARACTERS
 from monitor.measures.side_features import FEATURE_NAMES, measure_side_features
 
@@ -96,7 +96,7 @@ class RowTable:
         (1, 1, [4.5])
         """
         first = np.flatnonzero(hashes_of(records).flag_first())
-        prompt, answer, *_ = side_facts_of(records, first)
+        prompt, answer = side_keys_of(records, first)
         crowded = _find_crowded(prompt, answer)
         limit, taken = _take_sample(prompt, answer, crowded, max_rows)
         rows = [records[i] for i in first[taken].tolist()]
