@@ -68,7 +68,7 @@ def adapted(base: MakeBase) -> Path:
 
 
 def probe(folder: Path, rows: Rows, params: ProbeParams = PROBE) -> ProbeResult:
-    model, tokenizer, card = load_probed_model(folder)
+    model, tokenizer, card, _ = load_probed_model(folder)
     return probe_loss(model, tokenizer, rows, params, card.trained_from)
 
 
@@ -101,7 +101,7 @@ def test_before_its_first_step_a_probe_by_adapters_has_the_losses_of_one_by_all_
 
 
 def test_a_probe_moves_the_adapters_and_no_other_weight(adapted: Path, pretrained: Path, chats: Rows) -> None:
-    model, tokenizer, card = load_probed_model(adapted)
+    model, tokenizer, card, _ = load_probed_model(adapted)
     before = weights_of(model)
     probe_loss(model, tokenizer, chats[:40], PROBE, card.trained_from)
     moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
@@ -117,7 +117,7 @@ def test_an_adapter_has_rank_times_in_plus_out_weights_on_every_linear_layer_but
     plain, _, _ = load_base_model(pretrained)
     layers = linear_layers(plain)
     assert len(layers) == 7
-    model, _, _ = load_probed_model(adapted)
+    model, *_ = load_probed_model(adapted)
     tuned = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert tuned == sum(RANK * (layer.in_features + layer.out_features) for layer in layers)
     assert tuned < plain.num_parameters() / 5
@@ -131,7 +131,7 @@ def test_l_by_adapters_does_not_depend_on_what_was_drawn_before(
 ) -> None:
     torch.manual_seed(12345)
     state = torch.random.get_rng_state()
-    model, tokenizer, card = load_probed_model(adapted)
+    model, tokenizer, card, _ = load_probed_model(adapted)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert probe_loss(model, tokenizer, chats[:40], PROBE, card.trained_from) == by_adapters
 
@@ -139,7 +139,7 @@ def test_l_by_adapters_does_not_depend_on_what_was_drawn_before(
 def test_training_a_copy_leaves_the_model_as_it_is_and_copies_no_frozen_weight(
     adapted: Path, chats: Rows, by_adapters: ProbeResult
 ) -> None:
-    model, tokenizer, card = load_probed_model(adapted)
+    model, tokenizer, card, _ = load_probed_model(adapted)
     before = weights_of(model)
     for _ in range(2):
         copied = copy_probed_model(model)
@@ -150,7 +150,7 @@ def test_training_a_copy_leaves_the_model_as_it_is_and_copies_no_frozen_weight(
 
 
 def test_a_copy_of_a_model_that_is_tuned_whole_shares_no_weight(base: MakeBase) -> None:
-    model, _, _ = load_probed_model(base())
+    model, *_ = load_probed_model(base())
     copied = copy_probed_model(model)
     assert not {id(weight) for weight in model.parameters()} & {id(weight) for weight in copied.parameters()}
 
@@ -159,7 +159,7 @@ def test_in_bfloat16_the_adapters_stay_in_float32_and_l_is_about_the_same(
     base: MakeBase, chats: Rows, by_adapters: ProbeResult
 ) -> None:
     folder = base(weights="bfloat16", lora_rank=RANK)
-    model, tokenizer, card = load_probed_model(folder)
+    model, tokenizer, card, _ = load_probed_model(folder)
     assert {(weight.dtype, weight.requires_grad) for weight in model.parameters()} == {
         (torch.bfloat16, False),
         (torch.float32, True),
@@ -279,8 +279,8 @@ def test_full_memory_names_the_settings_that_take_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = shipped_text("params.yaml")
-    assert text.count("pretrained: null") == 1
-    Path("params.yaml").write_text(text.replace("pretrained: null", f"pretrained: {pretrained}"), encoding="utf-8")
+    assert text.index("\nbase_model:") < text.index("pretrained: null") < text.index("\nsecond_model:")
+    Path("params.yaml").write_text(text.replace("pretrained: null", f"pretrained: {pretrained}", 1), encoding="utf-8")
     write_rows("rows.jsonl", (to_row(record, row_hash) for record, row_hash in chats[:120]))
 
     def fill(*_: Any, **__: Any) -> Any:

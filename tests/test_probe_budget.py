@@ -84,7 +84,7 @@ def test_a_probe_within_a_budget_reads_the_same_losses_and_says_what_it_leaves_o
     params = ProbeParams(steps=4, batch_rows=4, rows=60, max_length=64, skipped_steps=1)
     results = []
     for tokens in (None, 3000):
-        model, tokenizer, card = load_probed_model(base_folder)
+        model, tokenizer, card, _ = load_probed_model(base_folder)
         results.append(probe_loss(model, tokenizer, list(chats), replace(params, tokens=tokens), card.trained_from))
     whole, part = results
     assert 4 <= len(part.rows) < len(whole.rows)

@@ -247,7 +247,7 @@ def test_whoever_does_what_the_messages_say_of_params_yaml_ends_with_one_that_is
 
 
 def test_sections_that_are_new_may_be_missing(old_params: dict[str, Any]) -> None:
-    assert SECTIONS.keys() - old_params.keys() == {"contamination", "history"}
+    assert SECTIONS.keys() - old_params.keys() == {"contamination", "history", "second_model"}
     assert run("history")[0] == 0
 
 

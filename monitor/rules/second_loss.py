@@ -23,7 +23,7 @@ def draft(case: RuleInput) -> Draft:
 
 RULE = Rule(
     id="second_loss",
-    order=21,
+    order=26,
     title="Loss of the second model",
     question="Are the added rows harder for the second model than kept rows like them?",
     advice="Read the rows: wrong facts or numbers, answers of other rows, another language, damaged text.",
