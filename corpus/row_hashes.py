@@ -95,7 +95,8 @@ class RowHashes(Sequence[str]):
         """
         order = self.order()
         numbers = np.empty(len(self), dtype=np.int64)
-        numbers[order] = np.cumsum(self._differ(order)) - 1
+        numbers[order] = np.cumsum(self._differ(order), dtype=np.int64)
+        numbers -= 1
         return numbers
 
     def _differ(self, order: NDArray[np.intp]) -> NDArray[np.bool_]:

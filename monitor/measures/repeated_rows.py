@@ -79,9 +79,8 @@ def _count(texts: RowHashes, has: NDArray[np.bool_], split: RowSplit) -> Repeats
     Rows of unknown standing are looked at as possible partners only.
     """
     is_kept, is_added = split.is_kept, split.is_added
-    text = np.where(has, texts.number(), -1)
-    if len(text) <= np.iinfo(np.int32).max:
-        text = text.astype(np.int32)  # half of the memory, of many rows
+    text = texts.number()
+    text[~has] = -1
     times = np.bincount(text[has], minlength=1)
     shared = has & (times[text] > 1)
     kept, added = has & is_kept, has & is_added
