@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.corpora import load_pools, name_corpus, parse_part
+from benchmarks.corpora import add_corpus_options, load_pools, name_corpus, parse_part
 from corpus.artifacts import read_json, write_json
 from corpus.errors import EntropylawError
 from corpus.progress import ignore_progress
@@ -255,9 +255,7 @@ def say(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", action="append", default=[], metavar="FILE[:ROWS]", help="default: chit-chat")
-    parser.add_argument("--name", help="the corpus' name in what is printed, and of its folder")
-    parser.add_argument("--rows", type=int, default=ROWS, help="conversations of the first version")
+    add_corpus_options(parser, ROWS)
     parser.add_argument("--sound", type=int, default=SOUND_ROWS, help="rows that are read, and damaged in every way")
     parser.add_argument("--max-length", type=int, help="tokens that are read of a row; default: as the model's probe")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; may be repeated")

@@ -6,6 +6,7 @@ its rows in the first version. The rest of the file is what updates are made of.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,6 +60,13 @@ def parse_part(text: str) -> Part:
     if number and not int(number):
         raise EntropylawError(f"{text}: a part of no rows")
     return Part(None if name == CHIT_CHAT else Path(name), int(number) if number else None)
+
+
+def add_corpus_options(parser: argparse.ArgumentParser, rows: int) -> None:
+    """The options that say which corpus is measured. ``rows``: of its first version, by default."""
+    parser.add_argument("--data", action="append", default=[], metavar="FILE[:ROWS]", help="default: chit-chat")
+    parser.add_argument("--name", help="the corpus' name in what is printed and kept")
+    parser.add_argument("--rows", type=int, default=rows, help="conversations of the first version")
 
 
 def name_corpus(parts: Sequence[Part]) -> str:

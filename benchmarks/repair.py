@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.corpora import load_pools, name_corpus, parse_part
+from benchmarks.corpora import add_corpus_options, load_pools, name_corpus, parse_part
 from benchmarks.detection import plan_trials, say
 from benchmarks.stages import inside
 from benchmarks.trials import Setup, Trial, assess_version, count_cpu_seconds, link_setup, make_setup, make_version
@@ -119,11 +119,9 @@ def describe_share(hits: int, of: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", action="append", default=[], metavar="FILE[:ROWS]")
-    parser.add_argument("--name", help="the corpus' name in what is printed")
+    add_corpus_options(parser, ROWS)
     parser.add_argument("--preferences", type=Path, help="preference pairs to go with --data")
     parser.add_argument("--new-source", type=Path, help="as for benchmarks.detection, to share its set-up")
-    parser.add_argument("--rows", type=int, default=ROWS, help="conversations of the first version")
     parser.add_argument("--team", type=int, default=1)
     parser.add_argument("--share", type=float, default=SHARE, help="damage this share of the rows")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; may be repeated")

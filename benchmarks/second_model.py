@@ -25,7 +25,7 @@ import numpy as np
 
 import entropylaw
 from benchmarks.base_models import WRONG_FACTS, say
-from benchmarks.corpora import load_pools, name_corpus, parse_part
+from benchmarks.corpora import add_corpus_options, load_pools, name_corpus, parse_part
 from corpus.artifacts import read_json, write_json
 from corpus.errors import EntropylawError
 from corpus.records import Record
@@ -174,9 +174,7 @@ def tabulate(kinds: Sequence[Kind], outcomes: dict[str, list[dict[str, Any]]]) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", action="append", default=[], metavar="FILE[:ROWS]", help="default: chit-chat")
-    parser.add_argument("--name", help="the corpus' name in what is printed, and of its folder")
-    parser.add_argument("--rows", type=int, default=ROWS, help="conversations of the first version")
+    add_corpus_options(parser, ROWS)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="versions of each kind")
     parser.add_argument("--second", default=SECOND, help="the second model, as second_model.pretrained names it")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; may be repeated")

@@ -12,7 +12,6 @@ import typer
 
 from corpus.artifacts import atomic_writer, write_json
 from corpus.params import read_section
-from corpus.progress import ignore_progress
 from entropylaw.options import AsJson, Data, Engine, EngineChoice, HeldOut, Out, WorkerCount, count_workers
 from entropylaw.pipeline_command import Place
 from entropylaw.printing import note
@@ -207,9 +206,11 @@ def probe(
         records = open_rows(data)
         models = load_models(base)
         result = probe_loss(models.model, models.tokenizer, records, params, models.card.trained_from, progress)
-    with show_progress("second model") if models.second else nullcontext(ignore_progress) as progress:
+    second = None
+    if models.second:
         numbers, hashes = zip(*((row.row, row.hash) for row in result.rows), strict=True)
-        second = read_by_second(models.second, records, numbers, hashes, progress)
+        with show_progress("second model") as progress:
+            second = read_by_second(models.second, records, numbers, hashes, progress)
     summary = summarise_probe(result, models.card.identity, second)
     if rows:
         write_probe_rows(rows, result.rows, second)

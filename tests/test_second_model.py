@@ -24,15 +24,18 @@ from corpus.errors import DamagedResultError, EntropylawError, NotAssessedError
 from corpus.params import parse_section
 from corpus.records import Conversation, HashedRecord, Message, Preference, content_hash
 from entropylaw.cli import app
+from entropylaw.repository.results import _load_second
 from monitor.assess import assess_version
 from monitor.history_file import read_file, write_file
 from monitor.measures.evidence import Evidence
 from monitor.measures.measurement import measure_dataset, probe_dataset
+from monitor.measures.probe_files import ProbedRows, ProbeSummary, SecondSummary
 from monitor.measures.row_edits import RowEdits, add_second_losses, find_edits
 from monitor.measures.row_sketch import RowSketch
 from monitor.measures.row_split import split_rows
 from monitor.measures.row_table import RowTable
 from monitor.measures.second_losses import SecondLosses
+from monitor.repair import suspects
 from monitor.repair.suspects import _suspect_edits
 from monitor.rule_params import RuleParams
 from monitor.rules.drafts import Draft
@@ -44,6 +47,7 @@ from monitor.rules.rule import RuleInput
 from monitor.verdict import Measurements, RuleResult, Verdict
 from monitor.verdict_consistency import find_contradiction
 from tests.conftest import Rows as Chats
+from training import second_model
 from training.base_model import load_base_model
 from training.probe_run import ProbeParams
 from training.probed_model import load_probed_model
@@ -297,6 +301,42 @@ def test_losses_of_rows_that_were_not_probed_are_refused() -> None:
     stranger = SecondLosses.of("a model", ["f" * 32], [2.0])
     with pytest.raises(NotAssessedError, match="the second model read other rows"):
         judge([replace(UPDATE, second=stranger)], [accept([PARENT], [], "x1")])
+
+
+def test_a_second_model_that_read_nothing_is_no_pass() -> None:
+    nothing = SecondLosses.of("a model", [], [])
+    with pytest.raises(NotAssessedError, match="the second model read no row"):
+        judge([replace(UPDATE, second=nothing)], [accept([PARENT], [], "x1")])
+
+
+@pytest.mark.parametrize(
+    ("said", "losses", "fits"),
+    [(1, [2.0, math.nan], True), (2, [2.0, math.nan], False), (1, None, False), (None, [2.0, 3.0], False)],
+)
+def test_the_two_files_of_a_probe_must_be_of_one_run(said: int | None, losses: list[float] | None, fits: bool) -> None:
+    summary = ProbeSummary(5.0, 2, 1, 9, 1.0, "base", second=said and SecondSummary("a model", said, 2.0))
+    numbers = np.ones(2)
+    rows = ProbedRows(
+        (1, 2), ("0" * 32, "1" * 32), numbers, numbers.astype(int), numbers > 0, losses and np.array(losses)
+    )
+    if fits:
+        read = _load_second("sft", summary, rows)
+        assert read is not None and read.losses.tolist() == [2.0]
+    else:
+        with pytest.raises(NotAssessedError, match=r"not those of probe\.json; run `dvc repro --force probe`"):
+            _load_second("sft", summary, rows)
+
+
+def test_a_loss_that_is_no_number_is_an_error(base_folder: Path, chats: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(second_model, "row_token_losses", lambda *_: (torch.tensor([math.nan]), torch.tensor([3])))
+    with pytest.raises(EntropylawError, match="a row's loss is nan; name another model"):
+        SecondModel(SecondModelParams(str(base_folder)), "cpu").read(list(chats[:1]))
+
+
+def test_repair_looks_at_rows_of_a_version_that_this_rule_stopped() -> None:
+    assert "second_loss" in suspects.ABOUT_UNLIKE_ROWS and "second_loss" in suspects.GRADED
 
 
 def test_the_history_keeps_the_losses_and_refuses_damaged_ones(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def probe_dataset(
         lambda done, total: progress(PROBE, done, total),
     )
     probed = with_probe(evidence, result.l, result.tokens_read_share, ProbedRows.of(result.rows), result.unread)
+    if base.second is None:
+        return probed
     second = read_by_second(
         base.second,
         evidence.records,

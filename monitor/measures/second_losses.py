@@ -66,18 +66,16 @@ class SecondLosses:
 
 
 def read_by_second(
-    model: SecondModel | None,
+    model: SecondModel,
     records: Sequence[HashedRecord],
     numbers: Sequence[int],
     hashes: Sequence[str],
     progress: Progress = ignore_progress,
-) -> SecondLosses | None:
-    """What the second model says of probed rows, as many of the first ones as its budget allows; None without one.
+) -> SecondLosses:
+    """What the second model says of probed rows, as many of the first ones as its budget allows.
 
     ``numbers``, ``hashes``: of the probed rows in the order of the probe; all of them are among ``records``.
     """
-    if model is None:
-        return None
     places = locate_rows(records, numbers, hashes)
     assert places is not None  # they were probed
     losses = model.read([records[i] for i in places.tolist()], progress)

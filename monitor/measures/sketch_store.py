@@ -24,7 +24,7 @@ MOST_IN_MEMORY = 2**19
 _KEY_BYTES = 8
 # Sketches that are picked at once: around each, the system maps up to 64 KiB of the file.
 _PICKED_ROWS = 1024
-# What the system reads at once at most, with room to spare: 2 GB.
+# Read at once: Linux gives no more than 2 GB for one call.
 _READ_BYTES = 2**30
 
 
