@@ -379,8 +379,8 @@ def test_a_base_model_that_is_not_pulled_is_not_made_again(repository: Path) -> 
 @pytest.mark.parametrize("pretrained", ["models/none", "models/none.gguf", "package:none"])
 def test_a_second_model_that_is_not_here_is_named(repository: Path, pretrained: str) -> None:
     assert "second model" not in {finding.subject for finding in examine(Checkout())}
-    with Path("params.yaml").open("a") as params:
-        params.write(f"\nsecond_model: {{pretrained: '{pretrained}', revision: null, tokens: 9, max_length: 64}}\n")
+    section = {"pretrained": pretrained, "revision": None, "tokens": 9, "max_length": 64}
+    write("params.yaml", json.dumps(json.loads(Path("params.yaml").read_text()) | {"second_model": section}))
     finding = find("second model")
     assert finding.state == "broken" and pretrained.removeprefix("package:") in finding.text
 
