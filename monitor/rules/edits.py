@@ -103,7 +103,9 @@ def _correct_findings(edits: RowEdits) -> list[tuple[EditFinding, float]]:
 def _choose(
     found: Sequence[tuple[EditFinding, float]], share: float, thresholds: Thresholds, params: RuleParams
 ) -> tuple[EditFinding, float]:
-    """The finding that decides: the largest harm that is sure and large enough to matter, else the likeliest change."""
+    """The finding that decides: the gravest harm that is large enough to matter, of equally grave ones the one in most
+    rows; without harm the likeliest change.
+    """
     if not found:
         return EditFinding(1.0, 0.0, "", np.zeros(0, dtype=bool)), 1.0
     harm = [
@@ -119,9 +121,9 @@ def _choose(
 def _rank(
     found: tuple[EditFinding, float], share: float, thresholds: Thresholds, params: RuleParams
 ) -> tuple[int, int]:
-    """How grave a finding is if all rules are corrected together, and if nothing is; lowest first.
+    """How grave a finding is, lowest first: after the correction for all rules, and then before it.
 
-    What is found in few rows may have the larger share of them, and yet be lost in the correction.
+    A finding of few rows may concern all of these, and yet not survive that correction.
     """
     finding, p = found
     corrected, alone = (
